@@ -1,0 +1,1 @@
+"""Everything that starts: the command line and the Prefect flows."""

@@ -1,0 +1,242 @@
+"""The `heart` command: parse, call, print. Heavy imports are inside the commands, so that --help answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+from pydantic import ValidationError
+
+from tasks.errors import HeartError, UsageError
+from tasks.network import PRESETS, Params
+
+if TYPE_CHECKING:
+    from flows.train import Outcome
+
+NOT_PROMOTED = 5
+EXIT_CODES = """exit codes:
+  0  done                        3  the data was rejected
+  1  unexpected failure          4  nothing to use: no champion, store or server
+  2  wrong usage                 5  trained, but not promoted
+"""
+# Set where they are unset: less noise, no telemetry, and an error within seconds instead of minutes.
+ENVIRONMENT = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "heart",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return int(options.run(options))
+    except HeartError as error:
+        print(f"heart: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("heart: stopped", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 128 + signal.SIGPIPE
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="heart",
+        description="Train, check and use the heart-disease model.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    train = commands.add_parser(
+        "train",
+        help="validate, train, evaluate and register",
+        description="Validate the data, train and evaluate the network, and register it.",
+    )
+    train.set_defaults(run=_train)
+    train.add_argument("--source", metavar="PATH", help="CSV or Parquet file; default: the bundled 303 patients")
+    train.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto: the GPU where there is one")
+    how = train.add_argument_group("evaluation")
+    how.add_argument("--folds", type=int, default=10, help="of the cross-validation (default 10)")
+    how.add_argument("--repeats", type=int, default=5, help="of the cross-validation (default 5)")
+    how.add_argument("--holdout", type=float, metavar="SHARE", help="hold out this share once instead, for instance 0.2")
+    recipe = train.add_argument_group("recipe", "A preset, and what to change in it.")
+    recipe.add_argument("--preset", choices=sorted(PRESETS), default="default", help="lecture: the course's 300 epochs")
+    for field in dataclasses.fields(Params):
+        recipe.add_argument(f"--{field.name.replace('_', '-')}", dest=f"recipe_{field.name}", **_option(field))
+
+    check = commands.add_parser(
+        "check", help="load and validate a file, without training", description="Load and validate a file of patients."
+    )
+    check.set_defaults(run=_check)
+    check.add_argument("source", nargs="?", metavar="SOURCE", help="CSV or Parquet file; default: the bundled patients")
+    check.add_argument("--page", metavar="FILE", help="write the validation page (HTML) there")
+
+    predict = commands.add_parser(
+        "predict", help="score patients with the champion", description="Score raw patient rows with the champion."
+    )
+    predict.set_defaults(run=_predict)
+    predict.add_argument("source", metavar="FILE", help="CSV or Parquet file, in UCI codes")
+    predict.add_argument("-o", "--output", metavar="OUT", help="CSV or Parquet file to write; default: the terminal")
+
+    ui = commands.add_parser(
+        "ui", help="start the MLflow and Prefect pages", description="Start both pages on the embedded stores, until Ctrl-C."
+    )
+    ui.set_defaults(run=_ui)
+    ui.add_argument("--mlflow-port", type=int, default=5000, help="default 5000")
+    ui.add_argument("--prefect-port", type=int, default=4200, help="default 4200")
+    return parser
+
+
+def _option(field: dataclasses.Field[Any]) -> dict[str, Any]:
+    """How argparse reads a field of `Params`; pydantic checks the value."""
+    described = Params.__pydantic_fields__[field.name]  # type: ignore[attr-defined]
+    option: dict[str, Any] = {"help": described.description, "type": str, "metavar": "X"}
+    if get_origin(described.annotation) is tuple:
+        option |= {"type": _units, "metavar": "N[,N...]"}
+    elif choices := get_args(described.annotation):
+        option |= {"choices": choices, "metavar": None}
+    return option
+
+
+def _units(text: str) -> tuple[str, ...]:
+    return () if text in ("", "none") else tuple(text.split(","))
+
+
+def _params(options: argparse.Namespace) -> Params:
+    given = {name.removeprefix("recipe_"): value for name, value in vars(options).items() if name.startswith("recipe_")}
+    changed = {name: value for name, value in given.items() if value is not None}
+    try:
+        return Params(**(PRESETS[options.preset].as_dict() | changed))
+    except ValidationError as error:
+        raise UsageError(_in_words(error)) from error
+
+
+def _in_words(error: ValidationError) -> str:
+    """``--epochs 0: input should be greater than or equal to 1``."""
+    lines = []
+    for problem in error.errors():
+        message = problem["msg"].removeprefix("Value error, ")
+        where = problem["loc"]
+        name = f"--{str(where[0]).replace('_', '-')} {problem['input']}: " if where else ""
+        lines.append(f"{name}{message[0].lower()}{message[1:]}")
+    return "; ".join(lines)
+
+
+def _train(options: argparse.Namespace) -> int:
+    params = _params(options)
+    _log_to_terminal()
+    from flows.server import prefect_server
+
+    with prefect_server() as server:
+        _import_tensorflow()
+        from flows.train import train
+
+        server.wait()
+        try:
+            outcome = train(
+                options.source, params, options.folds, options.repeats, options.holdout, options.device
+            )
+        except _parameter_error() as error:
+            raise UsageError(str(error)) from error
+    _print_outcome(outcome)
+    return 0 if outcome.decision.promote else NOT_PROMOTED
+
+
+def _import_tensorflow() -> None:
+    """Import it without the lines that its C++ part writes to stderr whatever its log level is."""
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _parameter_error() -> type[Exception]:
+    from prefect.exceptions import ParameterTypeError
+
+    return ParameterTypeError
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    from flows import publish
+    from tasks import registry, report
+
+    print(f"\n{report.text(outcome.report)}\n")
+    state = "champion" if outcome.decision.promote else "NOT promoted, challenger"
+    print(f"{outcome.model.name} version {outcome.model.version}: {state}")
+    print(f"  {outcome.decision.reason}\n")
+    print(f"mlflow ui --backend-store-uri {registry.uri()}")
+    print(f"  {publish.run_url(outcome.run)}")
+    print("prefect server start")
+    print(f"  http://127.0.0.1:4200/runs/flow-run/{outcome.flow_run_id}")
+
+
+def _check(options: argparse.Namespace) -> int:
+    from tasks import sources
+
+    table = sources.load(options.source)
+    from expectations import gate, page
+
+    verdict = gate.validate(table)
+    if options.page:
+        Path(options.page).write_text(page.render(verdict))
+    print(f"{len(table)} rows of {table.source}, digest {table.digest}")
+    for message in verdict.messages():
+        print(f"  {message}")
+    found = f"{verdict.checked} checks, {len(verdict.errors)} errors, {len(verdict.warnings)} warnings"
+    print(f"{'passed' if verdict.passed else 'REJECTED'}: {found}")
+    return 0 if verdict.passed else 3
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from flows import predict
+
+    return predict.run(options.source, options.output)
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from flows import ui
+
+    return ui.run(options.mlflow_port, options.prefect_port)
+
+
+def _log_to_terminal() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log = logging.getLogger("heart")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

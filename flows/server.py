@@ -1,0 +1,115 @@
+"""Prefect's ephemeral server, started in a process of its own before the heavy imports, so that both take one time.
+
+It is what Prefect starts by itself for a flow without a server, on the same database. Started here it need not be
+waited for, and it stays out of the terminal's process group: Ctrl-C would take it away before the flow run could be
+reported as crashed, and leave the run RUNNING for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from tasks.errors import UnavailableError
+
+START_SECONDS = 120
+ANSWER_SECONDS = 10
+
+
+class Server:
+    """A Prefect API: the configured one, or one of our own that is starting. `wait` before the first flow."""
+
+    def __init__(self, url: str, process: subprocess.Popen[bytes] | None = None, log: IO[bytes] | None = None) -> None:
+        self.url, self.process, self._log = url, process, log
+
+    def wait(self) -> None:
+        """Return when the server answers.
+
+        Raises:
+            UnavailableError: the configured server does not answer, or our own could not start.
+        """
+        deadline = time.monotonic() + (START_SECONDS if self.process else ANSWER_SECONDS)
+        problem = ""
+        while time.monotonic() < deadline:
+            if self.process and self.process.poll() is not None:
+                raise UnavailableError(
+                    f"Prefect's embedded server ended with code {self.process.returncode}: {self._last_words()}. "
+                    "Check that the folder of PREFECT_HOME (~/.prefect) can be written."
+                )
+            try:
+                with urllib.request.urlopen(f"{self.url}/health", timeout=ANSWER_SECONDS) as answer:
+                    if json.load(answer) is True:
+                        return
+                    problem = "it says that it is not healthy"
+            except (urllib.error.URLError, OSError, ValueError) as error:
+                problem = str(getattr(error, "reason", error))
+                if not self.process:
+                    break
+            time.sleep(0.1)
+        what = "embedded Prefect server" if self.process else "Prefect server of PREFECT_API_URL"
+        raise UnavailableError(
+            f"the {what} at {self.url} does not answer: {problem}. Expected a running server; start it with `prefect "
+            "server start`, or unset PREFECT_API_URL for the embedded one."
+        )
+
+    def _last_words(self) -> str:
+        assert self._log
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        return lines[-1][:300] if lines else "no message"
+
+
+@contextmanager
+def prefect_server() -> Iterator[Server]:
+    """The server that PREFECT_API_URL or Prefect's profile names; without one, an embedded server for this process."""
+    from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+
+    configured = get_current_settings().api.url
+    if configured:
+        yield Server(configured.rstrip("/"))
+        return
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    environment = {**os.environ, "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"],
+            env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        try:
+            with temporary_settings({PREFECT_API_URL: url}):
+                yield Server(url, process, log)
+        finally:
+            _send_what_is_queued()
+            process.terminate()
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _send_what_is_queued() -> None:
+    """Logs and events are sent by threads of Prefect's; without its last events a task run stays RUNNING."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogHandler
+
+    APILogHandler().flush()
+    EventsWorker.drain_all(timeout=5)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

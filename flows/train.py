@@ -1,0 +1,98 @@
+"""The main job: load -> validate -> encode -> train -> evaluate -> register."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from prefect import flow, runtime
+from pydantic import Field
+
+from flows import publish, steps
+from tasks import encode, evaluate, registry, schema, sources
+from tasks.errors import RejectedError
+from tasks.evaluate import Report
+from tasks.network import PRESETS, Params
+from tasks.patient_model import PatientModel
+from tasks.registry import ModelRef, Run
+from tasks.verdict import Decision, decide
+
+log = logging.getLogger("heart")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training run ends with."""
+
+    run: Run
+    flow_run_id: str
+    model: ModelRef
+    decision: Decision
+    report: Report
+
+
+def _run_name() -> str:
+    given = runtime.flow_run.get_parameters()
+    return f"{Path(given['source'] or sources.BUNDLED).stem}: {given['recipe'].title}"
+
+
+@flow(name="heart-disease-train", flow_run_name=_run_name, persist_result=False, validate_parameters=True)
+def train(
+    source: Annotated[str | None, Field(description="CSV or Parquet file; empty for the bundled patients.")] = None,
+    recipe: Annotated[Params, Field(description="How the network is trained.")] = PRESETS["default"],
+    folds: Annotated[int, Field(ge=2, le=50, description="Of the cross-validation.")] = 10,
+    repeats: Annotated[int, Field(ge=1, le=50, description="Of the cross-validation.")] = 5,
+    holdout: Annotated[
+        float | None, Field(gt=0, lt=1, description="Hold out this share once, instead of cross-validation.")
+    ] = None,
+    device: Annotated[Literal["auto", "cpu", "gpu"], Field(description="auto: the GPU where there is one.")] = "auto",
+) -> Outcome:
+    """Train, evaluate and register the heart-disease network.
+
+    Raises:
+        DataError: the source cannot be read, or validation refused it; nothing was trained.
+        UsageError: the data is too small for the folds.
+        UnavailableError: the MLflow store or the device is not there.
+    """
+    table = steps.load(source)
+    log.info("load      %d patients from %s, digest %s", len(table), publish.short(table.source), table.digest[:8])
+    flow_run = runtime.flow_run.id or ""
+    with registry.open_run(recipe.title, {"prefect.flow_run_id": flow_run, "source": table.source}) as run:
+        verdict = steps.validate(table)
+        publish.validation(run, verdict)
+        if not verdict.passed:
+            raise RejectedError("\n".join([f"{table.source} was rejected by validation.", *verdict.messages()]))
+
+        labels = schema.label(table.frame).to_numpy()
+        if holdout is None:
+            splits = evaluate.cross_validation(labels, folds, repeats, recipe.seed)
+        else:
+            splits = evaluate.holdout(labels, holdout, recipe.seed)
+        jobs = evaluate.jobs(recipe, splits, len(table))
+        evaluated = {"folds": folds, "repeats": repeats} if holdout is None else {"holdout": holdout}
+        registry.log_start(run, table, recipe, evaluated)
+
+        inputs = steps.encode(table.frame, [job.rows for job in jobs])
+        log.info("encode    %d columns -> %d inputs, once for each network", len(schema.COLUMNS), inputs.shape[2])
+
+        started = time.monotonic()
+        networks = steps.train(inputs, labels, jobs, device=device, progress=publish.progress())
+        log.info(
+            "train     %d network%s of %d parameters, %d epochs on %s: %.1f s",
+            len(jobs), "s" * (len(jobs) > 1), networks.weights.shape[1], recipe.epochs, networks.device,
+            time.monotonic() - started,
+        )  # fmt: skip
+
+        report = steps.evaluate(networks, inputs, labels, splits, seed=recipe.seed)
+        log.info("evaluate  %s", report.description)
+
+        shipped = jobs[-1].rows
+        model = PatientModel(encode.Encoder.fit(table.frame.iloc[shipped]), networks.keras(-1, inputs.shape[2]))
+        decision = decide(report)
+        ref = steps.register(run, model, table.frame, report, decision, networks.device)
+        log.info("register  %s version %s, loaded back and checked", ref.name, ref.version)
+    return Outcome(run, flow_run, ref, decision, report)

@@ -1,0 +1,54 @@
+"""`heart ui`: MLflow's and Prefect's pages on the embedded stores, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+from tasks.errors import UnavailableError
+
+
+def run(mlflow_port: int, prefect_port: int) -> int:
+    """Start both, say where they are, and stop both when one ends or on Ctrl-C.
+
+    Raises:
+        UnavailableError: one of them could not start, or ended by itself.
+    """
+    from flows.server import Server
+
+    store = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    api = f"http://127.0.0.1:{prefect_port}/api"
+    commands = {
+        "MLflow": [
+            sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store, "--port", str(mlflow_port),
+            "--workers", "1",
+        ],
+        "Prefect": [sys.executable, "-m", "prefect", "server", "start", "--port", str(prefect_port)],
+    }  # fmt: skip
+    # The page asks 4200 for its data unless it is told where the server is.
+    environment = {**os.environ, "PREFECT_SERVER_UI_API_URL": api, "PREFECT_API_URL": api}
+    processes = {
+        name: subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for name, command in commands.items()
+    }
+    try:
+        print("starting, about 15 seconds ...", file=sys.stderr)
+        Server(api, processes["Prefect"]).wait()
+        print(f"MLflow   http://127.0.0.1:{mlflow_port}\nPrefect  http://127.0.0.1:{prefect_port}\nCtrl-C stops both.")
+        while True:
+            for name, process in processes.items():
+                if process.poll() is not None:
+                    raise UnavailableError(
+                        f"{name}'s server ended with code {process.returncode}; see why with: "
+                        f"{' '.join(['python', *commands[name][1:]])}"
+                    )
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        for process in processes.values():
+            process.terminate()
+        for process in processes.values():
+            process.wait()

@@ -1,0 +1,1 @@
+"""One module per stage: plain functions on plain values."""

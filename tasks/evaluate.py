@@ -1,0 +1,205 @@
+"""How good a network is, against baselines on the same rows, each figure with an interval.
+
+Every model gives each test row a probability that was made without that row: by repeated cross-validation, R
+probabilities a patient, or by one held-out part, R = 1. A metric is the mean over the repeats; its 95 % interval comes
+from resampling patients (percentile bootstrap; Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13).
+It says how far the figure would move with other patients, for the models as they were trained; it does not say how far
+it would move if they were trained on other patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
+
+from tasks.errors import UsageError
+from tasks.network import Params
+from tasks.training import Floats, Ints, Job, Networks
+
+NETWORK, LOGISTIC, PREVALENCE = "network", "logistic_regression", "prevalence"
+METRICS = ("log_loss", "brier", "roc_auc", "accuracy", "sensitivity", "specificity")
+RESAMPLES = 2000
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Which rows each fit may touch. `pairs` of (training rows, test rows), repeat by repeat."""
+
+    pairs: tuple[tuple[Ints, Ints], ...]
+    repeats: int
+    description: str
+
+    @property
+    def test_rows(self) -> Ints:
+        """The rows that are tested, each once a repeat, ascending."""
+        return np.unique(np.concatenate([test for _, test in self.pairs]))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an evaluation found.
+
+    labels: (n,) of the tested rows. probabilities: (R, n) by model. metrics: by model, then by the names in `METRICS`.
+    differences: network minus each baseline, in log loss, patient by patient; below 0 the network is better.
+    curves: by the names in `training.CURVES`, (folds, epochs).
+    """
+
+    description: str
+    labels: Numbers
+    probabilities: Mapping[str, Numbers]
+    metrics: Mapping[str, Mapping[str, Estimate]]
+    differences: Mapping[str, Estimate]
+    curves: Mapping[str, Floats]
+
+
+def cross_validation(labels: Numbers, folds: int, repeats: int, seed: int) -> Splits:
+    """Repeated stratified folds.
+
+    Raises:
+        UsageError: a class has fewer rows than there are folds.
+    """
+    smallest = int(min(labels.sum(), len(labels) - labels.sum()))
+    if smallest < folds:
+        raise UsageError(f"{folds} folds need at least {folds} patients of each class; the smaller class has {smallest}")
+    splitter = RepeatedStratifiedKFold(n_splits=folds, n_repeats=repeats, random_state=seed)
+    description = f"{folds}-fold cross-validation, {repeats} repeat{'s' * (repeats > 1)}, {len(labels)} patients"
+    return Splits(tuple(splitter.split(labels, labels)), repeats, description)
+
+
+def holdout(labels: Numbers, share: float, seed: int) -> Splits:
+    """One stratified split, whose test rows no fitting touches.
+
+    Raises:
+        UsageError: a part would not hold both classes.
+    """
+    try:
+        train, test = train_test_split(np.arange(len(labels)), test_size=share, stratify=labels, random_state=seed)
+    except ValueError as error:
+        raise UsageError(f"holdout of {share:g} cannot be split off {len(labels)} rows: {error}") from error
+    return Splits(((np.sort(train), np.sort(test)),), 1, f"one split: {len(test)} patients held out of {len(labels)}")
+
+
+def jobs(params: Params, splits: Splits, rows: int) -> list[Job]:
+    """One network a pair of `splits`, then the one that is shipped.
+
+    The shipped network learns from all rows, or, with one held-out part, is the network that the part tests.
+    """
+    seeds = np.random.SeedSequence(params.seed).generate_state(len(splits.pairs)) >> 1
+    fits = [
+        Job(replace(params, seed=int(seed)), train, test, i)
+        for i, (seed, (train, test)) in enumerate(zip(seeds, splits.pairs, strict=True))
+    ]
+    if len(fits) == 1:
+        return fits
+    return [*fits, Job(params, np.arange(rows), np.arange(0), len(fits))]
+
+
+def report(networks: Networks, inputs: Floats, labels: Numbers, splits: Splits, *, seed: int = 0) -> Report:
+    """Compare the cross-validated networks with logistic regression and the prevalence on the same rows.
+
+    inputs: (F, n, 29), the matrix of each pair of `splits` first. labels: (n,). seed: of the resampling of patients.
+    """
+    fits = len(splits.pairs)
+    network = networks.probabilities(inputs)
+    probabilities = {
+        NETWORK: _out_of_fold(splits, lambda i, train, test: network[i, test]),
+        LOGISTIC: _out_of_fold(splits, lambda i, train, test: _logistic(inputs[i], labels, train, test)),
+        PREVALENCE: _out_of_fold(splits, lambda i, train, test: np.full(len(test), labels[train].mean())),
+    }
+    tested = labels[splits.test_rows]
+    resamples = bootstrap_weights(len(tested), seed)
+    return Report(
+        splits.description,
+        tested,
+        probabilities,
+        {model: measure(tested, p, resamples) for model, p in probabilities.items()},
+        {
+            baseline: difference(tested, probabilities[NETWORK], probabilities[baseline], resamples)
+            for baseline in (LOGISTIC, PREVALENCE)
+        },
+        {name: curve[:fits] for name, curve in networks.curves.items()},
+    )
+
+
+def bootstrap_weights(n: int, seed: int) -> Numbers:
+    """How often each of n patients is drawn in each resample: (RESAMPLES + 1, n); the first row is the sample itself."""
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
+    return np.vstack([np.ones(n), drawn]).astype(np.float64)
+
+
+def measure(labels: Numbers, probabilities: Numbers, weights: Numbers) -> dict[str, Estimate]:
+    """All metrics of probabilities (R, n) for labels (n,), with intervals from `bootstrap_weights` (W, n).
+
+    Accuracy, sensitivity and specificity are at the threshold 0.5. The area under the ROC curve is the share of pairs
+    of a sick and a healthy patient that are in the right order, ties counting half (Hanley and McNeil, 1982).
+    """
+    sick = labels > 0.5
+    hits = ((probabilities >= 0.5) == sick).mean(axis=0)  # (n,) over the repeats
+    a, b = probabilities[:, sick, None], probabilities[:, None, ~sick]
+    ordered = ((a > b) + 0.5 * (a == b)).mean(axis=0)  # (sick, healthy)
+    w_sick, w_healthy = weights[:, sick], weights[:, ~sick]
+    with np.errstate(invalid="ignore"):  # a resample without one of the classes has no rate; nanquantile leaves it out
+        found = {
+            "log_loss": _mean(losses(labels, probabilities), weights),
+            "brier": _mean(((probabilities - labels) ** 2).mean(axis=0), weights),
+            "roc_auc": np.einsum("ws,sh,wh->w", w_sick, ordered, w_healthy, optimize=True)
+            / (w_sick.sum(axis=1) * w_healthy.sum(axis=1)),
+            "accuracy": _mean(hits, weights),
+            "sensitivity": _mean(hits[sick], w_sick),
+            "specificity": _mean(hits[~sick], w_healthy),
+        }
+    return {metric: _estimate(found[metric]) for metric in METRICS}
+
+
+def difference(labels: Numbers, ours: Numbers, theirs: Numbers, weights: Numbers) -> Estimate:
+    """Log loss of probabilities `ours` minus `theirs`, each (R, n), paired patient by patient."""
+    return _estimate(_mean(losses(labels, ours) - losses(labels, theirs), weights))
+
+
+def losses(labels: Numbers, probabilities: Numbers) -> Numbers:
+    """The binary cross-entropy of each patient (n,), the mean over the repeats of (R, n)."""
+    # Clipped as scikit-learn's log_loss clips: a probability of exactly 0 or 1 must not cost infinity.
+    eps = np.finfo(np.float64).eps
+    p = np.clip(probabilities, eps, 1 - eps)
+    return -(labels * np.log(p) + (1 - labels) * np.log1p(-p)).mean(axis=0)
+
+
+def _mean(values: Numbers, weights: Numbers) -> Numbers:
+    return weights @ values / weights.sum(axis=1)
+
+
+def _estimate(values: Numbers) -> Estimate:
+    low, high = np.nanquantile(values[1:], [0.025, 0.975])
+    return Estimate(float(values[0]), float(low), float(high))
+
+
+def _out_of_fold(splits: Splits, predict: Callable[[int, Ints, Ints], Sequence[float] | Numbers | Floats]) -> Numbers:
+    """(R, n) probabilities of the tested rows."""
+    tested = splits.test_rows
+    out = np.full((splits.repeats, len(tested)), np.nan)
+    per_repeat = len(splits.pairs) // splits.repeats
+    for i, (train, test) in enumerate(splits.pairs):
+        out[i // per_repeat, np.searchsorted(tested, test)] = predict(i, train, test)
+    return out
+
+
+def _logistic(inputs: Floats, labels: Numbers, train: Ints, test: Ints) -> Numbers:
+    """scikit-learn's logistic regression with its default regularisation, on the very inputs of the network."""
+    model = LogisticRegression(max_iter=1000).fit(inputs[train].astype(np.float64), labels[train])
+    return model.predict_proba(inputs[test].astype(np.float64))[:, 1]

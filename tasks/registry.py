@@ -1,0 +1,257 @@
+"""MLflow: runs, curves, figures, models and aliases. The only importer of mlflow but for the script in a model.
+
+Where the store is, MLflow's own variables say (MLFLOW_TRACKING_URI, MLFLOW_REGISTRY_URI); without them it is
+`sqlite:///mlflow.db` in the working directory, where a bare `mlflow ui` finds it. Every call names its run: MLflow's
+"active run" belongs to a thread, and a pipeline has several.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+
+from tasks import report as reports
+from tasks import schema
+from tasks.errors import UnavailableError
+from tasks.evaluate import Report
+from tasks.network import Params
+from tasks.patient_model import PatientModel
+from tasks.sources import Table
+
+EXPERIMENT = "heart-disease"
+MODEL = "heart-disease"
+CHAMPION, CHALLENGER = "champion", "challenger"
+LIBRARIES = ("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "mlflow")
+DESCRIPTION = (
+    "Probability of heart disease (over 50 % narrowing of a major vessel) from 13 columns in UCI codes. "
+    "The alias `champion` is the version to use."
+)
+BATCH = 1000  # the most metrics that MLflow takes in one call
+
+
+@dataclass(frozen=True)
+class Run:
+    """An MLflow run that is under way."""
+
+    run_id: str
+    experiment_id: str
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A registered version, and the run that made it."""
+
+    name: str
+    version: str
+    run_id: str
+
+
+@contextmanager
+def open_run(name: str, tags: Mapping[str, str]) -> Iterator[Run]:
+    """A run that ends as FINISHED, as FAILED on an error, and as KILLED on Ctrl-C or SIGTERM.
+
+    Raises:
+        UnavailableError: the store cannot be written, or its server does not answer.
+    """
+    with _reachable():
+        client = mlflow.MlflowClient()
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        experiment_id = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT)
+        run_id = client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id
+    status = "KILLED"  # what holds for everything that is not an Exception: KeyboardInterrupt, SystemExit
+    try:
+        yield Run(run_id, experiment_id)
+        status = "FINISHED"
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        client.set_terminated(run_id, status)
+
+
+def log_start(run: Run, table: Table, params: Params, others: Mapping[str, Any]) -> None:
+    """What a training starts from: the recipe, parameters of the evaluation (`others`), data, code and libraries."""
+    values = {**params.as_dict(), **others, "data_digest": table.digest}
+    values["hidden"] = "-".join(map(str, params.hidden)) or "none"
+    tags = [RunTag(f"library.{name}", version(name)) for name in LIBRARIES]
+    tags += [RunTag("library.python", platform.python_version()), *_git_tags()]
+    client = mlflow.MlflowClient()
+    client.log_batch(run.run_id, params=[Param(k, str(v)) for k, v in values.items()], tags=tags)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # MLflow knows two kinds of local file, and takes the right one
+        dataset = mlflow.data.from_pandas(  # type: ignore[attr-defined]
+            table.frame,
+            source=table.source,
+            targets=schema.LABEL.name,
+            name=Path(table.source).stem,
+            digest=table.digest,
+        )
+    context = [InputTag("mlflow.data.context", "training")]
+    client.log_inputs(run.run_id, [DatasetInput(dataset._to_mlflow_entity(), context)])
+
+
+def log_files(run: Run, folder: str, files: Mapping[str, str | bytes]) -> None:
+    """Files by name into `folder` of the run's artifacts."""
+    with tempfile.TemporaryDirectory() as temporary:
+        for name, content in files.items():
+            path = Path(temporary, name)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        mlflow.MlflowClient().log_artifacts(run.run_id, temporary, folder)
+
+
+def log_tags(run: Run, tags: Mapping[str, str]) -> None:
+    """Tags of the run."""
+    mlflow.MlflowClient().log_batch(run.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def log_report(run: Run, report: Report) -> None:
+    """All metrics with their interval ends, and the curves epoch by epoch."""
+    now = int(time.time() * 1000)
+    values = [Metric(name, value, now, 0) for name, value in reports.metrics(report).items()]
+    values += [Metric(name, value, now, epoch) for name, epoch, value in reports.curves(report)]
+    client = mlflow.MlflowClient()
+    for start in range(0, len(values), BATCH):
+        client.log_batch(run.run_id, metrics=values[start : start + BATCH])
+    client.set_tag(run.run_id, "mlflow.note.content", f"{report.description}\n\n{reports.markdown(report)}")
+    client.set_tag(run.run_id, "evaluation", report.description)
+
+
+def log_model(run: Run, model: PatientModel, example: pd.DataFrame) -> ModelRef:
+    """Register `model` as a new version of `heart-disease`, with a signature and `example` rows as input example.
+
+    The version has no alias yet: `check_model` and `set_alias` follow.
+    """
+    root = Path(__file__).parent
+    inputs = Schema([ColSpec(DataType.double, name) for name in schema.INPUT_NAMES])
+    outputs = Schema([ColSpec(DataType.double, "probability"), ColSpec(DataType.string, "disease"),
+                      ColSpec(DataType.string, "problem")])  # fmt: skip
+    with tempfile.TemporaryDirectory() as temporary, _active(run):
+        model.save(Path(temporary))
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(root / "served_model.py"),
+            code_paths=[str(root)],  # so that the model loads where this project is not installed
+            artifacts={"model": temporary},
+            signature=ModelSignature(inputs, outputs),
+            input_example=example[list(schema.INPUT_NAMES)].astype("float64").reset_index(drop=True),
+            # Given, because guessing them loads the model in a second TensorFlow process for ten seconds.
+            pip_requirements=[f"{name}=={version(name)}" for name in (*LIBRARIES, "pydantic")],
+        )
+    client = mlflow.MlflowClient()
+    with suppress(MlflowException):  # it exists already
+        client.create_registered_model(MODEL, description=DESCRIPTION)
+    made = client.create_model_version(MODEL, info.model_uri, run.run_id, model_id=info.model_id)
+    return ModelRef(MODEL, str(made.version), run.run_id)
+
+
+def check_model(ref: ModelRef, model: PatientModel, patients: pd.DataFrame) -> None:
+    """Load `ref` back and compare what it says about `patients` with `model` in memory.
+
+    Raises:
+        RuntimeError: the probabilities differ by more than 1e-6, or an answer differs.
+    """
+    rows = patients[list(schema.INPUT_NAMES)]
+    stored, expected = load_model(ref).predict(rows), model.predict(rows)
+    gap = float(np.abs(stored["probability"].to_numpy() - expected["probability"].to_numpy()).max())
+    if not gap <= 1e-6 or list(stored["disease"]) != list(expected["disease"]):
+        raise RuntimeError(
+            f"{ref.name} version {ref.version}, loaded back, differs from the model in memory: probabilities by up to "
+            f"{gap:g}, expected at most 1e-6. The version is registered without an alias."
+        )
+
+
+def load_model(ref: ModelRef) -> Any:
+    """The registered version as an MLflow pyfunc model: `predict(frame)`."""
+    return mlflow.pyfunc.load_model(f"models:/{ref.name}/{ref.version}")
+
+
+def champion() -> ModelRef:
+    """The version that the alias `champion` points to.
+
+    Raises:
+        UnavailableError: there is none, or the store does not answer.
+    """
+    with _reachable():
+        try:
+            found = mlflow.MlflowClient().get_model_version_by_alias(MODEL, CHAMPION)
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+            raise UnavailableError(
+                f"no champion of '{MODEL}' in {uri()}; expected a registered model with the alias '{CHAMPION}'. "
+                "Run `heart train` first, in this folder, or set MLFLOW_TRACKING_URI."
+            ) from error
+    return ModelRef(found.name, str(found.version), found.run_id or "")
+
+
+def set_alias(ref: ModelRef, alias: str, reason: str) -> None:
+    """Point `alias` to the version, and say why: a tag and the description of the version."""
+    client = mlflow.MlflowClient()
+    client.set_model_version_tag(ref.name, ref.version, "promotion", alias)
+    client.set_model_version_tag(ref.name, ref.version, "promotion_reason", reason)
+    client.update_model_version(ref.name, ref.version, f"{alias}: {reason}")
+    client.set_registered_model_alias(ref.name, alias, ref.version)
+
+
+def uri() -> str:
+    """Where runs and models are kept."""
+    return str(mlflow.get_tracking_uri())
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    try:
+        yield
+    except UnavailableError:
+        raise
+    except Exception as error:  # whatever a database driver or an HTTP client raises
+        raise UnavailableError(
+            f"the MLflow store {uri()} cannot be used: {_first_line(error)}. Expected a writable database or a server "
+            "that answers; check MLFLOW_TRACKING_URI and the folder's permissions."
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
+@contextmanager
+def _active(run: Run) -> Iterator[None]:
+    """For MLflow's calls that know only an active run. Leaves the run's end to `open_run`."""
+    mlflow.start_run(run_id=run.run_id)
+    try:
+        yield
+    finally:
+        mlflow.tracking.fluent._active_run_stack.get().pop()
+
+
+def _git_tags() -> list[RunTag]:
+    """The commit of the code that runs, and whether it had changes; nothing where it is not a git checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        dirty = "yes" if git("status", "--porcelain", "--untracked-files=no") else "no"
+        return [RunTag("mlflow.source.git.commit", git("rev-parse", "HEAD")), RunTag("git_dirty", dirty)]
+    except (OSError, subprocess.CalledProcessError):
+        return []

@@ -1,0 +1,136 @@
+"""Read patients: a CSV or Parquet file -> Table.
+
+Reading is lenient about values (validation judges those, and names the cells) and strict about form: a file that
+is missing, empty, binary or without a usable header is refused here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tasks import schema
+from tasks.errors import SourceError
+
+BUNDLED = Path(__file__).resolve().parent.parent / "data" / "cleveland.csv"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Patients as they were read.
+
+    frame: one row a patient; a column whose cells all parse is float64, another one keeps its text. The index is
+        the row's number in the source, counted from 1 for the first patient. The order is that of `row_ids`, so
+        that two orders of the same file are one table.
+    source: where the rows came from.
+    digest: of the content; the same for any order of rows and columns, and for any way of writing the values.
+    row_ids: one digest a row, in the frame's order.
+    """
+
+    frame: pd.DataFrame
+    source: str
+    digest: str
+    row_ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+def load(source: str | Path | None = None) -> Table:
+    """Read `source` (.csv or .parquet), or the bundled 303 Cleveland patients.
+
+    Raises:
+        SourceError: there is no such file, or it cannot be read as a table.
+    """
+    path = BUNDLED if source is None else Path(source)
+    if not path.exists():
+        raise SourceError(f"no file '{path}'; expected a CSV or Parquet file of patients. Check the path.")
+    if path.is_dir():
+        raise SourceError(f"'{path}' is a folder; expected a CSV or Parquet file of patients.")
+    if path.stat().st_size == 0:
+        raise SourceError(f"'{path}' is empty; expected a header line and one line a patient.")
+    try:
+        frame = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    except OSError as error:
+        raise SourceError(f"'{path}' cannot be read: {error.strerror or error}. Check its permissions.") from error
+    if frame.empty:
+        raise SourceError(f"'{path}' has a header and no rows; expected one line a patient.")
+    frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
+    return make_table(frame, str(path))
+
+
+def make_table(frame: pd.DataFrame, source: str) -> Table:
+    """A table of `frame`, whose index names the rows; the frame itself is not changed."""
+    frame = frame.apply(_as_numbers)
+    names = [name for name in schema.BY_NAME if name in frame] + sorted(set(frame) - set(schema.BY_NAME), key=str)
+    cells = [[_canonical(value) for value in frame[name]] for name in names]
+    ids = [_digest("\x1f".join(row)) for row in zip(*cells, strict=True)]
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    row_ids = tuple(ids[i] for i in order)
+    return Table(frame.iloc[order], source, _digest("\x1e".join([*names, *row_ids])), row_ids)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"'{path}' is not UTF-8 text: byte 0x{error.object[error.start]:02x} at offset {error.start}. "
+            "Expected a CSV file; export it again as UTF-8, or name a Parquet file *.parquet."
+        ) from error
+    if "\0" in text:
+        raise SourceError(f"'{path}' is a binary file; expected a CSV file, or a Parquet file named *.parquet.")
+    header = [name.strip() for name in text.lstrip("\r\n").splitlines()[0].split(",")] if text.strip() else []
+    _refuse_duplicates(path, header)
+    try:
+        frame = pd.read_csv(
+            path,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            skipinitialspace=True,
+            index_col=False,
+            on_bad_lines="error",
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as error:
+        raise SourceError(f"'{path}' is not a CSV table: {str(error).strip()}. Expected commas and one header.") from error
+    frame.columns = [str(name).strip() for name in frame.columns]
+    return frame
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowException as error:
+        raise SourceError(f"'{path}' is not a Parquet file: {str(error).splitlines()[0]}") from error
+    _refuse_duplicates(path, table.column_names)
+    return table.to_pandas(ignore_metadata=True)
+
+
+def _refuse_duplicates(path: Path, names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SourceError(f"'{path}' has the column '{twice[0]}' {names.count(twice[0])} times; expected each once.")
+
+
+def _as_numbers(values: pd.Series) -> pd.Series:
+    """float64 where every cell is blank or a number; otherwise text, stripped, blanks as missing."""
+    if not pd.api.types.is_numeric_dtype(values):
+        text = values.astype("object").where(values.notna(), "").astype(str).str.strip()
+        values = text.where(text != "")
+    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
+    return values if (numbers.isna() & values.notna()).any() else numbers
+
+
+def _canonical(value: object) -> str:
+    return "" if pd.isna(value) else repr(float(value)) if isinstance(value, (int, float)) else str(value)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
