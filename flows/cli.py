@@ -81,11 +81,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.set_defaults(run=_train)
     train.add_argument("--source", metavar="PATH", help="CSV or Parquet file; default: the bundled 303 patients")
-    train.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto: the GPU where there is one")
+    train.add_argument(
+        "--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto: the GPU where there is one"
+    )
     how = train.add_argument_group("evaluation")
     how.add_argument("--folds", type=int, default=10, help="of the cross-validation (default 10)")
     how.add_argument("--repeats", type=int, default=5, help="of the cross-validation (default 5)")
-    how.add_argument("--holdout", type=float, metavar="SHARE", help="hold out this share once instead, for instance 0.2")
+    how.add_argument(
+        "--holdout", type=float, metavar="SHARE", help="hold out this share once instead, for instance 0.2"
+    )
     recipe = train.add_argument_group("recipe", "A preset, and what to change in it.")
     recipe.add_argument("--preset", choices=sorted(PRESETS), default="default", help="lecture: the course's 300 epochs")
     for field in dataclasses.fields(Params):
@@ -106,7 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("-o", "--output", metavar="OUT", help="CSV or Parquet file to write; default: the terminal")
 
     ui = commands.add_parser(
-        "ui", help="start the MLflow and Prefect pages", description="Start both pages on the embedded stores, until Ctrl-C."
+        "ui",
+        help="start the MLflow and Prefect pages",
+        description="Start both pages on the embedded stores, until Ctrl-C.",
     )
     ui.set_defaults(run=_ui)
     ui.add_argument("--mlflow-port", type=int, default=5000, help="default 5000")
@@ -160,9 +166,7 @@ def _train(options: argparse.Namespace) -> int:
 
         server.wait()
         try:
-            outcome = train(
-                options.source, params, options.folds, options.repeats, options.holdout, options.device
-            )
+            outcome = train(options.source, params, options.folds, options.repeats, options.holdout, options.device)
         except _parameter_error() as error:
             raise UsageError(str(error)) from error
     _print_outcome(outcome)

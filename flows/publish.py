@@ -36,7 +36,9 @@ def validation(run: Run, verdict: Verdict) -> None:
     state = "passed" if verdict.passed else "REJECTED"
     summary = f"{state}: {verdict.checked} checks, {len(verdict.errors)} errors, {len(verdict.warnings)} warnings"
     create_table_artifact(rows, key="validation", description=f"{summary}. {verdict.rows} rows of {verdict.source}.")
-    create_link_artifact(run_url(run), "MLflow run", key="mlflow-run", description="Parameters, curves, figures, model.")
+    create_link_artifact(
+        run_url(run), "MLflow run", key="mlflow-run", description="Parameters, curves, figures, model."
+    )
     log.info("validate  %s", summary)
     if verdict.passed:
         for message in verdict.messages():

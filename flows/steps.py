@@ -6,9 +6,11 @@ same way twice; a store that answers late is MLflow's own business (MLFLOW_HTTP_
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
 
-from prefect import task
+from prefect import runtime, task
 from prefect.cache_policies import NO_CACHE
 
 from expectations import gate
@@ -17,11 +19,25 @@ from tasks import encode as encoding
 from tasks import evaluate as evaluation
 from tasks import sources, training
 
-stage = partial(task, cache_policy=NO_CACHE, persist_result=False)
+P = ParamSpec("P")
+R = TypeVar("R")
 
-load = stage(sources.load, name="load", task_run_name="load {source}")
-validate = stage(gate.validate, name="validate", task_run_name="validate")
-encode = stage(encoding.matrices, name="encode", task_run_name="encode")
-train = stage(training.train, name="train", task_run_name="train")
-evaluate = stage(evaluation.report, name="evaluate", task_run_name="evaluate")
-register = stage(publish.register, name="register", task_run_name="register")
+
+def _stage(name: str, function: Callable[P, R], run_name: str | Callable[[], str] = "") -> Callable[P, R]:
+    return task(name=name, task_run_name=run_name or name, cache_policy=NO_CACHE, persist_result=False)(function)
+
+
+def _load_name() -> str:
+    return f"load {Path(runtime.task_run.parameters['source'] or sources.BUNDLED).name}"
+
+
+def _train_name() -> str:
+    return f"train {len(runtime.task_run.parameters['jobs'])} networks at once"
+
+
+load = _stage("load", sources.load, _load_name)
+validate = _stage("validate", gate.validate)
+encode = _stage("encode", encoding.matrices)
+train = _stage("train", training.train, _train_name)
+evaluate = _stage("evaluate", evaluation.report)
+register = _stage("register", publish.register)

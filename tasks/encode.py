@@ -60,9 +60,7 @@ class Encoder:
     def from_json(cls, text: str) -> Encoder:
         """The encoder that `to_json` wrote."""
         numbers = json.loads(text)["numbers"]
-        return cls(
-            tuple(numbers[name]["mean"] for name in NUMBERS), tuple(numbers[name]["scale"] for name in NUMBERS)
-        )
+        return cls(tuple(numbers[name]["mean"] for name in NUMBERS), tuple(numbers[name]["scale"] for name in NUMBERS))
 
 
 def matrices(frame: pd.DataFrame, fitted_on: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:

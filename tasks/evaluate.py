@@ -76,7 +76,9 @@ def cross_validation(labels: Numbers, folds: int, repeats: int, seed: int) -> Sp
     """
     smallest = int(min(labels.sum(), len(labels) - labels.sum()))
     if smallest < folds:
-        raise UsageError(f"{folds} folds need at least {folds} patients of each class; the smaller class has {smallest}")
+        raise UsageError(
+            f"{folds} folds need at least {folds} patients of each class; the smaller class has {smallest}"
+        )
     splitter = RepeatedStratifiedKFold(n_splits=folds, n_repeats=repeats, random_state=seed)
     description = f"{folds}-fold cross-validation, {repeats} repeat{'s' * (repeats > 1)}, {len(labels)} patients"
     return Splits(tuple(splitter.split(labels, labels)), repeats, description)
@@ -138,7 +140,7 @@ def report(networks: Networks, inputs: Floats, labels: Numbers, splits: Splits, 
 
 
 def bootstrap_weights(n: int, seed: int) -> Numbers:
-    """How often each of n patients is drawn in each resample: (RESAMPLES + 1, n); the first row is the sample itself."""
+    """How often each patient is drawn in each resample: (RESAMPLES + 1, n); the first row is the sample itself."""
     drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
     return np.vstack([np.ones(n), drawn]).astype(np.float64)
 

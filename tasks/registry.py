@@ -96,7 +96,7 @@ def log_start(run: Run, table: Table, params: Params, others: Mapping[str, Any])
     client.log_batch(run.run_id, params=[Param(k, str(v)) for k, v in values.items()], tags=tags)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # MLflow knows two kinds of local file, and takes the right one
-        dataset = mlflow.data.from_pandas(  # type: ignore[attr-defined]
+        dataset = mlflow.data.from_pandas(
             table.frame,
             source=table.source,
             targets=schema.LABEL.name,

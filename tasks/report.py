@@ -50,7 +50,7 @@ def curves(report: Report) -> Iterator[tuple[str, int, float]]:
                     yield f"{kind}/{part}{suffix}", epoch, float(value)
 
 
-def rows(report: Report) -> list[tuple[str, str, str, str]]:
+def rows(report: Report) -> list[tuple[str, ...]]:
     """A header, then metric, network, logistic regression and prevalence, each with its interval."""
     models = (NETWORK, LOGISTIC, PREVALENCE)
     header = ("metric", *(MODEL_NAMES[model] for model in models))

@@ -70,9 +70,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("thalach", "maximum heart rate achieved", "beats/min", limits=(40, 220), usual=(85, 200)),
     Column("exang", "angina induced by exercise", codes={0: "no", 1: "yes"}),
     Column("oldpeak", "ST depression by exercise, relative to rest", "mm", limits=(-3, 10), usual=(0, 4.5)),
-    Column(
-        "slope", "slope of the peak exercise ST segment", codes={1: "up", 2: "flat", 3: "down"}, ordered=True
-    ),
+    Column("slope", "slope of the peak exercise ST segment", codes={1: "up", 2: "flat", 3: "down"}, ordered=True),
     Column(
         "ca",
         "major vessels coloured by fluoroscopy",
@@ -111,13 +109,8 @@ def unparsable(values: pd.Series) -> pd.Series:
 def forbidden(values: pd.Series, column: Column) -> pd.Series:
     """The cells that `column` does not allow (text, blank, outside codes or limits), as a mask of the rows."""
     numbers = pd.to_numeric(values, errors="coerce")
-    if column.limits is not None:
-        bad = ~numbers.between(*column.limits)
-    else:
-        bad = ~numbers.isin(list(column.codes))
-    if column.optional:
-        bad &= values.notna()
-    return bad
+    allowed = numbers.between(*column.limits) if column.limits else numbers.isin(list(column.codes))
+    return ~(allowed | values.isna()) if column.optional else ~allowed
 
 
 def show(value: object) -> str:

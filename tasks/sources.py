@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -65,7 +66,8 @@ def load(source: str | Path | None = None) -> Table:
 def make_table(frame: pd.DataFrame, source: str) -> Table:
     """A table of `frame`, whose index names the rows; the frame itself is not changed."""
     frame = frame.apply(_as_numbers)
-    names = [name for name in schema.BY_NAME if name in frame] + sorted(set(frame) - set(schema.BY_NAME), key=str)
+    known = [name for name in schema.BY_NAME if name in frame]
+    names = [*known, *sorted(str(name) for name in frame if name not in schema.BY_NAME)]
     cells = [[_canonical(value) for value in frame[name]] for name in names]
     ids = [_digest("\x1f".join(row)) for row in zip(*cells, strict=True)]
     order = sorted(range(len(ids)), key=ids.__getitem__)
@@ -96,7 +98,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
             on_bad_lines="error",
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as error:
-        raise SourceError(f"'{path}' is not a CSV table: {str(error).strip()}. Expected commas and one header.") from error
+        raise SourceError(
+            f"'{path}' is not a CSV table: {str(error).strip()}. Expected commas and one header."
+        ) from error
     frame.columns = [str(name).strip() for name in frame.columns]
     return frame
 
@@ -128,7 +132,7 @@ def _as_numbers(values: pd.Series) -> pd.Series:
     return values if (numbers.isna() & values.notna()).any() else numbers
 
 
-def _canonical(value: object) -> str:
+def _canonical(value: Any) -> str:
     return "" if pd.isna(value) else repr(float(value)) if isinstance(value, (int, float)) else str(value)
 
 

@@ -178,8 +178,11 @@ class _Plan:
                 start = stop
 
     def batches(self, start: int, stop: int) -> tuple[NDArray[Any], ...]:
-        """Of `segment_steps` steps, the last ones unused: rows (S, U, B) in the stacked matrices, the share of each row
-        in its batch's mean (0 is padding), whether an epoch ends (S, U), and noise for dropout (S, U, B, hidden units)."""
+        """Batches of the steps from `start` to `stop`, padded to S = `segment_steps`.
+
+        Rows (S, U, B) in the stacked matrices; the share of each row in its batch's mean (S, U, B), 0 for padding;
+        whether an epoch ends (S, U); noise for dropout (S, U, B, hidden units), of no width where none is used.
+        """
         s, u, b = self.segment_steps, len(self.orders), self.width
         rows, share = np.zeros((s, u, b), np.int32), np.zeros((s, u, b), np.float32)
         ends, noise = np.zeros((s, u), bool), np.zeros((s, u, b, self.noise_width), np.float32)
@@ -208,7 +211,7 @@ class _Plan:
         for order in self.orders:
             epochs = np.arange(start // order.steps, stop // order.steps)
             at = (epochs + 1) * order.steps - 1 - start
-            for k in np.flatnonzero(self.of == order.number):
+            for k in np.flatnonzero(self.of == order.number).tolist():
                 own = epochs < self.jobs[k].params.epochs
                 measured = slice(None) if len(self.jobs[k].watch) else slice(2)
                 curves[measured, k, epochs[own]] = marks[at[own], measured, k].T
@@ -238,7 +241,7 @@ class _Order:
 
 
 def _forward(params: Params, inputs: int) -> Callable[..., Any]:
-    """The network on flattened weights: (K, P), rows (K, B, d), and what dropout keeps (K, B, units) -> logits (K, B)."""
+    """The network on flattened weights (K, P): rows (K, B, d), what dropout keeps (K, B, units) -> logits (K, B)."""
     import keras
     import tensorflow as tf
 
@@ -267,8 +270,9 @@ def _compile(inputs: Floats, labels: Floats, jobs: Sequence[Job], plan: _Plan) -
 
     params, d = jobs[0].params, inputs.shape[2]
     forward, optimizer = _forward(params, d), build_optimizer(params)
-    starts = {seed: _flat(seed_params, d) for seed, seed_params in {job.params.seed: job.params for job in jobs}.items()}
-    weights = keras.Variable(np.stack([starts[job.params.seed] for job in jobs]), name="weights")  # (K, P)
+    recipes = {job.params.seed: job.params for job in jobs}
+    start = {seed: np.concatenate([w.ravel() for w in initial_weights(p, d)]) for seed, p in recipes.items()}
+    weights = keras.Variable(np.stack([start[job.params.seed] for job in jobs]), name="weights")  # (K, P)
     optimizer.build([weights])
 
     def column(name: str) -> Any:
@@ -320,13 +324,8 @@ def _compile(inputs: Floats, labels: Floats, jobs: Sequence[Job], plan: _Plan) -
             return t + 1, tf.where(tf.gather(ends[t], of), 0.0, sums), marks
 
         empty = tf.TensorArray(tf.float32, plan.segment_steps, element_shape=none.shape)
-        start = (tf.constant(0), carried.value(), empty)
-        _, sums, marks = tf.while_loop(lambda t, *_: t < steps, body, start)
+        _, sums, marks = tf.while_loop(lambda t, *_: t < steps, body, (0, carried.value(), empty))
         carried.assign(sums)
         return marks.stack()  # (S, 4, K)
 
     return weights, lambda *feed: run(*(tf.convert_to_tensor(part) for part in feed))
-
-
-def _flat(params: Params, inputs: int) -> Floats:
-    return np.concatenate([weight.ravel() for weight in initial_weights(params, inputs)])

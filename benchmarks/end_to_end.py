@@ -1,0 +1,160 @@
+"""Whole cold processes, in turn in one session: the notebook, `heart train`, and the tutorials' way.
+
+Measured: wall seconds until the command returns, and CPU seconds (user + system) of the process and all its
+descendants, Prefect's server included, also those that outlive their parent. Every program has a folder of its own
+with its own home, stores and caches; a first round that is not counted creates the stores (or, with --fresh, every
+run begins without them). Not measured: installing, the first import after it, memory, servers that run elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parent.parent
+HEART = Path(sys.executable).with_name("heart")
+STRAGGLER_SECONDS = 60
+PR_SET_CHILD_SUBREAPER = 36  # prctl(2), Linux
+
+SETTINGS = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A command; `allowed` are the exit codes that are not failures."""
+
+    name: str
+    command: tuple[str, ...]
+    allowed: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One run: seconds, and how many networks it trained."""
+
+    wall: float
+    cpu: float
+    networks: int
+
+
+def programs() -> list[Program]:
+    """What is compared; the first is the yardstick."""
+    # -P: the folder of a script must not come before the libraries.
+    script = (sys.executable, "-P")
+    heart = (str(HEART),) if HEART.exists() else (sys.executable, "-m", "flows.cli")
+    return [
+        Program("(a) notebook, 300 epochs", (*script, str(ROOT / "benchmarks" / "notebook.py"))),
+        Program("(b) heart train", (*heart, "train")),
+        Program("(b') heart train --preset lecture, 300 epochs", (*heart, "train", "--preset", "lecture"), (0, 5)),
+        Program("(c) tutorial with Prefect and MLflow, 300 epochs", (*script, str(ROOT / "benchmarks" / "tutorial.py"))),
+    ]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """This process's, without the addresses of servers and stores, and with all that is kept inside `folder`."""
+    ours = ("PREFECT_", "MLFLOW_", "XDG_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    path = {} if HEART.exists() else {"PYTHONPATH": str(ROOT)}
+    return {**kept, **SETTINGS, **path, "HOME": str(folder / "home"), "PREFECT_HOME": str(folder / "home" / ".prefect")}
+
+
+def measure(program: Program, folder: Path) -> Timing:
+    """Run `program` in `folder`, and wait for everything that it started.
+
+    Raises:
+        SystemExit: it failed, or it left a process running.
+    """
+    (folder / "home").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        before, started = cpu_of_children(), time.perf_counter()
+        process = subprocess.Popen(
+            program.command, cwd=folder, env=environment(folder), stdin=subprocess.DEVNULL, stdout=out, stderr=err
+        )
+        code = process.wait()
+        wall = time.perf_counter() - started
+        wait_for_stragglers(program)
+        cpu = cpu_of_children() - before
+        err.seek(0)
+        said = err.read().decode(errors="replace")
+    if code not in program.allowed:
+        raise SystemExit(f"{said}\n{program.name}: exit code {code}; its messages are above")
+    counted = re.search(r"^train +(\d+) network", said, re.MULTILINE)  # what `heart train` says; the others train one
+    return Timing(wall, cpu, int(counted[1]) if counted else 1)
+
+
+def cpu_of_children() -> float:
+    """User and system seconds of every descendant that has ended and been waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def wait_for_stragglers(program: Program) -> None:
+    """Wait for the descendants that outlived the command: as their reaper, so that their CPU time counts."""
+    deadline = time.monotonic() + STRAGGLER_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                time.sleep(0.05)
+        except ChildProcessError:
+            return
+    raise SystemExit(f"{program.name} left a process running {STRAGGLER_SECONDS} s after it ended")
+
+
+def become_reaper() -> None:
+    """Orphaned descendants become children of this process; elsewhere than on Linux their CPU time stays uncounted."""
+    if sys.platform != "linux" or ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        print("CPU seconds are without those of processes that outlive their parent.", file=sys.stderr)
+
+
+def table(timings: dict[str, list[Timing]]) -> str:
+    """Markdown: medians, ranges in brackets, and wall time against the first program, round by round."""
+    first = next(iter(timings.values()))
+    lines = ["| program | networks | wall, s | CPU, s | wall / (a) |", "|---|---:|---:|---:|---:|"]
+    for name, runs in timings.items():
+        ratio = median(run.wall / yardstick.wall for run, yardstick in zip(runs, first, strict=True))
+        wall, cpu = spread([run.wall for run in runs]), spread([run.cpu for run in runs])
+        lines.append(f"| {name} | {runs[0].networks} | {wall} | {cpu} | {ratio:.2f} |")
+    return "\n".join(lines)
+
+
+def spread(values: list[float]) -> str:
+    """``12.3 (11.9-13.0)``."""
+    return f"{median(values):.1f} ({min(values):.1f}-{max(values):.1f})"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Time the notebook, heart train and the tutorials' way, end to end.")
+    parser.add_argument("--runs", type=int, default=3, help="rounds, after one that is not counted (default 3)")
+    parser.add_argument("--fresh", action="store_true", help="every run starts with empty stores, as on a new machine")
+    options = parser.parse_args()
+    become_reaper()
+    timings: dict[str, list[Timing]] = {program.name: [] for program in programs()}
+    with tempfile.TemporaryDirectory() as base:
+        for turn in range(options.runs + 1):
+            for number, program in enumerate(programs()):
+                timing = measure(program, Path(base, f"{number}-{turn if options.fresh else 0}"))
+                if turn:
+                    timings[program.name].append(timing)
+    state = "empty stores" if options.fresh else "stores that exist"
+    print(f"Cold processes, {options.runs} rounds, {state}, {os.cpu_count()} cores: median (range).\n\n{table(timings)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Training alone, inside one process: K networks at once against Keras `fit` of one.
+
+Every network is 29-16-1, 300 epochs, batches of 32, no decay, on the training part of a fold and watched on the rest
+of it. Measured: `tasks.training.train` from call to weights, tracing included, twice for each K; and Keras `fit` of
+one network on the same rows with the same validation rows, once. Not measured: imports, reading, encoding, evaluation,
+storing. The ratio is K x the time of that one `fit` over our time: nobody waits for a thousand `fit`s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from tasks import encode, evaluate, schema, sources
+from tasks.network import PRESETS, Params, build, build_optimizer
+from tasks.training import Floats, Job, train
+
+FOLDS = 10
+
+
+def setting(networks: int, recipe: Params) -> tuple[Floats, evaluate.Numbers, list[Job]]:
+    """Encoded inputs (K, n, 29), labels (n,) and the jobs of as many folds of as many repeats as K needs."""
+    table = sources.load()
+    labels = schema.label(table.frame).to_numpy()
+    splits = evaluate.cross_validation(labels, FOLDS, -(-networks // FOLDS), recipe.seed)
+    jobs = evaluate.jobs(recipe, splits, len(table))[:networks]
+    return encode.matrices(table.frame, [job.rows for job in jobs]), labels, jobs
+
+
+def ours(networks: int, recipe: Params) -> float:
+    """Seconds to train that many networks at once."""
+    inputs, labels, jobs = setting(networks, recipe)
+    started = time.perf_counter()
+    train(inputs, labels, jobs)
+    return time.perf_counter() - started
+
+
+def keras_fit(recipe: Params) -> float:
+    """Seconds that Keras takes to fit the first of those networks."""
+    inputs, labels, (job,) = setting(1, recipe)
+    x, y = inputs[0], labels.astype(np.float32)
+    started = time.perf_counter()
+    model = build(job.params, x.shape[1])
+    model.compile(optimizer=build_optimizer(job.params), loss="binary_crossentropy", metrics=["accuracy"])
+    model.fit(
+        x[job.rows], y[job.rows], epochs=recipe.epochs, batch_size=recipe.batch_size,
+        validation_data=(x[job.watch], y[job.watch]), verbose=0,
+    )  # fmt: skip
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Time the training of K networks at once against Keras fit.")
+    parser.add_argument("--networks", type=int, nargs="+", default=[1, 51, 500, 1000], metavar="K")
+    parser.add_argument("--epochs", type=int, default=PRESETS["lecture"].epochs)
+    options = parser.parse_args()
+    recipe = replace(PRESETS["lecture"], epochs=options.epochs, weight_decay=0.0)
+
+    import tensorflow as tf
+
+    tf.constant(0.0)  # TensorFlow's own start is nobody's training time
+    fit = keras_fit(recipe)
+    print(f"{recipe.title}; {os.cpu_count()} cores. Keras fit of one network, measured once: {fit:.2f} s.")
+    print("`K fits` is K times that, not measured.\n")
+    print("| networks | first call, s | second call, s | s per network | networks per s | K fits / second call |")
+    print("|---:|---:|---:|---:|---:|---:|")
+    for networks in options.networks:
+        first, second = ours(networks, recipe), ours(networks, recipe)
+        each, ratio = second / networks, networks * fit / second
+        print(f"| {networks} | {first:.2f} | {second:.2f} | {each:.4f} | {1 / each:.1f} | {ratio:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The Great Expectations suite for patients, made from the schema, and the gate that runs it."""

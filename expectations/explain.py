@@ -1,0 +1,174 @@
+"""Great Expectations' results -> failures that a person can act on."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from expectations.failure import Cell, Failure, listed, percent, shown
+from tasks import schema
+from tasks.schema import Column
+
+# What a forbidden value usually means, in the copies of this data that are about.
+HINTS = {
+    ("chol", 0.0): "0 stands for 'not measured' at some hospitals: leave these patients out.",
+    ("slope", 0.0): "Other copies of this data number the slope 0 to 2: convert it to 1, 2, 3.",
+    ("ca", 4.0): "4 stands for missing in other copies of this data: leave the cell blank.",
+    ("thal", 0.0): "Blank means missing; 0, 1 and 2 are codes of other copies of this data: convert them to 3, 6, 7.",
+    ("thal", 1.0): "0, 1 and 2 are codes of other copies of this data: convert them to 3, 6, 7.",
+    ("thal", 2.0): "0, 1 and 2 are codes of other copies of this data: convert them to 3, 6, 7.",
+}
+MISSING_WORDS = frozenset({"?", "-", ".", "na", "n/a", "nan", "none", "null", "missing", "unknown"})
+
+Result = dict[str, Any]
+
+
+def explain(results: Sequence[Result], frame: pd.DataFrame) -> tuple[Failure, ...]:
+    """The failures among `results`, errors first; `frame` is the table that they are about, by row number.
+
+    A cell that is refused already is not warned about as well.
+    """
+    failed = [result for result in results if not result["success"]]
+    inverted = not any(_meta(result)["kind"] == "direction" and result["success"] for result in results)
+    named: set[tuple[int, str]] = set()
+    found: list[Failure] = []
+    for result in failed:
+        for failure in _failures(result, frame, named, inverted):
+            named.update((cell.row, cell.column) for cell in failure.cells if failure.severity == "critical")
+            found.append(failure)
+    return tuple(sorted(found, key=lambda failure: failure.severity != "critical"))
+
+
+def _failures(result: Result, frame: pd.DataFrame, named: set[tuple[int, str]], inverted: bool) -> Iterator[Failure]:
+    meta, outcome = _meta(result), result["result"]
+    severity, names = result["expectation_config"]["severity"], tuple(meta["columns"])
+
+    def failure(observed: str, advice: str, cells: Sequence[Cell] = (), columns: Sequence[str] = names) -> Failure:
+        return Failure(severity, meta["rule"], meta["expected"], observed, tuple(cells), tuple(columns), advice)
+
+    if not outcome:  # an expectation that Great Expectations could not compute must never count as met
+        yield failure(f"'{meta['rule']}' could not be checked", "Please report this, with the table if you can.")
+        return
+    match meta["kind"]:
+        case "columns":
+            yield from _columns(outcome["details"]["mismatched"], severity)
+        case "rows":
+            yield failure(f"the table has {outcome['observed_value']} rows", "Add patients.")
+        case "duplicates":
+            cells = _repeats(frame.loc[outcome["unexpected_index_list"], list(names)])
+            yield failure(f"{len(cells)} of {len(frame)} rows", "Keep one of each.", cells, columns=())
+        case "balance":
+            share = outcome["observed_value"]
+            yield failure(
+                f"{percent(share)} of the {len(frame)} patients have heart disease (num > 0)",
+                "A model needs both: add patients of the other class, or check how the label is coded.",
+            )
+        case "direction":
+            at_fault = names[:1] if inverted else names
+            yield failure(*_direction(names[1], outcome["observed_value"], inverted), columns=at_fault)
+        case kind:
+            name, values = names[0], _cells(kind, names[0], outcome, frame)
+            cells = [cell for cell in values if (cell.row, cell.column) not in named]
+            share = f", {percent(len(cells) / len(frame))}" if kind.endswith("share") else ""
+            if cells:
+                observed = f"{len(cells)} of {len(frame)} rows{share}"
+                yield failure(observed, _advice(kind, schema.BY_NAME[name], cells), cells)
+            elif not values:  # no cell is at fault: a table that was not read by tasks/sources.py
+                yield failure(f"column '{name}' is of type {frame[name].dtype}", "Convert it to float64.")
+
+
+def _meta(result: Result) -> dict[str, Any]:
+    meta: dict[str, Any] = result["expectation_config"]["meta"]
+    return meta
+
+
+def _columns(mismatched: dict[str, list[str]], severity: str) -> Iterator[Failure]:
+    missing = [name for name in schema.BY_NAME if name in mismatched.get("missing", ())]
+    extra = sorted(map(str, mismatched.get("unexpected", ())))
+    for name in list(missing):
+        like = difflib.get_close_matches(name, [other.lower().strip() for other in extra], n=1, cutoff=0.6)
+        if like:
+            other = next(other for other in extra if other.lower().strip() == like[0])
+            missing.remove(name)
+            extra.remove(other)
+            observed = f"column {shown(other)} is unknown; did you mean '{name}'?"
+            rule, advice = f"column '{name}' is there", f"Rename it to '{name}'."
+            yield Failure(severity, rule, f"'{name}' ({schema.BY_NAME[name].meaning})", observed, (), (name,), advice)
+    if missing:
+        names = listed([f"'{name}'" for name in missing])
+        observed = f"column {names} is missing" if len(missing) == 1 else f"columns {names} are missing"
+        expected = f"all of {', '.join(schema.BY_NAME)}"
+        yield Failure(severity, "every column is there", expected, observed, (), tuple(missing), "Add what is missing.")
+    if extra:
+        names = listed([shown(name) for name in extra[:10]] + ([f"{len(extra) - 10} more"] if len(extra) > 10 else []))
+        observed = f"column {names} is unknown" if len(extra) == 1 else f"columns {names} are unknown"
+        expected = f"only {', '.join(schema.BY_NAME)}"
+        yield Failure(severity, "no other columns", expected, observed, (), (), "Leave out what is unknown.")
+
+
+def _repeats(rows: pd.DataFrame) -> list[Cell]:
+    """Every row that repeats one with a smaller number."""
+    rows = rows.sort_index()
+    number = pd.Series(rows.index, index=rows.index)
+    first = number.groupby([rows[name] for name in rows], dropna=False).transform("first")
+    return [
+        Cell(row, "", f"repeats row {of}") for row, of in zip(number.tolist(), first.tolist(), strict=True) if row != of
+    ]
+
+
+def _direction(name: str, correlation: float, inverted: bool) -> tuple[str, str]:
+    word = "rises with" if correlation > 0 else "falls with" if correlation < 0 else "does not depend on"
+    column = f"'{name}', {schema.BY_NAME[name].meaning}"
+    what = "the label looks inverted: it" if inverted else "the label"
+    advice = "If 1 means healthy in this copy, turn it round (1 minus the label)."
+    if not inverted:
+        advice = f"Check the unit and the sign of '{name}', and what the label means."
+    return f"{what} {word} {column} (correlation {correlation:+.2f})", advice
+
+
+def _cells(kind: str, name: str, outcome: Result, frame: pd.DataFrame) -> list[Cell]:
+    values = frame[name]
+    if kind == "number":
+        values = values[schema.unparsable(values)]
+    elif kind == "blank share":
+        values = values[values.isna()]
+    else:
+        values = values.loc[outcome["unexpected_index_list"]]
+    values = values.sort_index()
+    return [Cell(row, name, as_text(value)) for row, value in zip(values.index.tolist(), values.tolist(), strict=True)]
+
+
+def as_text(value: Any) -> str:
+    """A cell as a person would write it: ``63``, ``2.3``, ``inf``, text as it is, blank as ``""``."""
+    if not isinstance(value, float):
+        return "" if value is None or value is pd.NA else str(value)
+    if math.isnan(value):
+        return ""
+    return str(int(value)) if value.is_integer() else repr(float(value))
+
+
+def _advice(kind: str, column: Column, cells: Sequence[Cell]) -> str:
+    values = {cell.value for cell in cells}
+    if kind in ("usual", "usual share"):
+        return "That is possible, and rare among the Cleveland patients: have a look."
+    if kind == "blank":
+        optional = listed([f"'{other.name}'" for other in schema.COLUMNS if other.optional])
+        return f"Only {optional} may be blank: fill the value in, or leave these patients out."
+    if kind == "blank share":
+        return "Fill the values in, or leave these patients out."
+    if kind == "number" and {value.lower() for value in values} <= MISSING_WORDS:
+        if column.optional:
+            return "Where a value is missing, leave the cell blank."
+        return "A value is required here: fill it in, or leave these patients out."
+    if kind in ("number", "codes") and column.codes:
+        hints = {HINTS.get((column.name, float(value))) for value in values} if kind == "codes" else set()
+        codes = ", ".join(f"{code} {meaning}" for code, meaning in column.codes.items())
+        return " ".join([*sorted(hint for hint in hints if hint), f"The codes: {codes}."])
+    if kind == "number":
+        return "Write a plain number, with a point for decimals."
+    hints = {HINTS.get((column.name, float(value))) for value in values}
+    return " ".join(sorted(hint for hint in hints if hint)) or "Correct the value, or leave the patient out."
