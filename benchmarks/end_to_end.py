@@ -58,11 +58,12 @@ def programs() -> list[Program]:
     # -P: the folder of a script must not come before the libraries.
     script = (sys.executable, "-P")
     heart = (str(HEART),) if HEART.exists() else (sys.executable, "-m", "flows.cli")
+    here = ROOT / "benchmarks"
     return [
-        Program("(a) notebook, 300 epochs", (*script, str(ROOT / "benchmarks" / "notebook.py"))),
+        Program("(a) notebook, 300 epochs", (*script, str(here / "notebook.py"))),
         Program("(b) heart train", (*heart, "train")),
         Program("(b') heart train --preset lecture, 300 epochs", (*heart, "train", "--preset", "lecture"), (0, 5)),
-        Program("(c) tutorial with Prefect and MLflow, 300 epochs", (*script, str(ROOT / "benchmarks" / "tutorial.py"))),
+        Program("(c) tutorial with Prefect and MLflow, 300 epochs", (*script, str(here / "tutorial.py"))),
     ]
 
 
@@ -152,8 +153,9 @@ def main() -> None:
                 timing = measure(program, Path(base, f"{number}-{turn if options.fresh else 0}"))
                 if turn:
                     timings[program.name].append(timing)
-    state = "empty stores" if options.fresh else "stores that exist"
-    print(f"Cold processes, {options.runs} rounds, {state}, {os.cpu_count()} cores: median (range).\n\n{table(timings)}")
+    stores = "empty stores" if options.fresh else "stores that exist"
+    print(f"Cold processes, {options.runs} rounds, {stores}, {os.cpu_count()} cores: median (range).\n")
+    print(table(timings))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import numpy as np
 
 from tasks import encode, evaluate, schema, sources
 from tasks.evaluate import Numbers
-from tasks.network import PRESETS, Params
+from tasks.params import PRESETS, Params
 from tasks.training import train
 
 DECAYS = (0.0, 0.3, 0.5, 1.0, 2.0, 3.0)
@@ -39,7 +39,7 @@ def losses(recipes: Sequence[Params], seed: int) -> Numbers:
     inputs = encode.matrices(table.frame, [rows for rows, _ in splits.pairs])  # (folds, n, 29)
     fits = len(splits.pairs)
     jobs = [job for recipe in recipes for job in evaluate.jobs(replace(recipe, seed=seed), splits, len(table))[:fits]]
-    curves = train(inputs, labels, jobs).curves["validation_loss"]
+    curves = train(inputs, labels.astype(np.float32), jobs).curves["validation_loss"]
     weights = np.array([len(test) for _, test in splits.pairs], np.float64)
     by_fold = curves.reshape(len(recipes), fits, -1).astype(np.float64)
     return np.einsum("rfe,f->re", by_fold, weights / weights.sum())

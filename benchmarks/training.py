@@ -16,19 +16,19 @@ from dataclasses import replace
 import numpy as np
 
 from tasks import encode, evaluate, schema, sources
-from tasks.network import PRESETS, Params, build, build_optimizer
+from tasks.params import PRESETS, Params, build, build_optimizer
 from tasks.training import Floats, Job, train
 
 FOLDS = 10
 
 
-def setting(networks: int, recipe: Params) -> tuple[Floats, evaluate.Numbers, list[Job]]:
+def setting(networks: int, recipe: Params) -> tuple[Floats, Floats, list[Job]]:
     """Encoded inputs (K, n, 29), labels (n,) and the jobs of as many folds of as many repeats as K needs."""
     table = sources.load()
     labels = schema.label(table.frame).to_numpy()
     splits = evaluate.cross_validation(labels, FOLDS, -(-networks // FOLDS), recipe.seed)
     jobs = evaluate.jobs(recipe, splits, len(table))[:networks]
-    return encode.matrices(table.frame, [job.rows for job in jobs]), labels, jobs
+    return encode.matrices(table.frame, [job.rows for job in jobs]), labels.astype(np.float32), jobs
 
 
 def ours(networks: int, recipe: Params) -> float:
@@ -42,13 +42,13 @@ def ours(networks: int, recipe: Params) -> float:
 def keras_fit(recipe: Params) -> float:
     """Seconds that Keras takes to fit the first of those networks."""
     inputs, labels, (job,) = setting(1, recipe)
-    x, y = inputs[0], labels.astype(np.float32)
+    x = inputs[0]
     started = time.perf_counter()
     model = build(job.params, x.shape[1])
     model.compile(optimizer=build_optimizer(job.params), loss="binary_crossentropy", metrics=["accuracy"])
     model.fit(
-        x[job.rows], y[job.rows], epochs=recipe.epochs, batch_size=recipe.batch_size,
-        validation_data=(x[job.watch], y[job.watch]), verbose=0,
+        x[job.rows], labels[job.rows], epochs=recipe.epochs, batch_size=recipe.batch_size,
+        validation_data=(x[job.watch], labels[job.watch]), verbose=0,
     )  # fmt: skip
     return time.perf_counter() - started
 

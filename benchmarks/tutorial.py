@@ -1,4 +1,4 @@
-"""The tutorials' way: the notebook's network as four Prefect tasks in a flow, with MLflow as its documentation shows it.
+"""The tutorials' way: the notebook's network as four Prefect tasks, with MLflow as its documentation shows it.
 
 One network, one split, no intervals, no validation. Metrics by MLflow's own Keras callback, the model logged and
 registered with the requirements that MLflow guesses; Prefect's ephemeral server as it comes; the embedded stores in
@@ -77,12 +77,10 @@ def pipeline(path: str) -> float:
     with mlflow.start_run():
         mlflow.log_params({"epochs": EPOCHS, "batch_size": BATCH_SIZE})
         x_train, x_test, y_train, y_test = preprocess(load(path))
-        model = train(x_train, y_train)
+        model: Any = train(x_train, y_train)
         accuracy = evaluate(model, x_test, y_test)
         signature = infer_signature(x_test, model.predict(x_test, verbose=0))
-        mlflow.keras.log_model(
-            model, name="model", signature=signature, registered_model_name="heart-disease-tutorial"
-        )
+        mlflow.keras.log_model(model, name="model", signature=signature, registered_model_name="heart-disease-tutorial")
     return accuracy
 
 

@@ -14,13 +14,14 @@ from tasks import schema
 from tasks.schema import Column
 
 # What a forbidden value usually means, in the copies of this data that are about.
+OTHER_THAL = "Blank means missing; 0, 1 and 2 are codes of other copies of this data: convert them to 3, 6, 7."
 HINTS = {
     ("chol", 0.0): "0 stands for 'not measured' at some hospitals: leave these patients out.",
     ("slope", 0.0): "Other copies of this data number the slope 0 to 2: convert it to 1, 2, 3.",
     ("ca", 4.0): "4 stands for missing in other copies of this data: leave the cell blank.",
-    ("thal", 0.0): "Blank means missing; 0, 1 and 2 are codes of other copies of this data: convert them to 3, 6, 7.",
-    ("thal", 1.0): "0, 1 and 2 are codes of other copies of this data: convert them to 3, 6, 7.",
-    ("thal", 2.0): "0, 1 and 2 are codes of other copies of this data: convert them to 3, 6, 7.",
+    ("thal", 0.0): OTHER_THAL,
+    ("thal", 1.0): OTHER_THAL,
+    ("thal", 2.0): OTHER_THAL,
 }
 MISSING_WORDS = frozenset({"?", "-", ".", "na", "n/a", "nan", "none", "null", "missing", "unknown"})
 
@@ -134,7 +135,7 @@ def _cells(kind: str, name: str, outcome: Result, frame: pd.DataFrame) -> list[C
     values = frame[name]
     if kind == "number":
         values = values[schema.unparsable(values)]
-    elif kind == "blank share":
+    elif kind in ("blank", "blank share"):
         values = values[values.isna()]
     else:
         values = values.loc[outcome["unexpected_index_list"]]

@@ -90,4 +90,4 @@ def listed(parts: Sequence[str]) -> str:
 
 def percent(share: float) -> str:
     """A share as a person reads it: ``45.9 %``."""
-    return f"{100 * share:.3g} %"
+    return f"{round(100 * share, 1):g} %"

@@ -139,18 +139,13 @@ def _column(column: Column) -> Iterator[Expectation]:
         notes=about + "A column in which a cell is not a number is read as text.",
     )
     if column.optional:
-        yield gxe.ExpectColumnProportionOfNonNullValuesToBeBetween(
-            column=name,
-            min_value=1 - MOST_BLANK,
-            meta=_meta("blank share", f"{title} mostly known", f"at most {percent(MOST_BLANK)} blank", name),
-            notes=about + "Blank means missing; where that is common, it tells the hospital, not the patient.",
-        )
+        blanks = _meta("blank share", f"{title} mostly known", f"at most {percent(MOST_BLANK)} blank", name)
+        why = "Blank means missing; where that is common, it tells the hospital, not the patient."
     else:
-        yield gxe.ExpectColumnValuesToNotBeNull(
-            column=name,
-            meta=_meta("blank", f"{title} never blank", column.expected, name),
-            notes=about + "A value is required.",
-        )
+        blanks, why = _meta("blank", f"{title} never blank", column.expected, name), "A value is required."
+    yield gxe.ExpectColumnProportionOfNonNullValuesToBeBetween(
+        column=name, min_value=1 - MOST_BLANK if column.optional else 1, meta=blanks, notes=about + why
+    )
     if column.limits is not None:
         low, high = column.limits
         yield gxe.ExpectColumnValuesToBeBetween(

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import logging
 import os
+import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 
 from tasks.errors import HeartError, UsageError
-from tasks.network import PRESETS, Params
+from tasks.params import PRESETS, Evaluation, Params
 
 if TYPE_CHECKING:
     from flows.train import Outcome
 
+T = TypeVar("T")
 NOT_PROMOTED = 5
 EXIT_CODES = """exit codes:
   0  done                        3  the data was rejected
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except HeartError as error:
-        print(f"heart: {error}", file=sys.stderr)
+        print(_wrapped(f"heart: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("heart: stopped", file=sys.stderr)
@@ -84,16 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto: the GPU where there is one"
     )
-    how = train.add_argument_group("evaluation")
-    how.add_argument("--folds", type=int, default=10, help="of the cross-validation (default 10)")
-    how.add_argument("--repeats", type=int, default=5, help="of the cross-validation (default 5)")
-    how.add_argument(
-        "--holdout", type=float, metavar="SHARE", help="hold out this share once instead, for instance 0.2"
-    )
+    _add_options(train.add_argument_group("evaluation"), Evaluation)
     recipe = train.add_argument_group("recipe", "A preset, and what to change in it.")
     recipe.add_argument("--preset", choices=sorted(PRESETS), default="default", help="lecture: the course's 300 epochs")
-    for field in dataclasses.fields(Params):
-        recipe.add_argument(f"--{field.name.replace('_', '-')}", dest=f"recipe_{field.name}", **_option(field))
+    _add_options(recipe, Params)
 
     check = commands.add_parser(
         "check", help="load and validate a file, without training", description="Load and validate a file of patients."
@@ -120,26 +116,30 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _option(field: dataclasses.Field[Any]) -> dict[str, Any]:
-    """How argparse reads a field of `Params`; pydantic checks the value."""
-    described = Params.__pydantic_fields__[field.name]  # type: ignore[attr-defined]
-    option: dict[str, Any] = {"help": described.description, "type": str, "metavar": "X"}
-    if get_origin(described.annotation) is tuple:
-        option |= {"type": _units, "metavar": "N[,N...]"}
-    elif choices := get_args(described.annotation):
-        option |= {"choices": choices, "metavar": None}
-    return option
+def _add_options(group: argparse._ArgumentGroup, kind: type) -> None:
+    """An option for each field of a pydantic dataclass, which checks the values itself."""
+    for name, field in kind.__pydantic_fields__.items():  # type: ignore[attr-defined]
+        shown = {(): "none", None: "none"}.get(field.default, field.default)
+        if isinstance(shown, tuple):
+            shown = ",".join(map(str, shown))
+        option: dict[str, Any] = {"help": f"{field.description.rstrip('.')} (default {shown})", "metavar": "X"}
+        if get_origin(field.annotation) is tuple:
+            option |= {"type": _units, "metavar": "N[,N...]"}
+        elif get_origin(field.annotation) is Literal:
+            option |= {"choices": get_args(field.annotation), "metavar": None}
+        group.add_argument(f"--{name.replace('_', '-')}", dest=f"{kind.__name__}.{name}", **option)
 
 
 def _units(text: str) -> tuple[str, ...]:
     return () if text in ("", "none") else tuple(text.split(","))
 
 
-def _params(options: argparse.Namespace) -> Params:
-    given = {name.removeprefix("recipe_"): value for name, value in vars(options).items() if name.startswith("recipe_")}
-    changed = {name: value for name, value in given.items() if value is not None}
+def _made(kind: type[T], options: argparse.Namespace, base: dict[str, Any]) -> T:
+    """A `kind` of what was given on the command line, and of `base` for the rest."""
+    prefix = f"{kind.__name__}."
+    given = {name.removeprefix(prefix): value for name, value in vars(options).items() if name.startswith(prefix)}
     try:
-        return Params(**(PRESETS[options.preset].as_dict() | changed))
+        return kind(**base | {name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         raise UsageError(_in_words(error)) from error
 
@@ -156,7 +156,8 @@ def _in_words(error: ValidationError) -> str:
 
 
 def _train(options: argparse.Namespace) -> int:
-    params = _params(options)
+    recipe = _made(Params, options, PRESETS[options.preset].as_dict())
+    evaluation = _made(Evaluation, options, {})
     _log_to_terminal()
     from flows.server import prefect_server
 
@@ -165,10 +166,7 @@ def _train(options: argparse.Namespace) -> int:
         from flows.train import train
 
         server.wait()
-        try:
-            outcome = train(options.source, params, options.folds, options.repeats, options.holdout, options.device)
-        except _parameter_error() as error:
-            raise UsageError(str(error)) from error
+        outcome = train(options.source, recipe, evaluation, options.device)
     _print_outcome(outcome)
     return 0 if outcome.decision.promote else NOT_PROMOTED
 
@@ -185,12 +183,6 @@ def _import_tensorflow() -> None:
             os.close(stderr)
 
 
-def _parameter_error() -> type[Exception]:
-    from prefect.exceptions import ParameterTypeError
-
-    return ParameterTypeError
-
-
 def _print_outcome(outcome: Outcome) -> None:
     from flows import publish
     from tasks import registry, report
@@ -198,7 +190,7 @@ def _print_outcome(outcome: Outcome) -> None:
     print(f"\n{report.text(outcome.report)}\n")
     state = "champion" if outcome.decision.promote else "NOT promoted, challenger"
     print(f"{outcome.model.name} version {outcome.model.version}: {state}")
-    print(f"  {outcome.decision.reason}\n")
+    print(_wrapped(f"  {outcome.decision.reason}") + "\n")
     print(f"mlflow ui --backend-store-uri {registry.uri()}")
     print(f"  {publish.run_url(outcome.run)}")
     print("prefect server start")
@@ -216,7 +208,7 @@ def _check(options: argparse.Namespace) -> int:
         Path(options.page).write_text(page.render(verdict))
     print(f"{len(table)} rows of {table.source}, digest {table.digest}")
     for message in verdict.messages():
-        print(f"  {message}")
+        print(_wrapped(message))
     found = f"{verdict.checked} checks, {len(verdict.errors)} errors, {len(verdict.warnings)} warnings"
     print(f"{'passed' if verdict.passed else 'REJECTED'}: {found}")
     return 0 if verdict.passed else 3
@@ -234,12 +226,29 @@ def _ui(options: argparse.Namespace) -> int:
     return ui.run(options.mlflow_port, options.prefect_port)
 
 
+class _Stages(logging.Formatter):
+    """A line a stage, wrapped below its text and not below its name."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _wrapped(record.getMessage(), indent=" " * 10)
+
+
 def _log_to_terminal() -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_Stages())
     log = logging.getLogger("heart")
     log.addHandler(handler)
     log.setLevel(logging.INFO)
+
+
+def _wrapped(text: str, indent: str = "  ") -> str:
+    width = shutil.get_terminal_size().columns
+    return "\n".join(
+        textwrap.fill(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+        )
+        for line in text.splitlines()
+    )
 
 
 if __name__ == "__main__":

@@ -41,8 +41,14 @@ def validation(run: Run, verdict: Verdict) -> None:
     )
     log.info("validate  %s", summary)
     if verdict.passed:
-        for message in verdict.messages():
+        for message in verdict.messages(most=3):
             log.info("          %s", message)
+
+
+def rejection(verdict: Verdict) -> str:
+    """Why the data was refused: a line, and one for each error."""
+    errors = [failure.message() for failure in verdict.errors]
+    return "\n".join([f"'{verdict.source}' was rejected; nothing was trained.", *errors])
 
 
 def register(

@@ -15,7 +15,7 @@ from flows import publish, steps
 from tasks import encode, evaluate, registry, schema, sources
 from tasks.errors import RejectedError
 from tasks.evaluate import Report
-from tasks.network import PRESETS, Params
+from tasks.params import PRESETS, Evaluation, Params
 from tasks.patient_model import PatientModel
 from tasks.registry import ModelRef, Run
 from tasks.verdict import Decision, decide
@@ -43,11 +43,7 @@ def _run_name() -> str:
 def train(
     source: Annotated[str | None, Field(description="CSV or Parquet file; empty for the bundled patients.")] = None,
     recipe: Annotated[Params, Field(description="How the network is trained.")] = PRESETS["default"],
-    folds: Annotated[int, Field(ge=2, le=50, description="Of the cross-validation.")] = 10,
-    repeats: Annotated[int, Field(ge=1, le=50, description="Of the cross-validation.")] = 5,
-    holdout: Annotated[
-        float | None, Field(gt=0, lt=1, description="Hold out this share once, instead of cross-validation.")
-    ] = None,
+    evaluation: Annotated[Evaluation, Field(description="How the network is judged.")] = Evaluation(),  # noqa: B008
     device: Annotated[Literal["auto", "cpu", "gpu"], Field(description="auto: the GPU where there is one.")] = "auto",
 ) -> Outcome:
     """Train, evaluate and register the heart-disease network.
@@ -64,16 +60,12 @@ def train(
         verdict = steps.validate(table)
         publish.validation(run, verdict)
         if not verdict.passed:
-            raise RejectedError("\n".join([f"{table.source} was rejected by validation.", *verdict.messages()]))
+            raise RejectedError(publish.rejection(verdict))
 
         labels = schema.label(table.frame).to_numpy()
-        if holdout is None:
-            splits = evaluate.cross_validation(labels, folds, repeats, recipe.seed)
-        else:
-            splits = evaluate.holdout(labels, holdout, recipe.seed)
+        splits = evaluate.split(labels, evaluation, recipe.seed)
         jobs = evaluate.jobs(recipe, splits, len(table))
-        evaluated = {"folds": folds, "repeats": repeats} if holdout is None else {"holdout": holdout}
-        registry.log_start(run, table, recipe, evaluated)
+        registry.log_start(run, table, recipe, evaluation)
 
         inputs = steps.encode(table.frame, [job.rows for job in jobs])
         log.info("encode    %d columns -> %d inputs, once for each network", len(schema.COLUMNS), inputs.shape[2])

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
 
 from tasks.errors import UsageError
-from tasks.network import Params
+from tasks.params import Evaluation, Params
 from tasks.training import Floats, Ints, Job, Networks
 
 NETWORK, LOGISTIC, PREVALENCE = "network", "logistic_regression", "prevalence"
@@ -68,6 +68,13 @@ class Report:
     curves: Mapping[str, Floats]
 
 
+def split(labels: Numbers, evaluation: Evaluation, seed: int) -> Splits:
+    """As `evaluation` says; see `cross_validation` and `holdout`."""
+    if evaluation.holdout is not None:
+        return holdout(labels, evaluation.holdout, seed)
+    return cross_validation(labels, evaluation.folds, evaluation.repeats, seed)
+
+
 def cross_validation(labels: Numbers, folds: int, repeats: int, seed: int) -> Splits:
     """Repeated stratified folds.
 
@@ -94,6 +101,10 @@ def holdout(labels: Numbers, share: float, seed: int) -> Splits:
         train, test = train_test_split(np.arange(len(labels)), test_size=share, stratify=labels, random_state=seed)
     except ValueError as error:
         raise UsageError(f"holdout of {share:g} cannot be split off {len(labels)} rows: {error}") from error
+    if any(len(np.unique(labels[part])) < 2 for part in (train, test)):
+        raise UsageError(
+            f"holdout of {share:g} leaves one part of {len(labels)} rows with a single class; choose a share nearer 0.5"
+        )
     return Splits(((np.sort(train), np.sort(test)),), 1, f"one split: {len(test)} patients held out of {len(labels)}")
 
 

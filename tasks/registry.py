@@ -8,6 +8,7 @@ Where the store is, MLflow's own variables say (MLFLOW_TRACKING_URI, MLFLOW_REGI
 from __future__ import annotations
 
 import platform
+import shutil
 import subprocess
 import tempfile
 import time
@@ -31,7 +32,7 @@ from tasks import report as reports
 from tasks import schema
 from tasks.errors import UnavailableError
 from tasks.evaluate import Report
-from tasks.network import Params
+from tasks.params import Evaluation, Params
 from tasks.patient_model import PatientModel
 from tasks.sources import Table
 
@@ -43,6 +44,7 @@ DESCRIPTION = (
     "Probability of heart disease (over 50 % narrowing of a major vessel) from 13 columns in UCI codes. "
     "The alias `champion` is the version to use."
 )
+SERVED = ("__init__", "encode", "errors", "patient_model", "schema")  # the modules that travel inside a model
 BATCH = 1000  # the most metrics that MLflow takes in one call
 
 
@@ -86,9 +88,9 @@ def open_run(name: str, tags: Mapping[str, str]) -> Iterator[Run]:
         client.set_terminated(run_id, status)
 
 
-def log_start(run: Run, table: Table, params: Params, others: Mapping[str, Any]) -> None:
-    """What a training starts from: the recipe, parameters of the evaluation (`others`), data, code and libraries."""
-    values = {**params.as_dict(), **others, "data_digest": table.digest}
+def log_start(run: Run, table: Table, params: Params, evaluation: Evaluation) -> None:
+    """What a training starts from: recipe, evaluation, data, code and libraries."""
+    values = {**params.as_dict(), **evaluation.as_dict(), "data_digest": table.digest}
     values["hidden"] = "-".join(map(str, params.hidden)) or "none"
     tags = [RunTag(f"library.{name}", version(name)) for name in LIBRARIES]
     tags += [RunTag("library.python", platform.python_version()), *_git_tags()]
@@ -138,21 +140,25 @@ def log_model(run: Run, model: PatientModel, example: pd.DataFrame) -> ModelRef:
 
     The version has no alias yet: `check_model` and `set_alias` follow.
     """
-    root = Path(__file__).parent
     inputs = Schema([ColSpec(DataType.double, name) for name in schema.INPUT_NAMES])
     outputs = Schema([ColSpec(DataType.double, "probability"), ColSpec(DataType.string, "disease"),
                       ColSpec(DataType.string, "problem")])  # fmt: skip
+    here = Path(__file__).parent
     with tempfile.TemporaryDirectory() as temporary, _active(run):
-        model.save(Path(temporary))
+        code, files = Path(temporary, here.name), Path(temporary, "model")
+        model.save(files)
+        code.mkdir()
+        for module in SERVED:
+            shutil.copy(here / f"{module}.py", code)
         info = mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(root / "served_model.py"),
-            code_paths=[str(root)],  # so that the model loads where this project is not installed
-            artifacts={"model": temporary},
+            python_model=str(here / "served_model.py"),
+            code_paths=[str(code)],  # so that the model loads where this project is not installed
+            artifacts={"model": str(files)},
             signature=ModelSignature(inputs, outputs),
             input_example=example[list(schema.INPUT_NAMES)].astype("float64").reset_index(drop=True),
             # Given, because guessing them loads the model in a second TensorFlow process for ten seconds.
-            pip_requirements=[f"{name}=={version(name)}" for name in (*LIBRARIES, "pydantic")],
+            pip_requirements=[f"{name}=={version(name)}" for name in LIBRARIES],
         )
     client = mlflow.MlflowClient()
     with suppress(MlflowException):  # it exists already

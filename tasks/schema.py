@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 
 import pandas as pd
 
@@ -108,7 +109,7 @@ def unparsable(values: pd.Series) -> pd.Series:
 
 def forbidden(values: pd.Series, column: Column) -> pd.Series:
     """The cells that `column` does not allow (text, blank, outside codes or limits), as a mask of the rows."""
-    numbers = pd.to_numeric(values, errors="coerce")
+    numbers = pd.to_numeric(values, errors="coerce").astype("float64")  # a blank is NaN in a nullable column too
     allowed = numbers.between(*column.limits) if column.limits else numbers.isin(list(column.codes))
     return ~(allowed | values.isna()) if column.optional else ~allowed
 
@@ -117,4 +118,4 @@ def show(value: object) -> str:
     """A cell for a message: ``150``, ``2.3``, ``'fixed'``, ``blank``."""
     if pd.isna(value):  # type: ignore[call-overload]
         return "blank"
-    return f"{value:g}" if isinstance(value, (int, float)) else f"'{value}'"
+    return f"{float(value):.15g}" if isinstance(value, Real) else repr(str(value))

@@ -7,6 +7,7 @@ is missing, empty, binary or without a usable header is refused here.
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,16 +48,18 @@ def load(source: str | Path | None = None) -> Table:
         SourceError: there is no such file, or it cannot be read as a table.
     """
     path = BUNDLED if source is None else Path(source)
-    if not path.exists():
-        raise SourceError(f"no file '{path}'; expected a CSV or Parquet file of patients. Check the path.")
-    if path.is_dir():
-        raise SourceError(f"'{path}' is a folder; expected a CSV or Parquet file of patients.")
-    if path.stat().st_size == 0:
-        raise SourceError(f"'{path}' is empty; expected a header line and one line a patient.")
     try:
-        frame = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+        if not path.exists():
+            raise SourceError(f"no file '{path}'; expected a CSV or Parquet file of patients. Check the path.")
+        if path.is_dir():
+            raise SourceError(f"'{path}' is a folder; expected a CSV or Parquet file of patients.")
+        if path.stat().st_size == 0:
+            raise SourceError(f"'{path}' is empty; expected a header line and one line a patient.")
+        frame = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
     except OSError as error:
-        raise SourceError(f"'{path}' cannot be read: {error.strerror or error}. Check its permissions.") from error
+        raise SourceError(
+            f"'{path}' cannot be read: {error.strerror or error}. Check the path and its permissions."
+        ) from error
     if frame.empty:
         raise SourceError(f"'{path}' has a header and no rows; expected one line a patient.")
     frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
@@ -85,36 +88,32 @@ def _read_csv(path: Path) -> pd.DataFrame:
         ) from error
     if "\0" in text:
         raise SourceError(f"'{path}' is a binary file; expected a CSV file, or a Parquet file named *.parquet.")
-    header = [name.strip() for name in text.lstrip("\r\n").splitlines()[0].split(",")] if text.strip() else []
-    _refuse_duplicates(path, header)
     try:
-        frame = pd.read_csv(
-            path,
-            dtype=str,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-            skipinitialspace=True,
-            index_col=False,
-            on_bad_lines="error",
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as error:
+        # The header is read as a row: pandas then renames no column, and refuses a row of more cells.
+        cells = pd.read_csv(io.StringIO(text), header=None, dtype=str, keep_default_na=False, skipinitialspace=True)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise SourceError(
             f"'{path}' is not a CSV table: {str(error).strip()}. Expected commas and one header."
         ) from error
-    frame.columns = [str(name).strip() for name in frame.columns]
-    return frame
+    names = [str(name).strip() for name in cells.iloc[0]]
+    _refuse_duplicates(path, names)
+    return cells.iloc[1:].set_axis(names, axis=1)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    data = path.read_bytes()
     try:
-        table = pq.read_table(path)
-    except pa.ArrowException as error:
-        raise SourceError(f"'{path}' is not a Parquet file: {str(error).splitlines()[0]}") from error
+        table = pq.ParquetFile(pa.BufferReader(data)).read()
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise SourceError(
+            f"'{path}' is not a Parquet file: {reason}. Write it again, or name a CSV file *.csv."
+        ) from error
     _refuse_duplicates(path, table.column_names)
-    return table.to_pandas(ignore_metadata=True)
+    return table.to_pandas()  # what pandas stored as its index is no column
 
 
 def _refuse_duplicates(path: Path, names: list[str]) -> None:
@@ -133,7 +132,7 @@ def _as_numbers(values: pd.Series) -> pd.Series:
 
 
 def _canonical(value: Any) -> str:
-    return "" if pd.isna(value) else repr(float(value)) if isinstance(value, (int, float)) else str(value)
+    return "" if pd.isna(value) else repr(float(value) + 0.0) if isinstance(value, (int, float)) else str(value)
 
 
 def _digest(text: str) -> str:

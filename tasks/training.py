@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import UnavailableError
-from tasks.network import Params, build, build_optimizer, initial_weights, layer_shapes
+from tasks.network import build, build_optimizer, initial_weights, layer_shapes
+from tasks.params import Params
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

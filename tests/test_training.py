@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tasks.errors import UnavailableError
-from tasks.network import Params, build, build_optimizer
+from tasks.network import build, build_optimizer
+from tasks.params import Params
 from tasks.training import CURVES, Job, Networks, train
 
 N, D, F = 120, 29, 3

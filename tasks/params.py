@@ -1,0 +1,86 @@
+"""What may be set: the recipe of a network, and how it is judged. Checked when they are made; plain values, frozen."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+Units = Annotated[int, Field(ge=1, le=4096)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Params:
+    """The recipe of a network: all that decides its weights, apart from the data."""
+
+    hidden: Annotated[
+        tuple[Units, ...], Field(description="Units of each hidden layer; empty for logistic regression.")
+    ] = (16,)
+    activation: Annotated[
+        Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"], Field(description="Of the hidden layers.")
+    ] = "relu"
+    epochs: Annotated[int, Field(ge=1, le=100_000, description="Passes over the training rows.")] = 75
+    batch_size: Annotated[int, Field(ge=1, description="Rows a step; gd takes all rows instead.")] = 32
+    learning_rate: Annotated[float, Field(gt=0, lt=100, description="Step size of the optimizer.")] = 1e-3
+    optimizer: Annotated[
+        Literal["adam", "sgd", "gd"],
+        Field(description="adam, sgd (mini-batches), or gd (gradient descent on all rows at once)."),
+    ] = "adam"
+    momentum: Annotated[float, Field(ge=0, lt=1, description="Of sgd and gd.")] = 0.0
+    weight_decay: Annotated[
+        float, Field(ge=0, description="Decoupled: each step shrinks every weight by learning rate x decay.")
+    ] = 1.0
+    dropout: Annotated[float, Field(ge=0, lt=1, description="Share of hidden units left out at each step.")] = 0.0
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Of initial weights, shuffles, dropout and folds.")] = 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Params:
+        if self.momentum and self.optimizer == "adam":
+            raise ValueError(f"momentum (={self.momentum:g}) belongs to sgd and gd; adam has its own")
+        if self.learning_rate * self.weight_decay >= 1:
+            raise ValueError(
+                f"learning_rate (={self.learning_rate:g}) x weight_decay (={self.weight_decay:g}) must be below 1, "
+                "or each step wipes the weights out"
+            )
+        return self
+
+    @property
+    def title(self) -> str:
+        """The recipe in a line: ``29-16-1 relu, adam 0.001, 75 epochs, decay 1``."""
+        shape = "-".join(map(str, (29, *self.hidden, 1)))
+        momentum = f" momentum {self.momentum:g}" if self.momentum else ""
+        parts = [f"{shape} {self.activation}", f"{self.optimizer} {self.learning_rate:g}{momentum}"]
+        parts.append(f"{self.epochs} epochs")
+        parts += [f"decay {self.weight_decay:g}"] * bool(self.weight_decay)
+        parts += [f"dropout {self.dropout:g}"] * bool(self.dropout)
+        return ", ".join(parts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values by name, for JSON and for a tracker."""
+        return asdict(self)
+
+
+PRESETS: dict[str, Params] = {
+    "default": Params(),
+    "lecture": Params(epochs=300, weight_decay=0.0),
+}
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Evaluation:
+    """How a network is judged: by repeated cross-validation, or on one part that is held out."""
+
+    folds: Annotated[int, Field(ge=2, le=50, description="Of the cross-validation.")] = 10
+    repeats: Annotated[int, Field(ge=1, le=50, description="Of the cross-validation, with other folds each time.")] = 5
+    holdout: Annotated[
+        float | None,
+        Field(gt=0, lt=1, description="Hold out this share once instead of cross-validation; the course's is 0.2."),
+    ] = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What applies, by name, for JSON and for a tracker."""
+        if self.holdout is not None:
+            return {"holdout": self.holdout}
+        return {"folds": self.folds, "repeats": self.repeats}

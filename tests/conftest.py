@@ -1,0 +1,35 @@
+"""One Prefect server and one MLflow store for the whole test run, both temporary."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.cli import ENVIRONMENT
+
+for _name, _value in ENVIRONMENT.items():
+    os.environ.setdefault(_name, _value)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of its own for every store, so that no test touches the user's."""
+    folder = tmp_path_factory.mktemp("stores")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        patch.setenv("PREFECT_HOME", str(folder / "prefect"))
+        patch.delenv("PREFECT_API_URL", raising=False)
+        patch.chdir(folder)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def prefect() -> Iterator[None]:
+    """Prefect's own harness: a temporary database and server."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
