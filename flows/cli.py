@@ -191,10 +191,17 @@ def _print_outcome(outcome: Outcome) -> None:
     state = "champion" if outcome.decision.promote else "NOT promoted, challenger"
     print(f"{outcome.model.name} version {outcome.model.version}: {state}")
     print(_wrapped(f"  {outcome.decision.reason}") + "\n")
-    print(f"mlflow ui --backend-store-uri {registry.uri()}")
+    print(f"{_program('mlflow')} ui --backend-store-uri {registry.uri()}")
     print(f"  {publish.run_url(outcome.run)}")
-    print("prefect server start")
+    print(f"{_program('prefect')} server start")
     print(f"  http://127.0.0.1:4200/runs/flow-run/{outcome.flow_run_id}")
+
+
+def _program(name: str) -> str:
+    """How to call a program of this environment: by its name if that is found, else by its path."""
+    here = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    return name if found and Path(found) == here else os.path.relpath(here)
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -48,14 +48,12 @@ class Params:
 
     @property
     def title(self) -> str:
-        """The recipe in a line: ``29-16-1 relu, adam 0.001, 75 epochs, decay 1``."""
-        shape = "-".join(map(str, (29, *self.hidden, 1)))
-        momentum = f" momentum {self.momentum:g}" if self.momentum else ""
-        parts = [f"{shape} {self.activation}", f"{self.optimizer} {self.learning_rate:g}{momentum}"]
-        parts.append(f"{self.epochs} epochs")
+        """The recipe in a line: ``29-16-1, 75 epochs, decay 1, adam 0.001, relu``; what differs most comes first."""
+        parts = ["-".join(map(str, (29, *self.hidden, 1))), f"{self.epochs} epochs"]
         parts += [f"decay {self.weight_decay:g}"] * bool(self.weight_decay)
         parts += [f"dropout {self.dropout:g}"] * bool(self.dropout)
-        return ", ".join(parts)
+        momentum = f" momentum {self.momentum:g}" if self.momentum else ""
+        return ", ".join([*parts, f"{self.optimizer} {self.learning_rate:g}{momentum}", self.activation])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values by name, for JSON and for a tracker."""

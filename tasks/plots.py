@@ -110,10 +110,11 @@ def _wilson(k: Numbers, n: Numbers) -> tuple[Numbers, Numbers]:
 
 
 def _png(draw: Callable[[Axes, Report], None], report: Report) -> bytes:
-    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
+    figure = Figure(figsize=(6.4, 5.4), layout="constrained")
     axes = figure.add_subplot()
     draw(axes, report)
-    figure.text(0.995, 0.005, report.description, ha="right", va="bottom", fontsize=7, color=GREY)
+    figure.suptitle(axes.get_title())
+    axes.set_title(report.description, fontsize=8, color=GREY)
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=110)
     return out.getvalue()

@@ -7,6 +7,7 @@ Where the store is, MLflow's own variables say (MLFLOW_TRACKING_URI, MLFLOW_REGI
 
 from __future__ import annotations
 
+import getpass
 import platform
 import shutil
 import subprocess
@@ -75,8 +76,14 @@ def open_run(name: str, tags: Mapping[str, str]) -> Iterator[Run]:
     with _reachable():
         client = mlflow.MlflowClient()
         experiment = client.get_experiment_by_name(EXPERIMENT)
-        experiment_id = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT)
-        run_id = client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id
+        experiment_id = (
+            experiment.experiment_id
+            if experiment
+            # What MLflow's page calls "model training"; without it the page opens on the tools for language models.
+            else client.create_experiment(EXPERIMENT, tags={"mlflow.experimentKind": "custom_model_development"})
+        )
+        origin = {"mlflow.user": _user(), "mlflow.source.name": "heart train", "mlflow.source.type": "LOCAL"}
+        run_id = client.create_run(experiment_id, run_name=name, tags={**origin, **tags}).info.run_id
     status = "KILLED"  # what holds for everything that is not an Exception: KeyboardInterrupt, SystemExit
     try:
         yield Run(run_id, experiment_id)
@@ -232,6 +239,13 @@ def _reachable() -> Iterator[None]:
             f"the MLflow store {uri()} cannot be used: {_first_line(error)}. Expected a writable database or a server "
             "that answers; check MLFLOW_TRACKING_URI and the folder's permissions."
         ) from error
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"
 
 
 def _first_line(error: BaseException) -> str:

@@ -37,17 +37,19 @@ def metrics(report: Report) -> dict[str, float]:
 
 
 def curves(report: Report) -> Iterator[tuple[str, int, float]]:
-    """Name, epoch (from 1) and value of every curve: the mean over the folds, and ``_std``, the spread between them."""
+    """Name, epoch (from 1) and value of every curve: the mean over the folds, and their standard deviation.
+
+    ``loss/train``, ``loss/validation``, ``loss_std/train`` ...: MLflow's page groups charts by the part before the slash.
+    """
     for name in CURVES:
         values = report.curves[name]  # (folds, epochs)
-        # train_loss -> loss/train: the MLflow page groups charts by what stands before the slash.
         part, kind = name.split("_")
         for suffix, line in (("", values.mean(axis=0)), ("_std", values.std(axis=0))):
             if suffix and len(values) == 1:
                 continue
             for epoch, value in enumerate(line, start=1):
                 if np.isfinite(value):
-                    yield f"{kind}/{part}{suffix}", epoch, float(value)
+                    yield f"{kind}{suffix}/{part}", epoch, float(value)
 
 
 def rows(report: Report) -> list[tuple[str, ...]]:

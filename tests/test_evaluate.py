@@ -19,11 +19,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from tasks import encode, evaluate, schema
 from tasks.errors import UsageError
 from tasks.evaluate import LOGISTIC, METRICS, NETWORK, PREVALENCE, Numbers, Report, Splits
-from tasks.network import Params
+from tasks.params import Evaluation, Params
 from tasks.training import CURVES, Floats, Ints, Networks
 from tests import patients
 
-N = 80
+N = 83
 
 
 def sample(n: int = N, repeats: int = 3, seed: int = 0) -> tuple[Numbers, Numbers]:
@@ -292,6 +292,13 @@ def test_a_holdout_that_is_no_part_is_refused(share: float) -> None:
 def test_a_holdout_that_leaves_a_part_with_one_class_is_refused(share: float) -> None:
     with pytest.raises(UsageError, match=r"single class; choose a share nearer 0.5"):
         evaluate.holdout(np.array([1.0] * 10 + [0.0] * 90), share, seed=0)
+
+
+def test_a_split_is_the_one_that_the_evaluation_asks_for() -> None:
+    by_folds = evaluate.split(LABELS, Evaluation(folds=4, repeats=2), seed=3)
+    assert same(by_folds, evaluate.cross_validation(LABELS, 4, 2, seed=3))
+    by_part = evaluate.split(LABELS, Evaluation(holdout=0.2), seed=3)
+    assert same(by_part, evaluate.holdout(LABELS, 0.2, seed=3))
 
 
 # --- jobs

@@ -13,6 +13,7 @@ import pytest
 from tasks import network, schema
 from tasks.encode import Encoder
 from tasks.errors import RejectedError
+from tasks.params import Params
 from tasks.patient_model import PatientModel
 from tests import patients
 
@@ -21,7 +22,7 @@ PATIENTS = patients.make(40, seed=2)
 
 @pytest.fixture(scope="module")
 def model() -> PatientModel:
-    untrained = network.build(network.Params(seed=3), 29)
+    untrained = network.build(Params(seed=3), 29)
     untrained.set_weights([3 * weight for weight in untrained.get_weights()])  # so that answers differ
     return PatientModel(Encoder.fit(patients.make(100)), untrained)
 
@@ -189,7 +190,7 @@ def test_a_stored_model_gives_identical_answers(model: PatientModel, tmp_path: P
 
 
 def test_a_model_with_dropout_answers_the_same_each_time(tmp_path: Path) -> None:
-    params = network.Params(hidden=(8, 4), dropout=0.5)
+    params = Params(hidden=(8, 4), dropout=0.5)
     PatientModel(Encoder.fit(PATIENTS), network.build(params, 29)).save(tmp_path)
     again = PatientModel.load(tmp_path)
     pd.testing.assert_frame_equal(again.predict(PATIENTS), again.predict(PATIENTS), check_exact=True)
@@ -210,7 +211,7 @@ def test_a_stored_model_is_json_and_keras_and_no_pickle(model: PatientModel, tmp
 
 def test_saving_again_replaces_the_model(model: PatientModel, tmp_path: Path) -> None:
     model.save(tmp_path)
-    PatientModel(Encoder.fit(PATIENTS), network.build(network.Params(seed=9), 29), threshold=0.2).save(tmp_path)
+    PatientModel(Encoder.fit(PATIENTS), network.build(Params(seed=9), 29), threshold=0.2).save(tmp_path)
     again = PatientModel.load(tmp_path)
     assert again.threshold == 0.2
     assert again.encoder == Encoder.fit(PATIENTS)

