@@ -60,11 +60,11 @@ def test_a_recipe_that_makes_no_sense_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("params", "title"),
     [
-        (Params(), "29-16-1 relu, adam 0.001, 75 epochs, decay 1"),
-        (PRESETS["lecture"], "29-16-1 relu, adam 0.001, 300 epochs"),
+        (Params(), "29-16-1, 75 epochs, decay 1, adam 0.001, relu"),
+        (PRESETS["lecture"], "29-16-1, 300 epochs, adam 0.001, relu"),
         (
             Params(hidden=(8, 4), activation="tanh", optimizer="sgd", momentum=0.9, learning_rate=0.01, dropout=0.25),
-            "29-8-4-1 tanh, sgd 0.01 momentum 0.9, 75 epochs, decay 1, dropout 0.25",
+            "29-8-4-1, 75 epochs, decay 1, dropout 0.25, sgd 0.01 momentum 0.9, tanh",
         ),
     ],
 )
