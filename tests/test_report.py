@@ -186,7 +186,8 @@ def test_there_are_four_figures_and_each_is_a_png(kind: str, request: pytest.Fix
         assert data.startswith(b"\x89PNG\r\n\x1a\n"), name
         assert data.endswith(b"IEND\xaeB`\x82"), name
         width, height = struct.unpack(">II", data[16:24])
-        assert width >= 600 and height >= 500
+        assert width >= 600
+        assert height >= 500
         assert len(data) > 5000, name
 
 

@@ -133,6 +133,7 @@ def test_the_label_is_any_narrowing_over_half() -> None:
         (None, "blank"),
         (float("nan"), "blank"),
         (pd.NA, "blank"),
+        ([1, None], "'[1, None]'"),
     ],
 )
 def test_show(value: object, shown: str) -> None:
