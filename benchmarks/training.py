@@ -16,7 +16,8 @@ from dataclasses import replace
 import numpy as np
 
 from tasks import encode, evaluate, schema, sources
-from tasks.params import PRESETS, Params, build, build_optimizer
+from tasks.network import build, build_optimizer
+from tasks.params import PRESETS, Params
 from tasks.training import Floats, Job, train
 
 FOLDS = 10

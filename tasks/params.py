@@ -53,7 +53,8 @@ class Params:
         parts += [f"decay {self.weight_decay:g}"] * bool(self.weight_decay)
         parts += [f"dropout {self.dropout:g}"] * bool(self.dropout)
         momentum = f" momentum {self.momentum:g}" if self.momentum else ""
-        return ", ".join([*parts, f"{self.optimizer} {self.learning_rate:g}{momentum}", self.activation])
+        parts.append(f"{self.optimizer} {self.learning_rate:g}{momentum}")
+        return ", ".join([*parts, *([self.activation] if self.hidden else [])])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values by name, for JSON and for a tracker."""

@@ -39,7 +39,7 @@ def metrics(report: Report) -> dict[str, float]:
 def curves(report: Report) -> Iterator[tuple[str, int, float]]:
     """Name, epoch (from 1) and value of every curve: the mean over the folds, and their standard deviation.
 
-    ``loss/train``, ``loss/validation``, ``loss_std/train`` ...: MLflow's page groups charts by the part before the slash.
+    ``loss/train``, ``loss/validation``, ``loss_std/train`` ...: MLflow's page groups charts by what stands first.
     """
     for name in CURVES:
         values = report.curves[name]  # (folds, epochs)

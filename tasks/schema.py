@@ -116,6 +116,6 @@ def forbidden(values: pd.Series, column: Column) -> pd.Series:
 
 def show(value: object) -> str:
     """A cell for a message: ``150``, ``2.3``, ``'fixed'``, ``blank``."""
-    if pd.api.types.is_scalar(value) and pd.isna(value):
+    if pd.api.types.is_scalar(value) and pd.isna(value):  # type: ignore[call-overload]
         return "blank"
     return f"{float(value):.15g}" if isinstance(value, Real) else repr(str(value))

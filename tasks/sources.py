@@ -6,6 +6,7 @@ is missing, empty, binary or without a usable header is refused here.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import pandas as pd
 from tasks import schema
 from tasks.errors import SourceError
 
+EMPTY = "'{}' is empty; expected a header line and one line a patient."
 BUNDLED = Path(__file__).resolve().parent.parent / "data" / "cleveland.csv"
 
 
@@ -54,7 +56,7 @@ def load(source: str | Path | None = None) -> Table:
         if path.is_dir():
             raise SourceError(f"'{path}' is a folder; expected a CSV or Parquet file of patients.")
         if path.stat().st_size == 0:
-            raise SourceError(f"'{path}' is empty; expected a header line and one line a patient.")
+            raise SourceError(EMPTY.format(path))
         frame = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
     except OSError as error:
         raise SourceError(
@@ -88,16 +90,28 @@ def _read_csv(path: Path) -> pd.DataFrame:
         ) from error
     if "\0" in text:
         raise SourceError(f"'{path}' is a binary file; expected a CSV file, or a Parquet file named *.parquet.")
+    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+    names: list[str] = []
+    rows: list[list[str]] = []
     try:
-        # The header is read as a row: pandas then renames no column, and refuses a row of more cells.
-        cells = pd.read_csv(io.StringIO(text), header=None, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise SourceError(
-            f"'{path}' is not a CSV table: {str(error).strip()}. Expected commas and one header."
-        ) from error
-    names = [str(name).strip() for name in cells.iloc[0]]
-    _refuse_duplicates(path, names)
-    return cells.iloc[1:].set_axis(names, axis=1)
+        for row in reader:
+            if not any(cell.strip() for cell in row) and len(row) < 2:
+                continue  # an empty line
+            if not names:
+                names = [name.strip() for name in row]
+                _refuse_duplicates(path, names)
+            elif len(row) != len(names):  # pandas would fill a cut-off row with blanks, which may be allowed there
+                raise SourceError(
+                    f"'{path}' has {len(row)} cells in line {reader.line_num}; expected {len(names)}, as in the "
+                    "header. Mend that line, or put text with a comma in quotes."
+                )
+            else:
+                rows.append(row)
+    except csv.Error as error:
+        raise SourceError(f"'{path}' is not a CSV table: line {reader.line_num}: {error}. Mend that line.") from error
+    if not names:
+        raise SourceError(EMPTY.format(path))
+    return pd.DataFrame(rows, columns=names, dtype=str)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

@@ -158,8 +158,9 @@ class _Plan:
         for k, job in enumerate(jobs):
             size = len(job.rows) if job.params.optimizer == "gd" else min(job.params.batch_size, len(job.rows))
             key = (job.rows.tobytes(), job.watch.tobytes(), job.matrix, job.params.seed, size)
-            order = orders.setdefault(key, _Order(len(orders), job, size, n))
-            self.of[k] = order.number
+            if key not in orders:
+                orders[key] = _Order(len(orders), job, size, n)
+            self.of[k] = orders[key].number
         self.orders = list(orders.values())
         self.width = max(order.size for order in self.orders)
         self.noise_width = sum(jobs[0].params.hidden) if any(job.params.dropout for job in jobs) else 0
@@ -188,10 +189,12 @@ class _Plan:
         rows, share = np.zeros((s, u, b), np.int32), np.zeros((s, u, b), np.float32)
         ends, noise = np.zeros((s, u), bool), np.zeros((s, u, b, self.noise_width), np.float32)
         for order in self.orders:
-            for step in range(start, stop):
-                batch = order.batch(step)
-                rows[step - start, order.number, : len(batch)] = batch
-                share[step - start, order.number, : len(batch)] = 1 / len(batch)
+            for epoch in range(start // order.steps, -(-stop // order.steps)):
+                first = epoch * order.steps
+                at = slice(max(start, first) - start, min(stop, first + order.steps) - start)
+                steps = slice(at.start + start - first, at.stop + start - first)
+                rows[at, order.number, : order.size] = order.batches(epoch)[steps]
+                share[at, order.number, : order.size] = order.share[steps]
             ends[:, order.number] = (np.arange(start, start + s) + 1) % order.steps == 0
             if self.noise_width:
                 noise[: stop - start, order.number, : order.size] = order.noise(stop - start, self.noise_width)
@@ -219,22 +222,24 @@ class _Plan:
 
 
 class _Order:
-    """The batches of one order of rows, step by step: each epoch a new shuffle, the last batch of an epoch smaller."""
+    """The batches of one order of rows: each epoch a new shuffle, the last batch of an epoch smaller."""
 
     def __init__(self, number: int, job: Job, size: int, n: int) -> None:
         self.number, self.size = number, size
         self.rows, self.watch = job.rows + job.matrix * n, job.watch + job.matrix * n  # rows of the stacked matrices
         self.steps = -(-len(job.rows) // size)  # an epoch
+        real = (np.arange(self.steps * size) < len(job.rows)).reshape(self.steps, size)
+        self.share = (real / real.sum(axis=1, keepdims=True)).astype(np.float32)  # (steps, size), 0 for padding
         shuffles, noise = np.random.SeedSequence(job.params.seed).spawn(2)
         self._shuffles, self._noise = np.random.default_rng(shuffles), np.random.default_rng(noise)
-        self._epoch, self._shuffled = -1, self.rows
+        self._epoch, self._batches = -1, np.zeros((self.steps, size), np.int32)
 
-    def batch(self, step: int) -> Ints:
-        """The rows of `step`; steps must be asked for in order."""
-        epoch, i = divmod(step, self.steps)
+    def batches(self, epoch: int) -> NDArray[np.int32]:
+        """(steps, size), padded with row 0; epochs must be asked for in order."""
         if epoch != self._epoch:
-            self._epoch, self._shuffled = epoch, self._shuffles.permutation(self.rows)
-        return self._shuffled[i * self.size : (i + 1) * self.size]
+            self._epoch = epoch
+            self._batches.ravel()[: len(self.rows)] = self._shuffles.permutation(self.rows)
+        return self._batches
 
     def noise(self, steps: int, width: int) -> Floats:
         """(steps, size, width) uniform numbers for the next steps."""

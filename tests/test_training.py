@@ -68,7 +68,7 @@ def fit_with_keras(job: Job) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     ],
 )
 def test_equals_keras_fit_on_each_network(params: Params) -> None:
-    jobs = make_jobs(params, 4)
+    jobs = make_jobs(params, 3)
     networks = train(INPUTS, LABELS, jobs)
     for k, job in enumerate(jobs):
         weights, curves = fit_with_keras(job)
