@@ -37,11 +37,12 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Program:
-    """A command; `allowed` are the exit codes that are not failures."""
+    """A command; `allowed` are the exit codes that are not failures, `networks` how many it trains, 0 if it says so."""
 
     name: str
     command: tuple[str, ...]
     allowed: tuple[int, ...] = (0,)
+    networks: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,10 @@ def programs() -> list[Program]:
     heart = (str(HEART),) if HEART.exists() else (sys.executable, "-m", "flows.cli")
     here = ROOT / "benchmarks"
     return [
-        Program("(a) notebook, 300 epochs", (*script, str(here / "notebook.py"))),
+        Program("(a) notebook, 300 epochs", (*script, str(here / "notebook.py")), networks=1),
         Program("(b) heart train", (*heart, "train")),
         Program("(b') heart train --preset lecture, 300 epochs", (*heart, "train", "--preset", "lecture"), (0, 5)),
-        Program("(c) tutorial with Prefect and MLflow, 300 epochs", (*script, str(here / "tutorial.py"))),
+        Program("(c) tutorial with Prefect and MLflow, 300 epochs", (*script, str(here / "tutorial.py")), networks=1),
     ]
 
 
@@ -95,8 +96,10 @@ def measure(program: Program, folder: Path) -> Timing:
         said = err.read().decode(errors="replace")
     if code not in program.allowed:
         raise SystemExit(f"{said}\n{program.name}: exit code {code}; its messages are above")
-    counted = re.search(r"^train +(\d+) network", said, re.MULTILINE)  # what `heart train` says; the others train one
-    return Timing(wall, cpu, int(counted[1]) if counted else 1)
+    said_networks = re.search(r"^train +(\d+) network", said, re.MULTILINE)
+    if not (networks := int(said_networks[1]) if said_networks else program.networks):
+        raise SystemExit(f"{said}\n{program.name}: expected a line 'train ... networks' in its messages above")
+    return Timing(wall, cpu, networks)
 
 
 def cpu_of_children() -> float:
