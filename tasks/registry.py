@@ -8,13 +8,14 @@ Where the store is, MLflow's own variables say (MLFLOW_TRACKING_URI, MLFLOW_REGI
 from __future__ import annotations
 
 import getpass
+import math
 import platform
 import shutil
 import subprocess
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -67,7 +68,7 @@ class ModelRef:
 
 
 @contextmanager
-def open_run(name: str, tags: Mapping[str, str]) -> Iterator[Run]:
+def open_run(name: str, tags: Mapping[str, str], *, experiment: str = EXPERIMENT) -> Iterator[Run]:
     """A run that ends as FINISHED, as FAILED on an error, and as KILLED on Ctrl-C or SIGTERM.
 
     Raises:
@@ -75,14 +76,14 @@ def open_run(name: str, tags: Mapping[str, str]) -> Iterator[Run]:
     """
     with _reachable():
         client = mlflow.MlflowClient()
-        experiment = client.get_experiment_by_name(EXPERIMENT)
+        found = client.get_experiment_by_name(experiment)
         experiment_id = (
-            experiment.experiment_id
-            if experiment
+            found.experiment_id
+            if found
             # What MLflow's page calls "model training"; without it the page opens on the tools for language models.
-            else client.create_experiment(EXPERIMENT, tags={"mlflow.experimentKind": "custom_model_development"})
+            else client.create_experiment(experiment, tags={"mlflow.experimentKind": "custom_model_development"})
         )
-        origin = {"mlflow.user": _user(), "mlflow.source.name": "heart train", "mlflow.source.type": "LOCAL"}
+        origin = {"mlflow.user": _user(), "mlflow.source.name": "heart", "mlflow.source.type": "LOCAL"}
         run_id = client.create_run(experiment_id, run_name=name, tags={**origin, **tags}).info.run_id
     status = "KILLED"  # what holds for everything that is not an Exception: KeyboardInterrupt, SystemExit
     try:
@@ -135,11 +136,27 @@ def log_report(run: Run, report: Report) -> None:
     now = int(time.time() * 1000)
     values = [Metric(name, value, now, 0) for name, value in reports.metrics(report).items()]
     values += [Metric(name, value, now, epoch) for name, epoch, value in reports.curves(report)]
+    _log_metrics(run, values)
     client = mlflow.MlflowClient()
-    for start in range(0, len(values), BATCH):
-        client.log_batch(run.run_id, metrics=values[start : start + BATCH])
     client.set_tag(run.run_id, "mlflow.note.content", f"{report.description}\n\n{reports.markdown(report)}")
     client.set_tag(run.run_id, "evaluation", report.description)
+
+
+def log_lesson(
+    run: Run, settings: Mapping[str, Any], metrics: Mapping[str, float], curves: Mapping[str, Sequence[float]]
+) -> None:
+    """What a lesson was run with, and what it found; curves step by step from 0."""
+    now = int(time.time() * 1000)
+    values = [Metric(name, value, now, 0) for name, value in metrics.items()]
+    values += [Metric(name, value, now, step) for name, curve in curves.items() for step, value in enumerate(curve)]
+    client = mlflow.MlflowClient()
+    client.log_batch(run.run_id, params=[Param(name, str(value)) for name, value in settings.items()])
+    _log_metrics(run, [value for value in values if math.isfinite(value.value)])
+
+
+def _log_metrics(run: Run, values: Sequence[Metric]) -> None:
+    for start in range(0, len(values), BATCH):
+        mlflow.MlflowClient().log_batch(run.run_id, metrics=values[start : start + BATCH])
 
 
 def log_model(run: Run, model: PatientModel, example: pd.DataFrame) -> ModelRef:

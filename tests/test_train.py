@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import pandas as pd
 import pytest
 
+from flows import cli
 from tasks import registry, report, sources
 from tasks.errors import RejectedError
 from tasks.params import PRESETS, Evaluation, Params
@@ -140,6 +142,72 @@ print(model.predict(rows)["probability"].tolist())
     assert done.returncode == 0, done.stderr
     expected = registry.load_model(outcome.model).predict(rows)["probability"].tolist()
     assert json.loads(done.stdout.splitlines()[-1]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_champion_scores_plain_csv_frames_with_integers_and_blanks(outcome: Any) -> None:
+    rows = pd.read_csv(sources.BUNDLED)
+    assert str(rows["age"].dtype) == "int64"
+    answers = mlflow.pyfunc.load_model("models:/heart-disease@champion").predict(rows.drop(columns="num"))
+    assert answers["probability"].between(0, 1).all()
+
+
+def test_predict_scores_good_rows_and_says_why_not_the_others(
+    outcome: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = pd.read_csv(sources.BUNDLED).drop(columns="num").head(6)
+    rows.insert(0, "patient", [f"P{i}" for i in range(6)])
+    rows["chol"] = rows["chol"].astype("object")
+    rows.loc[2, "chol"] = "n/a"
+    rows.loc[4, "trestbps"] = 999
+    rows.to_csv(tmp_path / "in.csv", index=False)
+
+    assert cli.main(["predict", str(tmp_path / "in.csv"), "-o", str(tmp_path / "out.csv")]) == 0
+    said = capsys.readouterr().err
+    assert "4 rows scored" in said
+    assert "row 3 not scored: column 'chol' has 'n/a'; expected 70 to 700 mg/dl" in said
+    assert "row 5 not scored: column 'trestbps' has 999; expected 60 to 260 mm Hg" in said
+    written = pd.read_csv(tmp_path / "out.csv")
+    assert written["patient"].tolist() == [f"P{i}" for i in range(6)]
+    assert written["probability"].isna().tolist() == [False, False, True, False, True, False]
+    assert set(written.loc[[0, 1, 3, 5], "disease"]) <= {"yes", "no"}
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+    assert cli.main(["predict", str(tmp_path / "in.csv")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.drop(columns="thal"), "column 'thal' missing"),
+        (lambda rows: rows.assign(age=999), "no row of"),
+    ],
+)
+def test_predict_refuses_what_it_cannot_score(
+    change: Any, message: str, outcome: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(pd.read_csv(sources.BUNDLED)).to_csv(tmp_path / "in.csv", index=False)
+    assert cli.main(["predict", str(tmp_path / "in.csv"), "-o", str(tmp_path / "out.csv")]) == 3
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_predict_to_a_folder_that_is_not_there_ends_in_4(outcome: Any, tmp_path: Path) -> None:
+    assert cli.main(["predict", str(sources.BUNDLED), "-o", str(tmp_path / "nowhere" / "out.csv")]) == 4
+
+
+def test_the_flows_parameters_make_a_form_with_names_limits_and_defaults(outcome: Any) -> None:
+    from prefect.utilities.callables import parameter_schema
+
+    from flows.train import train
+
+    form = parameter_schema(train.fn).model_dump()
+    assert list(form["properties"]) == ["source", "recipe", "evaluation", "device"]
+    recipe = form["definitions"]["Params"]["properties"]
+    assert recipe["epochs"]["minimum"] == 1
+    assert recipe["optimizer"]["enum"] == ["adam", "sgd", "gd"]
+    assert all(field["description"] for field in recipe.values())
+    assert form["properties"]["recipe"]["default"]["epochs"] == 75
 
 
 def test_the_prefect_run_has_artifacts_of_its_own(outcome: Any) -> None:
