@@ -11,17 +11,15 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from tasks.errors import HeartError, UsageError
+from flows.options import add_options, made
+from tasks.errors import HeartError
 from tasks.params import PRESETS, Evaluation, Params
 
 if TYPE_CHECKING:
     from flows.train import Outcome
 
-T = TypeVar("T")
 NOT_PROMOTED = 5
 EXIT_CODES = """exit codes:
   0  done                        3  the data was rejected
@@ -45,8 +43,8 @@ ENVIRONMENT = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser(lessons="learn" in given).parse_args(given)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     signal.signal(signal.SIGTERM, _terminate)
@@ -67,7 +65,8 @@ def _terminate(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(lessons: bool) -> argparse.ArgumentParser:
+    """The commands; the options of each lesson only where they are asked for."""
     parser = argparse.ArgumentParser(
         prog="heart",
         description="Train, check and use the heart-disease model.",
@@ -86,10 +85,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto: the GPU where there is one"
     )
-    _add_options(train.add_argument_group("evaluation"), Evaluation)
+    add_options(train.add_argument_group("evaluation"), Evaluation)
     recipe = train.add_argument_group("recipe", "A preset, and what to change in it.")
     recipe.add_argument("--preset", choices=sorted(PRESETS), default="default", help="lecture: the course's 300 epochs")
-    _add_options(recipe, Params)
+    add_options(recipe, Params)
 
     check = commands.add_parser(
         "check", help="load and validate a file, without training", description="Load and validate a file of patients."
@@ -105,6 +104,26 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("source", metavar="FILE", help="CSV or Parquet file, in UCI codes")
     predict.add_argument("-o", "--output", metavar="OUT", help="CSV or Parquet file to write; default: the terminal")
 
+    learn = commands.add_parser(
+        "learn",
+        help="the course beside it: lessons on this very network",
+        description="Lessons on how the network learns. Without a name: the list of them.",
+    )
+    learn.set_defaults(run=_learn, lesson=None)
+    learn.add_argument("--notebook", metavar="FILE", help="write a notebook of all lessons (.ipynb)")
+    if lessons:
+        from tasks.lessons.lesson import NAMES, find
+
+        names = learn.add_subparsers(title="lessons", metavar="NAME")
+        for name in NAMES:
+            module = find(name)
+            one = names.add_parser(name, help=module.TITLE, description=module.__doc__)
+            one.set_defaults(lesson=name)
+            add_options(one, module.Settings)
+        every = names.add_parser("all", help="all of them, and one page of HTML", description="Run all, write a page.")
+        every.set_defaults(lesson="all")
+        every.add_argument("-o", "--output", metavar="FILE", default="lessons.html", help="default lessons.html")
+
     ui = commands.add_parser(
         "ui",
         help="start the MLflow and Prefect pages",
@@ -116,48 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_options(group: argparse._ArgumentGroup, kind: type) -> None:
-    """An option for each field of a pydantic dataclass, which checks the values itself."""
-    for name, field in kind.__pydantic_fields__.items():  # type: ignore[attr-defined]
-        shown = {(): "none", None: "none"}.get(field.default, field.default)
-        if isinstance(shown, tuple):
-            shown = ",".join(map(str, shown))
-        option: dict[str, Any] = {"help": f"{field.description.rstrip('.')} (default {shown})", "metavar": "X"}
-        if get_origin(field.annotation) is tuple:
-            option |= {"type": _units, "metavar": "N[,N...]"}
-        elif get_origin(field.annotation) is Literal:
-            option |= {"choices": get_args(field.annotation), "metavar": None}
-        group.add_argument(f"--{name.replace('_', '-')}", dest=f"{kind.__name__}.{name}", **option)
-
-
-def _units(text: str) -> tuple[str, ...]:
-    return () if text in ("", "none") else tuple(text.split(","))
-
-
-def _made(kind: type[T], options: argparse.Namespace, base: dict[str, Any]) -> T:
-    """A `kind` of what was given on the command line, and of `base` for the rest."""
-    prefix = f"{kind.__name__}."
-    given = {name.removeprefix(prefix): value for name, value in vars(options).items() if name.startswith(prefix)}
-    try:
-        return kind(**base | {name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        raise UsageError(_in_words(error)) from error
-
-
-def _in_words(error: ValidationError) -> str:
-    """``--epochs 0: input should be greater than or equal to 1``."""
-    lines = []
-    for problem in error.errors():
-        message = problem["msg"].removeprefix("Value error, ")
-        where = problem["loc"]
-        name = f"--{str(where[0]).replace('_', '-')} {problem['input']}: " if where else ""
-        lines.append(f"{name}{message[0].lower()}{message[1:]}")
-    return "; ".join(lines)
-
-
 def _train(options: argparse.Namespace) -> int:
-    recipe = _made(Params, options, PRESETS[options.preset].as_dict())
-    evaluation = _made(Evaluation, options, {})
+    recipe = made(Params, options, PRESETS[options.preset].as_dict())
+    evaluation = made(Evaluation, options, {})
     _log_to_terminal()
     from flows.server import prefect_server
 
@@ -225,6 +205,23 @@ def _predict(options: argparse.Namespace) -> int:
     from flows import predict
 
     return predict.run(options.source, options.output)
+
+
+def _learn(options: argparse.Namespace) -> int:
+    from flows import learn
+    from tasks.lessons.lesson import find
+
+    if options.notebook:
+        learn.write_notebook(Path(options.notebook))
+    elif options.lesson is None:
+        learn.show_list()
+    else:
+        _import_tensorflow()
+        if options.lesson == "all":
+            learn.run_all(Path(options.output))
+        else:
+            learn.run(options.lesson, made(find(options.lesson).Settings, options, {}))
+    return 0
 
 
 def _ui(options: argparse.Namespace) -> int:

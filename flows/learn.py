@@ -19,7 +19,8 @@ from tasks.lessons.lesson import NAMES, Lesson, find
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 17px/1.55 system-ui, sans-serif; max-width: 46rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
-h1 { font-size: 1.7rem; } h2 { font-size: 1.35rem; margin-top: 3.5rem; border-top: 1px solid #8884; padding-top: 1.5rem; }
+h1 { font-size: 1.7rem; }
+h2 { font-size: 1.35rem; margin-top: 3.5rem; border-top: 1px solid #8884; padding-top: 1.5rem; }
 img { max-width: 100%; background: #fff; border-radius: 6px; }
 table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .25rem .9rem .25rem 0; text-align: left;
   border-bottom: 1px solid #8884; }
@@ -69,7 +70,7 @@ def page(lessons: dict[str, Lesson]) -> str:
     parts = [
         f'<section id="{name}"><h2>{html.escape(lesson.title)}</h2>{render(lesson.text)}'
         f'<img alt="{html.escape(lesson.title)}" src="data:image/png;base64,{base64.b64encode(lesson.png).decode()}">'
-        f"<p><code>heart learn {name}</code> runs this lesson; <code>--help</code> shows what you can change.</p></section>"
+        f"<p>Again, with other settings: <code>heart learn {name} --help</code>.</p></section>"
         for name, lesson in lessons.items()
     ]
     return (
