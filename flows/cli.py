@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import shutil
 import signal
 import sys
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.options import add_options, made
+from flows.terminal import import_tensorflow, log_to_terminal, wrapped
 from tasks.errors import HeartError
 from tasks.params import PRESETS, Evaluation, Params
 
@@ -32,6 +31,7 @@ ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "heart",
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except HeartError as error:
-        print(_wrapped(f"heart: {error}"), file=sys.stderr)
+        print(wrapped(f"heart: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("heart: stopped", file=sys.stderr)
@@ -138,29 +138,17 @@ def _parser(lessons: bool) -> argparse.ArgumentParser:
 def _train(options: argparse.Namespace) -> int:
     recipe = made(Params, options, PRESETS[options.preset].as_dict())
     evaluation = made(Evaluation, options, {})
-    _log_to_terminal()
+    log_to_terminal()
     from flows.server import prefect_server
 
     with prefect_server() as server:
-        _import_tensorflow()
+        import_tensorflow()
         from flows.train import train
 
         server.wait()
         outcome = train(options.source, recipe, evaluation, options.device)
     _print_outcome(outcome)
     return 0 if outcome.decision.promote else NOT_PROMOTED
-
-
-def _import_tensorflow() -> None:
-    """Import it without the lines that its C++ part writes to stderr whatever its log level is."""
-    stderr = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            import tensorflow  # noqa: F401
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def _print_outcome(outcome: Outcome) -> None:
@@ -170,7 +158,7 @@ def _print_outcome(outcome: Outcome) -> None:
     print(f"\n{report.text(outcome.report)}\n")
     state = "champion" if outcome.decision.promote else "NOT promoted, challenger"
     print(f"{outcome.model.name} version {outcome.model.version}: {state}")
-    print(_wrapped(f"  {outcome.decision.reason}") + "\n")
+    print(wrapped(f"  {outcome.decision.reason}") + "\n")
     print(f"{_program('mlflow')} ui --backend-store-uri {registry.uri()}")
     print(f"  {publish.run_url(outcome.run)}")
     print(f"{_program('prefect')} server start")
@@ -195,7 +183,7 @@ def _check(options: argparse.Namespace) -> int:
         Path(options.page).write_text(page.render(verdict))
     print(f"{len(table)} rows of {table.source}, digest {table.digest}")
     for message in verdict.messages():
-        print(_wrapped(message))
+        print(wrapped(message))
     found = f"{verdict.checked} checks, {len(verdict.errors)} errors, {len(verdict.warnings)} warnings"
     print(f"{'passed' if verdict.passed else 'REJECTED'}: {found}")
     return 0 if verdict.passed else 3
@@ -216,7 +204,7 @@ def _learn(options: argparse.Namespace) -> int:
     elif options.lesson is None:
         learn.show_list()
     else:
-        _import_tensorflow()
+        import_tensorflow()
         if options.lesson == "all":
             learn.run_all(Path(options.output))
         else:
@@ -228,31 +216,6 @@ def _ui(options: argparse.Namespace) -> int:
     from flows import ui
 
     return ui.run(options.mlflow_port, options.prefect_port)
-
-
-class _Stages(logging.Formatter):
-    """A line a stage, wrapped below its text and not below its name."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return _wrapped(record.getMessage(), indent=" " * 10)
-
-
-def _log_to_terminal() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Stages())
-    log = logging.getLogger("heart")
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-
-
-def _wrapped(text: str, indent: str = "  ") -> str:
-    width = shutil.get_terminal_size().columns
-    return "\n".join(
-        textwrap.fill(
-            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
-        )
-        for line in text.splitlines()
-    )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from flows.terminal import import_tensorflow, wrapped
 from tasks import registry, sources
 from tasks.errors import RejectedError, UnavailableError, UsageError
 
@@ -24,6 +25,7 @@ def run(source: str, output: str | None) -> int:
         raise UsageError(f"output '{output}': expected a name that ends in .csv or .parquet")
     patients = sources.load(source).frame.sort_index()
     ref = registry.champion()
+    import_tensorflow()
     answers = registry.load_model(ref).unwrap_python_model().model.predict(patients)
     refused = answers[answers["problem"] != ""]
     if len(refused) == len(answers):
@@ -49,7 +51,7 @@ def run(source: str, output: str | None) -> int:
         if len(answers) - len(refused) > TERMINAL_ROWS:
             print(f"... the first {TERMINAL_ROWS}; take -o FILE for all", file=sys.stderr)
     for row, problem in refused["problem"].head(TERMINAL_ROWS).items():
-        print(f"row {row} not scored: {problem}", file=sys.stderr)
+        print(wrapped(f"row {row} not scored: {problem}"), file=sys.stderr)
     if len(refused) > TERMINAL_ROWS:
         print(f"... and {len(refused) - TERMINAL_ROWS} more rows not scored", file=sys.stderr)
     return 0

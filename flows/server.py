@@ -7,14 +7,12 @@ reported as crashed, and leave the run RUNNING for ever.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +22,15 @@ from tasks.errors import UnavailableError
 
 START_SECONDS = 120
 ANSWER_SECONDS = 10
+
+
+def problem_of(url: str) -> str:
+    """Why `url` does not answer; empty where it does."""
+    try:
+        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS):
+            return ""
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", error))
 
 
 class Server:
@@ -46,15 +53,11 @@ class Server:
                     f"Prefect's embedded server ended with code {self.process.returncode}: {self._last_words()}. "
                     "Check that the folder of PREFECT_HOME (~/.prefect) can be written."
                 )
-            try:
-                with urllib.request.urlopen(f"{self.url}/health", timeout=ANSWER_SECONDS) as answer:
-                    if json.load(answer) is True:
-                        return
-                    problem = "it says that it is not healthy"
-            except (urllib.error.URLError, OSError, ValueError) as error:
-                problem = str(getattr(error, "reason", error))
-                if not self.process:
-                    break
+            problem = problem_of(f"{self.url}/health")
+            if not problem:
+                return
+            if not self.process:
+                break
             time.sleep(0.1)
         what = "embedded Prefect server" if self.process else "Prefect server of PREFECT_API_URL"
         raise UnavailableError(
@@ -65,8 +68,9 @@ class Server:
     def _last_words(self) -> str:
         assert self._log
         self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return lines[-1][:300] if lines else "no message"
+        lines = self._log.read().decode(errors="replace").splitlines()
+        errors = [line.strip() for line in lines if "Error" in line]
+        return errors[-1][:200] if errors else "no message"
 
 
 @contextmanager

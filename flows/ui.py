@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+from flows.server import problem_of
 from tasks.errors import UnavailableError
 
 
@@ -16,8 +17,6 @@ def run(mlflow_port: int, prefect_port: int) -> int:
     Raises:
         UnavailableError: one of them could not start, or ended by itself.
     """
-    from flows.server import Server
-
     store = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     api = f"http://127.0.0.1:{prefect_port}/api"
     commands = {
@@ -33,10 +32,9 @@ def run(mlflow_port: int, prefect_port: int) -> int:
         name: subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for name, command in commands.items()
     }
+    waiting = {"MLflow": f"http://127.0.0.1:{mlflow_port}/health", "Prefect": f"{api}/health"}
     try:
         print("starting, about 15 seconds ...", file=sys.stderr)
-        Server(api, processes["Prefect"]).wait()
-        print(f"MLflow   http://127.0.0.1:{mlflow_port}\nPrefect  http://127.0.0.1:{prefect_port}\nCtrl-C stops both.")
         while True:
             for name, process in processes.items():
                 if process.poll() is not None:
@@ -44,6 +42,13 @@ def run(mlflow_port: int, prefect_port: int) -> int:
                         f"{name}'s server ended with code {process.returncode}; see why with: "
                         f"{' '.join(['python', *commands[name][1:]])}"
                     )
+            if waiting:
+                waiting = {name: url for name, url in waiting.items() if problem_of(url)}
+                if not waiting:
+                    print(
+                        f"MLflow   http://127.0.0.1:{mlflow_port}\nPrefect  http://127.0.0.1:{prefect_port}", flush=True
+                    )
+                    print("Ctrl-C stops both.", file=sys.stderr)
             time.sleep(0.5)
     except KeyboardInterrupt:
         return 0

@@ -7,16 +7,21 @@ Binary cross-entropy, Adam, mini-batches of 32.
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.params import Params
 
+if TYPE_CHECKING:
+    import keras  # at run time where it is used: it takes TensorFlow's seconds to import
+
 
 def build(params: Params, inputs: int) -> keras.Sequential:
     """The network for rows of `inputs` values, with the weights of `initial_weights`."""
+    import keras
+
     network = keras.Sequential([keras.Input((inputs,), name="inputs")], name="heart_disease")
     for units in params.hidden:
         network.add(keras.layers.Dense(units, params.activation))
@@ -29,6 +34,8 @@ def build(params: Params, inputs: int) -> keras.Sequential:
 
 def build_optimizer(params: Params) -> keras.optimizers.Optimizer:
     """Keras's optimizer for `params`; gd is sgd, and its caller gives it all rows as one batch."""
+    import keras
+
     decay = params.weight_decay or None
     if params.optimizer == "adam":
         return keras.optimizers.Adam(params.learning_rate, weight_decay=decay)
@@ -46,6 +53,8 @@ def initial_weights(params: Params, inputs: int) -> list[NDArray[np.float32]]:
 
     Each kernel has a seed of its own: with one for all, layers of equal shape would start equal.
     """
+    import keras
+
     weights = []
     for i, shape in enumerate(layer_shapes(params, inputs)):
         if len(shape) == 1:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -171,34 +174,68 @@ def test_a_file_that_cannot_be_read_ends_in_3(
 def test_predict_without_a_champion_ends_in_4(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import mlflow
-
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'empty.db'}")
-    try:
-        assert heart("predict", str(sources.BUNDLED)) == 4
-    finally:
-        mlflow.set_tracking_uri(before)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'empty.db'}")
+    assert heart("predict", str(sources.BUNDLED)) == 4
     assert "Run `heart train` first" in one_line(capsys.readouterr().err)
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "message"),
-    [
-        ("PREFECT_API_URL", "http://127.0.0.1:9/api", "the Prefect server of PREFECT_API_URL"),
-        ("MLFLOW_TRACKING_URI", "http://127.0.0.1:9", "the MLflow store http://127.0.0.1:9 cannot be used"),
-        ("MLFLOW_TRACKING_URI", "sqlite:////proc/nowhere/mlflow.db", "cannot be used"),
-    ],
-)
-def test_training_without_its_stores_ends_in_4(variable: str, value: str, message: str, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("prefect")
+@pytest.mark.parametrize("store", ["http://127.0.0.1:9", "sqlite:////proc/nowhere/mlflow.db"])
+def test_training_without_an_mlflow_store_ends_in_4(
+    store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    assert heart("train") == 4
+    said = one_line(capsys.readouterr().err)
+    assert f"the MLflow store {store} cannot be used" in said
+    assert "Traceback" not in said
+
+
+def test_training_without_the_configured_prefect_server_ends_in_4(capsys: pytest.CaptureFixture[str]) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        assert heart("train") == 4
+    assert "the Prefect server of PREFECT_API_URL at http://127.0.0.1:9/api" in one_line(capsys.readouterr().err)
+
+
+def test_training_without_a_home_for_prefects_own_server_ends_in_4(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "flows.cli", "train"],
-        env={**os.environ, "PREFECT_HOME": str(tmp_path / "prefect"), "PYTHONPATH": root(), variable: value},
+        env={**os.environ, "PREFECT_HOME": "/proc/nowhere", "PYTHONPATH": root()},
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 4, done.stderr
-    assert message in one_line(done.stderr)
+    assert "PREFECT_HOME" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_ui_shows_both_pages_until_it_is_ended(stores: Path) -> None:
+    mlflow_port, prefect_port = free_port(), free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "ui", f"--mlflow-port={mlflow_port}", f"--prefect-port={prefect_port}"],
+        env={**os.environ, "PYTHONPATH": root()}, cwd=stores, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout
+        said = [process.stdout.readline() for _ in range(2)]
+        assert f"http://127.0.0.1:{mlflow_port}" in said[0]
+        assert f"http://127.0.0.1:{prefect_port}" in said[1]
+        for port in (mlflow_port, prefect_port):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:
+                assert b"<html" in page.read()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    for port in (mlflow_port, prefect_port):
+        with socket.socket() as client:
+            assert client.connect_ex(("127.0.0.1", port)) != 0
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def root() -> str:

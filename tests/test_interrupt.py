@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
@@ -16,49 +17,59 @@ from flows import cli
 from tasks import registry
 
 
-def rows(database: Path, query: str) -> list[str]:
-    with sqlite3.connect(database) as connection:
-        return [row[0] for row in connection.execute(query)]
+@dataclass
+class Training:
+    """A training that takes for ever, in a process and with stores of its own."""
 
+    folder: Path
+    process: subprocess.Popen[str]
 
-@pytest.mark.parametrize(
-    ("number", "to_group"),
-    [pytest.param(signal.SIGINT, True, id="Ctrl-C"), pytest.param(signal.SIGTERM, False, id="SIGTERM")],
-)
-def test_an_interrupted_training_ends_killed_and_not_running(
-    number: signal.Signals, to_group: bool, tmp_path: Path
-) -> None:
-    environment = {
-        **os.environ,
-        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PYTHONPATH": str(Path(cli.__file__).parent.parent),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "train", "--epochs", "100000"],
-        env=environment, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-        start_new_session=True,  # a terminal sends Ctrl-C to the whole group
-    )  # fmt: skip
-    assert process.stderr
-    seen = []
-    for line in process.stderr:
-        seen.append(line)
-        if line.startswith("train") and "%" in line:  # under way: it says how far it is
-            break
-    else:
+    @classmethod
+    def start(cls, folder: Path) -> Training:
+        folder.mkdir()
+        environment = {
+            **os.environ,
+            "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+            "PREFECT_HOME": str(folder / "prefect"),
+            "PYTHONPATH": str(Path(cli.__file__).parent.parent),
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", "train", "--epochs", "100000"],
+            env=environment, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+            start_new_session=True,  # a terminal sends Ctrl-C to the whole group
+        )  # fmt: skip
+        return cls(folder, process)
+
+    def wait_until_it_trains(self) -> None:
+        """Until it says how far it is."""
+        assert self.process.stderr
+        seen = []
+        for line in self.process.stderr:
+            seen.append(line)
+            if line.startswith("train") and "%" in line:
+                return
         pytest.fail("".join(seen))
-    if to_group:
-        os.killpg(process.pid, number)
-    else:
-        process.send_signal(number)
-    _, rest = process.communicate(timeout=60)
-    assert process.returncode == 128 + number, rest
-    assert "Traceback" not in rest
 
-    client = mlflow.MlflowClient(tracking_uri=environment["MLFLOW_TRACKING_URI"])
-    [run] = client.search_runs([client.get_experiment_by_name(registry.EXPERIMENT).experiment_id])
-    assert run.info.status == "KILLED"
-    assert client.search_registered_models() == []
-    database = tmp_path / "prefect" / "prefect.db"
-    assert rows(database, "SELECT state_type FROM flow_run") in (["CRASHED"], ["CANCELLED"])
-    assert not set(rows(database, "SELECT state_type FROM task_run")) & {"RUNNING", "PENDING"}
+    def rows(self, query: str) -> list[str]:
+        with sqlite3.connect(self.folder / "prefect" / "prefect.db") as connection:
+            return [row[0] for row in connection.execute(query)]
+
+
+def test_an_interrupted_training_ends_killed_and_not_running(tmp_path: Path) -> None:
+    # Both at once: a start takes long, and there is more than one core.
+    by_ctrl_c, by_sigterm = Training.start(tmp_path / "int"), Training.start(tmp_path / "term")
+    by_ctrl_c.wait_until_it_trains()
+    os.killpg(by_ctrl_c.process.pid, signal.SIGINT)
+    by_sigterm.wait_until_it_trains()
+    by_sigterm.process.send_signal(signal.SIGTERM)
+    for training, number in ((by_ctrl_c, signal.SIGINT), (by_sigterm, signal.SIGTERM)):
+        _, said = training.process.communicate(timeout=60)
+        assert training.process.returncode == 128 + number, said
+        assert "Traceback" not in said
+
+        client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{training.folder / 'mlflow.db'}")
+        [run] = client.search_runs([client.get_experiment_by_name(registry.EXPERIMENT).experiment_id])
+        assert run.info.status == "KILLED"
+        assert client.search_registered_models() == []
+        assert training.rows("SELECT state_type FROM flow_run") in (["CRASHED"], ["CANCELLED"])
+        assert not set(training.rows("SELECT state_type FROM task_run")) & {"RUNNING", "PENDING"}

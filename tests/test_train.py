@@ -163,6 +163,7 @@ def test_predict_scores_good_rows_and_says_why_not_the_others(
     assert cli.main(["predict", str(tmp_path / "in.csv"), "-o", str(tmp_path / "out.csv")]) == 0
     said = capsys.readouterr().err
     assert "4 rows scored" in said
+    said = " ".join(said.split())
     assert "row 3 not scored: column 'chol' has 'n/a'; expected 70 to 700 mg/dl" in said
     assert "row 5 not scored: column 'trestbps' has 999; expected 60 to 260 mm Hg" in said
     written = pd.read_csv(tmp_path / "out.csv")

@@ -1,0 +1,49 @@
+"""What the terminal shows: progress, wrapped text, and nothing that a library says on its own account."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import textwrap
+
+
+def import_tensorflow() -> None:
+    """Import it without the lines that its C++ part writes to stderr whatever its log level is."""
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+class _Stages(logging.Formatter):
+    """A line a stage, wrapped below its text and not below its name."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message alone."""
+        return wrapped(record.getMessage(), indent=" " * 10)
+
+
+def log_to_terminal() -> None:
+    """Show the progress of the stages on stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Stages())
+    log = logging.getLogger("heart")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+
+
+def wrapped(text: str, indent: str = "  ") -> str:
+    """`text` in lines of the terminal's width, continued lines indented."""
+    width = shutil.get_terminal_size().columns
+    return "\n".join(
+        textwrap.fill(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+        )
+        for line in text.splitlines()
+    )
