@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.options import add_options, made
-from flows.terminal import import_tensorflow, log_to_terminal, wrapped
+from flows.terminal import import_tensorflow, progress, wrapped
 from tasks.errors import HeartError
 from tasks.params import PRESETS, Evaluation, Params
 
@@ -138,10 +138,9 @@ def _parser(lessons: bool) -> argparse.ArgumentParser:
 def _train(options: argparse.Namespace) -> int:
     recipe = made(Params, options, PRESETS[options.preset].as_dict())
     evaluation = made(Evaluation, options, {})
-    log_to_terminal()
     from flows.server import prefect_server
 
-    with prefect_server() as server:
+    with progress(), prefect_server() as server:
         import_tensorflow()
         from flows.train import train
 

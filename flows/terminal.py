@@ -7,6 +7,8 @@ import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def import_tensorflow() -> None:
@@ -29,13 +31,18 @@ class _Stages(logging.Formatter):
         return wrapped(record.getMessage(), indent=" " * 10)
 
 
-def log_to_terminal() -> None:
-    """Show the progress of the stages on stderr."""
+@contextmanager
+def progress() -> Iterator[None]:
+    """Show on stderr what the stages report."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Stages())
     log = logging.getLogger("heart")
-    log.addHandler(handler)
     log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def wrapped(text: str, indent: str = "  ") -> str:
