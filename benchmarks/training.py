@@ -16,9 +16,10 @@ from dataclasses import replace
 import numpy as np
 
 from tasks import encode, evaluate, schema, sources
+from tasks.batches import Floats, Job
 from tasks.network import build, build_optimizer
 from tasks.params import PRESETS, Params
-from tasks.training import Floats, Job, train
+from tasks.training import train
 
 FOLDS = 10
 

@@ -18,9 +18,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
 from threadpoolctl import threadpool_limits
 
+from tasks.batches import Floats, Ints, Job
 from tasks.errors import UsageError
 from tasks.params import Evaluation, Params
-from tasks.training import Floats, Ints, Job, Networks
+from tasks.training import Networks
 
 NETWORK, LOGISTIC, PREVALENCE = "network", "logistic_regression", "prevalence"
 METRICS = ("log_loss", "brier", "roc_auc", "accuracy", "sensitivity", "specificity")

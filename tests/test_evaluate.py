@@ -17,10 +17,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from tasks import encode, evaluate, schema
+from tasks.batches import Floats, Ints
 from tasks.errors import UsageError
 from tasks.evaluate import LOGISTIC, METRICS, NETWORK, PREVALENCE, Numbers, Report, Splits
 from tasks.params import Evaluation, Params
-from tasks.training import CURVES, Floats, Ints, Networks
+from tasks.training import CURVES, Networks
 from tests import patients
 
 N = 83

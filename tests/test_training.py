@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tasks.batches import Job
 from tasks.errors import UnavailableError
 from tasks.network import build, build_optimizer
 from tasks.params import Params
-from tasks.training import CURVES, Job, Networks, train
+from tasks.training import CURVES, Networks, train
 
 N, D, F = 120, 29, 3
 RNG = np.random.default_rng(1)
@@ -126,7 +127,7 @@ def test_the_seed_decides() -> None:
 def test_segments_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = make_jobs(Params(epochs=6, dropout=0.2), 3)
     whole = train(INPUTS, LABELS, jobs)
-    monkeypatch.setattr("tasks.training.SEGMENT_STEPS", 7)
+    monkeypatch.setattr("tasks.batches.SEGMENT_STEPS", 7)
     calls: list[tuple[int, int]] = []
     pieces = train(INPUTS, LABELS, jobs, progress=lambda done, total: calls.append((done, total)))
     np.testing.assert_array_equal(whole.weights, pieces.weights)
