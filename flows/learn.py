@@ -18,7 +18,7 @@ from tasks.lessons.lesson import NAMES, Lesson, find
 
 STYLE = """
 :root { color-scheme: light dark; }
-body { font: 17px/1.55 system-ui, sans-serif; max-width: 46rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
+body { font: 17px/1.55 system-ui, sans-serif; max-width: 52rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
 h1 { font-size: 1.7rem; }
 h2 { font-size: 1.35rem; margin-top: 3.5rem; border-top: 1px solid #8884; padding-top: 1.5rem; }
 img { max-width: 100%; background: #fff; border-radius: 6px; }

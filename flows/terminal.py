@@ -17,10 +17,11 @@ def import_tensorflow() -> None:
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            import tensorflow as tf
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+    tf.get_logger().setLevel("ERROR")  # it warns of traces that are wanted: each batch of networks has its own
 
 
 class _Stages(logging.Formatter):

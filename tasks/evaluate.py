@@ -135,9 +135,9 @@ def report(networks: Networks, inputs: Floats, labels: Numbers, splits: Splits, 
     fits = len(splits.pairs)
     network = networks.probabilities(inputs)
     probabilities = {
-        NETWORK: _out_of_fold(splits, lambda i, train, test: network[i, test]),
-        LOGISTIC: _out_of_fold(splits, lambda i, train, test: _logistic(inputs[i], labels, train, test)),
-        PREVALENCE: _out_of_fold(splits, lambda i, train, test: np.full(len(test), labels[train].mean())),
+        NETWORK: out_of_fold(splits, lambda i, train, test: network[i, test]),
+        LOGISTIC: out_of_fold(splits, lambda i, train, test: _logistic(inputs[i], labels, train, test)),
+        PREVALENCE: out_of_fold(splits, lambda i, train, test: np.full(len(test), labels[train].mean())),
     }
     tested = labels[splits.test_rows]
     resamples = bootstrap_weights(len(tested), seed)
@@ -206,7 +206,7 @@ def _estimate(values: Numbers) -> Estimate:
     return Estimate(float(values[0]), float(low), float(high))
 
 
-def _out_of_fold(splits: Splits, predict: Callable[[int, Ints, Ints], Sequence[float] | Numbers | Floats]) -> Numbers:
+def out_of_fold(splits: Splits, predict: Callable[[int, Ints, Ints], Sequence[float] | Numbers | Floats]) -> Numbers:
     """(R, n) probabilities of the tested rows."""
     tested = splits.test_rows
     out = np.full((splits.repeats, len(tested)), np.nan)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks import schema
+from tasks.lessons.lesson import NAMES, find
 from tasks.schema import Column
 
 ROOT = Path(__file__).parent.parent
@@ -26,6 +27,11 @@ def row(column: Column) -> str:
 @pytest.mark.parametrize("column", schema.BY_NAME.values(), ids=lambda column: column.name)
 def test_the_column_table_says_what_the_schema_says(column: Column) -> None:
     assert row(column) in README.splitlines()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_lesson_is_listed_with_its_title(name: str) -> None:
+    assert f"| `{name}` | {find(name).TITLE} |" in README.splitlines()
 
 
 def test_it_opens_with_the_two_commands() -> None:
