@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from flows.options import add_options, made
 from flows.terminal import import_tensorflow, progress, wrapped
-from tasks.errors import HeartError
+from tasks.errors import HeartError, UnavailableError
 from tasks.params import PRESETS, Evaluation, Params
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ EXIT_CODES = """exit codes:
 # Set where they are unset: less noise, no telemetry, and an error within seconds instead of minutes.
 ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -59,6 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 128 + signal.SIGPIPE
+    except OSError as error:  # a file, a folder, a full disk
+        where = f"'{error.filename}' cannot be used: " if error.filename else ""
+        print(wrapped(f"heart: {where}{error.strerror or error}"), file=sys.stderr)
+        return UnavailableError.exit_code
 
 
 def _terminate(number: int, frame: object) -> None:
@@ -179,7 +184,7 @@ def _check(options: argparse.Namespace) -> int:
 
     verdict = gate.validate(table)
     if options.page:
-        Path(options.page).write_text(page.render(verdict))
+        Path(options.page).write_text(page.render(verdict), encoding="utf-8")
     print(f"{len(table)} rows of {table.source}, digest {table.digest}")
     for message in verdict.messages():
         print(wrapped(message))

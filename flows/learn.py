@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from tasks import registry
-from tasks.errors import UnavailableError
 from tasks.lessons.lesson import NAMES, Lesson, find
 
 STYLE = """
@@ -48,16 +47,9 @@ def run(name: str, settings: Any) -> Lesson:
 
 
 def run_all(output: Path) -> None:
-    """Run every lesson as it comes, and write one page of HTML.
-
-    Raises:
-        UnavailableError: the page cannot be written.
-    """
+    """Run every lesson as it comes, and write one page of HTML."""
     lessons = {name: run(name, find(name).Settings()) for name in NAMES}
-    try:
-        output.write_text(page(lessons), encoding="utf-8")
-    except OSError as error:
-        raise UnavailableError(f"'{output}' cannot be written: {error.strerror or error}") from error
+    output.write_text(page(lessons), encoding="utf-8")
     print(f"\n{output}")
 
 
@@ -83,11 +75,7 @@ def page(lessons: dict[str, Lesson]) -> str:
 
 
 def write_notebook(output: Path, names: Sequence[str] = NAMES) -> None:
-    """A notebook that runs every lesson, with its settings to change.
-
-    Raises:
-        UnavailableError: the notebook cannot be written.
-    """
+    """A notebook that runs every lesson, with its settings to change."""
     import nbformat
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -99,8 +87,5 @@ def write_notebook(output: Path, names: Sequence[str] = NAMES) -> None:
         cells.append(new_code_cell(f"from tasks.lessons import {name}\n\n{name}.run({name}.Settings({given}))"))
     notebook = new_notebook(cells=cells)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    try:
-        nbformat.write(notebook, output)
-    except OSError as error:
-        raise UnavailableError(f"'{output}' cannot be written: {error.strerror or error}") from error
+    nbformat.write(notebook, output)
     print(output)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flows.terminal import import_tensorflow, wrapped
 from tasks import registry, sources
-from tasks.errors import RejectedError, UnavailableError, UsageError
+from tasks.errors import RejectedError, UsageError
 
 TERMINAL_ROWS = 50
 
@@ -19,7 +19,8 @@ def run(source: str, output: str | None) -> int:
 
     Raises:
         DataError: the file cannot be read, lacks a column, or has no row that can be scored.
-        UnavailableError: there is no champion, or the output cannot be written.
+        UnavailableError: there is no champion.
+        OSError: the output cannot be written.
     """
     if output and Path(output).suffix not in (".csv", ".parquet"):
         raise UsageError(f"output '{output}': expected a name that ends in .csv or .parquet")
@@ -35,16 +36,11 @@ def run(source: str, output: str | None) -> int:
         path = Path(output)
         table = patients.assign(**answers)
         temporary = path.with_name(f".{path.name}.part")
-        try:
-            if path.suffix == ".csv":
-                table.to_csv(temporary)
-            else:
-                table.to_parquet(temporary)
-            temporary.replace(path)
-        except OSError as error:
-            raise UnavailableError(f"'{output}' cannot be written: {error.strerror or error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        if path.suffix == ".csv":
+            table.to_csv(temporary)
+        else:
+            table.to_parquet(temporary)
+        temporary.replace(path)
     else:
         shown = answers.loc[answers["problem"] == "", ["probability", "disease"]].head(TERMINAL_ROWS)
         print(shown.reset_index().to_string(index=False, formatters={"probability": "{:.3f}".format}))

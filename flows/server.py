@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
@@ -51,7 +52,7 @@ class Server:
             if self.process and self.process.poll() is not None:
                 raise UnavailableError(
                     f"Prefect's embedded server ended with code {self.process.returncode}: {self._last_words()}. "
-                    "Check that the folder of PREFECT_HOME (~/.prefect) can be written."
+                    "Check the database in the folder of PREFECT_HOME (~/.prefect)."
                 )
             problem = problem_of(f"{self.url}/health")
             if not problem:
@@ -76,12 +77,19 @@ class Server:
 @contextmanager
 def prefect_server() -> Iterator[Server]:
     """The server that PREFECT_API_URL or Prefect's profile names; without one, an embedded server for this process."""
-    from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that its home cannot be made, which is said below
+        from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
     configured = get_current_settings().api.url
     if configured:
         yield Server(configured.rstrip("/"))
         return
+    home = get_current_settings().home
+    if not (home.is_dir() and os.access(home, os.W_OK)):
+        raise UnavailableError(
+            f"Prefect cannot write its folder '{home}'; expected a folder of yours. Set PREFECT_HOME."
+        )
     port = _free_port()
     url = f"http://127.0.0.1:{port}/api"
     command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 Units = Annotated[int, Field(ge=1, le=4096)]
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class Params:
     """The recipe of a network: all that decides its weights, apart from the data."""
 
@@ -67,7 +67,7 @@ PRESETS: dict[str, Params] = {
 }
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class Evaluation:
     """How a network is judged: by repeated cross-validation, or on one part that is held out."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getpass
 import math
+import os
 import platform
 import shutil
 import subprocess
@@ -21,14 +22,17 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import mlflow
 import numpy as np
 import pandas as pd
+from alembic.util import CommandError
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
+from sqlalchemy.exc import SQLAlchemyError
 
 from tasks import report as reports
 from tasks import schema
@@ -42,6 +46,8 @@ EXPERIMENT = "heart-disease"
 MODEL = "heart-disease"
 CHAMPION, CHALLENGER = "champion", "challenger"
 LIBRARIES = ("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "mlflow")
+# A server, a database, a migration, a disk; a folder whose name the locale cannot write.
+STORE_ERRORS = (MlflowException, SQLAlchemyError, CommandError, OSError, UnicodeError)
 DESCRIPTION = (
     "Probability of heart disease (over 50 % narrowing of a major vessel) from 13 columns in UCI codes. "
     "The alias `champion` is the version to use."
@@ -68,12 +74,45 @@ class ModelRef:
 
 
 @contextmanager
+def _reachable() -> Iterator[None]:
+    """What a store raises, as one error that says which store and what to do. For a block or a whole function."""
+    try:
+        yield
+    except STORE_ERRORS as error:
+        raise UnavailableError(
+            f"the MLflow store {uri()} cannot be used: {_first_line(error)}. Expected a writable database or a server "
+            "that answers; check MLFLOW_TRACKING_URI and the folder's permissions."
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return text if len(text) <= 200 else f"{text[:200]} ..."
+
+
+def _check_embedded_store() -> None:
+    """Tell at once what MLflow would find out only after two minutes of trying again.
+
+    Raises:
+        UnavailableError: the folder of the SQLite file is missing, or cannot be written.
+    """
+    if uri().startswith("sqlite:///"):
+        folder = Path(unquote(uri().removeprefix("sqlite:///"))).parent
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise UnavailableError(
+                f"the MLflow store {uri()} cannot be used: '{folder}' is not a folder that can be written. Work in "
+                "another folder, or set MLFLOW_TRACKING_URI."
+            )
+
+
+@contextmanager
 def open_run(name: str, tags: Mapping[str, str], *, experiment: str = EXPERIMENT) -> Iterator[Run]:
     """A run that ends as FINISHED, as FAILED on an error, and as KILLED on Ctrl-C or SIGTERM.
 
     Raises:
         UnavailableError: the store cannot be written, or its server does not answer.
     """
+    _check_embedded_store()
     with _reachable():
         client = mlflow.MlflowClient()
         found = client.get_experiment_by_name(experiment)
@@ -85,17 +124,18 @@ def open_run(name: str, tags: Mapping[str, str], *, experiment: str = EXPERIMENT
         )
         origin = {"mlflow.user": _user(), "mlflow.source.name": "heart", "mlflow.source.type": "LOCAL"}
         run_id = client.create_run(experiment_id, run_name=name, tags={**origin, **tags}).info.run_id
-    status = "KILLED"  # what holds for everything that is not an Exception: KeyboardInterrupt, SystemExit
     try:
         yield Run(run_id, experiment_id)
-        status = "FINISHED"
-    except Exception:
-        status = "FAILED"
+    except BaseException as error:
+        # KeyboardInterrupt and SystemExit are no Exception. Where the store is gone, what ended the run matters more.
+        with suppress(*STORE_ERRORS):
+            client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
-    finally:
-        client.set_terminated(run_id, status)
+    with _reachable():
+        client.set_terminated(run_id, "FINISHED")
 
 
+@_reachable()
 def log_start(run: Run, table: Table, params: Params, evaluation: Evaluation) -> None:
     """What a training starts from: recipe, evaluation, data, code and libraries."""
     values = {**params.as_dict(), **evaluation.as_dict(), "data_digest": table.digest}
@@ -117,6 +157,7 @@ def log_start(run: Run, table: Table, params: Params, evaluation: Evaluation) ->
     client.log_inputs(run.run_id, [DatasetInput(dataset._to_mlflow_entity(), context)])
 
 
+@_reachable()
 def log_files(run: Run, folder: str, files: Mapping[str, str | bytes]) -> None:
     """Files by name into `folder` of the run's artifacts."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -126,11 +167,13 @@ def log_files(run: Run, folder: str, files: Mapping[str, str | bytes]) -> None:
         mlflow.MlflowClient().log_artifacts(run.run_id, temporary, folder)
 
 
+@_reachable()
 def log_tags(run: Run, tags: Mapping[str, str]) -> None:
     """Tags of the run."""
     mlflow.MlflowClient().log_batch(run.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
 
+@_reachable()
 def log_report(run: Run, report: Report) -> None:
     """All metrics with their interval ends, and the curves epoch by epoch."""
     now = int(time.time() * 1000)
@@ -142,6 +185,7 @@ def log_report(run: Run, report: Report) -> None:
     client.set_tag(run.run_id, "evaluation", report.description)
 
 
+@_reachable()
 def log_lesson(
     run: Run, settings: Mapping[str, Any], metrics: Mapping[str, float], curves: Mapping[str, Sequence[float]]
 ) -> None:
@@ -159,6 +203,7 @@ def _log_metrics(run: Run, values: Sequence[Metric]) -> None:
         mlflow.MlflowClient().log_batch(run.run_id, metrics=values[start : start + BATCH])
 
 
+@_reachable()
 def log_model(run: Run, model: PatientModel, example: pd.DataFrame) -> ModelRef:
     """Register `model` as a new version of `heart-disease`, with a signature and `example` rows as input example.
 
@@ -207,6 +252,7 @@ def check_model(ref: ModelRef, model: PatientModel, patients: pd.DataFrame) -> N
         )
 
 
+@_reachable()
 def load_model(ref: ModelRef) -> Any:
     """The registered version as an MLflow pyfunc model: `predict(frame)`."""
     return mlflow.pyfunc.load_model(f"models:/{ref.name}/{ref.version}")
@@ -218,19 +264,33 @@ def champion() -> ModelRef:
     Raises:
         UnavailableError: there is none, or the store does not answer.
     """
-    with _reachable():
-        try:
-            found = mlflow.MlflowClient().get_model_version_by_alias(MODEL, CHAMPION)
-        except MlflowException as error:
-            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise
-            raise UnavailableError(
-                f"no champion of '{MODEL}' in {uri()}; expected a registered model with the alias '{CHAMPION}'. "
-                "Run `heart train` first, in this folder, or set MLFLOW_TRACKING_URI."
-            ) from error
+    _check_embedded_store()
+    found = _by_alias(CHAMPION)
+    if found:
+        return found
+    challenger = _by_alias(CHALLENGER)
+    hint = (
+        f"Version {challenger.version} is a challenger that was not promoted; MLflow says why. Try another recipe."
+        if challenger
+        else "Run `heart train` first, in this folder, or set MLFLOW_TRACKING_URI."
+    )
+    raise UnavailableError(
+        f"no champion of '{MODEL}' in {uri()}; expected a registered model with the alias '{CHAMPION}'. {hint}"
+    )
+
+
+@_reachable()
+def _by_alias(alias: str) -> ModelRef | None:
+    try:
+        found = mlflow.MlflowClient().get_model_version_by_alias(MODEL, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
     return ModelRef(found.name, str(found.version), found.run_id or "")
 
 
+@_reachable()
 def set_alias(ref: ModelRef, alias: str, reason: str) -> None:
     """Point `alias` to the version, and say why: a tag and the description of the version."""
     client = mlflow.MlflowClient()
@@ -245,29 +305,11 @@ def uri() -> str:
     return str(mlflow.get_tracking_uri())
 
 
-@contextmanager
-def _reachable() -> Iterator[None]:
-    try:
-        yield
-    except UnavailableError:
-        raise
-    except Exception as error:  # whatever a database driver or an HTTP client raises
-        raise UnavailableError(
-            f"the MLflow store {uri()} cannot be used: {_first_line(error)}. Expected a writable database or a server "
-            "that answers; check MLFLOW_TRACKING_URI and the folder's permissions."
-        ) from error
-
-
 def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         return "unknown"
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__
 
 
 @contextmanager

@@ -51,10 +51,12 @@ def load(source: str | Path | None = None) -> Table:
     """
     path = BUNDLED if source is None else Path(source)
     try:
-        if not path.exists():
-            raise SourceError(f"no file '{path}'; expected a CSV or Parquet file of patients. Check the path.")
+        if not path.exists() or source == "":
+            raise SourceError(f"no file '{source}'; expected a CSV or Parquet file of patients. Check the path.")
         if path.is_dir():
             raise SourceError(f"'{path}' is a folder; expected a CSV or Parquet file of patients.")
+        if not path.is_file():
+            raise SourceError(f"'{path}' is a pipe or a device; expected a file. Save the patients to one first.")
         if path.stat().st_size == 0:
             raise SourceError(EMPTY.format(path))
         frame = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
@@ -99,6 +101,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
                 continue  # an empty line
             if not names:
                 names = [name.strip() for name in row]
+                other = next((mark for mark in (";", "\t") if len(names) == 1 and mark in names[0]), None)
+                if other:
+                    raise SourceError(f"'{path}' has {other!r} between its columns; expected commas. Export it again.")
                 _refuse_duplicates(path, names)
             elif len(row) != len(names):  # pandas would fill a cut-off row with blanks, which may be allowed there
                 raise SourceError(

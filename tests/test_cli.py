@@ -93,6 +93,17 @@ def test_check_of_the_bundled_patients_passes_with_warnings(capsys: pytest.Captu
     assert "0 errors" in shown
 
 
+def test_a_page_that_cannot_be_written_ends_in_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert heart("check", "--page", str(tmp_path / "nowhere" / "page.html")) == 4
+    assert "nowhere/page.html' cannot be used: No such file or directory" in one_line(capsys.readouterr().err)
+
+
+def test_a_pipe_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert heart("check", str(tmp_path / "pipe.csv")) == 3
+    assert "is a pipe" in one_line(capsys.readouterr().err)
+
+
 def test_check_writes_the_page(tmp_path: Path) -> None:
     assert heart("check", "--page", str(tmp_path / "page.html")) == 0
     assert "<html" in (tmp_path / "page.html").read_text()
@@ -157,6 +168,7 @@ def test_data_that_validation_refuses_ends_in_3(
         pytest.param(b"\x89PNG\r\n\x1a\n\x00\xff", "not UTF-8", id="binary"),
         pytest.param("age,sex\n63,m\xe4nnlich\n".encode("latin-1"), "not UTF-8 text", id="wrong encoding"),
         pytest.param(b"age,sex,age\n63,1,63\n", "column 'age' 2 times", id="duplicated column"),
+        pytest.param(b"age;sex;cp\n63;1;1\n", "has ';' between its columns; expected commas", id="semicolons"),
     ],
 )
 def test_a_file_that_cannot_be_read_ends_in_3(
@@ -206,7 +218,7 @@ def test_training_without_a_home_for_prefects_own_server_ends_in_4(tmp_path: Pat
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 4, done.stderr
-    assert "PREFECT_HOME" in done.stderr
+    assert "Prefect cannot write its folder '/proc/nowhere'" in one_line(done.stderr)
     assert "Traceback" not in done.stderr
 
 

@@ -152,7 +152,7 @@ def largest_gap(ours: Sequence[Numbers], theirs: Sequence[Numbers]) -> float:
 
 
 def cost(params: Params, x: Numbers, y: Numbers, repeats: int) -> Cost:
-    """Measure one gradient over all rows of `x`, by back-propagation (median of `repeats`) and by finite differences."""
+    """Measure one gradient over all rows of `x`, both ways; for back-propagation the median of `repeats` counts."""
     import time
 
     import numpy as np
@@ -171,7 +171,8 @@ def cost(params: Params, x: Numbers, y: Numbers, repeats: int) -> Cost:
     }
     seconds, passes, found = {}, {}, []
     for name, (gradient, times) in ways.items():
-        gradient() if times > 1 else None  # the first call is slower
+        if times > 1:
+            gradient()  # the first call is slower
         count, taken = 0, []
         for _ in range(times):
             started = time.perf_counter()
@@ -219,44 +220,39 @@ def run(settings: Settings) -> Lesson:
     real_slopes = backward(weights_real, forward(weights_real, encoded), labels)
     gap_real = largest_gap(real_slopes, by_tape(real, encoded, labels))
     mine = next(one for one in costs if one.parameters == sum(part.size for part in weights_real))
-    times = {one.parameters: one.seconds["finite differences"] / one.seconds["back-propagation"] for one in costs}
+    longer = mine.seconds["finite differences"] / mine.seconds["back-propagation"]
 
     flat = [np.concatenate([np.ravel(part) for part in parts]) for parts in (weights, slopes, theirs)]
     listed = table(
         ("weight", "value", "derivative, by matrix products", "by TensorFlow's tape"),
         [
-            (name, f"{w:.4f}", f"{ours:.6f}", f"{tape:.6f}")
+            (name, f"{w:.4f}", f"{ours:.6f}", f"{round(tape, 6) + 0.0:.6f}")
             for name, w, ours, tape in zip(weight_names(settings.units), *flat, strict=True)
         ],
     )
     costs_table = table(
-        ("weights", "forward passes, back-propagation", "finite differences", "time, back-propagation",
-         "finite differences", "times as long"),
+        ("weights", "way", "forward passes", "time", "times as long"),
         [
-            (one.parameters, one.passes["back-propagation"], one.passes["finite differences"],
-             _ms(one.seconds["back-propagation"]), _ms(one.seconds["finite differences"]),
-             f"{times[one.parameters]:.0f}")
+            (one.parameters, way, one.passes[way], _ms(one.seconds[way]), f"{one.seconds[way] / quickest:.0f}")
             for one in costs
+            for quickest in (one.seconds["back-propagation"],)
+            for way in one.seconds
         ],
-    )  # fmt: skip
-    resting = [str(k + 1) for k in np.flatnonzero(kept.z[0][0] <= 0)]
-    quiet = (
-        f" Of the hidden units {' and '.join(resting)} gave 0, so through ReLU nothing flows back to the weights in "
-        "front: their derivatives are 0."
-        if resting
-        else ""
     )
+    resting = [str(k + 1) for k in np.flatnonzero(kept.z[0][0] <= 0)]
+    units = f"unit{'s' * (len(resting) > 1)} {' and '.join(resting)}"
+    quiet = f" Hidden {units} gave 0, and a ReLU at 0 lets nothing back: the weights before it have the derivative 0."
     u, sick = settings.units, "has" if y[0, 0] else "does not have"
     text = f"""\
 A network learns from the derivatives of its loss, one for every weight. The lecture's small network has 2 inputs, {u}
-hidden units with ReLU and one sigmoid output: 2 x {u} + {u} + {u} x 1 + 1 = {flat[0].size} weights. Here it is, with the
-pipeline's initial weights and patient {settings.patient} of the file, who {sick} heart disease; it sees `thalach` and
+hidden units with ReLU and one sigmoid output: 2 x {u} + {u} + {u} x 1 + 1 = {flat[0].size} weights. Here it is, with
+the pipeline's initial weights and patient {settings.patient} of the file, who {sick} heart disease; it sees `thalach` and
 `oldpeak`, standardised. The picture shows every value on the way forward, and beneath it how the loss changes with it.
 
 {_steps(weights, kept, slopes, y, before)}
 
-Each line of the way back uses only what the line above it has found and what the way forward has left behind. That is
-the chain rule, a layer at a time; a whole batch of patients goes through the same products, as more rows.{quiet}
+Each line of the way back uses only what the lines above it have found and what the way forward has left behind. That is
+the chain rule, a layer at a time; a whole batch of patients goes through the same products, as more rows.{quiet if resting else ""}
 
 {listed}
 
@@ -264,20 +260,20 @@ The two columns differ by {gap:.1g} at most; TensorFlow works in single precisio
 derivatives moves the loss from {before:.4f} to {after:.4f}.
 
 **What it costs.** The plain way to a derivative is to move a weight a little up, then down, and look at the loss: two
-forward passes a weight. Measured for one gradient over all {len(encoded)} patients, the pipeline's own network being the
-one with {mine.parameters} weights:
+forward passes a weight. Measured for one gradient over all {len(encoded)} patients, where the network with
+{mine.parameters} weights is the pipeline's own:
 
 {costs_table}
 
-For the pipeline's network the plain way takes {times[mine.parameters]:.0f} times as long; the two agree within
+For the pipeline's network the plain way takes {longer:.0f} times as long; the two agree within
 {mine.gap:.1g}, and with TensorFlow's within {gap_real:.1g}. Its {mine.passes["finite differences"]} forward passes grow
-with the number of weights, while back-propagation stays at one forward and one backward pass. Without that, networks
-would not be trained by gradients at all."""
+with the number of weights, while back-propagation stays at one forward and one backward pass: the more weights, the
+more that matters."""
     metrics = {
         "loss": before, "loss after a step": after, "largest difference to the tape": gap,
-        "largest difference to the tape, real network".replace(",", ""): gap_real,
+        "largest difference to the tape on the real network": gap_real,
         "largest difference to finite differences": mine.gap, "weights": float(flat[0].size),
-        "finite differences per back-propagation": times[mine.parameters],
+        "finite differences per back-propagation": longer,
         "back-propagation seconds": mine.seconds["back-propagation"],
         "finite differences seconds": mine.seconds["finite differences"],
     }  # fmt: skip
@@ -317,7 +313,8 @@ def _figure(weights: list[Numbers], kept: Pass, slopes: list[Numbers], y: Number
     from tasks.plots import BLUE, ORANGE
 
     figure = Figure(figsize=(9, 9), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1.8, 1))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(1.8, 1))
+    upper, lower = parts
     _graph(upper.subplots(), weights, kept, slopes, y)
     passes, seconds = lower.subplots(1, 2)
     parameters = [one.parameters for one in costs]
@@ -335,47 +332,49 @@ def _figure(weights: list[Numbers], kept: Pass, slopes: list[Numbers], y: Number
 def _graph(axes: Axes, weights: list[Numbers], kept: Pass, slopes: list[Numbers], y: Numbers) -> None:
     """The computational graph: under each name its value, and under that the derivative of the loss by it."""
     import numpy as np
+    from matplotlib.patches import Rectangle
 
     from tasks.plots import BLUE, GREY, ORANGE
 
-    p, d2, d1 = float(kept.h[2][0, 0]), float(slopes[3][0]), slopes[1]
+    p, d2, d1, sick = float(kept.h[2][0, 0]), float(slopes[3][0]), slopes[1], bool(y[0, 0])
     by_h = d2 * weights[2][:, 0]
     rows = np.linspace(3.0, -3.0, weights[1].size) if weights[1].size > 1 else np.zeros(1)
 
-    def node(x: float, y: float, name: str, value: float, slope: float | None) -> None:
-        box = {"boxstyle": "round,pad=2.1", "facecolor": "white", "edgecolor": GREY}
-        axes.text(x, y, "      ", ha="center", va="center", fontsize=9, bbox=box, zorder=3)
-        lines = [(name, "black"), (f"{value:.3f}", BLUE), ("" if slope is None else f"{slope:.3f}", ORANGE)]
-        for (text, color), shift in zip(lines, (0.42, 0.0, -0.42), strict=True):
+    def node(x: float, y: float, name: str, value: float, slope: float) -> None:
+        axes.add_patch(Rectangle((x - 0.65, y - 0.7), 1.3, 1.4, facecolor="white", edgecolor=GREY, zorder=3))
+        lines = ((name, "black", 0.42), (f"{value:.3f}", BLUE, 0.0), (f"{slope:.3f}", ORANGE, -0.42))
+        for text, color, shift in lines:
             axes.text(x, y + shift, text, ha="center", va="center", fontsize=9, color=color, zorder=4)
 
-    def edge(start: tuple[float, float], end: tuple[float, float], at: float, text: str, slope: str) -> None:
-        axes.annotate("", end, start, arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.9}, zorder=1)
+    def edge(start: tuple[float, float], end: tuple[float, float], at: float, weight: float, slope: float) -> None:
+        axes.plot(*zip(start, end, strict=True), color=GREY, linewidth=0.9, zorder=1)
         x, y = (a + at * (b - a) for a, b in zip(start, end, strict=True))
-        for shown, color, shift in ((text, BLUE, 0.16), (slope, ORANGE, -0.16)):
-            if shown:
-                white = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-                axes.text(x, y + shift, shown, ha="center", va="center", fontsize=8, color=color, bbox=white, zorder=2)
+        white = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+        for shown, color, shift in ((weight, BLUE, 0.16), (slope, ORANGE, -0.16)):
+            axes.text(
+                x, y + shift, f"{shown:.3f}", ha="center", va="center", fontsize=8, color=color, bbox=white, zorder=2
+            )
+
+    def function(start: float, end: float, y: float, name: str) -> None:
+        axes.plot([start, end], [y, y], color=GREY, linewidth=0.9, zorder=1)
+        axes.text((start + end) / 2, y + 0.15, name, ha="center", fontsize=8, zorder=2)
 
     for i, height in enumerate((1.9, -1.9)):
         for k, row in enumerate(rows):
-            edge((0, height), (3.2, row), 0.36, f"{weights[0][i, k]:.3f}", f"{slopes[0][i, k]:.3f}")
+            edge((0, height), (4.0, row), 0.27, weights[0][i, k], slopes[0][i, k])
         node(0, height, INPUTS[i], float(kept.h[0][0, i]), float((d1 @ weights[0].T)[i]))
     for k, row in enumerate(rows):
-        edge((3.2, row), (4.9, row), 0.5, "ReLU", "")
-        edge((4.9, row), (7.4, 0), 0.5, f"{weights[2][k, 0]:.3f}", f"{slopes[2][k, 0]:.3f}")
-        node(3.2, row, f"z1, unit {k + 1}", float(kept.z[0][0, k]), float(d1[k]))
-        node(4.9, row, f"h1, unit {k + 1}", float(kept.h[1][0, k]), float(by_h[k]))
-    edge((7.4, 0), (9.0, 0), 0.5, "sigmoid", "")
-    edge((9.0, 0), (10.5, 0), 0.5, "", "")
-    node(7.4, 0, "z2", float(kept.z[1][0, 0]), d2)
-    sick = float(y[0, 0])
-    node(9.0, 0, "p", p, -sick / p + (1 - sick) / (1 - p))
-    node(10.5, 0, f"loss, y = {sick:g}", loss(kept, y), 1.0)
-    axes.text(7.0, 3.35, "value, on the way forward", color=BLUE, fontsize=10)
-    axes.text(7.0, 2.9, "derivative of the loss by it, on the way back", color=ORANGE, fontsize=10)
-    axes.text(
-        7.0, 2.45, "on the lines: weights; a bias is added in each z,\nand has z's derivative", fontsize=8, va="top"
-    )
-    axes.set(xlim=(-0.8, 11.3), ylim=(-3.8, 3.8), title="The network as a graph of computations")
+        function(4.0, 6.0, row, "ReLU")
+        edge((6.0, row), (8.8, 0), 0.48, weights[2][k, 0], slopes[2][k, 0])
+        node(4.0, row, f"z1, unit {k + 1}", float(kept.z[0][0, k]), float(d1[k]))
+        node(6.0, row, f"h1, unit {k + 1}", float(kept.h[1][0, k]), float(by_h[k]))
+    function(8.8, 10.9, 0, "sigmoid")
+    function(10.9, 13.0, 0, "-log p" if sick else "-log(1-p)")
+    node(8.8, 0, "z2", float(kept.z[1][0, 0]), d2)
+    node(10.9, 0, "p", p, -1 / p if sick else 1 / (1 - p))
+    node(13.0, 0, "loss", loss(kept, y), 1.0)
+    axes.text(8.0, 3.4, "value, on the way forward", color=BLUE, fontsize=9)
+    axes.text(8.0, 2.95, "derivative of the loss by it, on the way back", color=ORANGE, fontsize=9)
+    axes.text(8.0, 2.3, "On the lines: the weights. Each z also adds a bias;\nits derivative is that of z.", fontsize=8)
+    axes.set(xlim=(-0.8, 13.8), ylim=(-3.8, 3.8), title="The network as a graph of computations")
     axes.axis("off")

@@ -193,7 +193,8 @@ def _figure(settings: Settings, walks: dict[float, Numbers], best: float) -> Fig
 
     compare = tuple(dict.fromkeys(settings.compare))
     figure = Figure(figsize=(9, 7), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1.1, 1))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(1.1, 1))
+    upper, lower = parts
     on_curve, over_steps = upper.subplots(1, 2)
     path = walks[settings.step]
     _on_curve(on_curve, path, best, height=1.25)

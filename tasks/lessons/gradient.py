@@ -265,7 +265,9 @@ def _contours(axes: Axes, surface: Surface, reach: float, walks: list[tuple[Numb
     values = surface.value(grid)
     levels = np.quantile(values, np.linspace(0.02, 0.98, 14))
     axes.contourf(grid[..., 0], grid[..., 1], values, levels=levels, cmap="Greys", alpha=0.45, extend="both")
-    lines = axes.contour(grid[..., 0], grid[..., 1], values, levels=levels, colors=GREY, linewidths=0.6, linestyles="-")
+    lines: Any = axes.contour(
+        grid[..., 0], grid[..., 1], values, levels=levels, colors=GREY, linewidths=0.6, linestyles="-"
+    )
     axes.clabel(lines, lines.levels[2:-2:3], fontsize=7, fmt="%.1f", colors="black")
     for path, color, label in walks:
         axes.plot(path[:, 0], path[:, 1], color=color, marker="o", markersize=3, linewidth=1.2, label=label)
