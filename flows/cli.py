@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("heart: stopped", file=sys.stderr)
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        sys.stderr.close()
+        # The reader of the output has gone (`heart check | head`); what is still buffered must not fail once more.
+        with suppress(OSError), open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except OSError as error:  # a file, a folder, a full disk
         where = f"'{error.filename}' cannot be used: " if error.filename else ""

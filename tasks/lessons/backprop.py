@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass as plain
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -18,9 +18,6 @@ from tasks.lessons.lesson import Lesson, table
 from tasks.params import Params
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from tasks.evaluate import Numbers
 
 TITLE = "Back-propagation: all derivatives in one pass back"
@@ -196,6 +193,7 @@ def run(settings: Settings) -> Lesson:
     import numpy as np
 
     from tasks import encode, schema, sources
+    from tasks.lessons.backprop_figure import draw
 
     frame = sources.load().frame.sort_index()
     encoded = encode.Encoder.fit(frame).transform(frame).astype("float64")  # (303, 29)
@@ -241,18 +239,20 @@ def run(settings: Settings) -> Lesson:
     )
     resting = [str(k + 1) for k in np.flatnonzero(kept.z[0][0] <= 0)]
     units = f"unit{'s' * (len(resting) > 1)} {' and '.join(resting)}"
-    quiet = f" Hidden {units} gave 0, and a ReLU at 0 lets nothing back: the weights before it have the derivative 0."
+    quiet = f"Hidden {units} gave 0, and a ReLU at 0 lets nothing back: the weights before it have the derivative 0."
     u, sick = settings.units, "has" if y[0, 0] else "does not have"
     text = f"""\
 A network learns from the derivatives of its loss, one for every weight. The lecture's small network has 2 inputs, {u}
 hidden units with ReLU and one sigmoid output: 2 x {u} + {u} + {u} x 1 + 1 = {flat[0].size} weights. Here it is, with
-the pipeline's initial weights and patient {settings.patient} of the file, who {sick} heart disease; it sees `thalach` and
-`oldpeak`, standardised. The picture shows every value on the way forward, and beneath it how the loss changes with it.
+the pipeline's initial weights and patient {settings.patient} of the file, who {sick} heart disease; it sees
+`{INPUTS[0]}` and `{INPUTS[1]}`, standardised. The picture shows every value on the way forward, and beneath it how the
+loss changes with it.
 
 {_steps(weights, kept, slopes, y, before)}
 
 Each line of the way back uses only what the lines above it have found and what the way forward has left behind. That is
-the chain rule, a layer at a time; a whole batch of patients goes through the same products, as more rows.{quiet if resting else ""}
+the chain rule, a layer at a time; a whole batch of patients goes through the same products, as more rows.
+{quiet if resting else ""}
 
 {listed}
 
@@ -277,7 +277,7 @@ more that matters."""
         "back-propagation seconds": mine.seconds["back-propagation"],
         "finite differences seconds": mine.seconds["finite differences"],
     }  # fmt: skip
-    return Lesson(TITLE, text, _figure(weights, kept, slopes, y, costs), metrics)
+    return Lesson(TITLE, text, draw(weights, kept, slopes, y, costs), metrics)
 
 
 def _ms(seconds: float) -> str:
@@ -305,76 +305,3 @@ def _steps(weights: list[Numbers], kept: Pass, slopes: list[Numbers], y: Numbers
         ("", "by W1: `x^T D1`; by b1: `D1`", f"(2 x 1)(1 x {u}) = 2 x {u}", show(slopes[0])),
     ]
     return table(("way", "step", "shapes", "values"), rows)
-
-
-def _figure(weights: list[Numbers], kept: Pass, slopes: list[Numbers], y: Numbers, costs: list[Cost]) -> Figure:
-    from matplotlib.figure import Figure
-
-    from tasks.plots import BLUE, ORANGE
-
-    figure = Figure(figsize=(9, 9), layout="constrained")
-    parts: Any = figure.subfigures(2, 1, height_ratios=(1.8, 1))
-    upper, lower = parts
-    _graph(upper.subplots(), weights, kept, slopes, y)
-    passes, seconds = lower.subplots(1, 2)
-    parameters = [one.parameters for one in costs]
-    for axes, name in ((passes, "passes"), (seconds, "seconds")):
-        for way, color, marker in (("finite differences", BLUE, "s"), ("back-propagation", ORANGE, "o")):
-            axes.plot(parameters, [getattr(one, name)[way] for one in costs], color=color, marker=marker, label=way)
-        axes.set(xscale="log", yscale="log", xlabel="weights of the network")
-        axes.grid(alpha=0.25)
-        axes.legend(fontsize=9)
-    passes.set(ylabel="forward passes", title="Forward passes for one gradient")
-    seconds.set(ylabel="seconds", title="Time for one gradient, all patients")
-    return figure
-
-
-def _graph(axes: Axes, weights: list[Numbers], kept: Pass, slopes: list[Numbers], y: Numbers) -> None:
-    """The computational graph: under each name its value, and under that the derivative of the loss by it."""
-    import numpy as np
-    from matplotlib.patches import Rectangle
-
-    from tasks.plots import BLUE, GREY, ORANGE
-
-    p, d2, d1, sick = float(kept.h[2][0, 0]), float(slopes[3][0]), slopes[1], bool(y[0, 0])
-    by_h = d2 * weights[2][:, 0]
-    rows = np.linspace(3.0, -3.0, weights[1].size) if weights[1].size > 1 else np.zeros(1)
-
-    def node(x: float, y: float, name: str, value: float, slope: float) -> None:
-        axes.add_patch(Rectangle((x - 0.65, y - 0.7), 1.3, 1.4, facecolor="white", edgecolor=GREY, zorder=3))
-        lines = ((name, "black", 0.42), (f"{value:.3f}", BLUE, 0.0), (f"{slope:.3f}", ORANGE, -0.42))
-        for text, color, shift in lines:
-            axes.text(x, y + shift, text, ha="center", va="center", fontsize=9, color=color, zorder=4)
-
-    def edge(start: tuple[float, float], end: tuple[float, float], at: float, weight: float, slope: float) -> None:
-        axes.plot(*zip(start, end, strict=True), color=GREY, linewidth=0.9, zorder=1)
-        x, y = (a + at * (b - a) for a, b in zip(start, end, strict=True))
-        white = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-        for shown, color, shift in ((weight, BLUE, 0.16), (slope, ORANGE, -0.16)):
-            axes.text(
-                x, y + shift, f"{shown:.3f}", ha="center", va="center", fontsize=8, color=color, bbox=white, zorder=2
-            )
-
-    def function(start: float, end: float, y: float, name: str) -> None:
-        axes.plot([start, end], [y, y], color=GREY, linewidth=0.9, zorder=1)
-        axes.text((start + end) / 2, y + 0.15, name, ha="center", fontsize=8, zorder=2)
-
-    for i, height in enumerate((1.9, -1.9)):
-        for k, row in enumerate(rows):
-            edge((0, height), (4.0, row), 0.27, weights[0][i, k], slopes[0][i, k])
-        node(0, height, INPUTS[i], float(kept.h[0][0, i]), float((d1 @ weights[0].T)[i]))
-    for k, row in enumerate(rows):
-        function(4.0, 6.0, row, "ReLU")
-        edge((6.0, row), (8.8, 0), 0.48, weights[2][k, 0], slopes[2][k, 0])
-        node(4.0, row, f"z1, unit {k + 1}", float(kept.z[0][0, k]), float(d1[k]))
-        node(6.0, row, f"h1, unit {k + 1}", float(kept.h[1][0, k]), float(by_h[k]))
-    function(8.8, 10.9, 0, "sigmoid")
-    function(10.9, 13.0, 0, "-log p" if sick else "-log(1-p)")
-    node(8.8, 0, "z2", float(kept.z[1][0, 0]), d2)
-    node(10.9, 0, "p", p, -1 / p if sick else 1 / (1 - p))
-    node(13.0, 0, "loss", loss(kept, y), 1.0)
-    axes.text(8.0, 3.4, "value, on the way forward", color=BLUE, fontsize=9)
-    axes.text(8.0, 2.95, "derivative of the loss by it, on the way back", color=ORANGE, fontsize=9)
-    axes.text(8.0, 2.3, "On the lines: the weights. Each z also adds a bias;\nits derivative is that of z.", fontsize=8)
-    axes.set(xlim=(-0.8, 13.8), ylim=(-3.8, 3.8), title="The network as a graph of computations")
-    axes.axis("off")

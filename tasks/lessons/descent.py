@@ -94,7 +94,7 @@ def outcome(path: Numbers, steps: int) -> str:
     if (at := arrival(path)) is not None:
         return f"arrives at step {at}"
     if len(slopes) > 2 and slopes[-1] * slopes[-2] < 0:
-        return f"jumps from side to side after {steps} steps"
+        return f"still jumps from side to side after {steps} steps"
     return f"is still on its way after {steps} steps"
 
 
@@ -169,7 +169,7 @@ SciPy's minimizer puts the minimum at w = {best:.5f}, where g = {g(best):.5f}. T
 
 {compared}
 
-Where a step is too long it lands on the other side, higher up, where the derivative is larger still, and the next is
+Where a step is too long it may land on the other side, higher up, where the derivative is larger still, and the next is
 longer again; such a walk is stopped once it is {BOUND:g} away from 0. This g has one valley only, so every walk that
 settles, settles at the same w. The loss of the heart-disease network is followed in the same way, with the step size
 called the learning rate."""
@@ -199,7 +199,7 @@ def _figure(settings: Settings, walks: dict[float, Numbers], best: float) -> Fig
     path = walks[settings.step]
     _on_curve(on_curve, path, best, height=1.25)
     on_curve.set_title(f"From w = {settings.start:g} with step size {settings.step:g}")
-    on_curve.legend(loc="upper center", fontsize=9)
+    on_curve.legend(loc="upper center", bbox_to_anchor=(0.57, 1), fontsize=9)
     over_steps.plot(g(path[:, 0]), color=BLUE, marker="o", markersize=4, label="g(w)")
     over_steps.axhline(g(best), color=GREY, linestyle=":", label=f"SciPy's minimum: {g(best):.4f}")
     over_steps.set(xlabel="step", ylabel="g(w)", title="The value at every step")

@@ -139,6 +139,8 @@ def run(settings: Settings) -> Lesson:
     ends = np.array([path[-1] for path in paths["two valleys"]])  # (starts, 2)
     left, right = (int((np.linalg.norm(ends - one, axis=1) < NEAR).sum()) for one in two)
 
+    waiting = settings.starts - left - right
+    late = f" At neither after {settings.steps} steps: {waiting}." if waiting else ""
     path = paths["bowl"][0]
     distance = float(np.linalg.norm(path[-1] - bottom))
     formulas = table(
@@ -178,11 +180,12 @@ arrival.
 
 **Two valleys.** SciPy finds two minima, {_point(two[0])} with g = {valleys(two[0]):.4g} and {_point(two[1])} with
 g = {valleys(two[1]):.4g}. Of {settings.starts} walks {left} end in the left valley, the deeper one, and {right} in the
-right one. Which of them a walk ends in, the start decides: descent sees the slope under its feet and nothing else.
+right one.{late} Which of them a walk ends in, the start decides: descent sees the slope under its feet and nothing
+else.
 
-The loss of the heart-disease network is such a landscape over 497 weights, and has many valleys. Its start is drawn
-at random, from the seed, and two seeds make two networks. That is why models here are compared over many fits, never by
-a single one."""
+The loss of the heart-disease network is such a landscape over 497 weights, and may have many valleys. Its start is
+drawn at random, from the seed, and two seeds make two networks. That is why models here are compared over many fits,
+never by a single one."""
     names = ("w1", "w2")
     curves = {f"bowl {name}": path[:, i].tolist() for i, name in enumerate(names)}
     curves |= {"bowl g": bowl(path).tolist()}

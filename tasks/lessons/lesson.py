@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.errors import UsageError
 
@@ -56,11 +56,6 @@ def find(name: str) -> ModuleType:
     if name not in NAMES:
         raise UsageError(f"no lesson '{name}'; expected one of {', '.join(NAMES)}, or all")
     return import_module(f"tasks.lessons.{name}")
-
-
-def settings_of(module: ModuleType) -> Any:
-    """A lesson's settings as they come."""
-    return module.Settings()
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
