@@ -41,8 +41,10 @@ def run(name: str, settings: Any) -> Lesson:
     with registry.open_run(f"{name}: {lesson.title}", {"lesson": name}, experiment="heart-disease lessons") as tracked:
         registry.log_lesson(tracked, asdict(settings), lesson.metrics, lesson.curves)
         registry.log_files(tracked, "lesson", {f"{name}.png": lesson.png, f"{name}.md": lesson.text})
+        picture = registry.artifact_uri(tracked, f"lesson/{name}.png")
     console = Console(width=min(100, Console().width))
     console.print(Markdown(f"# {lesson.title}\n\n{lesson.text}"))
+    console.print(f"\nThe picture: {picture}", soft_wrap=True, highlight=False)
     return lesson
 
 

@@ -168,6 +168,12 @@ def log_files(run: Run, folder: str, files: Mapping[str, str | bytes]) -> None:
 
 
 @_reachable()
+def artifact_uri(run: Run, path: str) -> str:
+    """Where a file of the run lies: a path, or an address on the server."""
+    return f"{mlflow.MlflowClient().get_run(run.run_id).info.artifact_uri}/{path}"
+
+
+@_reachable()
 def log_tags(run: Run, tags: Mapping[str, str]) -> None:
     """Tags of the run."""
     mlflow.MlflowClient().log_batch(run.run_id, tags=[RunTag(key, value) for key, value in tags.items()])

@@ -44,7 +44,9 @@ def test_every_lesson_has_help_and_checks_its_settings(name: str, capsys: pytest
 
 def test_a_lesson_prints_its_text_and_is_tracked(capsys: pytest.CaptureFixture[str]) -> None:
     assert heart("learn", "descent", "--start", "2", "--steps", "12") == 0
-    assert "Gradient descent" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Gradient descent" in said
+    assert Path(said.split("The picture: ")[1].strip()).read_bytes().startswith(b"\x89PNG")
     [run] = mlflow.search_runs(
         experiment_names=["heart-disease lessons"], filter_string="params.steps = '12'", output_format="list"
     )
