@@ -51,6 +51,7 @@ def test_a_lesson_prints_its_text_and_is_tracked(capsys: pytest.CaptureFixture[s
         experiment_names=["heart-disease lessons"], filter_string="params.steps = '12'", output_format="list"
     )
     assert run.info.status == "FINISHED"
+    assert run.info.run_name == "descent, start 2.0, steps 12"
     assert run.data.tags["lesson"] == "descent"
     assert float(run.data.params["start"]) == 2
     assert run.data.metrics
