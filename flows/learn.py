@@ -41,7 +41,8 @@ def run(name: str, settings: Any) -> Lesson:
     lesson: Lesson = module.run(settings)
     usual = asdict(module.Settings())
     changed = [f"{key} {value}" for key, value in asdict(settings).items() if value != usual[key]]
-    with registry.open_run(", ".join([name, *changed]), {"lesson": name}, experiment="heart-disease lessons") as tracked:
+    title = ", ".join([name, *changed])
+    with registry.open_run(title, {"lesson": name}, experiment="heart-disease lessons") as tracked:
         registry.log_lesson(tracked, asdict(settings), lesson.metrics, lesson.curves)
         registry.log_files(tracked, "lesson", {f"{name}.png": lesson.png, f"{name}.md": lesson.text})
         picture = registry.artifact_uri(tracked, f"lesson/{name}.png")
