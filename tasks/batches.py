@@ -7,7 +7,8 @@ rates costs no more planning than one network.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -37,30 +38,78 @@ class Job:
     matrix: int = 0
 
 
+def by_kind(jobs: Sequence[Job], most: int) -> list[list[int]]:
+    """Numbers of the jobs that are trained together: of one shape, activation, optimizer and batch size.
+
+    At most `most` networks a batch. Those with the same rows and seed come together, since they share their batches.
+    """
+    kinds: dict[tuple[object, ...], dict[tuple[object, ...], dict[Params, list[int]]]] = {}
+    for j, job in enumerate(jobs):
+        p = job.params
+        size = 0 if p.optimizer == "gd" else p.batch_size
+        kind = kinds.setdefault((p.hidden, p.activation, p.optimizer, p.momentum, p.dropout > 0, size), {})
+        order = kind.setdefault((p.seed, job.matrix, job.rows.tobytes()), {})
+        order.setdefault(replace(p, epochs=1), []).append(j)
+    batches = []
+    for kind in kinds.values():
+        networks = [numbers for order in kind.values() for numbers in order.values()]
+        parts = -(-len(networks) // most)
+        cuts = [len(networks) * i // parts for i in range(parts + 1)]
+        batches += [sum(networks[a:b], []) for a, b in pairwise(cuts)]
+    return batches
+
+
+def padded(rows: Sequence[Ints]) -> tuple[Ints, NDArray[np.bool_]]:
+    """Row numbers of different lengths as one table (len(rows), longest), at least 1 wide; and which cells are real."""
+    lengths = np.array([len(part) for part in rows])
+    real = np.arange(max(1, lengths.max())) < lengths[:, None]
+    table = np.zeros(real.shape, np.int64)
+    table[real] = np.concatenate(rows)
+    return table, real
+
+
 class Plan:
-    """Which rows every network takes at every step. U distinct orders of rows serve K >= U networks."""
+    """Which rows every network takes at every step, for jobs of one kind (see `by_kind`).
+
+    Networks with one order of rows stand side by side: network (u, c) is column c of order u. U orders, C columns; an
+    order with fewer networks leaves columns unused. Jobs that differ in nothing but epochs are one network.
+    """
 
     def __init__(self, jobs: Sequence[Job], n: int) -> None:
+        self.jobs = jobs
         orders: dict[tuple[object, ...], Order] = {}
-        self.jobs, self.of = jobs, np.zeros(len(jobs), np.int32)  # of: (K,) the order that each network follows
-        for k, job in enumerate(jobs):
+        columns: list[dict[Params, int]] = []  # by order: which recipe has which column
+        self.slots = np.zeros((len(jobs), 2), np.int64)  # (J, 2), the network (u, c) of each job
+        for j, job in enumerate(jobs):
             size = len(job.rows) if job.params.optimizer == "gd" else min(job.params.batch_size, len(job.rows))
             key = (job.rows.tobytes(), job.watch.tobytes(), job.matrix, job.params.seed, size)
             if key not in orders:
                 orders[key] = Order(len(orders), job, size, n)
-            self.of[k] = orders[key].number
+                columns.append({})
+            u = orders[key].number
+            self.slots[j] = u, columns[u].setdefault(replace(job.params, epochs=1), len(columns[u]))
         self.orders = list(orders.values())
+        self.recipes = [list(column) for column in columns]
+        self.networks = sum(map(len, columns))
+        self.columns = max(map(len, columns))  # C
         self.width = max(order.size for order in self.orders)
-        self.noise_width = sum(jobs[0].params.hidden) if any(job.params.dropout for job in jobs) else 0
+        self.noise_width = sum(jobs[0].params.hidden) if jobs[0].params.dropout else 0
         self.last_step = np.array(
-            [job.params.epochs * self.orders[u].steps for job, u in zip(jobs, self.of, strict=True)]
+            [job.params.epochs * self.orders[u].steps for job, (u, _) in zip(jobs, self.slots, strict=True)]
         )
         self.steps = int(self.last_step.max())
-        cells = len(self.orders) * self.width * (2 + self.noise_width) + 4 * len(jobs)
+        cells = len(self.orders) * (self.width * (2 + self.noise_width) + 4 * self.columns)
         self.segment_steps = max(1, min(SEGMENT_STEPS, SEGMENT_CELLS // cells, self.steps))
 
+    def values(self, name: str) -> Floats:
+        """A part of the recipe by network (U, C); 0 in unused columns."""
+        table = np.zeros((len(self.orders), self.columns), np.float32)
+        for u, recipes in enumerate(self.recipes):
+            table[u, : len(recipes)] = [getattr(recipe, name) for recipe in recipes]
+        return table
+
     def segments(self) -> Iterator[tuple[int, int]]:
-        """Steps from and to; a segment ends wherever a network is finished."""
+        """Steps from and to; a segment ends wherever a job is finished."""
         start = 0
         for end in sorted(set(self.last_step.tolist())):
             for stop in [*range(start + self.segment_steps, end, self.segment_steps), end]:
@@ -90,23 +139,24 @@ class Plan:
 
     def watched(self) -> tuple[Ints, Floats]:
         """The watched rows (U, V) in the stacked matrices, and the share of each in the mean."""
-        longest = max([1, *(len(order.watch) for order in self.orders)])
-        rows, share = np.zeros((len(self.orders), longest), np.int64), np.zeros((len(self.orders), longest), np.float32)
-        for order in self.orders:
-            if len(order.watch):
-                rows[order.number, : len(order.watch)] = order.watch
-                share[order.number, : len(order.watch)] = 1 / len(order.watch)
-        return rows, share
+        rows, real = padded([order.watch for order in self.orders])
+        return rows, (real / np.maximum(real.sum(axis=1, keepdims=True), 1)).astype(np.float32)
 
     def copy_marks(self, start: int, stop: int, marks: Floats, curves: Floats) -> None:
-        """Move what was marked at the ends of epochs, (steps, 4, K), to its epoch in `curves`, (4, K, epochs)."""
+        """Move what was marked at the ends of epochs, (steps, 4, U, C), to its epoch in `curves`, (4, U, C, epochs)."""
         for order in self.orders:
             epochs = np.arange(start // order.steps, stop // order.steps)
+            epochs = epochs[epochs < curves.shape[3]]
+            measured = len(curves) if len(order.watch) else 2
             at = (epochs + 1) * order.steps - 1 - start
-            for k in np.flatnonzero(self.of == order.number).tolist():
-                own = epochs < self.jobs[k].params.epochs
-                measured = slice(None) if len(self.jobs[k].watch) else slice(2)
-                curves[measured, k, epochs[own]] = marks[at[own], measured, k].T
+            curves[:measured, order.number][..., epochs] = marks[at, :measured, order.number].transpose(1, 2, 0)
+
+    def of_jobs(self, curves: Floats) -> Floats:
+        """The curves of each job, (4, U, C, epochs) -> (4, J, epochs); nan after its last epoch."""
+        found = curves[:, self.slots[:, 0], self.slots[:, 1]]
+        own = np.array([job.params.epochs for job in self.jobs])
+        found[:, np.arange(curves.shape[3]) >= own[:, None]] = np.nan
+        return found
 
 
 class Order:

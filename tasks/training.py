@@ -1,15 +1,20 @@
-"""Train K networks at once, in one compiled function; K = 1 is the plain case.
+"""Train K networks at once, in compiled functions; K = 1 is the plain case.
 
 Keras `fit` spends nearly all its time in Python, between steps of a few microseconds of arithmetic. Here the loops
-over steps and epochs run inside the graph, and each step moves all K networks. A network is a row of its weights,
-flattened: 497 numbers for 29-16-1. Every network has its own rows, its own encoded inputs (standardised on its
-training rows), its own shuffles, learning rate, weight decay and dropout; what must be common is the shape, the
-activation and the kind of optimizer.
+over steps and epochs run inside the graph, and each step moves all networks of a batch. Every network has its own rows,
+its own encoded inputs (standardised on its training rows), its own shuffles, learning rate, weight decay and dropout;
+what is common to a batch is the shape, the activation, the kind of optimizer and the batch size.
+
+Networks that learn from the same rows in the same order (a sweep's, on one fold) stand side by side: column c of order
+u. Their first layer, which is nearly all the arithmetic, is then one product of matrices, (B, 29) x (29, units C), and
+the rows are fetched once. The columns come last in every array, so that what is left, a few operations on each
+unit, runs over contiguous memory.
 
 Networks need not have equally many steps an epoch (a fold's training part is smaller than the whole): each goes
-through its own batches at its own pace, so the optimizer's step counter is right for all of them, and a network's
-weights are taken at its own last step. The result equals Keras `fit` on each network, batch by batch
-(tests/test_training.py), and depends neither on K nor on the order of the jobs.
+through its own batches at its own pace, so the optimizer's step counter is right for all of them, and a job's
+weights are taken at its own last step. Jobs that differ in nothing but epochs are one network: the shorter ones cost
+nothing. The result equals Keras `fit` on each network, batch by batch (tests/test_training.py), and depends neither on
+K nor on the order of the jobs.
 """
 
 from __future__ import annotations
@@ -21,19 +26,22 @@ from typing import Any
 
 import numpy as np
 
-from tasks.batches import Floats, Job, Plan
+from tasks.batches import Floats, Ints, Job, Plan, by_kind, padded
 from tasks.errors import UnavailableError
 from tasks.network import build, build_optimizer, initial_weights, layer_shapes
 from tasks.params import Params
 
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+# More networks at once are no faster: what they read and write at each step leaves the processor's cache.
+BATCH_NETWORKS = 2000
+FORWARD_NETWORKS = 1000
 
 
 @dataclass(frozen=True)
 class Networks:
     """K trained networks, in the order of the jobs.
 
-    weights: (K, P), the kernels and biases of a network, flattened layer by layer.
+    weights: K rows, each the kernels and biases of a network, flattened layer by layer (497 numbers for 29-16-1).
     curves: by the names in `CURVES`, each (K, epochs); nan after a network's last epoch, and for validation where a
         job watches no rows. Training figures are means over the epoch's batches while the weights move, as Keras
         reports them; validation figures are taken at the end of the epoch.
@@ -41,7 +49,7 @@ class Networks:
     """
 
     jobs: tuple[Job, ...]
-    weights: Floats
+    weights: tuple[Floats, ...]
     curves: dict[str, Floats]
     device: str
 
@@ -57,15 +65,26 @@ class Networks:
 
     def probabilities(self, inputs: Floats) -> Floats:
         """The probability of disease that each network gives to every row of its own matrix: (F, n, d) -> (K, n)."""
+        return np.stack(self._probabilities(inputs, [np.arange(inputs.shape[1])] * len(self.jobs)))
+
+    def watched(self, inputs: Floats) -> list[Floats]:
+        """The probability of disease that each network gives to the rows that its job watches."""
+        return self._probabilities(inputs, [job.watch for job in self.jobs])
+
+    def _probabilities(self, inputs: Floats, rows: Sequence[Ints]) -> list[Floats]:
         import tensorflow as tf
 
-        forward = _forward(self.jobs[0].params, inputs.shape[2])
-        with tf.device("/CPU:0"):
-            logits = [
-                forward(self.weights[k : k + 1], inputs[job.matrix][None]).numpy()[0]  # (n,)
-                for k, job in enumerate(self.jobs)
-            ]
-        return 1 / (1 + np.exp(-np.stack(logits)))
+        found: list[Floats] = [np.empty(0, np.float32)] * len(self.jobs)
+        for numbers in by_kind(self.jobs, FORWARD_NETWORKS):
+            params, d = self.jobs[numbers[0]].params, inputs.shape[2]
+            table, _ = padded([rows[j] for j in numbers])
+            x = inputs[np.array([self.jobs[j].matrix for j in numbers])[:, None], table]  # (J, V, d)
+            parts = _parts(np.stack([self.weights[j] for j in numbers])[:, None], params, d)
+            with tf.device("/CPU:0"):
+                logits = _forward(params, parts, x).numpy()[:, :, 0]  # (J, V)
+            for j, line in zip(numbers, logits, strict=True):
+                found[j] = 1 / (1 + np.exp(-line[: len(rows[j])]))
+        return found
 
 
 def use_device(wanted: str) -> tuple[str, str]:
@@ -102,118 +121,160 @@ def train(
     progress: called after every segment with the steps done and the steps in all.
 
     Raises:
-        ValueError: there is no job, or the jobs differ in shape, activation or kind of optimizer.
+        ValueError: there is no job.
         UnavailableError: see `use_device`.
     """
     import tensorflow as tf
 
     if not jobs:
         raise ValueError("expected at least one job")
-    kinds = {(job.params.hidden, job.params.activation, job.params.optimizer, job.params.momentum) for job in jobs}
-    if len(kinds) > 1:
-        raise ValueError(f"jobs of one batch must share shape, activation and optimizer; got {sorted(map(str, kinds))}")
     place, device_name = use_device(device)
-    plan = Plan(jobs, inputs.shape[1])
+    batches = [(numbers, Plan([jobs[j] for j in numbers], inputs.shape[1])) for numbers in by_kind(jobs, BATCH_NETWORKS)]
+    total, before = sum(plan.steps for _, plan in batches), 0
+    weights: list[Floats] = [np.empty(0, np.float32)] * len(jobs)
     curves = np.full((len(CURVES), len(jobs), max(job.params.epochs for job in jobs)), np.nan, np.float32)
-    with tf.device(place):
-        weights, run = _compile(inputs, labels, jobs, plan)
-        final = weights.numpy()
-        for start, stop in plan.segments():
-            marks = run(*plan.batches(start, stop), stop - start).numpy()  # (steps, 4, K)
-            plan.copy_marks(start, stop, marks, curves)
-            done = plan.last_step == stop
-            final[done] = weights.numpy()[done]
-            if progress:
-                progress(stop, plan.steps)
-    return Networks(tuple(jobs), final, dict(zip(CURVES, curves, strict=True)), device_name)
+    for numbers, plan in batches:
+        with tf.device(place):
+            tell = None if progress is None else lambda done, before=before: progress(before + done, total)
+            found, marked = _train_batch(inputs, labels, plan, tell)
+        for j, row in zip(numbers, found, strict=True):
+            weights[j] = row
+        curves[:, numbers, : marked.shape[2]] = marked
+        before += plan.steps
+    return Networks(tuple(jobs), tuple(weights), dict(zip(CURVES, curves, strict=True)), device_name)
 
 
-def _forward(params: Params, inputs: int) -> Callable[..., Any]:
-    """The network on flattened weights (K, P): rows (K, B, d), what dropout keeps (K, B, units) -> logits (K, B)."""
+def _train_batch(
+    inputs: Floats, labels: Floats, plan: Plan, progress: Callable[[int], None] | None
+) -> tuple[Floats, Floats]:
+    """Weights (J, P) and curves (4, J, epochs) of the jobs of one plan."""
+    parts, run = _compile(inputs, labels, plan)
+    final = np.zeros((len(plan.jobs), sum(int(np.prod(part.shape[1:3])) for part in parts)), np.float32)
+    epochs = max(job.params.epochs for job in plan.jobs)
+    curves = np.full((len(CURVES), len(plan.orders), plan.columns, epochs), np.nan, np.float32)
+    for start, stop in plan.segments():
+        marks = run(*plan.batches(start, stop), stop - start).numpy()  # (steps, 4, U, C)
+        plan.copy_marks(start, stop, marks, curves)
+        done = plan.last_step == stop
+        if done.any():
+            u, c = plan.slots[done].T
+            final[done] = np.concatenate([part.numpy()[u, :, :, c].reshape(len(u), -1) for part in parts], axis=1)
+        if progress:
+            progress(stop)
+    return final, plan.of_jobs(curves)
+
+
+def _parts(weights: Floats, params: Params, inputs: int) -> list[Floats]:
+    """Flattened weights (U, C, P) -> kernels (U, in, out, C) and biases (U, 1, out, C), layer by layer."""
+    shapes = [(1, *shape)[-2:] for shape in layer_shapes(params, inputs)]
+    cuts = np.cumsum([a * b for a, b in shapes])[:-1]
+    return [
+        np.ascontiguousarray(part.reshape(*weights.shape[:2], *shape).transpose(0, 2, 3, 1))
+        for part, shape in zip(np.split(weights, cuts, axis=2), shapes, strict=True)
+    ]
+
+
+def _forward(params: Params, parts: Sequence[Any], x: Any, keep: Any = None) -> Any:
+    """The networks on rows x (U, B, d); `keep`: what dropout leaves of each unit (U, B, units, C). Logits (U, B, C)."""
     import keras
     import tensorflow as tf
 
-    shapes = layer_shapes(params, inputs)
     activation = keras.activations.get(params.activation)
+    keeps = [] if keep is None else tf.split(keep, list(params.hidden), axis=2)
+    for i in range(len(params.hidden) + 1):
+        kernel, bias = parts[2 * i], parts[2 * i + 1]
+        _, fan_in, fan_out, columns = kernel.shape
+        if i == 0:  # the columns share their rows
+            z = tf.matmul(x, tf.reshape(kernel, (-1, fan_in, fan_out * columns)))
+            z = tf.reshape(z, (-1, z.shape[1], fan_out, columns))
+        elif fan_out == 1:
+            z = tf.reduce_sum(x * tf.transpose(kernel, (0, 2, 1, 3)), axis=2, keepdims=True)
+        else:
+            z = tf.einsum("ubic,uioc->uboc", x, kernel)
+        x = z + bias  # (U, B, out, C)
+        if i < len(params.hidden):
+            x = activation(x)
+            if keeps:
+                x *= keeps[i]
+    return x[:, :, 0]
 
-    def forward(weights: Any, x: Any, keep: Any = None) -> Any:
-        parts = tf.split(weights, [int(np.prod(shape)) for shape in shapes], axis=1)
-        keeps = [] if keep is None else tf.split(keep, list(params.hidden), axis=2)
-        for i in range(len(params.hidden) + 1):
-            kernel = tf.reshape(parts[2 * i], (-1, *shapes[2 * i]))  # (K, in, out)
-            x = tf.matmul(x, kernel) + parts[2 * i + 1][:, None, :]  # (K, B, out)
-            if i < len(params.hidden):
-                x = activation(x)
-                if keeps:
-                    x *= keeps[i]
-        return x[..., 0]
 
-    return forward
-
-
-def _compile(inputs: Floats, labels: Floats, jobs: Sequence[Job], plan: Plan) -> tuple[Any, Any]:
-    """The stacked weights, and the compiled function that moves them by up to `segment_steps` steps."""
+def _compile(inputs: Floats, labels: Floats, plan: Plan) -> tuple[list[Any], Any]:
+    """The parts of the weights, and the compiled function that moves them by up to `segment_steps` steps."""
     import keras
     import tensorflow as tf
 
-    params, d = jobs[0].params, inputs.shape[2]
-    forward, optimizer = _forward(params, d), build_optimizer(params)
-    recipes = {job.params.seed: job.params for job in jobs}
-    start = {seed: np.concatenate([w.ravel() for w in initial_weights(p, d)]) for seed, p in recipes.items()}
-    weights = keras.Variable(np.stack([start[job.params.seed] for job in jobs]), name="weights")  # (K, P)
-    optimizer.build([weights])
+    params, d = plan.jobs[0].params, inputs.shape[2]
+    optimizer = build_optimizer(params)
+    parts = [keras.Variable(part) for part in _parts(_initial(plan, d), params, d)]
+    optimizer.build(parts)
 
     def column(name: str) -> Any:
-        return tf.constant([[getattr(job.params, name)] for job in jobs], tf.float32)  # (K, 1)
+        return tf.constant(plan.values(name)[:, None, None, :])  # (U, 1, 1, C)
 
-    learning_rate, decay, dropout = column("learning_rate"), column("weight_decay"), column("dropout")[:, None, :]
+    learning_rate, decay, dropout = column("learning_rate"), column("weight_decay"), column("dropout")
     x_all = tf.constant(inputs.reshape(-1, d))  # (F n, d)
     y_all = tf.constant(np.tile(labels.astype(np.float32), len(inputs)))  # (F n,)
-    of = tf.constant(plan.of)
-    watch, watch_share = (tf.gather(part, of) for part in plan.watched())  # (K, V)
-    x_watch, y_watch = tf.gather(x_all, watch), tf.gather(y_all, watch)
+    watch, watch_share = (tf.constant(part) for part in plan.watched())  # (U, V)
 
     def measure(y: Any, logits: Any) -> tuple[Any, Any]:
+        y = tf.broadcast_to(y[..., None], tf.shape(logits))
         loss = tf.nn.sigmoid_cross_entropy_with_logits(labels=y, logits=logits)
-        return loss, tf.cast((logits > 0) == (y > 0.5), tf.float32)  # each (K, B)
+        return loss, tf.cast((logits > 0) == (y > 0.5), tf.float32)  # each (U, B, C)
 
     def move(rows: Any, share: Any, noise: Any) -> Any:
-        """One step of all networks; their summed loss and hits, and the number of rows (3, K)."""
+        """One step of all networks; their summed loss and hits, and the number of rows (3, U, C)."""
         x, y = tf.gather(x_all, rows), tf.gather(y_all, rows)
-        keep = tf.cast(noise >= dropout, tf.float32) / (1 - dropout) if plan.noise_width else None
+        keep = tf.cast(noise[..., None] >= dropout, tf.float32) / (1 - dropout) if plan.noise_width else None
         with tf.GradientTape() as tape:
-            current = tf.convert_to_tensor(weights.value)
+            current = [tf.convert_to_tensor(part.value) for part in parts]
             tape.watch(current)
-            loss, hits = measure(y, forward(current, x, keep))
+            loss, hits = measure(y, _forward(params, current, x, keep))
             # The networks share no weight: the gradient of the sum is each network's own.
-            total = tf.reduce_sum(loss * share)
-        gradient = tape.gradient(total, current)
+            total = tf.reduce_sum(loss * share[..., None])
         # As Keras's `apply` does it, with a learning rate and a decay for each network.
-        weights.assign(weights - weights * decay * learning_rate)
-        optimizer.update_step(gradient, weights, learning_rate)
+        for part, gradient in zip(parts, tape.gradient(total, current), strict=True):
+            part.assign(part - part * decay * learning_rate)
+            optimizer.update_step(gradient, part, learning_rate)
         optimizer.iterations.assign_add(1)
-        real = tf.cast(share > 0, tf.float32)
-        return tf.stack([tf.reduce_sum(loss * real, 1), tf.reduce_sum(hits * real, 1), tf.reduce_sum(real, 1)])
+        real = tf.cast(share > 0, tf.float32)[..., None]
+        return tf.stack([tf.reduce_sum(part * real, 1) for part in (loss, hits, tf.ones_like(loss))])
 
     def mark(sums: Any) -> Any:
-        """What an epoch ends with (4, K), in the order of `CURVES`."""
-        loss, hits = measure(y_watch, forward(weights.value, x_watch))
-        watched = [tf.reduce_sum(part * watch_share, 1) for part in (loss, hits)]
+        """What an epoch ends with (4, U, C), in the order of `CURVES`."""
+        logits = _forward(params, [part.value for part in parts], tf.gather(x_all, watch))
+        watched = [
+            tf.reduce_sum(part * watch_share[..., None], 1) for part in measure(tf.gather(y_all, watch), logits)
+        ]
         return tf.stack([sums[0] / sums[2], sums[1] / sums[2], *watched])
 
-    none = tf.zeros((len(CURVES), len(jobs)))
-    carried = tf.Variable(tf.zeros((3, len(jobs))))  # sums of an epoch that a segment's end has cut
+    size = (len(plan.orders), plan.columns)
+    carried = tf.Variable(tf.zeros((3, *size)))  # sums of an epoch that a segment's end has cut
 
-    @tf.function(autograph=False)
+    @tf.function(autograph=False, jit_compile=True)
     def run(rows: Any, share: Any, ends: Any, noise: Any, steps: Any) -> Any:
         def body(t: Any, sums: Any, marks: Any) -> tuple[Any, Any, Any]:
-            sums += move(tf.gather(rows[t], of), tf.gather(share[t], of), tf.gather(noise[t], of))
-            marks = marks.write(t, tf.cond(tf.reduce_any(ends[t]), lambda: mark(sums), lambda: none))
-            return t + 1, tf.where(tf.gather(ends[t], of), 0.0, sums), marks
+            sums += move(rows[t], share[t], noise[t])
+            now = tf.cond(tf.reduce_any(ends[t]), lambda: mark(sums), lambda: tf.zeros((len(CURVES), *size)))
+            return t + 1, tf.where(ends[t][:, None], 0.0, sums), marks.write(t, now)
 
-        empty = tf.TensorArray(tf.float32, plan.segment_steps, element_shape=none.shape)
+        empty = tf.TensorArray(tf.float32, plan.segment_steps, element_shape=(len(CURVES), *size))
         _, sums, marks = tf.while_loop(lambda t, *_: t < steps, body, (0, carried.value(), empty))
         carried.assign(sums)
-        return marks.stack()  # (S, 4, K)
+        return marks.stack()  # (S, 4, U, C)
 
-    return weights, lambda *feed: run(*(tf.convert_to_tensor(part) for part in feed))
+    return parts, lambda *feed: run(*(tf.convert_to_tensor(part) for part in feed))
+
+
+def _initial(plan: Plan, inputs: int) -> Floats:
+    """Weights to start from (U, C, P), those of `initial_weights`; 0 in unused columns."""
+    start: dict[int, Floats] = {}
+    for recipes in plan.recipes:
+        for recipe in recipes:
+            if recipe.seed not in start:
+                start[recipe.seed] = np.concatenate([part.ravel() for part in initial_weights(recipe, inputs)])
+    weights = np.zeros((len(plan.orders), plan.columns, len(next(iter(start.values())))), np.float32)
+    for u, recipes in enumerate(plan.recipes):
+        for c, recipe in enumerate(recipes):
+            weights[u, c] = start[recipe.seed]
+    return weights

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tasks.batches import Job
+from tasks.batches import Job, Plan
 from tasks.errors import UnavailableError
 from tasks.network import build, build_optimizer
 from tasks.params import Params
@@ -107,7 +107,8 @@ def test_the_result_does_not_depend_on_k_or_on_the_order_of_jobs(dropout: float)
     jobs = make_jobs(Params(epochs=5, dropout=dropout), 9)
     networks = train(INPUTS, LABELS, jobs)
     reversed_networks = train(INPUTS, LABELS, jobs[::-1])
-    np.testing.assert_array_equal(networks.weights, reversed_networks.weights[::-1])
+    for weights, same in zip(networks.weights, reversed_networks.weights[::-1], strict=True):
+        np.testing.assert_allclose(weights, same, atol=1e-6)
     assert_same(networks, 4, train(INPUTS, LABELS, [jobs[4]]))
 
 
@@ -180,10 +181,60 @@ def test_probabilities_are_those_of_the_keras_model() -> None:
         np.testing.assert_allclose(probabilities[k], expected, atol=1e-6)
 
 
-def test_jobs_of_different_shape_are_refused() -> None:
-    jobs = [*make_jobs(Params(hidden=(4,)), 1), *make_jobs(Params(hidden=(5,)), 1)]
-    with pytest.raises(ValueError, match="must share shape"):
-        train(INPUTS, LABELS, jobs)
+def test_jobs_of_different_kinds_are_trained_in_batches_of_their_own() -> None:
+    recipes = [
+        Params(epochs=3, hidden=(4,)),
+        Params(epochs=2, hidden=(5, 3)),
+        Params(epochs=4, activation="tanh"),
+        Params(epochs=3, hidden=(4,), learning_rate=0.01),
+        Params(epochs=3, optimizer="sgd"),
+    ]
+    jobs = [replace(job, params=recipe) for job, recipe in zip(make_jobs(Params(), 5), recipes, strict=True)]
+    steps: list[tuple[int, int]] = []
+    together = train(INPUTS, LABELS, jobs, progress=lambda done, total: steps.append((done, total)))
+    for k, job in enumerate(jobs):
+        assert_same(together, k, train(INPUTS, LABELS, [job]))
+    assert [done for done, _ in steps] == sorted({done for done, _ in steps})
+    assert steps[-1][0] == steps[-1][1]
+
+
+def test_a_batch_of_limited_size_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [job for rate in (1e-3, 3e-3) for job in make_jobs(Params(epochs=4, learning_rate=rate), 5)]
+    whole = train(INPUTS, LABELS, jobs)
+    monkeypatch.setattr("tasks.training.BATCH_NETWORKS", 3)
+    for k, row in enumerate(train(INPUTS, LABELS, jobs).weights):
+        np.testing.assert_allclose(whole.weights[k], row, atol=1e-6)
+
+
+def test_networks_side_by_side_on_the_same_rows_do_not_touch_each_other() -> None:
+    job = make_jobs(Params(epochs=5), 1)[0]
+    recipes = [replace(job.params, learning_rate=rate, weight_decay=decay) for rate in (1e-3, 1e-2) for decay in (0, 2)]
+    together = train(INPUTS, LABELS, [replace(job, params=recipe) for recipe in recipes])
+    for k, recipe in enumerate(recipes):
+        assert_same(together, k, train(INPUTS, LABELS, [replace(job, params=recipe)]))
+        weights, _ = fit_with_keras(replace(job, params=recipe))
+        np.testing.assert_allclose(together.weights[k], weights, atol=TOLERANCE)
+
+
+def test_jobs_that_differ_in_epochs_alone_are_one_network_taken_at_several_times() -> None:
+    job = make_jobs(Params(), 1)[0]
+    jobs = [replace(job, params=replace(job.params, epochs=epochs)) for epochs in (3, 7, 5)]
+    assert Plan(jobs, N).networks == 1
+    networks = train(INPUTS, LABELS, jobs)
+    for k, one in enumerate(jobs):
+        assert_same(networks, k, train(INPUTS, LABELS, [one]))
+        assert np.isfinite(networks.curves["train_loss"][k]).sum() == one.params.epochs
+
+
+def test_watched_probabilities_are_those_of_the_watched_rows() -> None:
+    jobs = [*make_jobs(Params(epochs=2), 3), *make_jobs(Params(epochs=2, hidden=(3, 2)), 2)]
+    networks = train(INPUTS, LABELS, jobs)
+    everywhere = networks.probabilities(INPUTS)
+    for job, watched, whole in zip(jobs, networks.watched(INPUTS), everywhere, strict=True):
+        np.testing.assert_allclose(watched, whole[job.watch], atol=1e-6)
+
+
+def test_without_a_job_there_is_nothing_to_train() -> None:
     with pytest.raises(ValueError, match="at least one job"):
         train(INPUTS, LABELS, [])
 
