@@ -128,7 +128,7 @@ def test_the_model_loads_and_scores_where_the_project_is_not_installed(outcome: 
     script = f"""
 import sys
 from importlib.machinery import PathFinder
-root = {str(Path(registry.__file__).parent.parent)!r}
+root = {str(Path(cli.__file__).parent.parent)!r}
 sys.path = [entry for entry in sys.path if entry not in ("", root)]
 sys.meta_path = [finder for finder in sys.meta_path if "editable" not in str(finder).lower()]
 for name in ("tasks", "flows", "expectations"):

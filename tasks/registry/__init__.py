@@ -1,0 +1,43 @@
+"""MLflow: runs, curves, figures, models and aliases. The only importer of mlflow but for the script in a model.
+
+store.py    where it is, what things are called, one error for all the ways in which it fails
+runs.py     runs, and what is written into them
+models.py   versions of the model: made, checked, loaded, found by alias
+"""
+
+from __future__ import annotations
+
+from tasks.registry.models import ModelRef, champion, check_model, load_model, log_model, set_alias
+from tasks.registry.runs import (
+    Run,
+    artifact_uri,
+    log_files,
+    log_lesson,
+    log_report,
+    log_start,
+    log_tags,
+    open_run,
+)
+from tasks.registry.store import CHALLENGER, CHAMPION, EXPERIMENT, MODEL, uri
+
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "EXPERIMENT",
+    "MODEL",
+    "ModelRef",
+    "Run",
+    "artifact_uri",
+    "champion",
+    "check_model",
+    "load_model",
+    "log_files",
+    "log_lesson",
+    "log_model",
+    "log_report",
+    "log_start",
+    "log_tags",
+    "open_run",
+    "set_alias",
+    "uri",
+]

@@ -1,0 +1,157 @@
+"""Runs: opened and ended, and what a training and a lesson write into them.
+
+Every call names its run: MLflow's "active run" belongs to a thread, and a pipeline has several.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+
+from tasks import report as reports
+from tasks import schema
+from tasks.evaluate import Report
+from tasks.params import Evaluation, Params
+from tasks.registry.store import EXPERIMENT, LIBRARIES, STORE_ERRORS, check_embedded_store, reachable, user
+from tasks.sources import Table
+
+BATCH = 1000  # the most metrics that MLflow takes in one call
+
+
+@dataclass(frozen=True)
+class Run:
+    """An MLflow run that is under way."""
+
+    run_id: str
+    experiment_id: str
+
+
+@contextmanager
+def open_run(name: str, tags: Mapping[str, str], *, experiment: str = EXPERIMENT) -> Iterator[Run]:
+    """A run that ends as FINISHED, as FAILED on an error, and as KILLED on Ctrl-C or SIGTERM.
+
+    Raises:
+        UnavailableError: the store cannot be written, or its server does not answer.
+    """
+    check_embedded_store()
+    with reachable():
+        client = mlflow.MlflowClient()
+        found = client.get_experiment_by_name(experiment)
+        experiment_id = (
+            found.experiment_id
+            if found
+            # What MLflow's page calls "model training"; without it the page opens on the tools for language models.
+            else client.create_experiment(experiment, tags={"mlflow.experimentKind": "custom_model_development"})
+        )
+        origin = {"mlflow.user": user(), "mlflow.source.name": "heart", "mlflow.source.type": "LOCAL"}
+        run_id = client.create_run(experiment_id, run_name=name, tags={**origin, **tags}).info.run_id
+    try:
+        yield Run(run_id, experiment_id)
+    except BaseException as error:
+        # KeyboardInterrupt and SystemExit are no Exception. Where the store is gone, what ended the run matters more.
+        with suppress(*STORE_ERRORS):
+            client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    with reachable():
+        client.set_terminated(run_id, "FINISHED")
+
+
+@reachable()
+def log_start(run: Run, table: Table, params: Params, evaluation: Evaluation) -> None:
+    """What a training starts from: recipe, evaluation, data, code and libraries."""
+    values = {**params.as_dict(), **evaluation.as_dict(), "data_digest": table.digest}
+    values["hidden"] = "-".join(map(str, params.hidden)) or "none"
+    tags = [RunTag(f"library.{name}", version(name)) for name in LIBRARIES]
+    tags += [RunTag("library.python", platform.python_version()), *_git_tags()]
+    client = mlflow.MlflowClient()
+    client.log_batch(run.run_id, params=[Param(k, str(v)) for k, v in values.items()], tags=tags)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # MLflow knows two kinds of local file, and takes the right one
+        dataset = mlflow.data.from_pandas(
+            table.frame,
+            source=table.source,
+            targets=schema.LABEL.name,
+            name=Path(table.source).stem,
+            digest=table.digest,
+        )
+    context = [InputTag("mlflow.data.context", "training")]
+    client.log_inputs(run.run_id, [DatasetInput(dataset._to_mlflow_entity(), context)])
+
+
+@reachable()
+def log_files(run: Run, folder: str, files: Mapping[str, str | bytes]) -> None:
+    """Files by name into `folder` of the run's artifacts."""
+    with tempfile.TemporaryDirectory() as temporary:
+        for name, content in files.items():
+            path = Path(temporary, name)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        mlflow.MlflowClient().log_artifacts(run.run_id, temporary, folder)
+
+
+@reachable()
+def artifact_uri(run: Run, path: str) -> str:
+    """Where a file of the run lies: a path, or an address on the server."""
+    return f"{mlflow.MlflowClient().get_run(run.run_id).info.artifact_uri}/{path}"
+
+
+@reachable()
+def log_tags(run: Run, tags: Mapping[str, str]) -> None:
+    """Tags of the run."""
+    mlflow.MlflowClient().log_batch(run.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+@reachable()
+def log_report(run: Run, report: Report) -> None:
+    """All metrics with their interval ends, and the curves epoch by epoch."""
+    now = int(time.time() * 1000)
+    values = [Metric(name, value, now, 0) for name, value in reports.metrics(report).items()]
+    values += [Metric(name, value, now, epoch) for name, epoch, value in reports.curves(report)]
+    _log_metrics(run, values)
+    client = mlflow.MlflowClient()
+    client.set_tag(run.run_id, "mlflow.note.content", f"{report.description}\n\n{reports.markdown(report)}")
+    client.set_tag(run.run_id, "evaluation", report.description)
+
+
+@reachable()
+def log_lesson(
+    run: Run, settings: Mapping[str, Any], metrics: Mapping[str, float], curves: Mapping[str, Sequence[float]]
+) -> None:
+    """What a lesson was run with, and what it found; curves step by step from 0."""
+    now = int(time.time() * 1000)
+    values = [Metric(name, value, now, 0) for name, value in metrics.items()]
+    values += [Metric(name, value, now, step) for name, curve in curves.items() for step, value in enumerate(curve)]
+    client = mlflow.MlflowClient()
+    client.log_batch(run.run_id, params=[Param(name, str(value)) for name, value in settings.items()])
+    _log_metrics(run, [value for value in values if math.isfinite(value.value)])
+
+
+def _log_metrics(run: Run, values: Sequence[Metric]) -> None:
+    for start in range(0, len(values), BATCH):
+        mlflow.MlflowClient().log_batch(run.run_id, metrics=values[start : start + BATCH])
+
+
+def _git_tags() -> list[RunTag]:
+    """The commit of the code that runs, and whether it had changes; nothing where it is not a git checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        dirty = "yes" if git("status", "--porcelain", "--untracked-files=no") else "no"
+        return [RunTag("mlflow.source.git.commit", git("rev-parse", "HEAD")), RunTag("git_dirty", dirty)]
+    except (OSError, subprocess.CalledProcessError):
+        return []

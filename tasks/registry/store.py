@@ -1,0 +1,73 @@
+"""Where the store is, what things are called in it, and one error for all the ways in which it fails.
+
+MLflow's own variables say where (MLFLOW_TRACKING_URI, MLFLOW_REGISTRY_URI); without them it is `sqlite:///mlflow.db` in
+the working directory, where a bare `mlflow ui` finds it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote
+
+import mlflow
+from alembic.util import CommandError
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from tasks.errors import UnavailableError
+
+EXPERIMENT = "heart-disease"
+MODEL = "heart-disease"
+CHAMPION, CHALLENGER = "champion", "challenger"
+LIBRARIES = ("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "mlflow")
+# A server, a database, a migration, a disk; a folder whose name the locale cannot write.
+STORE_ERRORS = (MlflowException, SQLAlchemyError, CommandError, OSError, UnicodeError)
+
+
+def uri() -> str:
+    """Where runs and models are kept."""
+    return str(mlflow.get_tracking_uri())
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """What a store raises, as one error that says which store and what to do. For a block or a whole function."""
+    try:
+        yield
+    except STORE_ERRORS as error:
+        raise UnavailableError(
+            f"the MLflow store {uri()} cannot be used: {_first_line(error)}. Expected a writable database or a server "
+            "that answers; check MLFLOW_TRACKING_URI and the folder's permissions."
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return text if len(text) <= 200 else f"{text[:200]} ..."
+
+
+def check_embedded_store() -> None:
+    """Tell at once what MLflow would find out only after two minutes of trying again.
+
+    Raises:
+        UnavailableError: the folder of the SQLite file is missing, or cannot be written.
+    """
+    if uri().startswith("sqlite:///"):
+        folder = Path(unquote(uri().removeprefix("sqlite:///"))).parent
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise UnavailableError(
+                f"the MLflow store {uri()} cannot be used: '{folder}' is not a folder that can be written. Work in "
+                "another folder, or set MLFLOW_TRACKING_URI."
+            )
+
+
+def user() -> str:
+    """Who works here, as the operating system calls them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"
