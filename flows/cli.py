@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from flows.options import add_options, made
 from flows.terminal import import_tensorflow, progress, wrapped
 from tasks.errors import HeartError, UnavailableError
-from tasks.params import PRESETS, Evaluation, Params
+from tasks.params import PRESETS, Evaluation, Params, Promotion
 
 if TYPE_CHECKING:
     from flows.train import Outcome
@@ -93,7 +93,9 @@ def _parser(lessons: bool) -> argparse.ArgumentParser:
     train.add_argument(
         "--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto: the GPU where there is one"
     )
+    train.add_argument("--force", action="store_true", help="train even if nothing changed since the champion")
     add_options(train.add_argument_group("evaluation"), Evaluation)
+    add_options(train.add_argument_group("promotion", "When the new model becomes champion."), Promotion)
     recipe = train.add_argument_group("recipe", "A preset, and what to change in it.")
     recipe.add_argument("--preset", choices=sorted(PRESETS), default="default", help="lecture: the course's 300 epochs")
     add_options(recipe, Params)
@@ -145,15 +147,18 @@ def _parser(lessons: bool) -> argparse.ArgumentParser:
 
 def _train(options: argparse.Namespace) -> int:
     recipe = made(Params, options, PRESETS[options.preset].as_dict())
-    evaluation = made(Evaluation, options, {})
+    evaluation, promotion = made(Evaluation, options, {}), made(Promotion, options, {})
     from flows.server import prefect_server
 
     with progress(), prefect_server() as server:
         import_tensorflow()
-        from flows.train import train
+        from flows.train import Unchanged, train
 
         server.wait()
-        outcome = train(options.source, recipe, evaluation, options.device)
+        outcome = train(options.source, recipe, evaluation, promotion, options.device, options.force)
+    if isinstance(outcome, Unchanged):
+        print(f"{outcome.champion.name} version {outcome.champion.version} is champion; nothing to do (see --force)")
+        return 0
     _print_outcome(outcome)
     return 0 if outcome.decision.promote else NOT_PROMOTED
 

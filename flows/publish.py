@@ -7,18 +7,20 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
-import pandas as pd
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from expectations import page
 from expectations.gate import Verdict
 from tasks import plots, registry
 from tasks import report as reports
+from tasks.errors import MovedError
 from tasks.evaluate import Report
 from tasks.patient_model import PatientModel
 from tasks.registry import ModelRef, Run
-from tasks.verdict import Decision
+from tasks.sources import Table
+from tasks.verdict import Decision, in_words
 
 log = logging.getLogger("heart")
 MLFLOW_UI = "http://127.0.0.1:5000"
@@ -52,24 +54,53 @@ def rejection(verdict: Verdict) -> str:
 
 
 def register(
-    run: Run, model: PatientModel, patients: pd.DataFrame, report: Report, decision: Decision, device: str
-) -> ModelRef:
-    """Record metrics, curves and figures, register the model, check it, and only then move an alias."""
+    run: Run,
+    model: PatientModel,
+    table: Table,
+    report: Report,
+    decision: Decision,
+    champion: ModelRef | None,
+    device: str,
+) -> tuple[ModelRef, Decision]:
+    """Record metrics, curves and figures, register the model, check it, and only then move an alias.
+
+    champion: the one that `report` compares with. Where another took its place meanwhile, nothing is promoted, and the
+    decision that comes back says so.
+    """
     registry.log_report(run, report)
     registry.log_files(run, "figures", plots.draw_all(report))
-    registry.log_tags(run, {"device": device, "decision": decision.reason})
-    ref = registry.log_model(run, model, patients.head(EXAMPLE_ROWS))
-    registry.check_model(ref, model, patients)
-    registry.set_alias(ref, registry.CHAMPION if decision.promote else registry.CHALLENGER, decision.reason)
+    ids = [table.row_ids[row] for row in report.rows]
+    registry.log_files(run, "evaluation", {reports.OUT_OF_FOLD: reports.out_of_fold(report, ids)})
+    ref = registry.log_model(run, model, table.frame.head(EXAMPLE_ROWS))
+    registry.check_model(ref, model, table.frame)
+    registry.set_challenger(ref, decision.reason)
+    if decision.promote:
+        expected = champion.version if champion else None
+        try:
+            registry.move_champion(ref, expected=expected, kind="promotion", why=decision.reason)
+        except MovedError as error:
+            decision = replace(decision, promote=False, reason=str(error))
+            registry.set_challenger(ref, decision.reason)
+    tags = reports.decision_tags(decision, champion.version if champion else None)
+    registry.log_tags(run, {"device": device, **tags})
+    registry.log_version_tags(ref, tags)
+    _decision_artifacts(ref, report, decision)
+    return ref, decision
+
+
+def _decision_artifacts(ref: ModelRef, report: Report, decision: Decision) -> None:
     header, *body = reports.rows(report)
     create_table_artifact(
         [dict(zip(header, row, strict=True)) for row in body], key="metrics", description=f"{report.description}."
     )
-    alias = "champion" if decision.promote else "challenger"
+    alias = "champion" if decision.promote else "challenger, not champion"
+    comparisons = {"logistic regression": decision.logistic, "champion": decision.champion}
+    lines = [f"* against {name}: **{found.kind}**, {in_words(found.difference)}" for name, found in comparisons.items() if found]
     create_markdown_artifact(
-        f"**{ref.name} version {ref.version}** is now `{alias}`: {decision.reason}.", key="decision"
+        f"**{ref.name} version {ref.version}** is now `{alias}`: {decision.reason}.\n\n"
+        f"Difference in log loss, 95 % interval, margin {decision.logistic.margin:g}:\n\n" + "\n".join(lines),
+        key="decision",
     )
-    return ref
 
 
 def progress() -> Callable[[int, int], None]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from prefect import flow, runtime
+from prefect.states import Completed
 from pydantic import Field
 
 from flows import publish, steps
 from tasks import encode, evaluate, registry, schema, sources
 from tasks.errors import RejectedError
 from tasks.evaluate import Report
-from tasks.params import PRESETS, Evaluation, Params
+from tasks.params import PRESETS, Evaluation, Params, Promotion
 from tasks.patient_model import PatientModel
 from tasks.registry import ModelRef, Run
 from tasks.verdict import Decision, decide
@@ -34,6 +35,14 @@ class Outcome:
     report: Report
 
 
+@dataclass(frozen=True)
+class Unchanged:
+    """Nothing to do: the champion was made from the same data, recipe, evaluation, code and libraries."""
+
+    champion: ModelRef
+    flow_run_id: str
+
+
 def _run_name() -> str:
     given = runtime.flow_run.get_parameters()
     return f"{Path(given['source'] or sources.BUNDLED).stem}: {given['recipe'].title}"
@@ -44,18 +53,27 @@ def train(
     source: Annotated[str | None, Field(description="CSV or Parquet file; empty for the bundled patients.")] = None,
     recipe: Annotated[Params, Field(description="How the network is trained.")] = PRESETS["default"],
     evaluation: Annotated[Evaluation, Field(description="How the network is judged.")] = Evaluation(),  # noqa: B008
+    promotion: Annotated[Promotion, Field(description="When it becomes champion.")] = Promotion(),  # noqa: B008
     device: Annotated[Literal["auto", "cpu", "gpu"], Field(description="auto: the GPU where there is one.")] = "auto",
-) -> Outcome:
-    """Train, evaluate and register the heart-disease network.
+    force: Annotated[bool, Field(description="Train even if nothing changed since the champion was trained.")] = False,
+) -> Outcome | Unchanged:
+    """Train, evaluate and register the heart-disease network, and make it champion if the evidence says so.
 
     Raises:
         DataError: the source cannot be read, or validation refused it; nothing was trained.
         UsageError: the data is too small for the folds.
         UnavailableError: the MLflow store or the device is not there.
     """
+    flow_run = runtime.flow_run.id or ""
     table = steps.load(source)
     log.info("load      %d patients from %s, digest %s", len(table), publish.short(table.source), table.digest[:8])
-    flow_run = runtime.flow_run.id or ""
+    origin = registry.origin_here(recipe, evaluation, table.digest)
+    champion = registry.find_champion()
+    theirs = registry.origin_of(champion) if champion else None
+    if champion and theirs and not force and not theirs.differences(origin):
+        log.info("          nothing to do: %s version %s was made from just this", champion.name, champion.version)
+        return Completed(name="NothingToDo", message="Nothing to do.", data=Unchanged(champion, flow_run))  # type: ignore[return-value]
+
     with registry.open_run(recipe.title, {"prefect.flow_run_id": flow_run, "source": table.source}) as run:
         verdict = steps.validate(table)
         publish.validation(run, verdict)
@@ -65,25 +83,43 @@ def train(
         labels = schema.label(table.frame).to_numpy()
         splits = evaluate.split(labels, evaluation, recipe.seed)
         jobs = evaluate.jobs(recipe, splits, len(table))
-        registry.log_start(run, table, recipe, evaluation)
+        fits = len(splits.pairs) * recipe.members
+        # The champion's recipe, on the same folds, from the same seeds: the two differ in nothing else.
+        rival = replace(theirs.recipe, seed=recipe.seed) if theirs else None
+        rivals = evaluate.jobs(rival, splits, len(table))[: len(splits.pairs) * rival.members] if rival else []
+        registry.log_start(run, table, origin)
 
-        inputs = steps.encode(table.frame, [job.rows for job in jobs])
-        log.info("encode    %d columns -> %d inputs, once for each network", len(schema.COLUMNS), inputs.shape[2])
+        inputs = steps.encode(table.frame, evaluate.encoders(splits, len(table)))
+        log.info("encode    %d columns -> %d inputs, once for each fold", len(schema.COLUMNS), inputs.shape[2])
 
         started = time.monotonic()
-        networks = steps.train(inputs, labels, jobs, device=device, progress=publish.progress())
+        networks = steps.train(inputs, labels, [*jobs, *rivals], device=device, progress=publish.progress())
         log.info(
             "train     %d network%s of %d parameters, %d epochs on %s: %.1f s",
-            len(jobs), "s" * (len(jobs) > 1), networks.weights.shape[1], recipe.epochs, networks.device,
-            time.monotonic() - started,
+            len(jobs), "s" * (len(jobs) > 1), recipe.size, recipe.epochs, networks.device, time.monotonic() - started,
         )  # fmt: skip
+        if champion and rival:
+            log.info("          %d of champion version %s: %s", len(rivals), champion.version, rival.title)
 
-        report = steps.evaluate(networks, inputs, labels, splits, seed=recipe.seed)
+        report = steps.evaluate(
+            networks.part(0, len(jobs)), inputs, labels, splits, seed=recipe.seed, members=recipe.members,
+            champion=networks.part(len(jobs), len(networks.jobs)) if rival else None,
+            champion_members=rival.members if rival else 1,
+        )  # fmt: skip
         log.info("evaluate  %s", report.description)
 
-        shipped = jobs[-1].rows
-        model = PatientModel(encode.Encoder.fit(table.frame.iloc[shipped]), networks.keras(-1, inputs.shape[2]))
-        decision = decide(report)
-        ref = steps.register(run, model, table.frame, report, decision, networks.device)
+        shipped = networks.part(fits if len(splits.pairs) > 1 else 0, len(jobs))
+        rows = table.frame.iloc[shipped.jobs[0].rows]
+        model = PatientModel(
+            encode.Encoder.fit(rows), shipped.keras_average(inputs.shape[2]),
+            learned_from=frozenset(sources.patient_ids(rows)),
+        )  # fmt: skip
+        decision = decide(
+            report,
+            promotion,
+            champion=f"champion version {champion.version}" if champion else None,
+            data_changed=theirs is not None and theirs.data != table.digest,
+        )
+        ref, decision = steps.register(run, model, table, report, decision, champion, networks.device)
         log.info("register  %s version %s, loaded back and checked", ref.name, ref.version)
     return Outcome(run, flow_run, ref, decision, report)

@@ -44,3 +44,9 @@ class UnavailableError(HeartError):
     """Something that is needed is not there: a champion, a writable store, a server that answers."""
 
     exit_code = 4
+
+
+class MovedError(HeartError):
+    """shim"""
+
+    exit_code = 5

@@ -3,8 +3,12 @@
 Every model gives each test row a probability that was made without that row: by repeated cross-validation, R
 probabilities a patient, or by one held-out part, R = 1. A metric is the mean over the repeats; its 95 % interval comes
 from resampling patients (percentile bootstrap; Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13).
-It says how far the figure would move with other patients, for the models as they were trained; it does not say how far
-it would move if they were trained on other patients.
+It says how far the figure would move with other patients, for the models as they were trained.
+
+A difference between two models is taken patient by patient, and judges their recipes: its interval also has to cover
+that other training rows make other models. Folds share training rows and repeats share all of them, so what they
+find is not independent; the deviations of the resamples are widened for it, see `Splits.widening`. How often such an
+interval errs was simulated: benchmarks/error_rates.py.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from tasks.errors import UsageError
 from tasks.params import Evaluation, Params
 from tasks.training import Networks
 
-NETWORK, LOGISTIC, PREVALENCE = "network", "logistic_regression", "prevalence"
+NETWORK, CHAMPION, LOGISTIC, PREVALENCE = "network", "champion", "logistic_regression", "prevalence"
 METRICS = ("log_loss", "brier", "roc_auc", "accuracy", "sensitivity", "specificity")
 RESAMPLES = 2000
 
@@ -43,6 +47,18 @@ class Splits:
         """The rows that are tested, each once a repeat, ascending."""
         return np.unique(np.concatenate([test for _, test in self.pairs]))
 
+    @property
+    def widening(self) -> float:
+        """How much wider a difference's interval is than resampling patients alone makes it.
+
+        The variance of a mean over J splits with n1 training and n2 test rows is (1 / J + n2 / n1) of the variance of
+        one split's (Nadeau and Bengio, Inference for the generalization error, Machine Learning 52, 2003; for repeated
+        cross-validation Bouckaert and Frank, PAKDD 2004). One split's is the variance of a patient / n2, and that of
+        resampling is it / n, so the ratio is n / n2 (1 / J + n2 / n1): for k folds and R repeats, 1 / R + k / (k - 1).
+        """
+        n1, n2 = (np.mean([len(pair[part]) for pair in self.pairs]) for part in (0, 1))
+        return float(np.sqrt(len(self.test_rows) / n2 * (1 / len(self.pairs) + n2 / n1)))
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -57,17 +73,20 @@ class Estimate:
 class Report:
     """What an evaluation found.
 
-    labels: (n,) of the tested rows. probabilities: (R, n) by model. metrics: by model, then by the names in `METRICS`.
-    differences: network minus each baseline, in log loss, patient by patient; below 0 the network is better.
-    curves: by the names in `training.CURVES`, (folds, epochs).
+    rows: (n,) the numbers of the tested rows, labels: (n,) theirs. probabilities: (R, n) by model. metrics: by model,
+    then by the names in `METRICS`. differences: network minus each other model, in log loss, patient by patient; below
+    0 the network is better. averaging: the mean of all members minus the first of them, where there are several.
+    curves: by the names in `training.CURVES`, (fits, epochs).
     """
 
     description: str
+    rows: Ints
     labels: Numbers
     probabilities: Mapping[str, Numbers]
     metrics: Mapping[str, Mapping[str, Estimate]]
     differences: Mapping[str, Estimate]
     curves: Mapping[str, Floats]
+    averaging: Estimate | None = None
 
 
 def split(labels: Numbers, evaluation: Evaluation, seed: int) -> Splits:
@@ -111,46 +130,89 @@ def holdout(labels: Numbers, share: float, seed: int) -> Splits:
 
 
 def jobs(params: Params, splits: Splits, rows: int) -> list[Job]:
-    """One network a pair of `splits`, then the one that is shipped.
+    """The networks of each pair of `splits`, one a member, then those that are shipped.
 
-    The shipped network learns from all rows, or, with one held-out part, is the network that the part tests.
+    The shipped networks learn from all rows, or, with one held-out part, are the networks that the part tests.
     """
-    seeds = np.random.SeedSequence(params.seed).generate_state(len(splits.pairs)) >> 1
+    *seeds, own = _seeds(params, len(splits.pairs) + 1)
     fits = [
-        Job(replace(params, seed=int(seed)), train, test, i)
-        for i, (seed, (train, test)) in enumerate(zip(seeds, splits.pairs, strict=True))
+        Job(replace(params, seed=seed, members=1), train, test, i)
+        for i, (train, test) in enumerate(splits.pairs)
+        for seed in seeds[i]
     ]
-    if len(fits) == 1:
+    if len(splits.pairs) == 1:
         return fits
-    return [*fits, Job(params, np.arange(rows), np.arange(0), len(fits))]
+    everyone, nobody = np.arange(rows), np.arange(0)
+    shipped = [
+        Job(replace(params, seed=seed, members=1), everyone, nobody, len(splits.pairs))
+        for seed in [params.seed, *own[1:]]
+    ]
+    return [*fits, *shipped]
+
+
+def encoders(splits: Splits, rows: int) -> list[Ints]:
+    """The rows that each matrix of `jobs` is standardised on: the training rows of each pair, then all rows."""
+    return [*(train for train, _ in splits.pairs), *([np.arange(rows)] if len(splits.pairs) > 1 else [])]
+
+
+def _seeds(params: Params, pairs: int) -> list[list[int]]:
+    """A seed for each pair and member; those of the first members do not depend on how many there are."""
+    members = [
+        np.random.SeedSequence([params.seed, m] if m else params.seed).generate_state(pairs) >> 1
+        for m in range(params.members)
+    ]
+    return np.stack(members, axis=1).tolist()
 
 
 # On matrices this small the threads of a BLAS only wait for each other: 50 fits take 0.1 s instead of up to 7.
 @threadpool_limits.wrap(limits=1, user_api="blas")
-def report(networks: Networks, inputs: Floats, labels: Numbers, splits: Splits, *, seed: int = 0) -> Report:
-    """Compare the cross-validated networks with logistic regression and the prevalence on the same rows.
+def report(
+    networks: Networks,
+    inputs: Floats,
+    labels: Numbers,
+    splits: Splits,
+    *,
+    seed: int = 0,
+    members: int = 1,
+    champion: Networks | None = None,
+    champion_members: int = 1,
+) -> Report:
+    """Compare the cross-validated networks with the champion's, logistic regression and the prevalence, row by row.
 
     inputs: (F, n, 29), the matrix of each pair of `splits` first. labels: (n,). seed: of the resampling of patients.
+    networks, champion: in the order of `jobs`.
     """
-    fits = len(splits.pairs)
-    network = networks.probabilities(inputs)
-    probabilities = {
-        NETWORK: out_of_fold(splits, lambda i, train, test: network[i, test]),
+    each = by_member(networks, inputs, splits, members)
+    probabilities = {NETWORK: each.mean(axis=0)}
+    if champion:
+        probabilities[CHAMPION] = by_member(champion, inputs, splits, champion_members).mean(axis=0)
+    probabilities |= {
         LOGISTIC: out_of_fold(splits, lambda i, train, test: _logistic(inputs[i], labels, train, test)),
         PREVALENCE: out_of_fold(splits, lambda i, train, test: np.full(len(test), labels[train].mean())),
     }
-    tested = labels[splits.test_rows]
-    resamples = bootstrap_weights(len(tested), seed)
+    rows = splits.test_rows
+    tested, resamples = labels[rows], bootstrap_weights(len(rows), seed)
+
+    def minus(ours: Numbers, theirs: Numbers) -> Estimate:
+        return difference(tested, ours, theirs, resamples, splits.widening)
+
     return Report(
         splits.description,
+        rows,
         tested,
         probabilities,
         {model: measure(tested, p, resamples) for model, p in probabilities.items()},
-        {
-            baseline: difference(tested, probabilities[NETWORK], probabilities[baseline], resamples)
-            for baseline in (LOGISTIC, PREVALENCE)
-        },
-        {name: curve[:fits] for name, curve in networks.curves.items()},
+        {model: minus(probabilities[NETWORK], p) for model, p in probabilities.items() if model != NETWORK},
+        {name: curve[: len(splits.pairs) * members] for name, curve in networks.curves.items()},
+        minus(probabilities[NETWORK], each[0]) if members > 1 else None,
+    )
+
+
+def by_member(networks: Networks, inputs: Floats, splits: Splits, members: int = 1) -> Numbers:
+    """Out-of-fold probabilities of each member (M, R, n), of networks in the order of `jobs`."""
+    watched = networks.watched(inputs)
+    return np.stack(
+        [out_of_fold(splits, lambda i, train, test, m=m: watched[i * members + m]) for m in range(members)]
     )
 
 
@@ -184,9 +246,15 @@ def measure(labels: Numbers, probabilities: Numbers, weights: Numbers) -> dict[s
     return {metric: _estimate(found[metric]) for metric in METRICS}
 
 
-def difference(labels: Numbers, ours: Numbers, theirs: Numbers, weights: Numbers) -> Estimate:
-    """Log loss of probabilities `ours` minus `theirs`, each (R, n), paired patient by patient."""
-    return _estimate(_mean(losses(labels, ours) - losses(labels, theirs), weights))
+def difference(
+    labels: Numbers, ours: Numbers, theirs: Numbers, weights: Numbers, widening: float = 1.0
+) -> Estimate:
+    """Log loss of probabilities `ours` minus `theirs`, each (R, n), paired patient by patient.
+
+    The repeats of a patient are averaged first: the unit is the patient. widening: see `Splits.widening`.
+    """
+    values = _mean(losses(labels, ours) - losses(labels, theirs), weights)
+    return _estimate(values[0] + widening * (values - values[0]))
 
 
 def losses(labels: Numbers, probabilities: Numbers) -> Numbers:

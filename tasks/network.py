@@ -6,6 +6,7 @@ Binary cross-entropy, Adam, mini-batches of 32.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
     import keras  # at run time where it is used: it takes TensorFlow's seconds to import
 
 
-def build(params: Params, inputs: int) -> keras.Sequential:
+def build(params: Params, inputs: int, name: str = "heart_disease") -> keras.Sequential:
     """The network for rows of `inputs` values, with the weights of `initial_weights`."""
     import keras
 
-    network = keras.Sequential([keras.Input((inputs,), name="inputs")], name="heart_disease")
+    network = keras.Sequential([keras.Input((inputs,), name="inputs")], name=name)
     for units in params.hidden:
         network.add(keras.layers.Dense(units, params.activation))
         if params.dropout:
@@ -30,6 +31,15 @@ def build(params: Params, inputs: int) -> keras.Sequential:
     network.add(keras.layers.Dense(1, "sigmoid", name="probability"))
     network.set_weights(initial_weights(params, inputs))
     return network
+
+
+def average(networks: Sequence[keras.Sequential]) -> keras.Model:
+    """One model whose probability is the mean of those of `networks`, which need names of their own."""
+    import keras
+
+    inputs = keras.Input(networks[0].input_shape[1:], name="inputs")
+    mean = keras.layers.Average(name="probability")([network(inputs) for network in networks])
+    return keras.Model(inputs, mean, name="heart_disease")
 
 
 def build_optimizer(params: Params) -> keras.optimizers.Optimizer:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
@@ -33,6 +35,9 @@ class Params:
         float, Field(ge=0, description="Decoupled: each step shrinks every weight by learning rate x decay.")
     ] = 1.0
     dropout: Annotated[float, Field(ge=0, lt=1, description="Share of hidden units left out at each step.")] = 0.0
+    members: Annotated[
+        int, Field(ge=1, le=64, description="Networks whose probabilities are averaged, each with a seed of its own.")
+    ] = 1
     seed: Annotated[int, Field(ge=0, lt=2**31, description="Of initial weights, shuffles, dropout and folds.")] = 0
 
     @model_validator(mode="after")
@@ -54,11 +59,36 @@ class Params:
         parts += [f"dropout {self.dropout:g}"] * bool(self.dropout)
         momentum = f" momentum {self.momentum:g}" if self.momentum else ""
         parts.append(f"{self.optimizer} {self.learning_rate:g}{momentum}")
-        return ", ".join([*parts, *([self.activation] if self.hidden else [])])
+        parts += [self.activation] * bool(self.hidden)
+        return ", ".join([*parts, *([f"{self.members} averaged"] if self.members > 1 else [])])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values by name, for JSON and for a tracker."""
         return asdict(self)
+
+    def as_text(self) -> dict[str, str]:
+        """Text by name, as a tracker shows it: ``hidden`` is ``16-8``, or ``none``."""
+        return {name: str(value) for name, value in self.as_dict().items()} | {
+            "hidden": "-".join(map(str, self.hidden)) or "none"
+        }
+
+    @classmethod
+    def from_text(cls, values: Mapping[str, str]) -> Params:
+        """The recipe that `as_text` wrote; other names are ignored, and what an older version did not know is default.
+
+        Raises:
+            ValueError: a value makes no sense.
+        """
+        known = {name: value for name, value in values.items() if name in cls.__pydantic_fields__}
+        if "hidden" in known:
+            known["hidden"] = () if known["hidden"] == "none" else tuple(known["hidden"].split("-"))  # type: ignore[assignment]
+        return cls(**known)  # type: ignore[arg-type]
+
+    @property
+    def size(self) -> int:
+        """Number of weights of one network with 29 inputs: 497 for 29-16-1."""
+        widths = [29, *self.hidden, 1]
+        return sum((a + 1) * b for a, b in pairwise(widths))
 
 
 PRESETS: dict[str, Params] = {
@@ -83,3 +113,17 @@ class Evaluation:
         if self.holdout is not None:
             return {"holdout": self.holdout}
         return {"folds": self.folds, "repeats": self.repeats}
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class Promotion:
+    """When a challenger takes the champion's place."""
+
+    margin: Annotated[
+        float,
+        Field(ge=0, le=1, description="Log loss by which a challenger may at most be worse to count as not worse."),
+    ] = 0.02
+    promote_if: Annotated[
+        Literal["better", "not-worse"],
+        Field(description="What moves the champion while the data is the same; on new data not-worse is enough."),
+    ] = "better"

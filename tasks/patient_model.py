@@ -21,11 +21,16 @@ from tasks.errors import RejectedError
 
 @dataclass(frozen=True)
 class PatientModel:
-    """`network` is a Keras model of 29 inputs; from `threshold` on the answer is yes."""
+    """`network` is a Keras model of 29 inputs; from `threshold` on the answer is yes.
+
+    learned_from: the digests of the patients that encoder and network were fitted on (`sources.patient_ids`), so that
+    whoever compares two models can leave them out.
+    """
 
     encoder: Encoder
     network: Any
     threshold: float = 0.5
+    learned_from: frozenset[str] = frozenset()
 
     def predict(self, patients: pd.DataFrame) -> pd.DataFrame:
         """One row a patient: `probability` of heart disease, `disease` ("yes", "no"), and `problem`.
@@ -60,11 +65,12 @@ class PatientModel:
         ).astype({"disease": "object"})
 
     def save(self, folder: Path) -> None:
-        """Write `encoder.json`, `network.keras` and `threshold.json` into `folder`."""
+        """Write `encoder.json`, `network.keras`, `threshold.json` and `learned_from.txt` into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         self.network.save(folder / "network.keras")
         (folder / "encoder.json").write_text(self.encoder.to_json())
         (folder / "threshold.json").write_text(json.dumps({"threshold": self.threshold}))
+        (folder / "learned_from.txt").write_text("".join(f"{digest}\n" for digest in sorted(self.learned_from)))
 
     @classmethod
     def load(cls, folder: Path) -> PatientModel:
@@ -75,4 +81,5 @@ class PatientModel:
             Encoder.from_json((folder / "encoder.json").read_text()),
             keras.saving.load_model(folder / "network.keras", compile=False, safe_mode=True),
             json.loads((folder / "threshold.json").read_text())["threshold"],
+            frozenset((folder / "learned_from.txt").read_text().split()),
         )

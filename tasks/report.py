@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tasks.evaluate import LOGISTIC, METRICS, NETWORK, PREVALENCE, Estimate, Report
+from tasks.evaluate import CHAMPION, LOGISTIC, METRICS, NETWORK, PREVALENCE, Estimate, Report
 from tasks.training import CURVES
+from tasks.verdict import Decision
 
-MODEL_NAMES = {NETWORK: "network", LOGISTIC: "logistic regression", PREVALENCE: "prevalence"}
+OUT_OF_FOLD = "out_of_fold.csv"
+MODEL_NAMES = {
+    NETWORK: "network", CHAMPION: "champion", LOGISTIC: "logistic regression", PREVALENCE: "prevalence",
+}  # fmt: skip
 METRIC_NAMES = {
     "log_loss": "log loss",
     "brier": "Brier score",
@@ -33,7 +37,31 @@ def metrics(report: Report) -> dict[str, float]:
             out.update(_ends(f"{prefix}{metric}", estimates[metric]))
     for baseline, estimate in report.differences.items():
         out.update(_ends(f"log_loss_minus/{baseline}", estimate))
+    if report.averaging:
+        out.update(_ends("log_loss_minus/single_network", report.averaging))
     return out
+
+
+def decision_tags(decision: Decision, champion: str | None) -> dict[str, str]:
+    """A decision by name, for a run and for a version: what it was compared with, the verdicts and their intervals."""
+    out = {"decision": decision.reason, "promoted": "yes" if decision.promote else "no"}
+    for name, found in (("logistic_regression", decision.logistic), ("champion", decision.champion)):
+        if found:
+            ends = _ends(f"log_loss_minus/{name}", found.difference)
+            out |= {f"verdict/{name}": found.kind, "margin": f"{found.margin:g}"}
+            out |= {key: f"{value:.6f}" for key, value in ends.items()}
+    return out | ({"compared_with": f"version {champion}"} if champion and decision.champion else {})
+
+
+def out_of_fold(report: Report, ids: Sequence[str]) -> str:
+    """CSV: a line a patient, his digest, his label, and the network's probability in each repeat."""
+    probabilities = report.probabilities[NETWORK]  # (R, n)
+    header = ["patient", "label", *(f"probability_{r}" for r in range(1, len(probabilities) + 1))]
+    lines = [
+        [patient, f"{label:g}", *(f"{p:.9g}" for p in row)]
+        for patient, label, row in zip(ids, report.labels, probabilities.T, strict=True)
+    ]
+    return "".join(",".join(line) + "\n" for line in [header, *lines])
 
 
 def curves(report: Report) -> Iterator[tuple[str, int, float]]:
@@ -53,19 +81,23 @@ def curves(report: Report) -> Iterator[tuple[str, int, float]]:
 
 
 def rows(report: Report) -> list[tuple[str, ...]]:
-    """A header, then metric, network, logistic regression and prevalence, each with its interval."""
-    models = (NETWORK, LOGISTIC, PREVALENCE)
-    header = ("metric", *(MODEL_NAMES[model] for model in models))
+    """A header, then metric and every model of the report, each with its interval."""
+    header = ("metric", *(MODEL_NAMES[model] for model in report.metrics))
     body = [
-        (METRIC_NAMES[metric], *(in_brackets(report.metrics[model][metric]) for model in models)) for metric in METRICS
+        (METRIC_NAMES[metric], *(in_brackets(found[metric]) for found in report.metrics.values())) for metric in METRICS
     ]
     return [header, *body]
 
 
 def text(report: Report) -> str:
-    """The table for a terminal, under 80 columns."""
-    table = [row[:3] for row in rows(report)]
-    widths = [max(len(row[i]) for row in table) for i in range(3)]
+    """The table for a terminal, under 80 columns: all models but the prevalence."""
+    table = [row[:-1] for row in rows(report)]
+    return aligned(table)
+
+
+def aligned(table: Sequence[Sequence[str]]) -> str:
+    """A header and rows in columns, with a line between them."""
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
@@ -73,7 +105,7 @@ def text(report: Report) -> str:
 def markdown(report: Report) -> str:
     """The table with all models, for Prefect's artifact and MLflow's description."""
     head, *body = ["| " + " | ".join(row) + " |" for row in rows(report)]
-    return "\n".join([head, "|---" * 4 + "|", *body])
+    return "\n".join([head, "|---" * len(rows(report)[0]) + "|", *body])
 
 
 def in_brackets(estimate: Estimate) -> str:

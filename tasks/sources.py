@@ -150,8 +150,16 @@ def _as_numbers(values: pd.Series) -> pd.Series:
     return values if (numbers.isna() & values.notna()).any() else numbers
 
 
+def patient_ids(frame: pd.DataFrame) -> list[str]:
+    """A digest of each patient: of the 13 inputs, whatever else a file says about him."""
+    cells = [[_canonical(value) for value in _as_numbers(frame[name])] for name in schema.INPUT_NAMES]
+    return [_digest("\x1f".join(row)) for row in zip(*cells, strict=True)]
+
+
 def _canonical(value: Any) -> str:
-    return "" if pd.isna(value) else repr(float(value) + 0.0) if isinstance(value, (int, float)) else str(value)
+    # 7 digits: what a file of 32-bit numbers keeps of a value, and more than any of these columns has.
+    numeric = isinstance(value, (int, float))
+    return "" if pd.isna(value) else repr(float(f"{value:.7g}") + 0.0) if numeric else str(value)
 
 
 def _digest(text: str) -> str:

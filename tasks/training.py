@@ -28,7 +28,7 @@ import numpy as np
 
 from tasks.batches import Floats, Ints, Job, Plan, by_kind, padded
 from tasks.errors import UnavailableError
-from tasks.network import build, build_optimizer, initial_weights, layer_shapes
+from tasks.network import average, build, build_optimizer, initial_weights, layer_shapes
 from tasks.params import Params
 
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
@@ -53,15 +53,26 @@ class Networks:
     curves: dict[str, Floats]
     device: str
 
-    def keras(self, k: int, inputs: int) -> Any:
+    def part(self, start: int, stop: int) -> Networks:
+        """The networks from `start` to before `stop`."""
+        curves = {name: curve[start:stop] for name, curve in self.curves.items()}
+        return Networks(self.jobs[start:stop], self.weights[start:stop], curves, self.device)
+
+    def keras(self, k: int, inputs: int, name: str = "heart_disease") -> Any:
         """Network `k` as a Keras model of `inputs` input values."""
         params = self.jobs[k].params
-        model = build(params, inputs)
+        model = build(params, inputs, name)
         shapes = layer_shapes(params, inputs)
         cuts = np.cumsum([np.prod(shape) for shape in shapes])[:-1].astype(int)
         parts = np.split(self.weights[k], cuts)
         model.set_weights([part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])
         return model
+
+    def keras_average(self, inputs: int) -> Any:
+        """All of them as one Keras model: the mean of their probabilities; of one network, that network."""
+        if len(self.jobs) == 1:
+            return self.keras(0, inputs)
+        return average([self.keras(k, inputs, f"member_{k}") for k in range(len(self.jobs))])
 
     def probabilities(self, inputs: Floats) -> Floats:
         """The probability of disease that each network gives to every row of its own matrix: (F, n, d) -> (K, n)."""

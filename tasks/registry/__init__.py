@@ -2,12 +2,17 @@
 
 store.py    where it is, what things are called, one error for all the ways in which it fails
 runs.py     runs, and what is written into them
+origins.py  what a version was made from
 models.py   versions of the model: made, checked, loaded, found by alias
 """
 
 from __future__ import annotations
 
-from tasks.registry.models import ModelRef, champion, check_model, load_model, log_model, set_alias
+from tasks.registry.models import (
+    ModelRef, champion, check_model, find_champion, load_model, log_model, log_version_tags, move_champion, set_alias,
+    set_challenger,
+)
+from tasks.registry.origins import Origin, origin_here, origin_of
 from tasks.registry.runs import (
     Run,
     artifact_uri,
@@ -26,6 +31,7 @@ __all__ = [
     "EXPERIMENT",
     "MODEL",
     "ModelRef",
+    "Origin",
     "Run",
     "artifact_uri",
     "champion",
@@ -38,6 +44,8 @@ __all__ = [
     "log_start",
     "log_tags",
     "open_run",
+    "origin_here",
+    "origin_of",
     "set_alias",
     "uri",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -145,3 +145,24 @@ def _active(run: Run) -> Iterator[None]:
         yield
     finally:
         mlflow.tracking.fluent._active_run_stack.get().pop()
+
+
+# SHIM until the merge
+def find_champion():
+    return _by_alias(CHAMPION)
+
+
+def set_challenger(ref, why):
+    set_alias(ref, CHALLENGER, why)
+
+
+def move_champion(ref, *, expected, kind, why):
+    set_alias(ref, CHAMPION, why)
+# END SHIM
+
+
+@reachable()
+def log_version_tags(ref: ModelRef, tags: Mapping[str, str]) -> None:
+    """Tags of a registered version."""
+    for key, value in tags.items():
+        mlflow.MlflowClient().set_model_version_tag(ref.name, ref.version, key, value)

@@ -6,15 +6,12 @@ Every call names its run: MLflow's "active run" belongs to a thread, and a pipel
 from __future__ import annotations
 
 import math
-import platform
-import subprocess
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +21,8 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from tasks import report as reports
 from tasks import schema
 from tasks.evaluate import Report
-from tasks.params import Evaluation, Params
-from tasks.registry.store import EXPERIMENT, LIBRARIES, STORE_ERRORS, check_embedded_store, reachable, user
+from tasks.registry.origins import Origin, origin_params, origin_tags
+from tasks.registry.store import EXPERIMENT, STORE_ERRORS, check_embedded_store, reachable, user
 from tasks.sources import Table
 
 BATCH = 1000  # the most metrics that MLflow takes in one call
@@ -70,14 +67,10 @@ def open_run(name: str, tags: Mapping[str, str], *, experiment: str = EXPERIMENT
 
 
 @reachable()
-def log_start(run: Run, table: Table, params: Params, evaluation: Evaluation) -> None:
+def log_start(run: Run, table: Table, origin: Origin) -> None:
     """What a training starts from: recipe, evaluation, data, code and libraries."""
-    values = {**params.as_dict(), **evaluation.as_dict(), "data_digest": table.digest}
-    values["hidden"] = "-".join(map(str, params.hidden)) or "none"
-    tags = [RunTag(f"library.{name}", version(name)) for name in LIBRARIES]
-    tags += [RunTag("library.python", platform.python_version()), *_git_tags()]
     client = mlflow.MlflowClient()
-    client.log_batch(run.run_id, params=[Param(k, str(v)) for k, v in values.items()], tags=tags)
+    client.log_batch(run.run_id, params=origin_params(origin), tags=origin_tags(origin))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # MLflow knows two kinds of local file, and takes the right one
         dataset = mlflow.data.from_pandas(
@@ -141,17 +134,3 @@ def log_lesson(
 def _log_metrics(run: Run, values: Sequence[Metric]) -> None:
     for start in range(0, len(values), BATCH):
         mlflow.MlflowClient().log_batch(run.run_id, metrics=values[start : start + BATCH])
-
-
-def _git_tags() -> list[RunTag]:
-    """The commit of the code that runs, and whether it had changes; nothing where it is not a git checkout."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(Path(__file__).parent), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        dirty = "yes" if git("status", "--porcelain", "--untracked-files=no") else "no"
-        return [RunTag("mlflow.source.git.commit", git("rev-parse", "HEAD")), RunTag("git_dirty", dirty)]
-    except (OSError, subprocess.CalledProcessError):
-        return []
