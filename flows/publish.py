@@ -54,13 +54,21 @@ def rejection(verdict: Verdict) -> str:
 def register(
     run: Run, model: PatientModel, patients: pd.DataFrame, report: Report, decision: Decision, device: str
 ) -> ModelRef:
-    """Record metrics, curves and figures, register the model, check it, and only then move an alias."""
+    """Record metrics, curves and figures, register the model, check it, and only then move an alias.
+
+    Raises:
+        MovedError: someone else moved the champion meanwhile.
+    """
+    before = registry.find_champion()
     registry.log_report(run, report)
     registry.log_files(run, "figures", plots.draw_all(report))
     registry.log_tags(run, {"device": device, "decision": decision.reason})
     ref = registry.log_model(run, model, patients.head(EXAMPLE_ROWS))
     registry.check_model(ref, model, patients)
-    registry.set_alias(ref, registry.CHAMPION if decision.promote else registry.CHALLENGER, decision.reason)
+    registry.set_challenger(ref, decision.reason)
+    if decision.promote:
+        expected = before.version if before else None
+        registry.move_champion(ref, expected=expected, kind="promotion", why=decision.reason)
     header, *body = reports.rows(report)
     create_table_artifact(
         [dict(zip(header, row, strict=True)) for row in body], key="metrics", description=f"{report.description}."

@@ -1,13 +1,25 @@
 """MLflow: runs, curves, figures, models and aliases. The only importer of mlflow but for the script in a model.
 
-store.py    where it is, what things are called, one error for all the ways in which it fails
-runs.py     runs, and what is written into them
-models.py   versions of the model: made, checked, loaded, found by alias
+    store.py      where it is, what things are called, one error for all the ways in which it fails
+    runs.py       runs, and what is written into them
+    models.py     versions of the model: made, checked, loaded, found
+    champions.py  which of them is champion, and every move of that alias
+
+The rest of the project takes all of it from here: `from tasks import registry`.
 """
 
 from __future__ import annotations
 
-from tasks.registry.models import ModelRef, champion, check_model, load_model, log_model, set_alias
+from tasks.registry.champions import Move, champion, earlier_champions, find_champion, history, move_champion
+from tasks.registry.models import (
+    ModelRef,
+    by_alias,
+    by_version,
+    check_model,
+    load_model,
+    log_model,
+    set_challenger,
+)
 from tasks.registry.runs import (
     Run,
     artifact_uri,
@@ -17,6 +29,7 @@ from tasks.registry.runs import (
     log_start,
     log_tags,
     open_run,
+    read_run,
 )
 from tasks.registry.store import CHALLENGER, CHAMPION, EXPERIMENT, MODEL, uri
 
@@ -26,10 +39,16 @@ __all__ = [
     "EXPERIMENT",
     "MODEL",
     "ModelRef",
+    "Move",
     "Run",
     "artifact_uri",
+    "by_alias",
+    "by_version",
     "champion",
     "check_model",
+    "earlier_champions",
+    "find_champion",
+    "history",
     "load_model",
     "log_files",
     "log_lesson",
@@ -37,7 +56,9 @@ __all__ = [
     "log_report",
     "log_start",
     "log_tags",
+    "move_champion",
     "open_run",
-    "set_alias",
+    "read_run",
+    "set_challenger",
     "uri",
 ]
