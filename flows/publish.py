@@ -95,7 +95,11 @@ def _decision_artifacts(ref: ModelRef, report: Report, decision: Decision) -> No
     )
     alias = "champion" if decision.promote else "challenger, not champion"
     comparisons = {"logistic regression": decision.logistic, "champion": decision.champion}
-    lines = [f"* against {name}: **{found.kind}**, {in_words(found.difference)}" for name, found in comparisons.items() if found]
+    lines = [
+        f"* against {name}: **{found.kind}**, {in_words(found.difference)}"
+        for name, found in comparisons.items()
+        if found
+    ]
     create_markdown_artifact(
         f"**{ref.name} version {ref.version}** is now `{alias}`: {decision.reason}.\n\n"
         f"Difference in log loss, 95 % interval, margin {decision.logistic.margin:g}:\n\n" + "\n".join(lines),

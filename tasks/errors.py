@@ -5,10 +5,11 @@
     ├── DataError         3   the data cannot be used
     │   ├── SourceError       it cannot be read as a table
     │   └── RejectedError     it was read, and validation refused it
-    └── UnavailableError  4   something that is needed is not there: a champion, a store, a server
+    ├── UnavailableError  4   something that is needed is not there: a champion, a store, a server
+    └── MovedError        5   the champion is another one than the one that was compared with
 
 A message says what was expected, what came, where, and what to do. The command line prints it and
-nothing else. Exit code 5 (trained, but not promoted) is an outcome, not an error.
+nothing else. Trained, but not promoted is exit code 5 too, and an outcome, not an error.
 """
 
 from __future__ import annotations
@@ -47,6 +48,6 @@ class UnavailableError(HeartError):
 
 
 class MovedError(HeartError):
-    """shim"""
+    """The champion is another one than the one that was compared with: someone else was quicker."""
 
     exit_code = 5

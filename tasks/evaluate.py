@@ -211,9 +211,7 @@ def report(
 def by_member(networks: Networks, inputs: Floats, splits: Splits, members: int = 1) -> Numbers:
     """Out-of-fold probabilities of each member (M, R, n), of networks in the order of `jobs`."""
     watched = networks.watched(inputs)
-    return np.stack(
-        [out_of_fold(splits, lambda i, train, test, m=m: watched[i * members + m]) for m in range(members)]
-    )
+    return np.stack([out_of_fold(splits, lambda i, train, test, m=m: watched[i * members + m]) for m in range(members)])
 
 
 def bootstrap_weights(n: int, seed: int) -> Numbers:
@@ -246,9 +244,7 @@ def measure(labels: Numbers, probabilities: Numbers, weights: Numbers) -> dict[s
     return {metric: _estimate(found[metric]) for metric in METRICS}
 
 
-def difference(
-    labels: Numbers, ours: Numbers, theirs: Numbers, weights: Numbers, widening: float = 1.0
-) -> Estimate:
+def difference(labels: Numbers, ours: Numbers, theirs: Numbers, weights: Numbers, widening: float = 1.0) -> Estimate:
     """Log loss of probabilities `ours` minus `theirs`, each (R, n), paired patient by patient.
 
     The repeats of a patient are averaged first: the unit is the patient. widening: see `Splits.widening`.

@@ -140,7 +140,9 @@ def train(
     if not jobs:
         raise ValueError("expected at least one job")
     place, device_name = use_device(device)
-    batches = [(numbers, Plan([jobs[j] for j in numbers], inputs.shape[1])) for numbers in by_kind(jobs, BATCH_NETWORKS)]
+    batches = [
+        (numbers, Plan([jobs[j] for j in numbers], inputs.shape[1])) for numbers in by_kind(jobs, BATCH_NETWORKS)
+    ]
     total, before = sum(plan.steps for _, plan in batches), 0
     weights: list[Floats] = [np.empty(0, np.float32)] * len(jobs)
     curves = np.full((len(CURVES), len(jobs), max(job.params.epochs for job in jobs)), np.nan, np.float32)
@@ -254,9 +256,7 @@ def _compile(inputs: Floats, labels: Floats, plan: Plan) -> tuple[list[Any], Any
     def mark(sums: Any) -> Any:
         """What an epoch ends with (4, U, C), in the order of `CURVES`."""
         logits = _forward(params, [part.value for part in parts], tf.gather(x_all, watch))
-        watched = [
-            tf.reduce_sum(part * watch_share[..., None], 1) for part in measure(tf.gather(y_all, watch), logits)
-        ]
+        watched = [tf.reduce_sum(part * watch_share[..., None], 1) for part in measure(tf.gather(y_all, watch), logits)]
         return tf.stack([sums[0] / sums[2], sums[1] / sums[2], *watched])
 
     size = (len(plan.orders), plan.columns)

@@ -1,15 +1,25 @@
 """MLflow: runs, curves, figures, models and aliases. The only importer of mlflow but for the script in a model.
 
-store.py    where it is, what things are called, one error for all the ways in which it fails
-runs.py     runs, and what is written into them
-origins.py  what a version was made from
-models.py   versions of the model: made, checked, loaded, found by alias
+    store.py      where it is, what things are called, one error for all the ways in which it fails
+    runs.py       runs, and what is written into them
+    origins.py    what a version was made from
+    models.py     versions of the model: made, checked, loaded, found
+    champions.py  which of them is champion, and every move of that alias
+
+The rest of the project takes all of it from here: `from tasks import registry`.
 """
 
 from __future__ import annotations
 
+from tasks.registry.champions import Move, champion, earlier_champions, find_champion, history, move_champion
 from tasks.registry.models import (
-    ModelRef, champion, check_model, find_champion, load_model, log_model, log_version_tags, move_champion, set_alias,
+    ModelRef,
+    by_alias,
+    by_version,
+    check_model,
+    load_model,
+    log_model,
+    log_version_tags,
     set_challenger,
 )
 from tasks.registry.origins import Origin, origin_here, origin_of
@@ -22,6 +32,7 @@ from tasks.registry.runs import (
     log_start,
     log_tags,
     open_run,
+    read_run,
 )
 from tasks.registry.store import CHALLENGER, CHAMPION, EXPERIMENT, MODEL, uri
 
@@ -31,11 +42,17 @@ __all__ = [
     "EXPERIMENT",
     "MODEL",
     "ModelRef",
+    "Move",
     "Origin",
     "Run",
     "artifact_uri",
+    "by_alias",
+    "by_version",
     "champion",
     "check_model",
+    "earlier_champions",
+    "find_champion",
+    "history",
     "load_model",
     "log_files",
     "log_lesson",
@@ -43,9 +60,12 @@ __all__ = [
     "log_report",
     "log_start",
     "log_tags",
+    "log_version_tags",
+    "move_champion",
     "open_run",
     "origin_here",
     "origin_of",
-    "set_alias",
+    "read_run",
+    "set_challenger",
     "uri",
 ]

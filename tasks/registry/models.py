@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
 from tasks import schema
 from tasks.errors import UnavailableError
-from tasks.patient_model import PatientModel
 from tasks.registry.runs import Run
-from tasks.registry.store import CHALLENGER, CHAMPION, LIBRARIES, MODEL, check_embedded_store, reachable, uri
+from tasks.registry.store import CHALLENGER, LIBRARIES, MODEL, reachable, uri
+
+if TYPE_CHECKING:
+    from tasks.patient_model import PatientModel
 
 DESCRIPTION = (
     "Probability of heart disease (over 50 % narrowing of a major vessel) from 13 columns in UCI codes. "
@@ -44,7 +47,7 @@ class ModelRef:
 def log_model(run: Run, model: PatientModel, example: pd.DataFrame) -> ModelRef:
     """Register `model` as a new version of `heart-disease`, with a signature and `example` rows as input example.
 
-    The version has no alias yet: `check_model` and `set_alias` follow.
+    The version has no alias yet: `check_model`, `set_challenger` and `move_champion` follow.
     """
     inputs = Schema([ColSpec(DataType.double, name) for name in schema.INPUT_NAMES])
     outputs = Schema([ColSpec(DataType.double, "probability"), ColSpec(DataType.string, "disease"),
@@ -95,46 +98,82 @@ def load_model(ref: ModelRef) -> Any:
     return mlflow.pyfunc.load_model(f"models:/{ref.name}/{ref.version}")
 
 
-def champion() -> ModelRef:
-    """The version that the alias `champion` points to.
-
-    Raises:
-        UnavailableError: there is none, or the store does not answer.
-    """
-    check_embedded_store()
-    found = _by_alias(CHAMPION)
-    if found:
-        return found
-    challenger = _by_alias(CHALLENGER)
-    hint = (
-        f"Version {challenger.version} is a challenger that was not promoted; MLflow says why. Try another recipe."
-        if challenger
-        else "Run `heart train` first, in this folder, or set MLFLOW_TRACKING_URI."
-    )
-    raise UnavailableError(
-        f"no champion of '{MODEL}' in {uri()}; expected a registered model with the alias '{CHAMPION}'. {hint}"
-    )
-
-
 @reachable()
-def _by_alias(alias: str) -> ModelRef | None:
+def by_alias(alias: str) -> ModelRef | None:
+    """The version that the alias points to, and None where there is none."""
     try:
         found = mlflow.MlflowClient().get_model_version_by_alias(MODEL, alias)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-    return ModelRef(found.name, str(found.version), found.run_id or "")
+    return _ref(found)
 
 
 @reachable()
-def set_alias(ref: ModelRef, alias: str, reason: str) -> None:
-    """Point `alias` to the version, and say why: a tag and the description of the version."""
+def by_version(version: str) -> ModelRef:
+    """The version of this number.
+
+    Raises:
+        UnavailableError: there is none, or the store does not answer.
+    """
+    try:
+        return _ref(mlflow.MlflowClient().get_model_version(MODEL, version))
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+    there = ", ".join(str(found.version) for found in reversed(_newest_first())) or "none"
+    raise UnavailableError(f"no version {version} of '{MODEL}' in {uri()}; there is: {there}.")
+
+
+@reachable()
+def set_challenger(ref: ModelRef, why: str) -> None:
+    """Label `ref` as a challenger, and point the alias `challenger` to the newest version that has a label.
+
+    So of two that finish at once the newer one is challenger in the end, whoever comes last.
+    """
+    label(ref.version, CHALLENGER, why)
+    pointed = None
+    while pointed != (newest := next(str(it.version) for it in _newest_first() if "promotion" in it.tags)):
+        set_alias(CHALLENGER, newest)
+        pointed = newest
+
+
+def set_alias(alias: str, version: str) -> None:
+    """Point `alias` to the version, and nothing else; for the champion see champions.py."""
+    _again(mlflow.MlflowClient().set_registered_model_alias, MODEL, alias, version)
+
+
+def label(version: str, alias: str, why: str) -> None:
+    """What the version is or was, and why: tags and description."""
     client = mlflow.MlflowClient()
-    client.set_model_version_tag(ref.name, ref.version, "promotion", alias)
-    client.set_model_version_tag(ref.name, ref.version, "promotion_reason", reason)
-    client.update_model_version(ref.name, ref.version, f"{alias}: {reason}")
-    client.set_registered_model_alias(ref.name, alias, ref.version)
+    _again(client.set_model_version_tag, MODEL, version, "promotion", alias)
+    _again(client.set_model_version_tag, MODEL, version, "promotion_reason", why)
+    client.update_model_version(MODEL, version, f"{alias}: {why}")
+
+
+@reachable()
+def log_version_tags(ref: ModelRef, tags: Mapping[str, str]) -> None:
+    """Tags of a registered version."""
+    for key, value in tags.items():
+        _again(mlflow.MlflowClient().set_model_version_tag, ref.name, ref.version, key, value)
+
+
+def _again(call: Callable[..., object], *arguments: str) -> None:
+    """Of two that set a thing for the first time at once, one is refused; the second time it is there to be changed."""
+    try:
+        call(*arguments)
+    except MlflowException:
+        call(*arguments)
+
+
+def _newest_first() -> list[ModelVersion]:
+    found = mlflow.MlflowClient().search_model_versions(f"name='{MODEL}'")
+    return sorted(found, key=lambda version: int(version.version), reverse=True)
+
+
+def _ref(found: ModelVersion) -> ModelRef:
+    return ModelRef(found.name, str(found.version), found.run_id or "")
 
 
 @contextmanager
@@ -145,24 +184,3 @@ def _active(run: Run) -> Iterator[None]:
         yield
     finally:
         mlflow.tracking.fluent._active_run_stack.get().pop()
-
-
-# SHIM until the merge
-def find_champion():
-    return _by_alias(CHAMPION)
-
-
-def set_challenger(ref, why):
-    set_alias(ref, CHALLENGER, why)
-
-
-def move_champion(ref, *, expected, kind, why):
-    set_alias(ref, CHAMPION, why)
-# END SHIM
-
-
-@reachable()
-def log_version_tags(ref: ModelRef, tags: Mapping[str, str]) -> None:
-    """Tags of a registered version."""
-    for key, value in tags.items():
-        mlflow.MlflowClient().set_model_version_tag(ref.name, ref.version, key, value)

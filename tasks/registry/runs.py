@@ -13,17 +13,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 
-from tasks import report as reports
 from tasks import schema
-from tasks.evaluate import Report
 from tasks.registry.origins import Origin, origin_params, origin_tags
-from tasks.registry.store import EXPERIMENT, STORE_ERRORS, check_embedded_store, reachable, user
+from tasks.registry.store import EXPERIMENT, STORE_ERRORS, author_tags, check_embedded_store, reachable
 from tasks.sources import Table
+
+if TYPE_CHECKING:
+    from tasks.evaluate import Report
 
 BATCH = 1000  # the most metrics that MLflow takes in one call
 
@@ -53,8 +55,7 @@ def open_run(name: str, tags: Mapping[str, str], *, experiment: str = EXPERIMENT
             # What MLflow's page calls "model training"; without it the page opens on the tools for language models.
             else client.create_experiment(experiment, tags={"mlflow.experimentKind": "custom_model_development"})
         )
-        origin = {"mlflow.user": user(), "mlflow.source.name": "heart", "mlflow.source.type": "LOCAL"}
-        run_id = client.create_run(experiment_id, run_name=name, tags={**origin, **tags}).info.run_id
+        run_id = client.create_run(experiment_id, run_name=name, tags={**author_tags(), **tags}).info.run_id
     try:
         yield Run(run_id, experiment_id)
     except BaseException as error:
@@ -64,6 +65,18 @@ def open_run(name: str, tags: Mapping[str, str], *, experiment: str = EXPERIMENT
         raise
     with reachable():
         client.set_terminated(run_id, "FINISHED")
+
+
+@reachable()
+def read_run(run_id: str) -> tuple[str, dict[str, float]] | None:
+    """The name and the metrics of a run; None where it was deleted for good, or `run_id` is no run."""
+    try:
+        found = mlflow.MlflowClient().get_run(run_id)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+    return found.info.run_name or "", found.data.metrics
 
 
 @reachable()
@@ -109,6 +122,8 @@ def log_tags(run: Run, tags: Mapping[str, str]) -> None:
 @reachable()
 def log_report(run: Run, report: Report) -> None:
     """All metrics with their interval ends, and the curves epoch by epoch."""
+    from tasks import report as reports  # needs scikit-learn, for which `heart history` must not wait
+
     now = int(time.time() * 1000)
     values = [Metric(name, value, now, 0) for name, value in reports.metrics(report).items()]
     values += [Metric(name, value, now, epoch) for name, epoch, value in reports.curves(report)]

@@ -71,3 +71,8 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         return "unknown"
+
+
+def author_tags() -> dict[str, str]:
+    """The tags of a run that say who made it, and with what."""
+    return {"mlflow.user": user(), "mlflow.source.name": "heart", "mlflow.source.type": "LOCAL"}
