@@ -94,10 +94,9 @@ def _decision_artifacts(ref: ModelRef, report: Report, decision: Decision) -> No
         [dict(zip(header, row, strict=True)) for row in body], key="metrics", description=f"{report.description}."
     )
     alias = "champion" if decision.promote else "challenger, not champion"
-    comparisons = {"logistic regression": decision.logistic, "champion": decision.champion}
     lines = [
         f"* against {name}: **{found.kind}**, {in_words(found.difference)}"
-        for name, found in comparisons.items()
+        for name, found in (("logistic regression", decision.logistic), ("the champion", decision.champion))
         if found
     ]
     create_markdown_artifact(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,7 @@ def by_kind(jobs: Sequence[Job], most: int) -> list[list[int]]:
         networks = [numbers for order in kind.values() for numbers in order.values()]
         parts = -(-len(networks) // most)
         cuts = [len(networks) * i // parts for i in range(parts + 1)]
-        batches += [sum(networks[a:b], []) for a, b in pairwise(cuts)]
+        batches += [list(chain.from_iterable(networks[a:b])) for a, b in pairwise(cuts)]
     return batches
 
 
