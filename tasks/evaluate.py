@@ -211,7 +211,11 @@ def report(
 def by_member(networks: Networks, inputs: Floats, splits: Splits, members: int = 1) -> Numbers:
     """Out-of-fold probabilities of each member (M, R, n), of networks in the order of `jobs`."""
     watched = networks.watched(inputs)
-    return np.stack([out_of_fold(splits, lambda i, train, test, m=m: watched[i * members + m]) for m in range(members)])
+
+    def of(member: int) -> Numbers:
+        return out_of_fold(splits, lambda i, train, test: watched[i * members + member])
+
+    return np.stack([of(member) for member in range(members)])
 
 
 def bootstrap_weights(n: int, seed: int) -> Numbers:

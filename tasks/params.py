@@ -79,10 +79,11 @@ class Params:
         Raises:
             ValueError: a value makes no sense.
         """
-        known = {name: value for name, value in values.items() if name in cls.__pydantic_fields__}
+        fields = cls.__pydantic_fields__  # type: ignore[attr-defined]
+        known: dict[str, Any] = {name: value for name, value in values.items() if name in fields}
         if "hidden" in known:
-            known["hidden"] = () if known["hidden"] == "none" else tuple(known["hidden"].split("-"))  # type: ignore[assignment]
-        return cls(**known)  # type: ignore[arg-type]
+            known["hidden"] = () if known["hidden"] == "none" else tuple(known["hidden"].split("-"))
+        return cls(**known)
 
     @property
     def size(self) -> int:

@@ -140,13 +140,12 @@ def train(
     if not jobs:
         raise ValueError("expected at least one job")
     place, device_name = use_device(device)
-    batches = [
-        (numbers, Plan([jobs[j] for j in numbers], inputs.shape[1])) for numbers in by_kind(jobs, BATCH_NETWORKS)
-    ]
-    total, before = sum(plan.steps for _, plan in batches), 0
+    kinds = by_kind(jobs, BATCH_NETWORKS)
+    plans = [Plan([jobs[j] for j in numbers], inputs.shape[1]) for numbers in kinds]
+    total, before = sum(plan.steps for plan in plans), 0
     weights: list[Floats] = [np.empty(0, np.float32)] * len(jobs)
     curves = np.full((len(CURVES), len(jobs), max(job.params.epochs for job in jobs)), np.nan, np.float32)
-    for numbers, plan in batches:
+    for numbers, plan in zip(kinds, plans, strict=True):
         with tf.device(place):
             tell = None if progress is None else lambda done, before=before: progress(before + done, total)
             found, marked = _train_batch(inputs, labels, plan, tell)

@@ -10,7 +10,8 @@ its 95 % interval, and a margin that was set before anyone looked:
 
 A log loss of 0.38 is that of a model that gives what then happens a probability of 0.684, in the geometric mean; with
 the default margin of 0.02 that may fall to 0.670. The margin is also just above the half width that 303 patients give
-the comparison of two good models: a smaller one would leave nearly all of them inconclusive. (On such margins: Piaggio et al., Reporting of noninferiority and equivalence randomized trials, JAMA 308, 2012.)
+the comparison of two good models: a smaller one would leave nearly all of them inconclusive. (On such margins: Piaggio
+et al., Reporting of noninferiority and equivalence randomized trials, JAMA 308, 2012.)
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ def _race(kinds: Mapping[str, Params], settings: Settings) -> list[Raced]:
         networks = train(inputs, labels, jobs, progress=mark)
         (first, start), (last, end) = marks[0], marks[-1]  # the first segment has the compilation in it
         flat = [np.concatenate([w.ravel() for w in initial_weights(recipe, inputs.shape[2])]) for recipe in recipes]
-        untrained = Networks(tuple(jobs[:-1]), np.stack(flat), {}, networks.device)
+        untrained = Networks(tuple(jobs[:-1]), tuple(flat), {}, networks.device)
         before = [evaluate.losses(labels, p[None]).mean() for p in untrained.probabilities(inputs)]
         after = networks.curves["validation_loss"][:-1, : settings.epochs]
         losses = np.column_stack([before, after]).reshape(len(settings.learning_rates), settings.seeds, -1)

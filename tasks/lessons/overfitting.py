@@ -182,7 +182,7 @@ def _fit(recipes: Mapping[str, Params], settings: Settings, splits: Splits) -> d
             for own in probabilities[i]
         ]
         fitted[name] = Fitted(
-            params, train_loss, test_loss, np.stack(out_of_fold), networks.weights.shape[1], float(norms[i].mean())
+            params, train_loss, test_loss, np.stack(out_of_fold), len(networks.weights[0]), float(norms[i].mean())
         )
     return fitted
 
