@@ -101,6 +101,25 @@ def _parser(lessons: bool) -> argparse.ArgumentParser:
     recipe.add_argument("--preset", choices=sorted(PRESETS), default="default", help="lecture: the course's 300 epochs")
     add_options(recipe, Params)
 
+    sweep = commands.add_parser(
+        "sweep",
+        help="search the recipe: many configurations on the same folds",
+        description="Cross-validate many recipes at once, choose the simplest of the good ones, and re-estimate it. "
+        "Stopped, the same command goes on from there.",
+    )
+    sweep.set_defaults(run=_sweep)
+    sweep.add_argument("--source", metavar="PATH", help="CSV or Parquet file; default: the bundled 303 patients")
+    sweep.add_argument("--space", metavar="FILE", help="YAML: what to search; see the README for the default")
+    sweep.add_argument("--grid", action="store_true", help="all combinations of the space, which must be lists")
+    sweep.add_argument("--configurations", type=int, default=200, metavar="N", help="to draw (default 200)")
+    sweep.add_argument("--inner-folds", type=int, default=5, metavar="X", help="of the nested estimate (default 5)")
+    sweep.add_argument("--seed", type=int, default=0, metavar="X", help="of draws, folds and networks (default 0)")
+    sweep.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="the GPU where there is one")
+    cluster = sweep.add_mutually_exclusive_group()
+    cluster.add_argument("--dask", metavar="ADDRESS", help="train on a Dask cluster, such as tcp://10.0.0.1:8786")
+    cluster.add_argument("--ray", metavar="ADDRESS", help="train on a Ray cluster, such as ray://10.0.0.1:10001")
+    add_options(sweep.add_argument_group("evaluation"), Evaluation)
+
     check = commands.add_parser(
         "check", help="load and validate a file, without training", description="Load and validate a file of patients."
     )
@@ -162,6 +181,26 @@ def _train(options: argparse.Namespace) -> int:
         return 0
     _print_outcome(outcome)
     return 0 if outcome.decision.promote else NOT_PROMOTED
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from flows.server import prefect_server
+
+    evaluation = made(Evaluation, options, {})
+    from tasks import space
+
+    wanted = space.read_space(Path(options.space) if options.space else None)
+    with progress(), prefect_server() as server:
+        import_tensorflow()
+        from flows import sweep
+
+        server.wait()
+        outcome = sweep.run(
+            options.source, wanted, "grid" if options.grid else "random", options.configurations, evaluation,
+            options.inner_folds, options.seed, options.device, dask=options.dask, ray=options.ray,
+        )  # fmt: skip
+        sweep.show(outcome)
+    return 0
 
 
 def _print_outcome(outcome: Outcome) -> None:

@@ -6,20 +6,23 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from expectations import page
 from expectations.gate import Verdict
-from tasks import plots, registry
+from tasks import plots, registry, sweep
 from tasks import report as reports
 from tasks.errors import MovedError
 from tasks.evaluate import Report
+from tasks.params import Params
 from tasks.patient_model import PatientModel
 from tasks.registry import ModelRef, Run
 from tasks.sources import Table
+from tasks.sweep import Result, Study, Summary
 from tasks.verdict import Decision, in_words
 
 log = logging.getLogger("heart")
@@ -104,6 +107,34 @@ def _decision_artifacts(ref: ModelRef, report: Report, decision: Decision) -> No
         f"Difference in log loss, 95 % interval, margin {decision.logistic.margin:g}:\n\n" + "\n".join(lines),
         key="decision",
     )
+
+
+def batch(
+    run: Run, study: Study, number: int, numbered: Sequence[tuple[int, Params]], results: Sequence[Result]
+) -> None:
+    """A finished batch of a search: a run for each configuration, then what the search needs to go on from here."""
+    registry.forget_batch(run, number)
+    for (configuration, _), result in zip(numbered, results, strict=True):
+        recipe, estimates = sweep.measure(study, result)
+        registry.log_configuration(
+            run, recipe.title, {"configuration": str(configuration), "batch": str(number)},
+            recipe.as_text() | {"weights": str(recipe.size)}, reports.figures(estimates),
+            {"loss/train": result.train.tolist(), "loss/validation": result.validation.tolist()},
+        )  # fmt: skip
+    names = ("probabilities", "inner", "train", "validation")
+    registry.log_batch(run, number, {name: np.stack([getattr(one, name) for one in results]) for name in names})
+
+
+def search(run: Run, study: Study, found: Summary) -> None:
+    """What a search found: figures, ranking and description of its run; an artifact for Prefect."""
+    metrics = reports.figures({"log_loss": found.of_chosen, "log_loss_minus/best": found.apart})
+    metrics |= reports.figures({"best/log_loss": found.of_best, "nested/log_loss": found.nested})
+    description = reports.search_text(found)
+    tags = {"chosen": found.chosen.title, "best": found.best.title, "mlflow.note.content": description}
+    registry.log_search(run, {}, metrics, tags)
+    registry.log_files(run, "evaluation", {"ranking.csv": reports.ranking(found)})
+    create_markdown_artifact(description, key="sweep")
+    create_link_artifact(run_url(run), "MLflow run", key="mlflow-run", description="A run for each configuration.")
 
 
 def progress() -> Callable[[int, int], None]:

@@ -18,6 +18,7 @@ from flows import publish
 from tasks import encode as encoding
 from tasks import evaluate as evaluation
 from tasks import sources, training
+from tasks import sweep as sweeping
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,9 +36,16 @@ def _train_name() -> str:
     return f"train {len(runtime.task_run.parameters['jobs'])} networks at once"
 
 
+def _sweep_name() -> str:
+    recipes = runtime.task_run.parameters["recipes"]
+    return f"cross-validate {len(recipes)} configurations of {'-'.join(map(str, (29, *recipes[0].hidden, 1)))}"
+
+
 load = _stage("load", sources.load, _load_name)
 validate = _stage("validate", gate.validate)
 encode = _stage("encode", encoding.matrices)
 train = _stage("train", training.train, _train_name)
 evaluate = _stage("evaluate", evaluation.report)
+cross_validate = _stage("cross-validate", sweeping.cross_validate, _sweep_name)
+summarise = _stage("choose", sweeping.summarise)
 register = _stage("register", publish.register)

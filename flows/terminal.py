@@ -7,8 +7,10 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, Self
 
 
 def import_tensorflow() -> None:
@@ -55,3 +57,53 @@ def wrapped(text: str, indent: str = "  ") -> str:
         )
         for line in text.splitlines()
     )
+
+
+class Bar:
+    """A bar on the terminal: how many of `total` networks, how many a second, time left. A line now and then elsewhere.
+
+    A context manager; `add` when networks are done, `part` for a callback that tells of a part of the next ones.
+    """
+
+    def __init__(self, name: str, total: int) -> None:
+        self.name, self.total, self.done = name, total, 0.0
+        self._started = self._said = time.monotonic()
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description:<9}"), BarColumn(None), TextColumn("{task.fields[text]}"))
+            left = (TextColumn("left"), TimeRemainingColumn())
+            self._bar = Progress(*columns, *left, console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(self.name, total=self.total, text="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def add(self, networks: int) -> None:
+        """So many more are done."""
+        self.done += networks
+        self._show(self.done)
+
+    def part(self, networks: int) -> Callable[[int, int], None]:
+        """For work on so many networks: called with the steps done, and the steps in all."""
+        return lambda done, total: self._show(self.done + networks * done / total)
+
+    def _show(self, done: float) -> None:
+        seconds = time.monotonic() - self._started
+        rate = done / seconds if seconds else 0
+        if self._bar:
+            self._bar.update(self._task, completed=done, text=f"{done:.0f} of {self.total} networks, {rate:.0f}/s")
+        elif time.monotonic() - self._said >= 10:
+            self._said = time.monotonic()
+            left = (self.total - done) / rate if rate else 0
+            logging.getLogger("heart").info(
+                "%-9s %3.0f %% of %d networks, %.0f a second, %.0f s left",
+                self.name, 100 * done / self.total, self.total, rate, left,
+            )  # fmt: skip

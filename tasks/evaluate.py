@@ -253,8 +253,13 @@ def difference(labels: Numbers, ours: Numbers, theirs: Numbers, weights: Numbers
 
     The repeats of a patient are averaged first: the unit is the patient. widening: see `Splits.widening`.
     """
-    values = _mean(losses(labels, ours) - losses(labels, theirs), weights)
-    return _estimate(values[0] + widening * (values - values[0]))
+    return estimate(losses(labels, ours) - losses(labels, theirs), weights, widening)
+
+
+def estimate(values: Numbers, weights: Numbers, widening: float = 1.0) -> Estimate:
+    """The mean of one number a patient (n,), with its interval from `bootstrap_weights` (W, n)."""
+    means = _mean(values, weights)
+    return _estimate(means[0] + widening * (means - means[0]))
 
 
 def losses(labels: Numbers, probabilities: Numbers) -> Numbers:

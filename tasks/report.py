@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from tasks.evaluate import CHAMPION, LOGISTIC, METRICS, NETWORK, PREVALENCE, Estimate, Report
+from tasks.sweep import Summary
 from tasks.training import CURVES
 from tasks.verdict import Decision
 
@@ -33,13 +34,17 @@ def metrics(report: Report) -> dict[str, float]:
     out: dict[str, float] = {}
     for model, estimates in report.metrics.items():
         prefix = "" if model == NETWORK else f"{model}/"
-        for metric in METRICS:
-            out.update(_ends(f"{prefix}{metric}", estimates[metric]))
+        out |= figures(estimates, prefix)
     for baseline, estimate in report.differences.items():
         out.update(_ends(f"log_loss_minus/{baseline}", estimate))
     if report.averaging:
         out.update(_ends("log_loss_minus/single_network", report.averaging))
     return out
+
+
+def figures(estimates: Mapping[str, Estimate], prefix: str = "") -> dict[str, float]:
+    """Of one model, by name: value and both ends of each figure."""
+    return {key: value for name, one in estimates.items() for key, value in _ends(f"{prefix}{name}", one).items()}
 
 
 def decision_tags(decision: Decision, champion: str | None) -> dict[str, str]:
@@ -78,6 +83,37 @@ def curves(report: Report) -> Iterator[tuple[str, int, float]]:
             for epoch, value in enumerate(line, start=1):
                 if np.isfinite(value):
                     yield f"{kind}{suffix}/{part}", epoch, float(value)
+
+
+def search_text(found: Summary) -> str:
+    """What a search found, in Markdown: the choice, what it is worth, and the best ten."""
+    lines = [
+        f"Chosen: **{found.chosen.title}**, the simplest within one standard error of the best.",
+        "",
+        "| log loss | 95 % interval |",
+        "|---|---|",
+        f"| of the choice, on the folds that chose it | {in_brackets(found.of_chosen)} |",
+        f"| of the best, {found.best.title} | {in_brackets(found.of_best)} |",
+        f"| **of the whole search, by nested cross-validation** | **{in_brackets(found.nested)}** |",
+        "",
+        "| | configuration, at its best epochs | log loss |",
+        "|---:|---|---|",
+    ]
+    lines += [
+        f"| {rank} | {recipe.title} | {in_brackets(loss)} |"
+        for rank, (recipe, loss) in enumerate(zip(found.ranked[:10], found.loss, strict=False), start=1)
+    ]
+    return "\n".join(lines)
+
+
+def ranking(found: Summary) -> str:
+    """CSV: every configuration at its best epochs, the best first."""
+    names = list(found.chosen.as_text())
+    lines = [["rank", *names, "weights", "log_loss", "log_loss_low", "log_loss_high"]]
+    for rank, (recipe, loss) in enumerate(zip(found.ranked, found.loss, strict=True), start=1):
+        numbers = [f"{value:.6f}" for value in (loss.value, loss.low, loss.high)]
+        lines.append([str(rank), *recipe.as_text().values(), str(recipe.size), *numbers])
+    return "".join(",".join(line) + "\n" for line in lines)
 
 
 def rows(report: Report) -> list[tuple[str, ...]]:

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from tasks.batches import Floats, Ints, Job, Plan, by_kind, padded
 from tasks.errors import UnavailableError
@@ -94,7 +95,7 @@ class Networks:
             with tf.device("/CPU:0"):
                 logits = _forward(params, parts, x).numpy()[:, :, 0]  # (J, V)
             for j, line in zip(numbers, logits, strict=True):
-                found[j] = 1 / (1 + np.exp(-line[: len(rows[j])]))
+                found[j] = expit(line[: len(rows[j])])
         return found
 
 

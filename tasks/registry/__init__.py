@@ -2,6 +2,7 @@
 
     store.py      where it is, what things are called, one error for all the ways in which it fails
     runs.py       runs, and what is written into them
+    sweeps.py     a search, and a run for each of its configurations
     origins.py    what a version was made from
     models.py     versions of the model: made, checked, loaded, found
     champions.py  which of them is champion, and every move of that alias
@@ -22,7 +23,7 @@ from tasks.registry.models import (
     log_version_tags,
     set_challenger,
 )
-from tasks.registry.origins import Origin, origin_here, origin_of
+from tasks.registry.origins import Origin, code_digest, origin_here, origin_of
 from tasks.registry.runs import (
     Run,
     artifact_uri,
@@ -35,6 +36,14 @@ from tasks.registry.runs import (
     read_run,
 )
 from tasks.registry.store import CHALLENGER, CHAMPION, EXPERIMENT, MODEL, uri
+from tasks.registry.sweeps import (
+    forget_batch,
+    log_batch,
+    log_configuration,
+    log_search,
+    open_sweep,
+    read_batches,
+)
 
 __all__ = [
     "CHALLENGER",
@@ -50,21 +59,28 @@ __all__ = [
     "by_version",
     "champion",
     "check_model",
+    "code_digest",
     "earlier_champions",
     "find_champion",
+    "forget_batch",
     "history",
     "load_model",
+    "log_batch",
+    "log_configuration",
     "log_files",
     "log_lesson",
     "log_model",
     "log_report",
+    "log_search",
     "log_start",
     "log_tags",
     "log_version_tags",
     "move_champion",
     "open_run",
+    "open_sweep",
     "origin_here",
     "origin_of",
+    "read_batches",
     "read_run",
     "set_challenger",
     "uri",

@@ -39,8 +39,12 @@ class Run:
 
 
 @contextmanager
-def open_run(name: str, tags: Mapping[str, str], *, experiment: str = EXPERIMENT) -> Iterator[Run]:
+def open_run(
+    name: str, tags: Mapping[str, str], *, experiment: str = EXPERIMENT, resume: str | None = None
+) -> Iterator[Run]:
     """A run that ends as FINISHED, as FAILED on an error, and as KILLED on Ctrl-C or SIGTERM.
+
+    resume: the ID of a run to go on with, instead of a new one.
 
     Raises:
         UnavailableError: the store cannot be written, or its server does not answer.
@@ -55,7 +59,12 @@ def open_run(name: str, tags: Mapping[str, str], *, experiment: str = EXPERIMENT
             # What MLflow's page calls "model training"; without it the page opens on the tools for language models.
             else client.create_experiment(experiment, tags={"mlflow.experimentKind": "custom_model_development"})
         )
-        run_id = client.create_run(experiment_id, run_name=name, tags={**author_tags(), **tags}).info.run_id
+        if resume:
+            run_id = resume
+            client.update_run(run_id, "RUNNING")
+            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        else:
+            run_id = client.create_run(experiment_id, run_name=name, tags={**author_tags(), **tags}).info.run_id
     try:
         yield Run(run_id, experiment_id)
     except BaseException as error:

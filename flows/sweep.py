@@ -1,0 +1,206 @@
+"""The search: load -> validate -> cross-validate batch after batch -> choose -> nested estimate."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from prefect import flow, runtime
+from prefect.futures import as_completed
+from pydantic import Field
+
+from flows import clusters, publish, steps
+from flows.terminal import Bar, wrapped
+from tasks import registry
+from tasks import report as reports
+from tasks import space as spaces
+from tasks.errors import RejectedError
+from tasks.params import Evaluation, Params
+from tasks.registry import Run
+from tasks.sweep import Result, Study, Summary
+
+log = logging.getLogger("heart")
+BATCH_NETWORKS = 2000  # of one Prefect task: some seconds of work
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a search ends with."""
+
+    run: Run
+    flow_run_id: str
+    study: Study
+    configurations: int
+    summary: Summary
+
+
+def _run_name() -> str:
+    given = runtime.flow_run.get_parameters()
+    return f"{given['configurations']} configurations, {given['evaluation'].folds * given['evaluation'].repeats} folds"
+
+
+@flow(name="heart-disease-sweep", flow_run_name=_run_name, persist_result=False, validate_parameters=True)
+def search(
+    source: Annotated[str | None, Field(description="CSV or Parquet file; empty for the bundled patients.")] = None,
+    space: Annotated[dict[str, Any], Field(description="What to search.")] = spaces.DEFAULT,
+    method: Annotated[Literal["random", "grid"], Field(description="Draw configurations, or take all.")] = "random",
+    configurations: Annotated[int, Field(ge=1, le=100_000, description="How many to draw at random.")] = 200,
+    evaluation: Annotated[Evaluation, Field(description="How each is judged.")] = Evaluation(),  # noqa: B008
+    inner_folds: Annotated[int, Field(ge=2, le=20, description="Of the nested cross-validation.")] = 5,
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Of draws, folds and networks.")] = 0,
+    device: Annotated[Literal["auto", "cpu", "gpu"], Field(description="auto: the GPU where there is one.")] = "auto",
+    on_cluster: Annotated[bool, Field(description="Send batches to the flow's task runner.")] = False,
+) -> Outcome:
+    """Cross-validate many recipes, choose the simplest of the good ones, and say what it is really worth.
+
+    A search that was stopped goes on where it was: call it again with the same parameters.
+
+    Raises:
+        DataError: the source cannot be read, or validation refused it; nothing was trained.
+        UsageError: the space makes no sense, or the data is too small for the folds.
+        UnavailableError: the MLflow store, the device or the cluster is not there.
+    """
+    table = steps.load(source)
+    log.info("load      %d patients from %s, digest %s", len(table), publish.short(table.source), table.digest[:8])
+    made = spaces.make_space(space)
+    recipes = spaces.grid(made, seed) if method == "grid" else spaces.sample(made, configurations, seed)
+    study = Study(table.frame, evaluation, made.epochs, inner_folds, seed)
+    batches = _batches(study, recipes)
+    log.info(
+        "space     %d configurations x %d folds, measured at %s epochs; with the nested folds %d networks",
+        len(recipes), len(study.splits.pairs), ", ".join(map(str, study.epochs)), len(recipes) * study.fits,
+    )  # fmt: skip
+    tags = {"prefect.flow_run_id": runtime.flow_run.id or "", "source": table.source}
+    name = f"{len(recipes)} configurations, {method}, seed {seed}"
+    with registry.open_sweep(name, _identity(table.digest, study, recipes), tags) as run:
+        verdict = steps.validate(table)
+        publish.validation(run, verdict)
+        if not verdict.passed:
+            raise RejectedError(publish.rejection(verdict))
+        settings = {"method": method, "configurations": str(len(recipes)), "inner_folds": str(inner_folds)}
+        settings |= {"seed": str(seed), "data_digest": table.digest, "space": json.dumps(space)}
+        settings |= {key: str(value) for key, value in evaluation.as_dict().items()}
+        registry.log_search(run, settings, {}, {})
+        results = _run_batches(run, study, batches, device, on_cluster)
+        found = steps.summarise(study, results)
+        publish.search(run, study, found)
+    return Outcome(run, runtime.flow_run.id or "", study, len(recipes), found)
+
+
+def _identity(digest: str, study: Study, recipes: Sequence[Params]) -> str:
+    """Of all that decides what the search finds: data, configurations, folds, code."""
+    what = [digest, [recipe.as_text() for recipe in recipes], study.epochs, study.inner_folds, study.seed]
+    what += [study.evaluation.as_dict(), registry.code_digest()]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
+
+
+def _batches(study: Study, recipes: Sequence[Params]) -> list[list[tuple[int, Params]]]:
+    """Numbered configurations, in batches of one shape and of about `BATCH_NETWORKS` networks."""
+    kinds: dict[tuple[object, ...], list[tuple[int, Params]]] = {}
+    for number, p in enumerate(recipes, start=1):
+        kind = (p.hidden, p.activation, p.optimizer, p.momentum, p.batch_size, p.dropout > 0)
+        kinds.setdefault(kind, []).append((number, p))
+    most = max(1, BATCH_NETWORKS // study.fits)
+    return [kind[i : i + most] for kind in kinds.values() for i in range(0, len(kind), most)]
+
+
+def _run_batches(
+    run: Run, study: Study, batches: Sequence[list[tuple[int, Params]]], device: str, on_cluster: bool
+) -> list[Result]:
+    """The results of all configurations, in the order of `batches`; what the run has already is not done again."""
+    results: dict[int, list[Result]] = {}
+    for number, arrays in registry.read_batches(run).items():
+        recipes = [recipe for _, recipe in batches[number]]
+        rows = zip(*(arrays[name] for name in ("probabilities", "inner", "train", "validation")), strict=True)
+        results[number] = [Result(recipe, *row) for recipe, row in zip(recipes, rows, strict=True)]
+    todo = [number for number in range(len(batches)) if number not in results]
+    if results:
+        log.info("          %d of %d batches were done before", len(results), len(batches))
+    writing: list[Future[None]] = []
+    # MLflow writes one batch while the next is trained. Leaving the block waits: what is finished is kept.
+    with ThreadPoolExecutor(1) as writer, Bar("train", sum(len(batches[i]) for i in todo) * study.fits) as bar:
+        try:
+            for number, found in _train(study, batches, todo, device, on_cluster, bar):
+                results[number] = found
+                writing.append(writer.submit(publish.batch, run, study, number, batches[number], found))
+                for done in [one for one in writing if one.done()]:
+                    done.result()
+        except KeyboardInterrupt:
+            log.info("          stopped; what is finished is kept, and the same command goes on from there")
+            raise
+    for done in writing:
+        done.result()
+    return [result for number in range(len(batches)) for result in results[number]]
+
+
+def _train(
+    study: Study,
+    batches: Sequence[list[tuple[int, Params]]],
+    todo: Sequence[int],
+    device: str,
+    on_cluster: bool,
+    bar: Bar,
+) -> Iterator[tuple[int, list[Result]]]:
+    """Batches as they are finished: one after the other here, or all at once on a cluster."""
+    recipes = {number: [recipe for _, recipe in batches[number]] for number in todo}
+    if on_cluster:
+        futures = {
+            steps.cross_validate.submit(study, recipes[number], device=device): number  # type: ignore[attr-defined]
+            for number in todo
+        }
+        for future in as_completed(list(futures)):
+            number = futures[future]
+            bar.add(len(recipes[number]) * study.fits)
+            yield number, future.result()
+        return
+    for number in todo:
+        networks = len(recipes[number]) * study.fits
+        found = steps.cross_validate(study, recipes[number], device=device, progress=bar.part(networks))
+        bar.add(networks)
+        yield number, found
+
+
+def run(*arguments: Any, dask: str | None, ray: str | None) -> Outcome:
+    """`search`, on a cluster where an address is given.
+
+    Raises:
+        UnavailableError: the extra is not installed, or nothing answers at the address.
+    """
+    flow: Any = search
+    if dask or ray:
+        runner = clusters.dask_runner(dask) if dask else clusters.ray_runner(ray or "")
+        flow = search.with_options(task_runner=runner)
+    return flow(*arguments, on_cluster=bool(dask or ray))
+
+
+def show(outcome: Outcome) -> None:
+    """The end of a search, on the terminal."""
+    found = outcome.summary
+    table = [("", "log loss", "configuration, at its best epochs")]
+    table += [
+        (str(rank), reports.in_brackets(loss), recipe.title)
+        for rank, (recipe, loss) in enumerate(zip(found.ranked[:10], found.loss, strict=False), start=1)
+    ]
+    print(f"\n{reports.aligned(table)}\n")
+    print(wrapped(f"chosen: {found.chosen.title}"))
+    print(
+        wrapped(
+            f"  the simplest within one standard error of the best; log loss {reports.in_brackets(found.of_chosen)}"
+        )
+    )
+    print(f"  the best: {reports.in_brackets(found.of_best)}")
+    print(wrapped(f"  nested, the choice not flattering itself: {reports.in_brackets(found.nested)}") + "\n")
+    changed = [f"--{name.replace('_', '-')} {value}" for name, value in _changed(found.chosen).items()]
+    print(wrapped(f"heart train {' '.join(changed)}"))
+    print(f"  {publish.run_url(outcome.run)}")
+
+
+def _changed(recipe: Params) -> dict[str, str]:
+    """What differs from the default recipe."""
+    default = Params().as_text()
+    return {name: value.replace("-", ",") for name, value in recipe.as_text().items() if value != default[name]}

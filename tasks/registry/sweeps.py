@@ -1,0 +1,110 @@
+"""Sweeps: one run for the search, and one below it for each configuration.
+
+Configurations come in batches. A batch's runs are written first and its numbers (an .npz file in `batches/` of the
+search's run) last, so a batch whose file is there is complete, and a search that was stopped goes on with the others.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from numpy.typing import NDArray
+
+from tasks.registry.runs import BATCH, Run, log_files, open_run
+from tasks.registry.store import author_tags, reachable
+
+SWEEPS = "heart-disease sweeps"
+IDENTITY = "sweep"  # a tag: the digest of all that decides what a search finds
+Arrays = Mapping[str, NDArray[np.float32]]
+
+
+@contextmanager
+def open_sweep(name: str, identity: str, tags: Mapping[str, str]) -> Iterator[Run]:
+    """The run of the search with this identity, as it was left; a new one where there is none. See `open_run`."""
+    with open_run(name, {**tags, IDENTITY: identity}, experiment=SWEEPS, resume=_find(identity)) as run:
+        yield run
+
+
+def _find(identity: str) -> str | None:
+    with reachable():
+        client = mlflow.MlflowClient()
+        experiment = client.get_experiment_by_name(SWEEPS)
+        if experiment is None:
+            return None
+        found = client.search_runs(
+            [experiment.experiment_id], f"tags.`{IDENTITY}` = '{identity}'", ViewType.ACTIVE_ONLY, max_results=1
+        )
+        return found[0].info.run_id if found else None
+
+
+@reachable()
+def read_batches(run: Run) -> dict[int, Arrays]:
+    """The numbers of the batches that are complete, as `log_batch` took them."""
+    client = mlflow.MlflowClient()
+    found: dict[int, Arrays] = {}
+    for file in client.list_artifacts(run.run_id, "batches"):
+        number = re.fullmatch(r"batches/(\d+)\.npz", file.path)
+        if number:
+            path = Path(client.download_artifacts(run.run_id, file.path))
+            with np.load(path, allow_pickle=False) as arrays:
+                found[int(number[1])] = dict(arrays)
+    return found
+
+
+@reachable()
+def log_configuration(
+    run: Run,
+    name: str,
+    tags: Mapping[str, str],
+    params: Mapping[str, str],
+    metrics: Mapping[str, float],
+    curves: Mapping[str, Sequence[float]],
+) -> None:
+    """One configuration below the search's run; curves epoch by epoch from 1."""
+    client, now = mlflow.MlflowClient(), int(time.time() * 1000)
+    below = {**author_tags(), **tags, MLFLOW_PARENT_RUN_ID: run.run_id}
+    run_id = client.create_run(run.experiment_id, now, below, name).info.run_id
+    values = [Metric(key, value, now, 0) for key, value in metrics.items()]
+    values += [Metric(key, float(v), now, epoch) for key, curve in curves.items() for epoch, v in enumerate(curve, 1)]
+    client.log_batch(run_id, values[:BATCH], [Param(key, value) for key, value in params.items()])
+    for start in range(BATCH, len(values), BATCH):
+        client.log_batch(run_id, values[start : start + BATCH])
+    client.set_terminated(run_id)
+
+
+@reachable()
+def log_batch(run: Run, number: int, arrays: Arrays) -> None:
+    """The numbers of a batch, whose configurations are all logged."""
+    file = io.BytesIO()
+    np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]
+    log_files(run, "batches", {f"{number:04}.npz": file.getvalue()})
+
+
+@reachable()
+def forget_batch(run: Run, number: int) -> None:
+    """Delete what a batch that was cut short has left below the search's run."""
+    client = mlflow.MlflowClient()
+    filters = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.run_id}' and tags.batch = '{number}'"
+    for left in client.search_runs([run.experiment_id], filters, max_results=BATCH):
+        client.delete_run(left.info.run_id)
+
+
+@reachable()
+def log_search(run: Run, params: Mapping[str, str], metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+    """What the search was set to, and what it found."""
+    now = int(time.time() * 1000)
+    mlflow.MlflowClient().log_batch(
+        run.run_id,
+        [Metric(key, value, now, 0) for key, value in metrics.items()],
+        [Param(key, value) for key, value in params.items()],
+        [RunTag(key, value) for key, value in tags.items()],
+    )

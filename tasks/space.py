@@ -1,0 +1,178 @@
+"""The space that a sweep searches: which values each part of a recipe may take, and the configurations drawn from it.
+
+A space is a mapping, in YAML or in code, from a part of the recipe to its values:
+
+    hidden: [[8], [16], [16, 8]]              # a list: one of these
+    learning_rate: {low: 0.0003, high: 0.01}  # a range, drawn evenly on a logarithmic scale; random search only
+    dropout: {low: 0, high: 0.5, scale: linear}
+    epochs: [25, 50, 100, 200]                # cost nothing: all are measured on the longest run
+
+What is not named is as in the default recipe. A configuration is everything but the epochs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import log, prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from pydantic import ValidationError
+
+from tasks.errors import UsageError
+from tasks.params import Params
+
+SEARCHED = (
+    "hidden", "activation", "optimizer", "momentum", "learning_rate", "weight_decay", "dropout", "batch_size", "epochs",
+)  # fmt: skip
+DEFAULT: dict[str, Any] = {
+    "hidden": [[8], [16], [32], [16, 8]],
+    "activation": ["relu", "tanh"],
+    "learning_rate": {"low": 3e-4, "high": 1e-2},
+    "weight_decay": [0.0, 0.1, 0.3, 1.0, 3.0],
+    "dropout": [0.0, 0.0, 0.2, 0.4],  # half of the configurations without
+    "batch_size": [32],
+    "epochs": [10, 25, 50, 75, 100, 150, 200],
+}
+
+
+@dataclass(frozen=True)
+class Range:
+    """From `low` to `high`, evenly on a `linear` or a `log` scale."""
+
+    low: float
+    high: float
+    scale: str
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """One value, of 4 digits."""
+        if self.scale == "log":
+            value = float(np.exp(rng.uniform(log(self.low), log(self.high))))
+        else:
+            value = float(rng.uniform(self.low, self.high))
+        return float(f"{value:.4g}")
+
+
+@dataclass(frozen=True)
+class Space:
+    """values: by part of the recipe, what it may be. epochs: ascending."""
+
+    values: Mapping[str, Sequence[Any] | Range]
+    epochs: tuple[int, ...]
+
+
+def read_space(path: Path | None) -> dict[str, Any]:
+    """The space in a YAML file as plain values that `make_space` takes, or the default one.
+
+    Raises:
+        UsageError: there is no such file, or it is no mapping of parts of a recipe to values that make sense.
+    """
+    if path is None:
+        return DEFAULT
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"'{path}' cannot be read: {error.strerror}; expected a YAML file with a space.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"'{path}' is not YAML: {' '.join(str(error).split())}") from error
+    try:
+        make_space(given)
+    except UsageError as error:
+        raise UsageError(f"'{path}': {error}") from error
+    return dict(given)
+
+
+def make_space(given: Any) -> Space:
+    """A space from plain values; see the top of this module."""
+    if not isinstance(given, Mapping) or not given:
+        raise UsageError(f"expected a mapping such as 'dropout: [0, 0.2]'; got {type(given).__name__}")
+    unknown = sorted(map(str, set(given) - set(SEARCHED)))
+    if unknown:
+        raise UsageError(f"'{unknown[0]}' cannot be searched; expected {', '.join(SEARCHED)}")
+    values = {name: _values(name, given[name]) for name in SEARCHED if name in given}
+    epochs = values.pop("epochs", [Params().epochs])
+    if isinstance(epochs, Range):
+        raise UsageError("epochs: expected a list, such as [50, 100, 200]; all of them are measured on one run")
+    return Space(values, tuple(sorted({int(value) for value in epochs})))
+
+
+def _values(name: str, given: Any) -> Sequence[Any] | Range:
+    if isinstance(given, Mapping):
+        return _range(name, given)
+    values = given if isinstance(given, list) else [given]
+    if not values:
+        raise UsageError(f"{name}: expected at least one value; got an empty list")
+    return [_checked(name, value) for value in values]
+
+
+def _checked(name: str, value: Any) -> Any:
+    """The value as `Params` has it."""
+    if name == "hidden" and isinstance(value, int) and not isinstance(value, bool):
+        value = [value]
+    # A rate of decay that goes with every learning rate is checked with it, in `_configuration`.
+    base = {"optimizer": "sgd"} if name == "momentum" else {"weight_decay": 0.0}
+    try:
+        return getattr(Params(**{**base, name: value}), name)
+    except (ValidationError, TypeError) as error:
+        words = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise UsageError(f"{name}: {value!r}: {words}") from error
+
+
+def _range(name: str, given: Mapping[str, Any]) -> Range:
+    scale = given.get("scale", "log")
+    ends = [given.get("low"), given.get("high")]
+    if not {"low", "high"} <= set(given) <= {"low", "high", "scale"} or scale not in ("log", "linear"):
+        raise UsageError(f"{name}: expected {{low: L, high: H, scale: log or linear}}; got {dict(given)}")
+    if name not in ("momentum", "learning_rate", "weight_decay", "dropout"):
+        raise UsageError(f"{name}: expected a list of values; only numbers that need not be whole have a range")
+    low, high = (float(_checked(name, end)) for end in ends)
+    if low >= high or (scale == "log" and low <= 0):
+        raise UsageError(f"{name}: expected low below high, and low above 0 on a log scale; got {low:g} to {high:g}")
+    return Range(low, high, scale)
+
+
+def grid(space: Space, seed: int = 0) -> list[Params]:
+    """Every combination of the listed values, each with the most epochs.
+
+    Raises:
+        UsageError: a part has a range, or a combination makes no sense.
+    """
+    ranges = [name for name, values in space.values.items() if isinstance(values, Range)]
+    if ranges:
+        raise UsageError(f"a grid needs lists; {', '.join(ranges)} has a range. List its values, or search at random.")
+    rows = product(*(list(values) for values in space.values.values() if not isinstance(values, Range)))
+    return _distinct(space, [dict(zip(space.values, row, strict=True)) for row in rows], seed)
+
+
+def sample(space: Space, count: int, seed: int = 0) -> list[Params]:
+    """`count` combinations drawn at random, no two alike, each with the most epochs; all of them where there are fewer.
+
+    Raises:
+        UsageError: a combination makes no sense.
+    """
+    distinct = [len(set(values)) for values in space.values.values() if not isinstance(values, Range)]
+    if len(distinct) == len(space.values) and prod(distinct) <= count:
+        return grid(space, seed)
+    rng = np.random.default_rng(seed)
+    found: list[Params] = []
+    while len(found) < count:
+        rows = [{name: _draw(values, rng) for name, values in space.values.items()} for _ in range(count)]
+        found = list(dict.fromkeys([*found, *_distinct(space, rows, seed)]))[:count]
+    return found
+
+
+def _draw(values: Sequence[Any] | Range, rng: np.random.Generator) -> Any:
+    return values.draw(rng) if isinstance(values, Range) else values[int(rng.integers(len(values)))]
+
+
+def _distinct(space: Space, rows: Sequence[dict[str, Any]], seed: int) -> list[Params]:
+    try:
+        made = [Params(**{**row, "epochs": space.epochs[-1], "seed": seed}) for row in rows]
+    except ValidationError as error:
+        words = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UsageError(f"a combination of the space makes no sense: {words}") from error
+    return list(dict.fromkeys(made))
