@@ -188,13 +188,10 @@ def show(outcome: Outcome) -> None:
     ]
     print(f"\n{reports.aligned(table)}\n")
     print(wrapped(f"chosen: {found.chosen.title}"))
-    print(
-        wrapped(
-            f"  the simplest within one standard error of the best; log loss {reports.in_brackets(found.of_chosen)}"
-        )
-    )
-    print(f"  the best: {reports.in_brackets(found.of_best)}")
-    print(wrapped(f"  nested, the choice not flattering itself: {reports.in_brackets(found.nested)}") + "\n")
+    print("  the simplest within one standard error of the best. Log loss:")
+    print(f"  {reports.in_brackets(found.of_chosen)}  of the choice, on the folds that chose it")
+    print(f"  {reports.in_brackets(found.of_best)}  of the best")
+    print(f"  {reports.in_brackets(found.nested)}  of the whole search, by nested cross-validation\n")
     changed = [f"--{name.replace('_', '-')} {value}" for name, value in _changed(found.chosen).items()]
     print(wrapped(f"heart train {' '.join(changed)}"))
     print(f"  {publish.run_url(outcome.run)}")
@@ -202,5 +199,5 @@ def show(outcome: Outcome) -> None:
 
 def _changed(recipe: Params) -> dict[str, str]:
     """What differs from the default recipe."""
-    default = Params().as_text()
-    return {name: value.replace("-", ",") for name, value in recipe.as_text().items() if value != default[name]}
+    default, given = Params().as_text(), recipe.as_text() | {"hidden": ",".join(map(str, recipe.hidden)) or "none"}
+    return {name: value for name, value in given.items() if value != default[name]}
