@@ -171,7 +171,6 @@ def _train(options: argparse.Namespace) -> int:
     from flows.server import prefect_server
 
     with progress(), prefect_server() as server:
-        import_tensorflow()
         from flows.train import Unchanged, train
 
         server.wait()

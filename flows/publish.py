@@ -63,7 +63,6 @@ def register(
     report: Report,
     decision: Decision,
     champion: ModelRef | None,
-    device: str,
 ) -> tuple[ModelRef, Decision]:
     """Record metrics, curves and figures, register the model, check it, and only then move an alias.
 
@@ -85,7 +84,7 @@ def register(
             decision = replace(decision, promote=False, reason=str(error))
             registry.set_challenger(ref, decision.reason)
     tags = reports.decision_tags(decision, champion.version if champion else None)
-    registry.log_tags(run, {"device": device, **tags})
+    registry.log_tags(run, tags)
     registry.log_version_tags(ref, tags)
     _decision_artifacts(ref, report, decision)
     return ref, decision

@@ -13,13 +13,15 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows import publish, steps
+from flows.terminal import import_tensorflow
 from tasks import encode, evaluate, registry, schema, sources
 from tasks.errors import RejectedError
 from tasks.evaluate import Report
 from tasks.params import PRESETS, Evaluation, Params, Promotion
 from tasks.patient_model import PatientModel
 from tasks.registry import ModelRef, Run
-from tasks.verdict import Decision, decide
+from tasks.training import Networks
+from tasks.verdict import Decision, averaging_helps, decide, in_words
 
 log = logging.getLogger("heart")
 
@@ -74,6 +76,7 @@ def train(
         log.info("          nothing to do: %s version %s was made from just this", champion.name, champion.version)
         return Completed(name="NothingToDo", message="Nothing to do.", data=Unchanged(champion, flow_run))  # type: ignore[return-value]
 
+    import_tensorflow()  # seconds, which nothing to do need not wait for
     with registry.open_run(recipe.title, {"prefect.flow_run_id": flow_run, "source": table.source}) as run:
         verdict = steps.validate(table)
         publish.validation(run, verdict)
@@ -82,10 +85,9 @@ def train(
 
         labels = schema.label(table.frame).to_numpy()
         splits = evaluate.split(labels, evaluation, recipe.seed)
-        jobs = evaluate.jobs(recipe, splits, len(table))
-        fits = len(splits.pairs) * recipe.members
+        ours = evaluate.jobs(recipe, splits, len(table))
         # The champion's recipe, on the same folds, from the same seeds: the two differ in nothing else.
-        rival = replace(theirs.recipe, seed=recipe.seed) if theirs else None
+        rival = replace(theirs.shipped, seed=recipe.seed) if theirs else None
         rivals = evaluate.jobs(rival, splits, len(table))[: len(splits.pairs) * rival.members] if rival else []
         registry.log_start(run, table, origin)
 
@@ -93,22 +95,34 @@ def train(
         log.info("encode    %d columns -> %d inputs, once for each fold", len(schema.COLUMNS), inputs.shape[2])
 
         started = time.monotonic()
-        networks = steps.train(inputs, labels, [*jobs, *rivals], device=device, progress=publish.progress())
+        networks = steps.train(inputs, labels, [*ours, *rivals], device=device, progress=publish.progress())
         log.info(
             "train     %d network%s of %d parameters, %d epochs on %s: %.1f s",
-            len(jobs), "s" * (len(jobs) > 1), recipe.size, recipe.epochs, networks.device, time.monotonic() - started,
+            len(ours), "s" * (len(ours) > 1), recipe.size, recipe.epochs, networks.device, time.monotonic() - started,
         )  # fmt: skip
+        challengers, champions = networks[: len(ours)], networks[len(ours) :]
         if champion and rival:
             log.info("          %d of champion version %s: %s", len(rivals), champion.version, rival.title)
 
-        report = steps.evaluate(
-            networks.part(0, len(jobs)), inputs, labels, splits, seed=recipe.seed, members=recipe.members,
-            champion=networks.part(len(jobs), len(networks.jobs)) if rival else None,
-            champion_members=rival.members if rival else 1,
-        )  # fmt: skip
-        log.info("evaluate  %s", report.description)
+        def judge(challengers: Networks, members: int) -> Report:
+            rival_members = rival.members if rival else 1
+            found = steps.evaluate(
+                challengers, inputs, labels, splits, seed=recipe.seed, members=members,
+                champion=champions if rival else None, champion_members=rival_members,
+            )  # fmt: skip
+            log.info("evaluate  %s", found.description)
+            return found
 
-        shipped = networks.part(fits if len(splits.pairs) > 1 else 0, len(jobs))
+        report, members = judge(challengers, recipe.members), recipe.members
+        if report.averaging:
+            helps = averaging_helps(report.averaging)
+            words = "helps" if helps else "does not help enough; one network is shipped"
+            log.info("          averaging %d %s: log loss %s", members, words, in_words(report.averaging))
+            if not helps:
+                challengers, members = challengers[::members], 1
+                report = judge(challengers, members)
+
+        shipped = challengers[len(splits.pairs) * members if len(splits.pairs) > 1 else 0 :]
         rows = table.frame.iloc[shipped.jobs[0].rows]
         model = PatientModel(
             encode.Encoder.fit(rows), shipped.keras_average(inputs.shape[2]),
@@ -120,6 +134,7 @@ def train(
             champion=f"champion version {champion.version}" if champion else None,
             data_changed=theirs is not None and theirs.data != table.digest,
         )
-        ref, decision = steps.register(run, model, table, report, decision, champion, networks.device)
+        registry.log_tags(run, {registry.DEVICE: networks.device, registry.MEMBERS: str(members)})
+        ref, decision = steps.register(run, model, table, report, decision, champion)
         log.info("register  %s version %s, loaded back and checked", ref.name, ref.version)
     return Outcome(run, flow_run, ref, decision, report)

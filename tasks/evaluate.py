@@ -75,7 +75,8 @@ class Report:
 
     rows: (n,) the numbers of the tested rows, labels: (n,) theirs. probabilities: (R, n) by model. metrics: by model,
     then by the names in `METRICS`. differences: network minus each other model, in log loss, patient by patient; below
-    0 the network is better. averaging: the mean of all members minus the first of them, where there are several.
+    0 the network is better. averaging: where there are several members, the loss of their mean probability minus
+    the mean of their losses; never above 0, since the loss is convex.
     curves: by the names in `training.CURVES`, (fits, epochs).
     """
 
@@ -204,7 +205,11 @@ def report(
         {model: measure(tested, p, resamples) for model, p in probabilities.items()},
         {model: minus(probabilities[NETWORK], p) for model, p in probabilities.items() if model != NETWORK},
         {name: curve[: len(splits.pairs) * members] for name, curve in networks.curves.items()},
-        minus(probabilities[NETWORK], each[0]) if members > 1 else None,
+        estimate(
+            losses(tested, each.mean(axis=0)) - losses(tested, np.concatenate(list(each))), resamples, splits.widening
+        )
+        if members > 1
+        else None,
     )
 
 

@@ -38,7 +38,7 @@ def metrics(report: Report) -> dict[str, float]:
     for baseline, estimate in report.differences.items():
         out.update(_ends(f"log_loss_minus/{baseline}", estimate))
     if report.averaging:
-        out.update(_ends("log_loss_minus/single_network", report.averaging))
+        out.update(_ends("log_loss_minus/one_member", report.averaging))
     return out
 
 

@@ -54,10 +54,10 @@ class Networks:
     curves: dict[str, Floats]
     device: str
 
-    def part(self, start: int, stop: int) -> Networks:
-        """The networks from `start` to before `stop`."""
-        curves = {name: curve[start:stop] for name, curve in self.curves.items()}
-        return Networks(self.jobs[start:stop], self.weights[start:stop], curves, self.device)
+    def __getitem__(self, which: slice) -> Networks:
+        """Some of them."""
+        curves = {name: curve[which] for name, curve in self.curves.items()}
+        return Networks(self.jobs[which], self.weights[which], curves, self.device)
 
     def keras(self, k: int, inputs: int, name: str = "heart_disease") -> Any:
         """Network `k` as a Keras model of `inputs` input values."""

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from tasks.evaluate import CHAMPION, LOGISTIC, PREVALENCE, Estimate, Report
 from tasks.params import Promotion
 
+# Log loss that averaging must gain to be worth several times the model; that it gains something is certain.
+WORTH_AVERAGING = 0.001
 BETTER, NOT_WORSE, WORSE, INCONCLUSIVE = "better", "not worse", "worse", "inconclusive"
 
 
@@ -91,6 +93,11 @@ def decide(
     if rival.kind == NOT_WORSE and promotion.promote_if == "better":
         reason += "; on the same data only a better one takes its place (see --promote-if)"
     return Decision(rival.kind == NOT_WORSE and promotion.promote_if == "not-worse", reason, logistic, rival)
+
+
+def averaging_helps(gain: Estimate) -> bool:
+    """Whether the average of several networks is surely better than one of them by `WORTH_AVERAGING`; see `Report`."""
+    return gain.high < -WORTH_AVERAGING
 
 
 def in_words(difference: Estimate) -> str:

@@ -23,7 +23,7 @@ from tasks.registry.models import (
     log_version_tags,
     set_challenger,
 )
-from tasks.registry.origins import Origin, code_digest, origin_here, origin_of
+from tasks.registry.origins import DEVICE, MEMBERS, Origin, code_digest, origin_here, origin_of
 from tasks.registry.runs import (
     Run,
     artifact_uri,
@@ -48,7 +48,9 @@ from tasks.registry.sweeps import (
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
+    "DEVICE",
     "EXPERIMENT",
+    "MEMBERS",
     "MODEL",
     "ModelRef",
     "Move",

@@ -9,7 +9,7 @@ import hashlib
 import platform
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CODE = ("expectations", "flows", "tasks")
-COMMIT, DIRTY, CODE_DIGEST, DEVICE, SOURCE = "mlflow.source.git.commit", "git_dirty", "code_digest", "device", "source"
+COMMIT, DIRTY, CODE_DIGEST = "mlflow.source.git.commit", "git_dirty", "code_digest"
+DEVICE, SOURCE, MEMBERS = "device", "source", "members_shipped"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Origin:
     """recipe, evaluation: as they were set. data, code: digests of their content. libraries: versions by name.
 
     source, commit and device are for people and for a second try: they do not change what is made from the rest, but
-    for the device, which may round otherwise.
+    for the device, which may round otherwise. members: how many networks the model has, where that is not what the
+    recipe asked for, because averaging was not shown to help.
     """
 
     recipe: Params
@@ -47,6 +49,12 @@ class Origin:
     source: str = ""
     commit: str = ""
     device: str = ""
+    members: int | None = None
+
+    @property
+    def shipped(self) -> Params:
+        """The recipe of the model that was registered."""
+        return replace(self.recipe, members=self.members or self.recipe.members)
 
     def differences(self, other: Origin) -> dict[str, str]:
         """What differs, in words: ``data``, ``recipe``, ``evaluation``, ``code``, ``versions``; empty where nothing."""
@@ -102,6 +110,7 @@ def origin_of(ref: ModelRef) -> Origin:
     return Origin(
         recipe, evaluation, data.params.get("data_digest", ""), data.tags.get(CODE_DIGEST, ""), libraries,
         data.tags.get(SOURCE, ""), data.tags.get(COMMIT, ""), data.tags.get(DEVICE, ""),
+        int(data.tags[MEMBERS]) if MEMBERS in data.tags else None,
     )  # fmt: skip
 
 
