@@ -33,7 +33,8 @@ from tasks.training import CURVES, train
 class Study:
     """What all configurations of a sweep have in common: patients, folds, and the epochs that are measured.
 
-    frame: the patients, raw. seed: of folds, networks and intervals. inner_folds: of the nested cross-validation.
+    frame: the patients, raw. seed: of folds, networks and intervals. inner_folds: of the nested cross-validation; 0 for
+    none, where nothing is to be summarised.
     """
 
     frame: pd.DataFrame
@@ -56,7 +57,7 @@ class Study:
     def inner(self) -> list[Splits]:
         """The folds inside the training rows of each outer fold, as numbers of rows of `frame`."""
         found = []
-        for outer, (rows, _) in enumerate(self.outer):
+        for outer, (rows, _) in enumerate(self.outer if self.inner_folds else ()):
             splits = evaluate.cross_validation(self.labels[rows], self.inner_folds, 1, self.seed + 1 + outer)
             pairs = tuple((rows[a], rows[b]) for a, b in splits.pairs)
             found.append(replace(splits, pairs=pairs))

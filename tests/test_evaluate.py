@@ -19,7 +19,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from tasks import encode, evaluate, schema
 from tasks.batches import Floats, Ints
 from tasks.errors import UsageError
-from tasks.evaluate import LOGISTIC, METRICS, NETWORK, PREVALENCE, Numbers, Report, Splits
+from tasks.evaluate import CHAMPION, LOGISTIC, METRICS, NETWORK, PREVALENCE, Estimate, Numbers, Report, Splits
 from tasks.params import Evaluation, Params
 from tasks.training import CURVES, Networks
 from tests import patients
@@ -329,6 +329,31 @@ def test_no_fitting_touches_a_held_out_row() -> None:
     assert set(jobs[0].watch.tolist()) == held_out
 
 
+def test_members_are_networks_of_one_fold_with_seeds_of_their_own() -> None:
+    splits = evaluate.cross_validation(LABELS, 5, 2, seed=0)
+    alone, three = (evaluate.jobs(Params(members=members), splits, 81) for members in (1, 3))
+    assert len(three) == 3 * len(alone)
+    # The first members are the networks that a recipe of one member has.
+    for one, same_fold in zip(alone, three[::3], strict=True):
+        assert (one.params, one.matrix) == (same_fold.params, same_fold.matrix)
+        np.testing.assert_array_equal(one.rows, same_fold.rows)
+    for i in range(0, len(three), 3):
+        members = three[i : i + 3]
+        assert len({job.params.seed for job in members}) == 3
+        assert len({(job.matrix, job.rows.tobytes(), job.watch.tobytes()) for job in members}) == 1
+    assert len({job.params.seed for job in three}) == len(three)
+    assert all(job.params.members == 1 for job in three)
+
+
+def test_each_matrix_is_standardised_on_the_rows_that_its_networks_learn_from() -> None:
+    for splits in (evaluate.cross_validation(LABELS, 5, 2, seed=0), evaluate.holdout(LABELS, 0.2, seed=0)):
+        fitted_on = evaluate.encoders(splits, 81)
+        jobs = evaluate.jobs(Params(members=2), splits, 81)
+        assert {job.matrix for job in jobs} == set(range(len(fitted_on)))
+        for job in jobs:
+            np.testing.assert_array_equal(job.rows, fitted_on[job.matrix])
+
+
 def test_every_fold_has_a_seed_of_its_own_that_follows_from_the_recipes() -> None:
     splits = evaluate.cross_validation(LABELS, 10, 2, seed=0)
 
@@ -338,6 +363,29 @@ def test_every_fold_has_a_seed_of_its_own_that_follows_from_the_recipes() -> Non
     assert len(set(seeds(Params()))) == 21
     assert seeds(Params()) == seeds(Params(epochs=1))
     assert not set(seeds(Params())) & set(seeds(Params(seed=1)))
+
+
+# --- the correction
+
+
+def test_the_widening_of_repeated_cross_validation_is_that_of_nadeau_and_bengio() -> None:
+    labels = np.arange(200) % 2.0
+    for folds, repeats in ((10, 5), (5, 1), (2, 3)):
+        splits = evaluate.cross_validation(labels, folds, repeats, seed=0)
+        assert splits.widening == pytest.approx((1 / repeats + folds / (folds - 1)) ** 0.5)
+    # One split: (1 + n2 / n1) of the variance.
+    assert evaluate.holdout(labels, 0.2, seed=0).widening == pytest.approx((1 + 40 / 160) ** 0.5)
+
+
+def test_widening_moves_the_ends_and_not_the_value() -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random(150) < 0.4).astype(float)
+    ours, theirs = rng.random((2, 3, 150))
+    weights = evaluate.bootstrap_weights(150, 0)
+    plain, wide = (evaluate.difference(labels, ours, theirs, weights, widening) for widening in (1.0, 1.5))
+    assert wide.value == plain.value
+    assert wide.low - wide.value == pytest.approx(1.5 * (plain.low - plain.value))
+    assert wide.high - wide.value == pytest.approx(1.5 * (plain.high - plain.value))
 
 
 # --- reports
@@ -353,7 +401,7 @@ def untrained(splits: Splits) -> tuple[Networks, Floats]:
     rng = np.random.default_rng(0)
     weights = 0.3 * rng.standard_normal((len(jobs), 497)).astype(np.float32)
     curves = {name: rng.random((len(jobs), 4)).astype(np.float32) for name in CURVES}
-    return Networks(tuple(jobs), weights, curves, "cpu"), encode.matrices(PATIENTS, [job.rows for job in jobs])
+    return Networks(tuple(jobs), tuple(weights), curves, "cpu"), encode.matrices(PATIENTS, [job.rows for job in jobs])
 
 
 def answer(weights: Floats, rows: Floats) -> Numbers:
@@ -452,3 +500,38 @@ def test_changing_the_test_rows_of_a_fold_changes_no_fit() -> None:
     relabelled = evaluate.report(networks, one, moved, splits).probabilities
     for model in (NETWORK, LOGISTIC, PREVALENCE):
         np.testing.assert_array_equal(relabelled[model], before[model])
+
+
+def test_members_are_averaged_and_the_gain_is_against_one_of_them() -> None:
+    splits = evaluate.cross_validation(Y, 4, 2, seed=1)
+    jobs = evaluate.jobs(Params(epochs=4, members=3), splits, N)
+    rng = np.random.default_rng(0)
+    weights = 0.3 * rng.standard_normal((len(jobs), 497)).astype(np.float32)
+    curves = {name: rng.random((len(jobs), 4)).astype(np.float32) for name in CURVES}
+    inputs = encode.matrices(PATIENTS, evaluate.encoders(splits, N))
+    found = evaluate.report(Networks(tuple(jobs), tuple(weights), curves, "cpu"), inputs, Y, splits, members=3)
+    losses = np.empty((3, 2, N))
+    for i, (_, test) in enumerate(splits.pairs):
+        members = np.stack([answer(weights[3 * i + m], inputs[i][test]) for m in range(3)])
+        np.testing.assert_allclose(found.probabilities[NETWORK][i // 4, test], members.mean(axis=0), rtol=1e-4)
+        losses[:, i // 4, test] = -np.log(np.where(Y[test] > 0.5, members, 1 - members))
+    assert found.averaging
+    assert found.averaging.value == pytest.approx(found.metrics[NETWORK]["log_loss"].value - losses.mean(), abs=1e-5)
+    assert found.averaging.high <= 0
+    assert all(len(curve) == 3 * len(splits.pairs) for curve in found.curves.values())
+
+
+def test_the_champion_is_one_more_model_on_the_same_rows() -> None:
+    splits = evaluate.cross_validation(Y, 4, 2, seed=1)
+    networks, inputs = untrained(splits)
+    turned = Networks(networks.jobs[:8], networks.weights[:8][::-1], {}, "cpu")
+    found = evaluate.report(networks, inputs, Y, splits, champion=turned)
+    assert list(found.probabilities) == [NETWORK, CHAMPION, LOGISTIC, PREVALENCE]
+    _, test = splits.pairs[0]
+    np.testing.assert_allclose(
+        found.probabilities[CHAMPION][0, test], answer(networks.weights[7], inputs[0][test]), rtol=1e-4
+    )
+    gap = found.metrics[NETWORK]["log_loss"].value - found.metrics[CHAMPION]["log_loss"].value
+    assert found.differences[CHAMPION].value == pytest.approx(gap)
+    themselves = evaluate.report(networks, inputs, Y, splits, champion=networks[:8])
+    assert themselves.differences[CHAMPION] == Estimate(0.0, 0.0, 0.0)

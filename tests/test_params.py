@@ -72,6 +72,28 @@ def test_the_title_is_the_recipe_in_a_line(params: Params, title: str) -> None:
     assert params.title == title
 
 
+@pytest.mark.parametrize(
+    "params", [*PRESETS.values(), Params(hidden=(), members=8), Params(hidden=(8, 4), learning_rate=3e-5, seed=9)]
+)
+def test_a_recipe_comes_back_from_the_text_that_a_tracker_keeps(params: Params) -> None:
+    text = params.as_text()
+    assert all(type(value) is str for value in text.values())
+    assert Params.from_text(text | {"data_digest": "abc", "folds": "10"}) == params
+
+
+def test_what_an_older_recipe_did_not_know_is_default() -> None:
+    text = Params(epochs=9).as_text()
+    del text["members"]
+    assert Params.from_text(text) == Params(epochs=9)
+    with pytest.raises(ValueError, match="epochs"):
+        Params.from_text(text | {"epochs": "many"})
+
+
+@pytest.mark.parametrize(("hidden", "size"), [((16,), 497), ((), 30), ((16, 8), 29 * 16 + 16 + 16 * 8 + 8 + 8 + 1)])
+def test_the_size_of_a_network_is_the_number_of_its_weights(hidden: tuple[int, ...], size: int) -> None:
+    assert Params(hidden=hidden).size == size
+
+
 def test_a_recipe_is_plain_values_that_make_the_same_recipe() -> None:
     params = Params(hidden=(8, 4), seed=3)
     assert Params(**json.loads(json.dumps(params.as_dict()))) == params

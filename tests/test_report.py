@@ -31,6 +31,7 @@ def make(n: int = 90, repeats: int = 3, folds: int = 5, seed: int = 0) -> Report
     losses = 0.7 * np.exp(-np.arange(EPOCHS) / 5) + 0.02 * rng.random((fits, EPOCHS))
     return Report(
         f"{folds}-fold cross-validation, {repeats} repeats, {n} patients",
+        np.arange(n),
         labels,
         probabilities,
         {model: evaluate.measure(labels, p, weights) for model, p in probabilities.items()},

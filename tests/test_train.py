@@ -13,10 +13,11 @@ import mlflow
 import pandas as pd
 import pytest
 
-from flows import cli
-from tasks import registry, report, sources
+from flows import cli, steps
+from tasks import registry, report, schema, sources, verdict
 from tasks.errors import RejectedError
-from tasks.params import PRESETS, Evaluation, Params
+from tasks.evaluate import Estimate
+from tasks.params import PRESETS, Evaluation, Params, Promotion
 from tests import patients
 
 pytestmark = pytest.mark.usefixtures("prefect")
@@ -202,7 +203,7 @@ def test_the_flows_parameters_make_a_form_with_names_limits_and_defaults(outcome
     from flows.train import train
 
     form = parameter_schema(train.fn).model_dump()
-    assert list(form["properties"]) == ["source", "recipe", "evaluation", "device"]
+    assert list(form["properties"]) == ["source", "recipe", "evaluation", "promotion", "device", "force"]
     recipe = form["definitions"]["Params"]["properties"]
     assert recipe["epochs"]["minimum"] == 1
     assert recipe["optimizer"]["enum"] == ["adam", "sgd", "gd"]
@@ -219,12 +220,27 @@ def test_the_prefect_run_has_artifacts_of_its_own(outcome: Any) -> None:
     assert outcome.run.run_id in link.data
 
 
-def test_the_same_again_gives_the_same_metrics_and_a_new_version(outcome: Any) -> None:
+def test_the_same_again_is_nothing_to_do_and_leaves_no_trace(outcome: Any) -> None:
+    from flows.train import Unchanged, train
+
+    before = len(mlflow.search_runs(experiment_names=[registry.EXPERIMENT], output_format="list"))
+    again = train(**QUICK)
+    assert isinstance(again, Unchanged)
+    assert again.champion == outcome.model
+    assert len(mlflow.search_runs(experiment_names=[registry.EXPERIMENT], output_format="list")) == before
+
+
+def test_forced_it_gives_the_same_metrics_and_a_version_that_is_not_worse(outcome: Any) -> None:
     from flows.train import train
 
-    again = train(**QUICK)
-    assert report.metrics(again.report) == report.metrics(outcome.report)
+    again = train(force=True, **QUICK)
+    ours, theirs = report.metrics(again.report), report.metrics(outcome.report)
+    assert {name: ours[name] for name in theirs} == theirs
     assert int(again.model.version) > int(outcome.model.version)
+    assert again.decision.champion.kind == "not worse"
+    assert again.decision.champion.difference == Estimate(0.0, 0.0, 0.0)
+    assert not again.decision.promote
+    assert registry.champion() == outcome.model
 
 
 def test_the_order_of_the_rows_changes_nothing(outcome: Any, tmp_path: Path) -> None:
@@ -232,8 +248,9 @@ def test_the_order_of_the_rows_changes_nothing(outcome: Any, tmp_path: Path) -> 
 
     shuffled = sources.load().frame.sample(frac=1, random_state=3)
     shuffled.to_parquet(tmp_path / "shuffled.parquet")
-    again = train(source=str(tmp_path / "shuffled.parquet"), **QUICK)
-    assert report.metrics(again.report) == report.metrics(outcome.report)
+    again = train(source=str(tmp_path / "shuffled.parquet"), force=True, **QUICK)
+    ours, theirs = report.metrics(again.report), report.metrics(outcome.report)
+    assert {name: ours[name] for name in theirs} == theirs
 
 
 def test_the_lectures_recipe_is_held_back_as_worse_than_logistic_regression(outcome: Any) -> None:
@@ -247,6 +264,82 @@ def test_the_lectures_recipe_is_held_back_as_worse_than_logistic_regression(outc
     version = mlflow.MlflowClient().get_model_version_by_alias(registry.MODEL, registry.CHALLENGER)
     assert str(version.version) == lecture.model.version
     assert version.tags["promotion_reason"] == lecture.decision.reason
+    assert version.tags["verdict/logistic_regression"] == "worse"
+    assert version.tags["compared_with"] == f"version {before.version}"
+    assert version.tags["promoted"] == "no"
+    ends = [float(version.tags[f"log_loss_minus/champion{end}"]) for end in ("_low", "", "_high")]
+    assert ends == sorted(ends)
+    [decision] = read_artifacts("decision", lecture.flow_run_id)
+    assert "against logistic regression: **worse**" in decision.data
+    assert "against the champion: **worse**" in decision.data
+
+
+def test_promoted_by_hand_it_loses_to_the_next_default_which_keeps_its_place_against_the_reverse(outcome: Any) -> None:
+    from flows.train import train
+
+    lecture = train(recipe=PRESETS["lecture"], force=True, **QUICK)
+    before = registry.champion()
+    registry.move_champion(lecture.model, expected=before.version, kind="by hand", why="a test")
+    assert registry.champion() == lecture.model
+
+    better = train(**QUICK)
+    assert better.decision.promote
+    assert better.decision.champion.kind == "better"
+    assert better.decision.champion.difference.high < 0
+    assert registry.champion() == better.model
+    assert registry.history()[-1].why == better.decision.reason
+
+    reverse = train(recipe=PRESETS["lecture"], **QUICK)
+    assert not reverse.decision.promote
+    assert reverse.decision.champion.kind == "worse"
+    assert registry.champion() == better.model
+
+
+def test_a_refit_on_other_data_takes_its_place_when_it_is_not_worse(outcome: Any, tmp_path: Path) -> None:
+    from flows.train import train
+
+    sources.load().frame.iloc[:290].to_csv(tmp_path / "fewer.csv", index=False)
+    refit = train(source=str(tmp_path / "fewer.csv"), **QUICK)
+    assert refit.decision.champion.kind == "not worse"
+    assert refit.decision.promote
+    assert refit.decision.reason.startswith("refit on other data")
+    assert registry.champion() == refit.model
+
+
+def test_a_champion_that_moved_meanwhile_is_left_alone(outcome: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.train import train
+
+    present = registry.champion()
+    other = next(ref for ref in (outcome.model, registry.by_version("1"), registry.by_version("2")) if ref != present)
+    judge = steps.evaluate
+
+    def judge_while_another_is_quicker(*given: Any, **named: Any) -> Any:
+        if registry.champion() == present:
+            registry.move_champion(other, expected=present.version, kind="promotion", why="quicker")
+        return judge(*given, **named)
+
+    monkeypatch.setattr("flows.steps.evaluate", judge_while_another_is_quicker)
+    late = train(force=True, promotion=Promotion(promote_if="not-worse"), **QUICK)
+    assert not late.decision.promote
+    assert f"from version {present.version} to version {other.version}" in late.decision.reason
+    assert registry.champion() == other
+
+
+def test_the_version_carries_the_digests_of_the_patients_that_it_learned_from(outcome: Any) -> None:
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{outcome.model.name}/{outcome.model.version}"))
+    [file] = folder.rglob("learned_from.txt")
+    assert set(file.read_text().split()) == set(sources.patient_ids(sources.load().frame))
+
+
+def test_members_are_shipped_as_one_model_whose_probability_is_their_mean(outcome: Any) -> None:
+    from flows.train import train
+
+    averaged = train(recipe=Params(members=4), **QUICK)
+    assert averaged.report.averaging.high < 0
+    origin = registry.origin_of(averaged.model)
+    assert origin.shipped.members == (4 if verdict.averaging_helps(averaged.report.averaging) else 1)
+    answers = registry.load_model(averaged.model).predict(sources.load().frame[list(schema.INPUT_NAMES)])
+    assert answers["probability"].between(0, 1).all()
 
 
 def test_a_holdout_tests_the_shipped_network_on_rows_that_it_never_saw(outcome: Any) -> None:
