@@ -10,15 +10,17 @@ The rest of the project takes all of it from here: `from tasks import registry`.
 
 from __future__ import annotations
 
-from tasks.registry.champions import Move, champion, earlier_champions, find_champion, history, move_champion
+from tasks.registry.champions import Kind, Move, champion, earlier_champions, find_champion, history, move_champion
 from tasks.registry.models import (
     ModelRef,
     by_alias,
     by_version,
+    check_loads,
     check_model,
     load_model,
     log_model,
     set_challenger,
+    versions,
 )
 from tasks.registry.runs import (
     Run,
@@ -38,6 +40,7 @@ __all__ = [
     "CHAMPION",
     "EXPERIMENT",
     "MODEL",
+    "Kind",
     "ModelRef",
     "Move",
     "Run",
@@ -45,6 +48,7 @@ __all__ = [
     "by_alias",
     "by_version",
     "champion",
+    "check_loads",
     "check_model",
     "earlier_champions",
     "find_champion",
@@ -61,4 +65,5 @@ __all__ = [
     "read_run",
     "set_challenger",
     "uri",
+    "versions",
 ]
