@@ -120,7 +120,7 @@ def _interval(metrics: dict[str, float], name: str) -> str:
 
 
 def _how(move: Move) -> str:
-    return "moved outside" if move.kind == "outside" else f"{move.kind} by {move.by}"
+    return move.kind if move.kind == "outside" else f"{move.kind} ({move.by})"
 
 
 def _local(when: str) -> str:
