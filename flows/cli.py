@@ -24,7 +24,8 @@ NOT_PROMOTED = 5
 EXIT_CODES = """exit codes:
   0  done                        3  the data was rejected
   1  unexpected failure          4  nothing to use: no champion, store or server
-  2  wrong usage                 5  trained, but not promoted
+  2  wrong usage                 5  trained, but not promoted; or the champion
+                                    was moved by someone else meanwhile
 """
 # Set where they are unset: less noise, no telemetry, and an error within seconds instead of minutes.
 ENVIRONMENT = {
@@ -133,6 +134,33 @@ def _parser(lessons: bool) -> argparse.ArgumentParser:
     predict.set_defaults(run=_predict)
     predict.add_argument("source", metavar="FILE", help="CSV or Parquet file, in UCI codes")
     predict.add_argument("-o", "--output", metavar="OUT", help="CSV or Parquet file to write; default: the terminal")
+
+    champion = commands.add_parser(
+        "champion", help="which version is used, since when and why", description="Show the champion."
+    )
+    champion.set_defaults(run=_champion)
+
+    history = commands.add_parser(
+        "history", help="every champion there was", description="Every move of the champion, newest first."
+    )
+    history.set_defaults(run=_history)
+
+    promote = commands.add_parser(
+        "promote",
+        help="make a version the champion by hand",
+        description="Make a version the champion by hand, if it loads and scores.",
+    )
+    promote.set_defaults(run=_promote)
+    promote.add_argument("version", metavar="VERSION", help="its number, or challenger: the newest version")
+    promote.add_argument("--because", metavar="WHY", required=True, help="the reason, for the history")
+
+    rollback = commands.add_parser(
+        "rollback",
+        help="make the champion before this one champion again",
+        description="Make the champion before the present one champion again; repeated, the one before that.",
+    )
+    rollback.set_defaults(run=_rollback)
+    rollback.add_argument("--because", metavar="WHY", help="the reason, for the history")
 
     learn = commands.add_parser(
         "learn",
@@ -244,6 +272,34 @@ def _predict(options: argparse.Namespace) -> int:
     from flows import predict
 
     return predict.run(options.source, options.output)
+
+
+def _champion(options: argparse.Namespace) -> int:
+    from flows import champion
+
+    champion.show()
+    return 0
+
+
+def _history(options: argparse.Namespace) -> int:
+    from flows import champion
+
+    champion.show_history()
+    return 0
+
+
+def _promote(options: argparse.Namespace) -> int:
+    from flows import champion
+
+    champion.promote(options.version, options.because)
+    return 0
+
+
+def _rollback(options: argparse.Namespace) -> int:
+    from flows import champion
+
+    champion.rollback(options.because)
+    return 0
 
 
 def _learn(options: argparse.Namespace) -> int:

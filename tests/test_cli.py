@@ -33,7 +33,18 @@ def heart(*arguments: str) -> int:
 def test_help_lists_the_commands_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert heart("--help") == 0
     shown = capsys.readouterr().out
-    for word in ("train", "check", "predict", "ui", "exit codes", "trained, but not promoted"):
+    for word in (
+        "train",
+        "check",
+        "predict",
+        "champion",
+        "history",
+        "promote",
+        "rollback",
+        "ui",
+        "exit codes",
+        "trained, but not promoted",
+    ):
         assert word in shown
 
 
@@ -52,7 +63,7 @@ def test_help_imports_none_of_the_heavy_libraries() -> None:
 
 def test_every_command_and_option_has_help_and_is_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
     readme = (Path(cli.__file__).parent.parent / "README.md").read_text()
-    for command in ("train", "check", "predict", "ui"):
+    for command in ("train", "check", "predict", "champion", "history", "promote", "rollback", "ui"):
         assert heart(command, "--help") == 0
         assert "usage: heart" in capsys.readouterr().out
         assert f"heart {command}" in readme

@@ -12,16 +12,18 @@ The rest of the project takes all of it from here: `from tasks import registry`.
 
 from __future__ import annotations
 
-from tasks.registry.champions import Move, champion, earlier_champions, find_champion, history, move_champion
+from tasks.registry.champions import Kind, Move, champion, earlier_champions, find_champion, history, move_champion
 from tasks.registry.models import (
     ModelRef,
     by_alias,
     by_version,
+    check_loads,
     check_model,
     load_model,
     log_model,
     log_version_tags,
     set_challenger,
+    versions,
 )
 from tasks.registry.origins import DEVICE, MEMBERS, Origin, code_digest, origin_here, origin_of
 from tasks.registry.runs import (
@@ -52,6 +54,7 @@ __all__ = [
     "EXPERIMENT",
     "MEMBERS",
     "MODEL",
+    "Kind",
     "ModelRef",
     "Move",
     "Origin",
@@ -60,6 +63,7 @@ __all__ = [
     "by_alias",
     "by_version",
     "champion",
+    "check_loads",
     "check_model",
     "code_digest",
     "earlier_champions",
@@ -86,4 +90,5 @@ __all__ = [
     "read_run",
     "set_challenger",
     "uri",
+    "versions",
 ]

@@ -22,7 +22,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from tasks import schema
 from tasks.errors import UnavailableError
 from tasks.registry.runs import Run
-from tasks.registry.store import CHALLENGER, LIBRARIES, MODEL, reachable, uri
+from tasks.registry.store import CHALLENGER, LIBRARIES, MODEL, first_line, reachable, uri
 
 if TYPE_CHECKING:
     from tasks.patient_model import PatientModel
@@ -92,6 +92,25 @@ def check_model(ref: ModelRef, model: PatientModel, patients: pd.DataFrame) -> N
         )
 
 
+def check_loads(ref: ModelRef, patients: pd.DataFrame) -> None:
+    """Load `ref` and score `patients`, before it becomes what everyone uses.
+
+    Raises:
+        UnavailableError: it does not load, does not answer, or with something else than probabilities.
+    """
+    try:
+        model = mlflow.pyfunc.load_model(f"models:/{ref.name}/{ref.version}")
+        answers = model.predict(patients[list(schema.INPUT_NAMES)])
+        scored = answers["probability"].dropna()
+        if not (len(scored) and scored.between(0, 1).all()):
+            raise ValueError(f"{len(scored)} probabilities for {len(patients)} patients, expected some, from 0 to 1")
+    except Exception as error:  # whatever is wrong with a model that was stored some time ago
+        raise UnavailableError(
+            f"{ref.name} version {ref.version} cannot be used: {first_line(error)}. Expected a version that loads and "
+            "scores the bundled patients; nothing was moved."
+        ) from error
+
+
 @reachable()
 def load_model(ref: ModelRef) -> Any:
     """The registered version as an MLflow pyfunc model: `predict(frame)`."""
@@ -122,8 +141,15 @@ def by_version(version: str) -> ModelRef:
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
-    there = ", ".join(str(found.version) for found in reversed(_newest_first())) or "none"
-    raise UnavailableError(f"no version {version} of '{MODEL}' in {uri()}; there is: {there}.")
+    raise UnavailableError(
+        f"no version {version} of '{MODEL}' in {uri()}; there is: {', '.join(reversed(versions())) or 'none'}."
+    )
+
+
+@reachable()
+def versions() -> list[str]:
+    """The numbers of all versions that there are, newest first."""
+    return [str(found.version) for found in _newest_first()]
 
 
 @reachable()

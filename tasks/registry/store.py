@@ -40,12 +40,13 @@ def reachable() -> Iterator[None]:
         yield
     except STORE_ERRORS as error:
         raise UnavailableError(
-            f"the MLflow store {uri()} cannot be used: {_first_line(error)}. Expected a writable database or a server "
+            f"the MLflow store {uri()} cannot be used: {first_line(error)}. Expected a writable database or a server "
             "that answers; check MLFLOW_TRACKING_URI and the folder's permissions."
         ) from error
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What the error says, in a line."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     return text if len(text) <= 200 else f"{text[:200]} ..."
 
