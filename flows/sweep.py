@@ -86,6 +86,7 @@ def search(
         settings |= {"seed": str(seed), "data_digest": table.digest, "space": json.dumps(space)}
         settings |= {key: str(value) for key, value in evaluation.as_dict().items()}
         registry.log_search(run, settings, {}, {})
+        registry.log_data(run, table)
         results = _run_batches(run, study, batches, device, on_cluster)
         found = steps.summarise(study, results)
         publish.search(run, study, found)

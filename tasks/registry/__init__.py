@@ -29,6 +29,7 @@ from tasks.registry.origins import DEVICE, MEMBERS, Origin, code_digest, origin_
 from tasks.registry.runs import (
     Run,
     artifact_uri,
+    log_data,
     log_files,
     log_lesson,
     log_report,
@@ -45,6 +46,8 @@ from tasks.registry.sweeps import (
     log_search,
     open_sweep,
     read_batches,
+    save_view,
+    tag_configuration,
 )
 
 __all__ = [
@@ -73,6 +76,7 @@ __all__ = [
     "load_model",
     "log_batch",
     "log_configuration",
+    "log_data",
     "log_files",
     "log_lesson",
     "log_model",
@@ -88,7 +92,9 @@ __all__ = [
     "origin_of",
     "read_batches",
     "read_run",
+    "save_view",
     "set_challenger",
+    "tag_configuration",
     "uri",
     "versions",
 ]
