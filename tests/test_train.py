@@ -22,7 +22,7 @@ from tests import patients
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
-QUICK = {"evaluation": Evaluation(folds=4, repeats=2)}
+QUICK = {"evaluation": Evaluation(folds=10, repeats=2)}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_the_run_is_finished_and_named_after_its_recipe(run: mlflow.entities.Run
 
 def test_the_run_holds_every_parameter_of_the_recipe_and_of_the_evaluation(run: mlflow.entities.Run) -> None:
     expected = {name: str(value) for name, value in Params().as_dict().items()} | {"hidden": "16"}
-    assert run.data.params == expected | {"folds": "4", "repeats": "2", "data_digest": sources.load().digest}
+    assert run.data.params == expected | {"folds": "10", "repeats": "2", "data_digest": sources.load().digest}
 
 
 def test_the_run_says_where_it_comes_from(run: mlflow.entities.Run, outcome: Any) -> None:
