@@ -120,7 +120,7 @@ def train(
             log.info("          averaging %d %s: log loss %s", members, words, in_words(report.averaging))
             if not helps:
                 challengers, members = challengers[::members], 1
-                report = judge(challengers, members)
+                report = replace(judge(challengers, members), averaging=report.averaging)
 
         shipped = challengers[len(splits.pairs) * members if len(splits.pairs) > 1 else 0 :]
         rows = table.frame.iloc[shipped.jobs[0].rows]

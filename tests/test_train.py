@@ -257,7 +257,7 @@ def test_the_lectures_recipe_is_held_back_as_worse_than_logistic_regression(outc
     from flows.train import train
 
     before = registry.champion()
-    lecture = train(recipe=PRESETS["lecture"], **QUICK)
+    lecture = train(recipe=PRESETS["lecture"])
     assert not lecture.decision.promote
     assert "worse than logistic regression" in lecture.decision.reason
     assert registry.champion() == before
@@ -299,7 +299,7 @@ def test_a_refit_on_other_data_takes_its_place_when_it_is_not_worse(outcome: Any
     from flows.train import train
 
     sources.load().frame.iloc[:290].to_csv(tmp_path / "fewer.csv", index=False)
-    refit = train(source=str(tmp_path / "fewer.csv"), **QUICK)
+    refit = train(source=str(tmp_path / "fewer.csv"), promotion=Promotion(margin=0.05), **QUICK)
     assert refit.decision.champion.kind == "not worse"
     assert refit.decision.promote
     assert refit.decision.reason.startswith("refit on other data")
