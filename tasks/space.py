@@ -129,8 +129,8 @@ def _checked(name: str, value: Any) -> Any:
     if any(isinstance(part, bool) for part in (value if isinstance(value, list) else [value])):
         # pydantic would take it for 1 or 0.
         raise UsageError(f"{name}: {short(value)}: expected no yes, no, true or false")
-    # A rate of decay that goes with every learning rate is checked with it, in `_configuration`.
-    base = {"optimizer": "sgd"} if name == "momentum" else {"weight_decay": 0.0}
+    # Alone: what it does not go with is for `_check_together` to find.
+    base = {"optimizer": "sgd", "learning_rate": 1e-300, "weight_decay": 0.0}
     try:
         return getattr(Params(**{**base, name: value}), name)
     except ValidationError as error:
