@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from flows.options import add_options, made
 from flows.terminal import import_tensorflow, progress, wrapped
 from tasks.errors import HeartError, UnavailableError
-from tasks.params import PRESETS, Evaluation, Params, Promotion
+from tasks.params import PRESETS, Evaluation, Params, Promotion, Search
 
 if TYPE_CHECKING:
     from flows.train import Outcome
@@ -112,14 +112,12 @@ def _parser(lessons: bool) -> argparse.ArgumentParser:
     sweep.add_argument("--source", metavar="PATH", help="CSV or Parquet file; default: the bundled 303 patients")
     sweep.add_argument("--space", metavar="FILE", help="YAML: what to search; see the README for the default")
     sweep.add_argument("--grid", action="store_true", help="all combinations of the space, which must be lists")
-    sweep.add_argument("--configurations", type=int, default=200, metavar="N", help="to draw (default 200)")
-    sweep.add_argument("--inner-folds", type=int, default=5, metavar="X", help="of the nested estimate (default 5)")
-    sweep.add_argument("--seed", type=int, default=0, metavar="X", help="of draws, folds and networks (default 0)")
+    add_options(sweep, Search)
     sweep.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="the GPU where there is one")
     cluster = sweep.add_mutually_exclusive_group()
     cluster.add_argument("--dask", metavar="ADDRESS", help="train on a Dask cluster, such as tcp://10.0.0.1:8786")
     cluster.add_argument("--ray", metavar="ADDRESS", help="train on a Ray cluster, such as ray://10.0.0.1:10001")
-    add_options(sweep.add_argument_group("evaluation"), Evaluation)
+    add_options(sweep.add_argument_group("evaluation"), Evaluation, leave_out=("holdout",))
 
     check = commands.add_parser(
         "check", help="load and validate a file, without training", description="Load and validate a file of patients."
@@ -212,19 +210,20 @@ def _train(options: argparse.Namespace) -> int:
 
 def _sweep(options: argparse.Namespace) -> int:
     from flows.server import prefect_server
-
-    evaluation = made(Evaluation, options, {})
     from tasks import space
 
-    wanted = space.read_space(Path(options.space) if options.space else None)
+    evaluation, search = made(Evaluation, options, {}), made(Search, options, {})
+    wanted = space.read_space(Path(options.space) if options.space is not None else None)
+    if options.grid:
+        space.grid(space.make_space(wanted))  # so that it is refused before anything starts
     with progress(), prefect_server() as server:
         import_tensorflow()
         from flows import sweep
 
         server.wait()
         outcome = sweep.run(
-            options.source, wanted, "grid" if options.grid else "random", options.configurations, evaluation,
-            options.inner_folds, options.seed, options.device, dask=options.dask, ray=options.ray,
+            options.source, wanted, "grid" if options.grid else "random", search.configurations, evaluation,
+            search.inner_folds, search.seed, options.device, dask=options.dask, ray=options.ray,
         )  # fmt: skip
         sweep.show(outcome)
     return 0
