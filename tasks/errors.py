@@ -8,7 +8,7 @@
     └── UnavailableError  4   something that is needed is not there: a champion, a store, a server
 
 A message says what was expected, what came, where, and what to do. The command line prints it and
-nothing else. Exit code 5 (trained, but not promoted) is an outcome, not an error.
+nothing else. Exit codes 5 (trained, but not promoted) and 6 (not reproduced) are outcomes, no errors.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def heart(*arguments: str) -> int:
 def test_help_lists_the_commands_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert heart("--help") == 0
     shown = capsys.readouterr().out
-    for word in ("train", "check", "predict", "ui", "exit codes", "trained, but not promoted"):
+    for word in ("train", "check", "predict", "ui", "exit codes", "trained, but not promoted", "not reproduced"):
         assert word in shown
 
 
@@ -52,7 +52,7 @@ def test_help_imports_none_of_the_heavy_libraries() -> None:
 
 def test_every_command_and_option_has_help_and_is_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
     readme = (Path(cli.__file__).parent.parent / "README.md").read_text()
-    for command in ("train", "check", "predict", "ui"):
+    for command in ("train", "check", "predict", "compare", "reproduce", "ui"):
         assert heart(command, "--help") == 0
         assert "usage: heart" in capsys.readouterr().out
         assert f"heart {command}" in readme
@@ -72,6 +72,8 @@ def test_every_command_and_option_has_help_and_is_in_the_readme(capsys: pytest.C
         (["train", "--nonsense"], "unrecognized arguments"),
         (["dance"], "invalid choice"),
         ([], "required"),
+        (["compare", "1"], "expected two or more runs, or none for champion and challenger; got one, '1'"),
+        (["compare", "1", "2", "--margin", "-1"], "--margin -1: input should be greater than or equal to 0"),
         (["predict", "x.csv", "-o", "out.docx"], "expected a name that ends in .csv or .parquet"),
     ],
 )
