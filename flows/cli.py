@@ -20,12 +20,12 @@ from tasks.params import PRESETS, Evaluation, Params, Promotion, Search
 if TYPE_CHECKING:
     from flows.train import Outcome
 
-NOT_PROMOTED = 5
+NOT_PROMOTED, NOT_REPRODUCED = 5, 6
 EXIT_CODES = """exit codes:
-  0  done                        3  the data was rejected
-  1  unexpected failure          4  nothing to use: no champion, store or server
-  2  wrong usage                 5  trained, but not promoted; or the champion
-                                    was moved by someone else meanwhile
+  0  done                        4  nothing to use: no champion, run, store or server
+  1  unexpected failure          5  trained, but not promoted; or the champion was
+  2  wrong usage                    moved by someone else meanwhile
+  3  the data was rejected       6  not reproduced
 """
 # Set where they are unset: less noise, no telemetry, and an error within seconds instead of minutes.
 ENVIRONMENT = {
@@ -159,6 +159,39 @@ def _parser(lessons: bool) -> argparse.ArgumentParser:
     )
     rollback.set_defaults(run=_rollback)
     rollback.add_argument("--because", metavar="WHY", help="the reason, for the history")
+
+    compare = commands.add_parser(
+        "compare",
+        help="runs side by side: recipes, metrics, differences",
+        description="Put runs side by side: where their recipes differ, their metrics, and by how much each is better "
+        "or worse than the first, patient by patient.",
+    )
+    compare.set_defaults(run=_compare)
+    compare.add_argument(
+        "runs", nargs="*", metavar="RUN",
+        help="a version, an alias, a run id or its beginning, or a run's name; default: champion and challenger",
+    )  # fmt: skip
+    compare.add_argument(
+        "--on", metavar="FILE", help="compare two registered models on the patients of FILE that neither learned from"
+    )
+    margin = Promotion.__pydantic_fields__["margin"]  # type: ignore[attr-defined]
+    compare.add_argument(
+        "--margin", dest="Promotion.margin", metavar="X",
+        help=f"log loss by which a run may at most be worse to count as not worse (default {margin.default})",
+    )  # fmt: skip
+
+    reproduce = commands.add_parser(
+        "reproduce",
+        help="train a version again and compare",
+        description="Train a registered version again from its recorded recipe, seed and data, and compare what the "
+        "two say about every patient.",
+    )
+    reproduce.set_defaults(run=_reproduce)
+    reproduce.add_argument("version", metavar="VERSION", help="its number or alias")
+    reproduce.add_argument("--source", metavar="PATH", help="CSV or Parquet file; default: the one that was recorded")
+    reproduce.add_argument(
+        "--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto: the GPU where there is one"
+    )
 
     learn = commands.add_parser(
         "learn",
@@ -299,6 +332,19 @@ def _rollback(options: argparse.Namespace) -> int:
 
     champion.rollback(options.because)
     return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    margin = made(Promotion, options, {}).margin
+    from flows import compare
+
+    return compare.run(options.runs, options.on, margin)
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from flows import reproduce
+
+    return 0 if reproduce.run(options.version, options.source, options.device) else NOT_REPRODUCED
 
 
 def _learn(options: argparse.Namespace) -> int:

@@ -50,12 +50,6 @@ def validation(run: Run, verdict: Verdict) -> None:
             log.info("          %s", message)
 
 
-def rejection(verdict: Verdict) -> str:
-    """Why the data was refused: a line, and one for each error."""
-    errors = [failure.message() for failure in verdict.errors]
-    return "\n".join([f"'{verdict.source}' was rejected; nothing was trained.", *errors])
-
-
 def register(
     run: Run,
     model: PatientModel,

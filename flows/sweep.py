@@ -81,7 +81,7 @@ def search(
         verdict = steps.validate(table)
         publish.validation(run, verdict)
         if not verdict.passed:
-            raise RejectedError(publish.rejection(verdict))
+            raise RejectedError(verdict.refusal("nothing was trained"))
         batches = _batches(study, recipes)
         log.info(
             "space     %d configurations x %d folds, measured at %s epochs; with the nested folds %d networks",
