@@ -86,6 +86,10 @@ class Verdict:
         """Whether the table can be used: no error, warnings or not."""
         return not self.errors
 
+    def refusal(self, undone: str) -> str:
+        """Why the table is refused, a line and one for each error; undone: ``nothing was trained``."""
+        return "\n".join([f"'{self.source}' was rejected; {undone}.", *(failure.message() for failure in self.errors)])
+
     def messages(self, most: int = 10) -> list[str]:
         """One line a failure, errors first, each naming at most `most` cells."""
         return [failure.message(most) for failure in self.failures]

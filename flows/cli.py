@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 from flows.options import add_options, made
 from flows.terminal import import_tensorflow, progress, wrapped
 from tasks.errors import HeartError, UnavailableError
-from tasks.params import PRESETS, Evaluation, Params, Promotion
+from tasks.params import PRESETS, Evaluation, Params, Promotion, Search
 
 if TYPE_CHECKING:
     from flows.train import Outcome
 
-NOT_PROMOTED = 5
+NOT_PROMOTED, NOT_REPRODUCED = 5, 6
 EXIT_CODES = """exit codes:
-  0  done                        3  the data was rejected
-  1  unexpected failure          4  nothing to use: no champion, store or server
-  2  wrong usage                 5  trained, but not promoted; or the champion
-                                    was moved by someone else meanwhile
+  0  done                        4  nothing to use: no champion, run, store or server
+  1  unexpected failure          5  trained, but not promoted; or the champion was
+  2  wrong usage                    moved by someone else meanwhile
+  3  the data was rejected       6  not reproduced
 """
 # Set where they are unset: less noise, no telemetry, and an error within seconds instead of minutes.
 ENVIRONMENT = {
@@ -112,14 +112,12 @@ def _parser(lessons: bool) -> argparse.ArgumentParser:
     sweep.add_argument("--source", metavar="PATH", help="CSV or Parquet file; default: the bundled 303 patients")
     sweep.add_argument("--space", metavar="FILE", help="YAML: what to search; see the README for the default")
     sweep.add_argument("--grid", action="store_true", help="all combinations of the space, which must be lists")
-    sweep.add_argument("--configurations", type=int, default=200, metavar="N", help="to draw (default 200)")
-    sweep.add_argument("--inner-folds", type=int, default=5, metavar="X", help="of the nested estimate (default 5)")
-    sweep.add_argument("--seed", type=int, default=0, metavar="X", help="of draws, folds and networks (default 0)")
+    add_options(sweep, Search)
     sweep.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="the GPU where there is one")
     cluster = sweep.add_mutually_exclusive_group()
     cluster.add_argument("--dask", metavar="ADDRESS", help="train on a Dask cluster, such as tcp://10.0.0.1:8786")
     cluster.add_argument("--ray", metavar="ADDRESS", help="train on a Ray cluster, such as ray://10.0.0.1:10001")
-    add_options(sweep.add_argument_group("evaluation"), Evaluation)
+    add_options(sweep.add_argument_group("evaluation"), Evaluation, leave_out=("holdout",))
 
     check = commands.add_parser(
         "check", help="load and validate a file, without training", description="Load and validate a file of patients."
@@ -161,6 +159,39 @@ def _parser(lessons: bool) -> argparse.ArgumentParser:
     )
     rollback.set_defaults(run=_rollback)
     rollback.add_argument("--because", metavar="WHY", help="the reason, for the history")
+
+    compare = commands.add_parser(
+        "compare",
+        help="runs side by side: recipes, metrics, differences",
+        description="Put runs side by side: where their recipes differ, their metrics, and by how much each is better "
+        "or worse than the first, patient by patient.",
+    )
+    compare.set_defaults(run=_compare)
+    compare.add_argument(
+        "runs", nargs="*", metavar="RUN",
+        help="a version, an alias, a run id or its beginning, or a run's name; default: champion and challenger",
+    )  # fmt: skip
+    compare.add_argument(
+        "--on", metavar="FILE", help="compare two registered models on the patients of FILE that neither learned from"
+    )
+    margin = Promotion.__pydantic_fields__["margin"]  # type: ignore[attr-defined]
+    compare.add_argument(
+        "--margin", dest="Promotion.margin", metavar="X",
+        help=f"log loss by which a run may at most be worse to count as not worse (default {margin.default})",
+    )  # fmt: skip
+
+    reproduce = commands.add_parser(
+        "reproduce",
+        help="train a version again and compare",
+        description="Train a registered version again from its recorded recipe, seed and data, and compare what the "
+        "two say about every patient.",
+    )
+    reproduce.set_defaults(run=_reproduce)
+    reproduce.add_argument("version", metavar="VERSION", help="its number or alias")
+    reproduce.add_argument("--source", metavar="PATH", help="CSV or Parquet file; default: the one that was recorded")
+    reproduce.add_argument(
+        "--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto: the GPU where there is one"
+    )
 
     learn = commands.add_parser(
         "learn",
@@ -212,19 +243,20 @@ def _train(options: argparse.Namespace) -> int:
 
 def _sweep(options: argparse.Namespace) -> int:
     from flows.server import prefect_server
-
-    evaluation = made(Evaluation, options, {})
     from tasks import space
 
-    wanted = space.read_space(Path(options.space) if options.space else None)
+    evaluation, search = made(Evaluation, options, {}), made(Search, options, {})
+    wanted = space.read_space(Path(options.space) if options.space is not None else None)
+    if options.grid:
+        space.grid(space.make_space(wanted))  # so that it is refused before anything starts
     with progress(), prefect_server() as server:
         import_tensorflow()
         from flows import sweep
 
         server.wait()
         outcome = sweep.run(
-            options.source, wanted, "grid" if options.grid else "random", options.configurations, evaluation,
-            options.inner_folds, options.seed, options.device, dask=options.dask, ray=options.ray,
+            options.source, wanted, "grid" if options.grid else "random", search.configurations, evaluation,
+            search.inner_folds, search.seed, options.device, dask=options.dask, ray=options.ray,
         )  # fmt: skip
         sweep.show(outcome)
     return 0
@@ -300,6 +332,19 @@ def _rollback(options: argparse.Namespace) -> int:
 
     champion.rollback(options.because)
     return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    margin = made(Promotion, options, {}).margin
+    from flows import compare
+
+    return compare.run(options.runs, options.on, margin)
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from flows import reproduce
+
+    return 0 if reproduce.run(options.version, options.source, options.device) else NOT_REPRODUCED
 
 
 def _learn(options: argparse.Namespace) -> int:

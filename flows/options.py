@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Container
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
@@ -12,9 +13,11 @@ from tasks.errors import UsageError
 T = TypeVar("T")
 
 
-def add_options(group: argparse._ActionsContainer, kind: type) -> None:
+def add_options(group: argparse._ActionsContainer, kind: type, leave_out: Container[str] = ()) -> None:
     """An option for each field of a pydantic dataclass, which checks the values itself."""
     for name, field in kind.__pydantic_fields__.items():  # type: ignore[attr-defined]
+        if name in leave_out:
+            continue
         shown = {(): "none", None: "none"}.get(field.default, field.default)
         if isinstance(shown, tuple):
             shown = ",".join(map(str, shown))

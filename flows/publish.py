@@ -51,12 +51,6 @@ def validation(run: Run, verdict: Verdict) -> None:
             log.info("          %s", message)
 
 
-def rejection(verdict: Verdict) -> str:
-    """Why the data was refused: a line, and one for each error."""
-    errors = [failure.message() for failure in verdict.errors]
-    return "\n".join([f"'{verdict.source}' was rejected; nothing was trained.", *errors])
-
-
 def register(
     run: Run,
     model: PatientModel,
@@ -140,7 +134,7 @@ def search(run: Run, study: Study, found: Summary) -> None:
     # A run is named after the epochs that are best for it; the choice may be the same configuration at fewer.
     for tag, recipe, loss in (("best", found.best, found.of_best), ("chosen", found.chosen, found.of_chosen)):
         params = {name: value for name, value in recipe.as_text().items() if name != "epochs"}
-        registry.tag_configuration(run, params, {tag: f"at {recipe.epochs} epochs: {reports.in_brackets(loss)}"})
+        registry.tag_configuration(run, params, {tag: f"{recipe.epochs} epochs, {reports.in_brackets(loss)}"})
     columns = ["epochs", *(name for name in reports.tried(study, found) if name != "epochs")]
     registry.save_view(run, ["log_loss", "log_loss_low", "log_loss_high", "roc_auc"], columns, ["chosen"])
     create_markdown_artifact(description, key="sweep")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -20,7 +21,7 @@ from tasks import registry
 from tasks import report as reports
 from tasks import space as spaces
 from tasks.errors import RejectedError
-from tasks.params import Evaluation, Params
+from tasks.params import Configurations, Evaluation, InnerFolds, Params, Search, Seed
 from tasks.registry import Run
 from tasks.sweep import Result, Study, Summary
 
@@ -41,7 +42,8 @@ class Outcome:
 
 def _run_name() -> str:
     given = runtime.flow_run.get_parameters()
-    return f"{given['configurations']} configurations, {given['evaluation'].folds * given['evaluation'].repeats} folds"
+    what = "grid" if given["method"] == "grid" else f"{given['configurations']} configurations"
+    return f"{what}, {given['evaluation'].folds * given['evaluation'].repeats} folds"
 
 
 @flow(name="heart-disease-sweep", flow_run_name=_run_name, persist_result=False, validate_parameters=True)
@@ -49,10 +51,10 @@ def search(
     source: Annotated[str | None, Field(description="CSV or Parquet file; empty for the bundled patients.")] = None,
     space: Annotated[dict[str, Any], Field(description="What to search.")] = spaces.DEFAULT,
     method: Annotated[Literal["random", "grid"], Field(description="Draw configurations, or take all.")] = "random",
-    configurations: Annotated[int, Field(ge=1, le=100_000, description="How many to draw at random.")] = 200,
+    configurations: Configurations = Search.configurations,
     evaluation: Annotated[Evaluation, Field(description="How each is judged.")] = Evaluation(),  # noqa: B008
-    inner_folds: Annotated[int, Field(ge=2, le=20, description="Of the nested cross-validation.")] = 5,
-    seed: Annotated[int, Field(ge=0, lt=2**31, description="Of draws, folds and networks.")] = 0,
+    inner_folds: InnerFolds = Search.inner_folds,
+    seed: Seed = Search.seed,
     device: Annotated[Literal["auto", "cpu", "gpu"], Field(description="auto: the GPU where there is one.")] = "auto",
     on_cluster: Annotated[bool, Field(description="Send batches to the flow's task runner.")] = False,
 ) -> Outcome:
@@ -63,40 +65,41 @@ def search(
     Raises:
         DataError: the source cannot be read, or validation refused it; nothing was trained.
         UsageError: the space makes no sense, or the data is too small for the folds.
-        UnavailableError: the MLflow store, the device or the cluster is not there.
+        UnavailableError: the MLflow store, the device or the cluster is not there, or the search is running already.
     """
     table = steps.load(source)
     log.info("load      %d patients from %s, digest %s", len(table), publish.short(table.source), table.digest[:8])
     made = spaces.make_space(space)
     recipes = spaces.grid(made, seed) if method == "grid" else spaces.sample(made, configurations, seed)
     study = Study(table.frame, evaluation, made.epochs, inner_folds, seed)
-    batches = _batches(study, recipes)
-    log.info(
-        "space     %d configurations x %d folds, measured at %s epochs; with the nested folds %d networks",
-        len(recipes), len(study.splits.pairs), ", ".join(map(str, study.epochs)), len(recipes) * study.fits,
-    )  # fmt: skip
+    settings = {"method": method, "configurations": str(len(recipes)), "inner_folds": str(inner_folds)}
+    settings |= {"seed": str(seed), "data_digest": table.digest}
+    settings |= {key: str(value) for key, value in evaluation.as_dict().items()}
     tags = {"prefect.flow_run_id": runtime.flow_run.id or "", "source": table.source}
     name = f"{len(recipes)} configurations, {method}, seed {seed}"
-    with registry.open_sweep(name, _identity(table.digest, study, recipes), tags) as run:
+    with registry.open_sweep(name, _identity(settings, study, recipes), tags) as run:
         verdict = steps.validate(table)
         publish.validation(run, verdict)
         if not verdict.passed:
-            raise RejectedError(publish.rejection(verdict))
-        settings = {"method": method, "configurations": str(len(recipes)), "inner_folds": str(inner_folds)}
-        settings |= {"seed": str(seed), "data_digest": table.digest, "space": json.dumps(space)}
-        settings |= {key: str(value) for key, value in evaluation.as_dict().items()}
+            raise RejectedError(verdict.refusal("nothing was trained"))
+        batches = _batches(study, recipes)
+        log.info(
+            "space     %d configurations x %d folds, measured at %s epochs; with the nested folds %d networks",
+            len(recipes), len(study.splits.pairs), ", ".join(map(str, study.epochs)), len(recipes) * study.fits,
+        )  # fmt: skip
         registry.log_search(run, settings, {}, {})
         registry.log_data(run, table)
+        registry.log_files(run, "evaluation", {"space.yaml": spaces.as_yaml(space)})
         results = _run_batches(run, study, batches, device, on_cluster)
         found = steps.summarise(study, results)
         publish.search(run, study, found)
     return Outcome(run, runtime.flow_run.id or "", study, len(recipes), found)
 
 
-def _identity(digest: str, study: Study, recipes: Sequence[Params]) -> str:
-    """Of all that decides what the search finds: data, configurations, folds, code."""
-    what = [digest, [recipe.as_text() for recipe in recipes], study.epochs, study.inner_folds, study.seed]
-    what += [study.evaluation.as_dict(), registry.code_digest()]
+def _identity(settings: Mapping[str, str], study: Study, recipes: Sequence[Params]) -> str:
+    """Of all that decides what the search finds: settings, data, configurations, code, libraries."""
+    here = registry.origin_here(recipes[0], study.evaluation, settings["data_digest"])
+    what = [settings, [recipe.as_text() for recipe in recipes], study.epochs, here.code, here.libraries]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
 
 
@@ -120,22 +123,25 @@ def _run_batches(
         rows = zip(*(arrays[name] for name in ("probabilities", "inner", "train", "validation")), strict=True)
         results[number] = [Result(recipe, *row) for recipe, row in zip(recipes, rows, strict=True)]
     todo = [number for number in range(len(batches)) if number not in results]
+    started, networks = time.monotonic(), sum(len(batches[number]) for number in todo) * study.fits
     if results:
         log.info("          %d of %d batches were done before", len(results), len(batches))
     writing: list[Future[None]] = []
     # MLflow writes one batch while the next is trained. Leaving the block waits: what is finished is kept.
-    with ThreadPoolExecutor(1) as writer, Bar("train", sum(len(batches[i]) for i in todo) * study.fits) as bar:
+    with ThreadPoolExecutor(1) as writer, Bar("train", networks) as bar:
         try:
             for number, found in _train(study, batches, todo, device, on_cluster, bar):
                 results[number] = found
                 writing.append(writer.submit(publish.batch, run, study, number, batches[number], found))
                 for done in [one for one in writing if one.done()]:
                     done.result()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             log.info("          stopped; what is finished is kept, and the same command goes on from there")
             raise
     for done in writing:
         done.result()
+    if todo:
+        log.info("train     %d networks: %.1f s", networks, time.monotonic() - started)
     return [result for number in range(len(batches)) for result in results[number]]
 
 

@@ -10,7 +10,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 
 def import_tensorflow() -> None:
@@ -34,10 +34,19 @@ class _Stages(logging.Formatter):
         return wrapped(record.getMessage(), indent=" " * 10)
 
 
+class _Stderr(logging.StreamHandler[TextIO]):
+    """To what is stderr at the moment: while a bar is shown, that writes above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 @contextmanager
 def progress() -> Iterator[None]:
     """Show on stderr what the stages report."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(_Stages())
     log = logging.getLogger("heart")
     log.setLevel(logging.INFO)

@@ -14,11 +14,10 @@ from pydantic import Field
 
 from flows import publish, steps
 from flows.terminal import import_tensorflow
-from tasks import encode, evaluate, registry, schema, sources
+from tasks import evaluate, registry, schema, shipping, sources
 from tasks.errors import RejectedError
 from tasks.evaluate import Report
 from tasks.params import PRESETS, Evaluation, Params, Promotion
-from tasks.patient_model import PatientModel
 from tasks.registry import ModelRef, Run
 from tasks.training import Networks
 from tasks.verdict import Decision, averaging_helps, decide, in_words
@@ -81,14 +80,13 @@ def train(
         verdict = steps.validate(table)
         publish.validation(run, verdict)
         if not verdict.passed:
-            raise RejectedError(publish.rejection(verdict))
+            raise RejectedError(verdict.refusal("nothing was trained"))
 
         labels = schema.label(table.frame).to_numpy()
         splits = evaluate.split(labels, evaluation, recipe.seed)
         ours = evaluate.jobs(recipe, splits, len(table))
-        # The champion's recipe, on the same folds, from the same seeds: the two differ in nothing else.
-        rival = replace(theirs.shipped, seed=recipe.seed) if theirs else None
-        rivals = evaluate.jobs(rival, splits, len(table))[: len(splits.pairs) * rival.members] if rival else []
+        rival = theirs.shipped if theirs else None
+        rivals = shipping.rivals(rival, splits, len(table), recipe.seed) if rival else []
         registry.log_start(run, table, origin)
 
         inputs = steps.encode(table.frame, evaluate.encoders(splits, len(table)))
@@ -120,14 +118,9 @@ def train(
             log.info("          averaging %d %s: log loss %s", members, words, in_words(report.averaging))
             if not helps:
                 challengers, members = challengers[::members], 1
-                report = judge(challengers, members)
+                report = replace(judge(challengers, members), averaging=report.averaging)
 
-        shipped = challengers[len(splits.pairs) * members if len(splits.pairs) > 1 else 0 :]
-        rows = table.frame.iloc[shipped.jobs[0].rows]
-        model = PatientModel(
-            encode.Encoder.fit(rows), shipped.keras_average(inputs.shape[2]),
-            learned_from=frozenset(sources.patient_ids(rows)),
-        )  # fmt: skip
+        model = shipping.ship(table, challengers, splits, members)
         decision = decide(
             report,
             promotion,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import chain, pairwise
 from typing import Any
 
@@ -38,6 +39,12 @@ class Job:
     matrix: int = 0
 
 
+@lru_cache(maxsize=2**15)  # asked three times for each job; making a recipe checks it, and takes as long as all else
+def _but_epochs(params: Params) -> Params:
+    """What recipes that differ in nothing but epochs have in common."""
+    return replace(params, epochs=1)
+
+
 def by_kind(jobs: Sequence[Job], most: int) -> list[list[int]]:
     """Numbers of the jobs that are trained together: of one shape, activation, optimizer and batch size.
 
@@ -49,7 +56,7 @@ def by_kind(jobs: Sequence[Job], most: int) -> list[list[int]]:
         size = 0 if p.optimizer == "gd" else p.batch_size
         kind = kinds.setdefault((p.hidden, p.activation, p.optimizer, p.momentum, p.dropout > 0, size), {})
         order = kind.setdefault((p.seed, job.matrix, job.rows.tobytes()), {})
-        order.setdefault(replace(p, epochs=1), []).append(j)
+        order.setdefault(_but_epochs(p), []).append(j)
     batches = []
     for kind in kinds.values():
         networks = [numbers for order in kind.values() for numbers in order.values()]
@@ -87,7 +94,7 @@ class Plan:
                 orders[key] = Order(len(orders), job, size, n)
                 columns.append({})
             u = orders[key].number
-            self.slots[j] = u, columns[u].setdefault(replace(job.params, epochs=1), len(columns[u]))
+            self.slots[j] = u, columns[u].setdefault(_but_epochs(job.params), len(columns[u]))
         self.orders = list(orders.values())
         self.recipes = [list(column) for column in columns]
         self.networks = sum(map(len, columns))

@@ -9,7 +9,7 @@
     └── MovedError        5   the champion is another one than the one that was compared with
 
 A message says what was expected, what came, where, and what to do. The command line prints it and
-nothing else. Trained, but not promoted is exit code 5 too, and an outcome, not an error.
+nothing else. Exit codes 5 (trained, but not promoted) and 6 (not reproduced) are outcomes too, not only errors.
 """
 
 from __future__ import annotations

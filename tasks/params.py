@@ -11,6 +11,10 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 Units = Annotated[int, Field(ge=1, le=4096)]
+MOST_CONFIGURATIONS = 100_000
+Configurations = Annotated[int, Field(ge=1, le=MOST_CONFIGURATIONS, description="How many to draw at random.")]
+InnerFolds = Annotated[int, Field(ge=2, le=20, description="Of the nested cross-validation.")]
+Seed = Annotated[int, Field(ge=0, lt=2**31, description="Of draws, folds and networks.")]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
@@ -114,6 +118,15 @@ class Evaluation:
         if self.holdout is not None:
             return {"holdout": self.holdout}
         return {"folds": self.folds, "repeats": self.repeats}
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Search:
+    """How recipes are searched."""
+
+    configurations: Configurations = 200
+    inner_folds: InnerFolds = 5
+    seed: Seed = 0
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))

@@ -24,7 +24,7 @@ class PatientModel:
     """`network` is a Keras model of 29 inputs; from `threshold` on the answer is yes.
 
     learned_from: the digests of the patients that encoder and network were fitted on (`sources.patient_ids`), so that
-    whoever compares two models can leave them out.
+    whoever compares two models can leave them out; empty where that is not known.
     """
 
     encoder: Encoder
@@ -77,9 +77,10 @@ class PatientModel:
         """Read what `save` wrote."""
         import keras
 
+        learned_from = folder / "learned_from.txt"  # older versions have none
         return cls(
             Encoder.from_json((folder / "encoder.json").read_text()),
             keras.saving.load_model(folder / "network.keras", compile=False, safe_mode=True),
             json.loads((folder / "threshold.json").read_text())["threshold"],
-            frozenset((folder / "learned_from.txt").read_text().split()),
+            frozenset(learned_from.read_text().split() if learned_from.exists() else []),
         )

@@ -105,12 +105,13 @@ def search_text(study: Study, found: Summary) -> str:
         "|---|---|",
         *(f"| {name} | {values} |" for name, values in tried(study, found).items()),
         "",
-        "| | configuration, at its best epochs | log loss |",
-        "|---:|---|---|",
+        f"The best {min(10, len(found.ranked))}, best first:",
+        "",
+        "| configuration, at its best epochs | log loss |",
+        "|---|---|",
     ]
     lines += [
-        f"| {rank} | {recipe.title} | {in_brackets(loss)} |"
-        for rank, (recipe, loss) in enumerate(zip(found.ranked[:10], found.loss, strict=False), start=1)
+        f"| {recipe.title} | {in_brackets(loss)} |" for recipe, loss in zip(found.ranked[:10], found.loss, strict=False)
     ]
     return "\n".join(lines)
 

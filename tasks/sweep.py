@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from tasks import encode, evaluate, schema
 from tasks.batches import Floats, Ints, Job
+from tasks.errors import UsageError
 from tasks.evaluate import Estimate, Numbers, Splits
 from tasks.params import Evaluation, Params
 from tasks.training import CURVES, train
@@ -35,6 +36,9 @@ class Study:
 
     frame: the patients, raw. seed: of folds, networks and intervals. inner_folds: of the nested cross-validation; 0 for
     none, where nothing is to be summarised.
+
+    Raises:
+        UsageError: there are too few patients for the folds (when these are made), or part of them is to be held out.
     """
 
     frame: pd.DataFrame
@@ -42,6 +46,10 @@ class Study:
     epochs: tuple[int, ...]
     inner_folds: int
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.evaluation.holdout is not None:
+            raise UsageError(f"a search cross-validates; expected folds, not a holdout (={self.evaluation.holdout:g})")
 
     @cached_property
     def labels(self) -> Numbers:
@@ -58,7 +66,10 @@ class Study:
         """The folds inside the training rows of each outer fold, as numbers of rows of `frame`."""
         found = []
         for outer, (rows, _) in enumerate(self.outer if self.inner_folds else ()):
-            splits = evaluate.cross_validation(self.labels[rows], self.inner_folds, 1, self.seed + 1 + outer)
+            try:
+                splits = evaluate.cross_validation(self.labels[rows], self.inner_folds, 1, self.seed + 1 + outer)
+            except UsageError as error:
+                raise UsageError(f"inside each of the outer folds {error}") from error
             pairs = tuple((rows[a], rows[b]) for a, b in splits.pairs)
             found.append(replace(splits, pairs=pairs))
         return found
@@ -76,7 +87,7 @@ class Study:
     @property
     def fits(self) -> int:
         """Networks of one configuration."""
-        return len(self.splits.pairs) + len(self.outer) * self.inner_folds
+        return len(self.splits.pairs) + sum(len(splits.pairs) for splits in self.inner)
 
     @cached_property
     def inputs(self) -> Floats:
@@ -89,7 +100,7 @@ class Study:
         found = evaluate.jobs(recipe, self.splits, len(self.frame))[: len(self.splits.pairs)]
         for outer, splits in enumerate(self.inner):
             # Other seeds than the main folds', and than another outer fold's.
-            own = replace(recipe, seed=recipe.seed + 1 + outer)
+            own = replace(recipe, seed=(recipe.seed + 1 + outer) % 2**31)
             fits = evaluate.jobs(own, splits, len(self.frame))[: len(splits.pairs)]
             found += [replace(job, matrix=job.matrix + len(found)) for job in fits]
         return found
@@ -100,7 +111,8 @@ class Result:
     """What cross-validation found of one configuration, at each of the study's epochs.
 
     probabilities: (E, R, n), out of fold. inner: (E, O, n), the loss of each patient inside each outer fold; nan for
-    the patients of that fold. train, validation: (epochs,), the mean curves of the main folds.
+    the patients of that fold. train, validation: (epochs,), the mean curves of the main folds. A network that has
+    diverged has no answers; they count as certain and wrong.
     """
 
     recipe: Params
@@ -114,26 +126,25 @@ def cross_validate(
     study: Study, recipes: Sequence[Params], *, device: str = "auto", progress: Callable[[int, int], None] | None = None
 ) -> list[Result]:
     """Train every configuration on every fold, as few batches as there are shapes; see `Result`."""
-    jobs = [
-        replace(job, params=replace(job.params, epochs=epochs))
-        for recipe in recipes
-        for epochs in study.epochs
-        for job in study.jobs(recipe)
-    ]
+    jobs: list[Job] = []
+    for recipe in recipes:
+        own = study.jobs(recipe)
+        jobs += [replace(job, params=replace(job.params, epochs=e)) for e in study.epochs for job in own]
     networks = train(study.inputs, study.labels.astype(np.float32), jobs, device=device, progress=progress)
-    watched = networks.watched(study.inputs)
+    answers, wrong = networks.watched(study.inputs), 1 - study.labels
+    watched = [np.where(np.isnan(p), wrong[job.watch], p) for job, p in zip(jobs, answers, strict=True)]
     n, main = len(study.frame), len(study.splits.pairs)
     results = []
     for t, recipe in enumerate(recipes):
         probabilities, inner = [], np.full((len(study.epochs), len(study.inner), n), np.nan, np.float32)
         for e in range(len(study.epochs)):
             first = (t * len(study.epochs) + e) * study.fits
-            own = watched[first : first + study.fits]
-            probabilities.append(_out_of_fold(study.splits, own[:main]))
+            found = watched[first : first + study.fits]
+            probabilities.append(_out_of_fold(study.splits, found[:main]))
             for o, splits in enumerate(study.inner):
                 rows, start = splits.test_rows, main + o * study.inner_folds
-                found = _out_of_fold(splits, own[start : start + study.inner_folds])
-                inner[e, o, rows] = evaluate.losses(study.labels[rows], found)
+                p = _out_of_fold(splits, found[start : start + study.inner_folds])
+                inner[e, o, rows] = evaluate.losses(study.labels[rows], p)
         longest = (t * len(study.epochs) + len(study.epochs) - 1) * study.fits
         curves = [networks.curves[name][longest : longest + main].mean(axis=0) for name in (CURVES[0], CURVES[2])]
         results.append(Result(recipe, np.stack(probabilities).astype(np.float32), inner, *curves))

@@ -19,6 +19,10 @@ from flows import cli
 from tasks import sources
 from tests import patients
 
+COMMANDS = (
+    "train", "sweep", "check", "predict", "champion", "history", "promote", "rollback", "compare", "reproduce", "learn",
+    "ui",
+)  # fmt: skip
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
 
@@ -33,18 +37,7 @@ def heart(*arguments: str) -> int:
 def test_help_lists_the_commands_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert heart("--help") == 0
     shown = capsys.readouterr().out
-    for word in (
-        "train",
-        "check",
-        "predict",
-        "champion",
-        "history",
-        "promote",
-        "rollback",
-        "ui",
-        "exit codes",
-        "trained, but not promoted",
-    ):
+    for word in (*COMMANDS, "exit codes", "trained, but not promoted", "not reproduced"):
         assert word in shown
 
 
@@ -63,7 +56,7 @@ def test_help_imports_none_of_the_heavy_libraries() -> None:
 
 def test_every_command_and_option_has_help_and_is_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
     readme = (Path(cli.__file__).parent.parent / "README.md").read_text()
-    for command in ("train", "check", "predict", "champion", "history", "promote", "rollback", "ui"):
+    for command in COMMANDS:
         assert heart(command, "--help") == 0
         assert "usage: heart" in capsys.readouterr().out
         assert f"heart {command}" in readme
@@ -83,6 +76,8 @@ def test_every_command_and_option_has_help_and_is_in_the_readme(capsys: pytest.C
         (["train", "--nonsense"], "unrecognized arguments"),
         (["dance"], "invalid choice"),
         ([], "required"),
+        (["compare", "1"], "expected two or more runs, or none for champion and challenger; got one, '1'"),
+        (["compare", "1", "2", "--margin", "-1"], "--margin -1: input should be greater than or equal to 0"),
         (["predict", "x.csv", "-o", "out.docx"], "expected a name that ends in .csv or .parquet"),
     ],
 )

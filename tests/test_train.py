@@ -22,7 +22,7 @@ from tests import patients
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
-QUICK = {"evaluation": Evaluation(folds=4, repeats=2)}
+QUICK = {"evaluation": Evaluation(folds=10, repeats=2)}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_the_run_is_finished_and_named_after_its_recipe(run: mlflow.entities.Run
 
 def test_the_run_holds_every_parameter_of_the_recipe_and_of_the_evaluation(run: mlflow.entities.Run) -> None:
     expected = {name: str(value) for name, value in Params().as_dict().items()} | {"hidden": "16"}
-    assert run.data.params == expected | {"folds": "4", "repeats": "2", "data_digest": sources.load().digest}
+    assert run.data.params == expected | {"folds": "10", "repeats": "2", "data_digest": sources.load().digest}
 
 
 def test_the_run_says_where_it_comes_from(run: mlflow.entities.Run, outcome: Any) -> None:
@@ -257,7 +257,7 @@ def test_the_lectures_recipe_is_held_back_as_worse_than_logistic_regression(outc
     from flows.train import train
 
     before = registry.champion()
-    lecture = train(recipe=PRESETS["lecture"], **QUICK)
+    lecture = train(recipe=PRESETS["lecture"])
     assert not lecture.decision.promote
     assert "worse than logistic regression" in lecture.decision.reason
     assert registry.champion() == before
@@ -299,7 +299,7 @@ def test_a_refit_on_other_data_takes_its_place_when_it_is_not_worse(outcome: Any
     from flows.train import train
 
     sources.load().frame.iloc[:290].to_csv(tmp_path / "fewer.csv", index=False)
-    refit = train(source=str(tmp_path / "fewer.csv"), **QUICK)
+    refit = train(source=str(tmp_path / "fewer.csv"), promotion=Promotion(margin=0.05), **QUICK)
     assert refit.decision.champion.kind == "not worse"
     assert refit.decision.promote
     assert refit.decision.reason.startswith("refit on other data")

@@ -5,6 +5,7 @@
     sweeps.py     a search, and a run for each of its configurations
     origins.py    what a version was made from
     models.py     versions of the model: made, checked, loaded, found
+    lookup.py     runs and versions by what a person types, and what they left
     champions.py  which of them is champion, and every move of that alias
 
 The rest of the project takes all of it from here: `from tasks import registry`.
@@ -13,6 +14,7 @@ The rest of the project takes all of it from here: `from tasks import registry`.
 from __future__ import annotations
 
 from tasks.registry.champions import Kind, Move, champion, earlier_champions, find_champion, history, move_champion
+from tasks.registry.lookup import Record, find_record, learned_from, read_text, two_records
 from tasks.registry.models import (
     ModelRef,
     by_alias,
@@ -61,6 +63,7 @@ __all__ = [
     "ModelRef",
     "Move",
     "Origin",
+    "Record",
     "Run",
     "artifact_uri",
     "by_alias",
@@ -71,8 +74,10 @@ __all__ = [
     "code_digest",
     "earlier_champions",
     "find_champion",
+    "find_record",
     "forget_batch",
     "history",
+    "learned_from",
     "load_model",
     "log_batch",
     "log_configuration",
@@ -92,9 +97,11 @@ __all__ = [
     "origin_of",
     "read_batches",
     "read_run",
+    "read_text",
     "save_view",
     "set_challenger",
     "tag_configuration",
+    "two_records",
     "uri",
     "versions",
 ]

@@ -51,6 +51,12 @@ def first_line(error: BaseException) -> str:
     return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
+def place() -> str:
+    """Where runs and models are kept, named so that every working directory finds the same."""
+    prefix = "sqlite:///"
+    return f"{prefix}{Path(unquote(uri().removeprefix(prefix))).absolute()}" if uri().startswith(prefix) else uri()
+
+
 def check_embedded_store() -> None:
     """Tell at once what MLflow would find out only after two minutes of trying again.
 

@@ -2,17 +2,27 @@
 
 Configurations come in batches. A batch's runs are written first and its numbers (an .npz file in `batches/` of the
 search's run) last, so a batch whose file is there is complete, and a search that was stopped goes on with the others.
+
+One machine runs a search once at a time. Two machines that share a server do not know of each other: both find the
+same, and a configuration may then be listed twice.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import io
 import json
+import math
+import os
 import re
+import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from zipfile import BadZipFile
 
 import mlflow
 import numpy as np
@@ -20,8 +30,9 @@ from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from numpy.typing import NDArray
 
+from tasks.errors import UnavailableError
 from tasks.registry.runs import BATCH, Run, log_files, open_run
-from tasks.registry.store import author_tags, reachable
+from tasks.registry.store import author_tags, check_embedded_store, place, reachable
 
 SWEEPS = "heart-disease sweeps"
 ABOUT = (
@@ -30,14 +41,40 @@ ABOUT = (
 )
 VIEW, VIEW_TAG = "Newest search, best first", "mlflow.sharedViewState.newest"
 IDENTITY = "sweep"  # a tag: the digest of all that decides what a search finds
+CUT_SHORT = (BadZipFile, zlib.error, EOFError, ValueError)  # how numpy refuses a file that is not all there
 Arrays = Mapping[str, NDArray[np.float32]]
 
 
 @contextmanager
 def open_sweep(name: str, identity: str, tags: Mapping[str, str]) -> Iterator[Run]:
-    """The run of the search with this identity, as it was left; a new one where there is none. See `open_run`."""
-    with open_run(name, {**tags, IDENTITY: identity}, experiment=SWEEPS, about=ABOUT, resume=_find(identity)) as run:
+    """The run of the search with this identity, as it was left; a new one where there is none. See `open_run`.
+
+    Raises:
+        UnavailableError: another process of this machine is at it, or the store cannot be used.
+    """
+    check_embedded_store()
+    tags = {**tags, IDENTITY: identity}
+    with _alone(identity), open_run(name, tags, experiment=SWEEPS, about=ABOUT, resume=_find(identity)) as run:
         yield run
+
+
+@contextmanager
+def _alone(identity: str) -> Iterator[None]:
+    """Hold the search's lock, which the system takes back from a process that ends, however it ends."""
+    name = hashlib.sha256(f"{place()} {identity}".encode()).hexdigest()[:32]
+    path = Path(tempfile.gettempdir(), f"heart-sweep-{os.getuid()}-{name}.lock")
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UnavailableError(
+                "this very search is running in another process. Wait for it, or stop it there; then the same command "
+                "goes on from where it was."
+            ) from error
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _find(identity: str) -> str | None:
@@ -54,15 +91,16 @@ def _find(identity: str) -> str | None:
 
 @reachable()
 def read_batches(run: Run) -> dict[int, Arrays]:
-    """The numbers of the batches that are complete, as `log_batch` took them."""
+    """The numbers of the batches that are complete, as `log_batch` took them; a file that was cut short is none."""
     client = mlflow.MlflowClient()
     found: dict[int, Arrays] = {}
     for file in client.list_artifacts(run.run_id, "batches"):
         number = re.fullmatch(r"batches/(\d+)\.npz", file.path)
         if number:
-            path = Path(client.download_artifacts(run.run_id, file.path))
-            with np.load(path, allow_pickle=False) as arrays:
-                found[int(number[1])] = dict(arrays)
+            with tempfile.TemporaryDirectory() as folder, suppress(*CUT_SHORT):
+                path = client.download_artifacts(run.run_id, file.path, folder)
+                with np.load(path, allow_pickle=False) as arrays:
+                    found[int(number[1])] = dict(arrays)
     return found
 
 
@@ -81,8 +119,9 @@ def log_configuration(
     run_id = client.create_run(run.experiment_id, now, below, name).info.run_id
     values = [Metric(key, value, now, 0) for key, value in metrics.items()]
     values += [Metric(key, float(v), now, epoch) for key, curve in curves.items() for epoch, v in enumerate(curve, 1)]
-    client.log_batch(run_id, values[:BATCH], [Param(key, value) for key, value in params.items()])
-    for start in range(BATCH, len(values), BATCH):
+    values = [value for value in values if math.isfinite(value.value)]  # a network that diverged has no curve
+    client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
+    for start in range(0, len(values), BATCH):
         client.log_batch(run_id, values[start : start + BATCH])
     client.set_terminated(run_id)
 
