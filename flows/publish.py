@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import json
 import logging
 import os
@@ -42,9 +43,7 @@ def validation(run: Run, verdict: Verdict) -> None:
     state = "passed" if verdict.passed else "REJECTED"
     summary = f"{state}: {verdict.checked} checks, {len(verdict.errors)} errors, {len(verdict.warnings)} warnings"
     create_table_artifact(rows, key="validation", description=f"{summary}. {verdict.rows} rows of {verdict.source}.")
-    create_link_artifact(
-        run_url(run), "MLflow run", key="mlflow-run", description="Parameters, curves, figures, model."
-    )
+    create_link_artifact(run_url(run), "MLflow run", key="mlflow-run", description="What was set, and what came of it.")
     log.info("validate  %s", summary)
     if verdict.passed:
         for message in verdict.messages(most=3):
@@ -113,7 +112,7 @@ def batch(
         registry.log_configuration(
             run, recipe.title,
             {
-                "configuration": str(configuration), "batch": str(number),
+                "configuration": str(configuration), "batch": str(number), "mlflow.runColor": _colour(configuration),
                 "mlflow.note.content": reports.configuration_text(study, recipe, estimates),
             },
             recipe.as_text() | {"weights": str(recipe.size)}, reports.figures(estimates),
@@ -121,6 +120,12 @@ def batch(
         )  # fmt: skip
     names = ("probabilities", "inner", "train", "validation")
     registry.log_batch(run, number, {name: np.stack([getattr(one, name) for one in results]) for name in names})
+
+
+def _colour(number: int) -> str:
+    """For a run's curves, unlike those of the numbers before; MLflow's own choice is often the same for two runs."""
+    rgb = colorsys.hls_to_rgb(number * 0.618 % 1, 0.42, 0.75)  # the golden section: never near where it was of late
+    return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
 
 
 def search(run: Run, study: Study, found: Summary) -> None:
@@ -137,8 +142,7 @@ def search(run: Run, study: Study, found: Summary) -> None:
         registry.tag_configuration(run, params, {tag: f"{recipe.epochs} epochs, {reports.in_brackets(loss)}"})
     columns = ["epochs", *(name for name in reports.tried(study, found) if name != "epochs")]
     registry.save_view(run, ["log_loss", "log_loss_low", "log_loss_high", "roc_auc"], columns, ["chosen"])
-    create_markdown_artifact(description, key="sweep")
-    create_link_artifact(run_url(run), "MLflow run", key="mlflow-run", description="A run for each configuration.")
+    create_markdown_artifact(description, key="sweep", description=f"Chosen: {found.chosen.title}.")
 
 
 def progress() -> Callable[[int, int], None]:

@@ -162,6 +162,7 @@ def test_the_table_has_metrics_and_what_differs_the_best_first(mlflow: Any, shoo
         expect(mlflow.get_by_role("columnheader", name=column, exact=True).last).to_be_visible()
     tops = [row.bounding_box()["y"] for row in rows]
     assert tops == sorted(tops)
+    assert len({colour for row in rows for colour in re.findall("#[0-9a-f]{6}", row.inner_text())}) == 4
     expect(mlflow.get_by_role("columnheader", name="hidden")).to_have_count(0)  # all have the same
     expect(mlflow.get_by_role("gridcell", name=re.compile(r"\d+ epochs, 0\.\d"))).to_have_count(1)
     shoot("mlflow 3 table")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from tasks import evaluate, sweep
+from tasks import evaluate, report, sweep
 from tasks.batches import Job, Plan
 from tasks.encode import Encoder
 from tasks.errors import UsageError
@@ -401,3 +401,30 @@ def test_results_do_not_depend_on_the_batch_that_they_were_trained_in(study: Stu
     [alone] = sweep.cross_validate(study, RECIPES[1:2], device="cpu")
     assert alone.probabilities == pytest.approx(results[1].probabilities, abs=1e-6)
     assert alone.inner == pytest.approx(results[1].inner, abs=1e-5, nan_ok=True)
+
+
+# What is said of it
+
+
+def test_a_search_says_what_differed_between_its_configurations(study: Study, results: list[Result]) -> None:
+    found = summarise(study, results)
+    assert report.tried(study, found) == {
+        "epochs": "2, 6", "hidden": "none, 3", "learning_rate": "0.01, 0.03, 0.05", "weight_decay": "0.0, 0.1, 1.0",
+    }  # fmt: skip
+    said = report.search_text(study, found)
+    assert f"Chosen: **{found.chosen.title}**" in said
+    assert "3 configurations on 60 patients: 3-fold cross-validation, 2 repeats, with 2 inner folds" in said
+    assert "| learning_rate | 0.01, 0.03, 0.05 |" in said
+
+
+def test_of_many_values_only_the_ends_are_said(study: Study, results: list[Result]) -> None:
+    found = summarise(study, results)
+    many = [replace(found.chosen, learning_rate=rate / 1000) for rate in range(1, 11)]
+    assert report.tried(study, replace(found, ranked=many)) == {"epochs": "2, 6", "learning_rate": "0.001 to 0.01"}
+
+
+def test_a_configuration_says_at_which_epochs_its_figures_are(study: Study, results: list[Result]) -> None:
+    recipe, estimates = measure(study, results[0])
+    said = report.configuration_text(study, recipe, estimates)
+    assert said.startswith(f"Figures at {recipe.epochs} epochs, its best of 2, 6. Curves to 6, means over 6 folds.")
+    assert f"| log loss | {report.in_brackets(estimates['log_loss'])} |" in said
