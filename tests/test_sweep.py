@@ -340,6 +340,19 @@ def test_the_nested_estimate_is_that_of_the_textbook() -> None:
     )
 
 
+def test_inside_an_outer_fold_the_inner_losses_choose_and_nothing_else(study: Study) -> None:
+    """Networks of the main folds have seen the test rows of other outer folds; what they are worth is no evidence."""
+
+    def result(recipe: Params, right: float, inner: float) -> Result:
+        p = np.where(study.labels > 0, right, 1 - right).astype(np.float32)
+        return Result(recipe, np.tile(p, (2, 2, 1)), np.full((2, 3, 60), inner, np.float32), *[np.ones(6)] * 2)
+
+    found = summarise(study, [result(RECIPES[0], right=0.9, inner=0.8), result(RECIPES[1], right=0.6, inner=0.3)])
+    assert found.best == found.chosen == replace(RECIPES[0], epochs=2)
+    assert list(found.picks) == [replace(RECIPES[1], epochs=2)] * 3
+    assert found.nested.value == pytest.approx(-np.log(0.6))
+
+
 def random_results(study: Study, count: int) -> list[Result]:
     """Configurations that have learned nothing: every answer is drawn anew, whatever the patient is."""
     rng, n = np.random.default_rng(1), len(study.frame)
