@@ -15,6 +15,7 @@ from rich.markdown import Markdown
 from tasks import registry
 from tasks.lessons.lesson import NAMES, Lesson, find
 
+ABOUT = "A run for each lesson of `heart learn`: its settings, curves and picture."
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 17px/1.55 system-ui, sans-serif; max-width: 52rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
@@ -42,7 +43,7 @@ def run(name: str, settings: Any) -> Lesson:
     usual = asdict(module.Settings())
     changed = [f"{key} {value}" for key, value in asdict(settings).items() if value != usual[key]]
     title = ", ".join([name, *changed])
-    with registry.open_run(title, {"lesson": name}, experiment="heart-disease lessons") as tracked:
+    with registry.open_run(title, {"lesson": name}, experiment="heart-disease lessons", about=ABOUT) as tracked:
         registry.log_lesson(tracked, asdict(settings), lesson.metrics, lesson.curves)
         registry.log_files(tracked, "lesson", {f"{name}.png": lesson.png, f"{name}.md": lesson.text})
         picture = registry.artifact_uri(tracked, f"lesson/{name}.png")

@@ -27,6 +27,7 @@ from tasks.verdict import Decision, in_words
 
 log = logging.getLogger("heart")
 MLFLOW_UI = "http://127.0.0.1:5000"
+TRAINING = "workflowType=machine_learning"  # else a new browser shows the page's tools for language models
 EXAMPLE_ROWS = 5
 
 
@@ -110,7 +111,11 @@ def batch(
     for (configuration, _), result in zip(numbered, results, strict=True):
         recipe, estimates = sweep.measure(study, result)
         registry.log_configuration(
-            run, recipe.title, {"configuration": str(configuration), "batch": str(number)},
+            run, recipe.title,
+            {
+                "configuration": str(configuration), "batch": str(number),
+                "mlflow.note.content": reports.configuration_text(study, recipe, estimates),
+            },
             recipe.as_text() | {"weights": str(recipe.size)}, reports.figures(estimates),
             {"loss/train": result.train.tolist(), "loss/validation": result.validation.tolist()},
         )  # fmt: skip
@@ -122,10 +127,16 @@ def search(run: Run, study: Study, found: Summary) -> None:
     """What a search found: figures, ranking and description of its run; an artifact for Prefect."""
     metrics = reports.figures({"log_loss": found.of_chosen, "log_loss_minus/best": found.apart})
     metrics |= reports.figures({"best/log_loss": found.of_best, "nested/log_loss": found.nested})
-    description = reports.search_text(found)
+    description = reports.search_text(study, found)
     tags = {"chosen": found.chosen.title, "best": found.best.title, "mlflow.note.content": description}
     registry.log_search(run, {}, metrics, tags)
     registry.log_files(run, "evaluation", {"ranking.csv": reports.ranking(found)})
+    # A run is named after the epochs that are best for it; the choice may be the same configuration at fewer.
+    for tag, recipe, loss in (("best", found.best, found.of_best), ("chosen", found.chosen, found.of_chosen)):
+        params = {name: value for name, value in recipe.as_text().items() if name != "epochs"}
+        registry.tag_configuration(run, params, {tag: f"{recipe.epochs} epochs, {reports.in_brackets(loss)}"})
+    columns = ["epochs", *(name for name in reports.tried(study, found) if name != "epochs")]
+    registry.save_view(run, ["log_loss", "log_loss_low", "log_loss_high", "roc_auc"], columns, ["chosen"])
     create_markdown_artifact(description, key="sweep")
     create_link_artifact(run_url(run), "MLflow run", key="mlflow-run", description="A run for each configuration.")
 
@@ -146,7 +157,7 @@ def progress() -> Callable[[int, int], None]:
 def run_url(run: Run) -> str:
     """The run's page, on the tracking server, or where `heart ui` shows the embedded store."""
     server = registry.uri() if registry.uri().startswith("http") else MLFLOW_UI
-    return f"{server.rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
+    return f"{server.rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}?{TRAINING}"
 
 
 def short(path: str) -> str:

@@ -38,7 +38,8 @@ def _train_name() -> str:
 
 def _sweep_name() -> str:
     recipes = runtime.task_run.parameters["recipes"]
-    return f"cross-validate {len(recipes)} configurations of {'-'.join(map(str, (29, *recipes[0].hidden, 1)))}"
+    shape = "-".join(map(str, (29, *recipes[0].hidden, 1)))
+    return f"cross-validate {len(recipes)} configuration{'s' * (len(recipes) > 1)} of {shape}"
 
 
 load = _stage("load", sources.load, _load_name)

@@ -88,6 +88,7 @@ def search(
             len(recipes), len(study.splits.pairs), ", ".join(map(str, study.epochs)), len(recipes) * study.fits,
         )  # fmt: skip
         registry.log_search(run, settings, {}, {})
+        registry.log_data(run, table)
         registry.log_files(run, "evaluation", {"space.yaml": spaces.as_yaml(space)})
         results = _run_batches(run, study, batches, device, on_cluster)
         found = steps.summarise(study, results)

@@ -48,7 +48,8 @@ def run(mlflow_port: int, prefect_port: int) -> int:
                     print(
                         f"MLflow   http://127.0.0.1:{mlflow_port}\nPrefect  http://127.0.0.1:{prefect_port}", flush=True
                     )
-                    print("Ctrl-C stops both.", file=sys.stderr)
+                    # MLflow keeps the choice in the browser; nothing on the server makes it.
+                    print('In MLflow, first choose "Model training", top left. Ctrl-C stops both.', file=sys.stderr)
             time.sleep(0.5)
     except KeyboardInterrupt:
         return 0

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from tasks.evaluate import CHAMPION, LOGISTIC, METRICS, NETWORK, PREVALENCE, Estimate, Report
-from tasks.sweep import Summary
+from tasks.params import Params
+from tasks.sweep import Study, Summary
 from tasks.training import CURVES
 from tasks.verdict import Decision
 
@@ -85,8 +86,9 @@ def curves(report: Report) -> Iterator[tuple[str, int, float]]:
                     yield f"{kind}{suffix}/{part}", epoch, float(value)
 
 
-def search_text(found: Summary) -> str:
-    """What a search found, in Markdown: the choice, what it is worth, and the best ten."""
+def search_text(study: Study, found: Summary) -> str:
+    """What a search tried and found, in Markdown: the choice, what it is worth, what was tried, and the best ten."""
+    folds = study.evaluation
     lines = [
         f"Chosen: **{found.chosen.title}**, the simplest within one standard error of the best.",
         "",
@@ -96,12 +98,45 @@ def search_text(found: Summary) -> str:
         f"| of the best, {found.best.title} | {in_brackets(found.of_best)} |",
         f"| **of the whole search, by nested cross-validation** | **{in_brackets(found.nested)}** |",
         "",
-        "| | configuration, at its best epochs | log loss |",
-        "|---:|---|---|",
+        f"{len(found.ranked)} configurations on {len(study.frame)} patients: {folds.folds}-fold cross-validation, "
+        f"{folds.repeats} repeat{'s' * (folds.repeats > 1)}, with {study.inner_folds} inner folds for the nested one.",
+        "",
+        "| tried | values |",
+        "|---|---|",
+        *(f"| {name} | {values} |" for name, values in tried(study, found).items()),
+        "",
+        f"The best {min(10, len(found.ranked))}, best first:",
+        "",
+        "| configuration, at its best epochs | log loss |",
+        "|---|---|",
     ]
     lines += [
-        f"| {rank} | {recipe.title} | {in_brackets(loss)} |"
-        for rank, (recipe, loss) in enumerate(zip(found.ranked[:10], found.loss, strict=False), start=1)
+        f"| {recipe.title} | {in_brackets(loss)} |" for recipe, loss in zip(found.ranked[:10], found.loss, strict=False)
+    ]
+    return "\n".join(lines)
+
+
+def tried(study: Study, found: Summary) -> dict[str, str]:
+    """What differed between the configurations of a search, by name: the values, or the ends where there are many."""
+    out = {"epochs": ", ".join(map(str, study.epochs))}
+    for name in found.chosen.as_text():
+        values = {getattr(recipe, name): recipe.as_text()[name] for recipe in found.ranked}
+        if name != "epochs" and len(values) > 1:
+            text = [values[value] for value in sorted(values)]
+            out[name] = ", ".join(text) if len(text) <= 8 else f"{text[0]} to {text[-1]}"
+    return out
+
+
+def configuration_text(study: Study, recipe: Params, estimates: Mapping[str, Estimate]) -> str:
+    """What one configuration of a search is worth at its best epochs, in Markdown."""
+    epochs, folds = study.epochs, len(study.splits.pairs)
+    lines = [
+        f"Figures at {recipe.epochs} epochs, its best of {', '.join(map(str, epochs))}. "
+        f"Curves to {epochs[-1]}, means over {folds} folds.",
+        "",
+        "| metric | 95 % interval |",
+        "|---|---|",
+        *(f"| {METRIC_NAMES[name]} | {in_brackets(one)} |" for name, one in estimates.items()),
     ]
     return "\n".join(lines)
 

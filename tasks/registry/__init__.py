@@ -31,6 +31,7 @@ from tasks.registry.origins import DEVICE, MEMBERS, Origin, code_digest, origin_
 from tasks.registry.runs import (
     Run,
     artifact_uri,
+    log_data,
     log_files,
     log_lesson,
     log_report,
@@ -47,6 +48,8 @@ from tasks.registry.sweeps import (
     log_search,
     open_sweep,
     read_batches,
+    save_view,
+    tag_configuration,
 )
 
 __all__ = [
@@ -78,6 +81,7 @@ __all__ = [
     "load_model",
     "log_batch",
     "log_configuration",
+    "log_data",
     "log_files",
     "log_lesson",
     "log_model",
@@ -94,7 +98,9 @@ __all__ = [
     "read_batches",
     "read_run",
     "read_text",
+    "save_view",
     "set_challenger",
+    "tag_configuration",
     "two_records",
     "uri",
     "versions",

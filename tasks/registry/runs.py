@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tasks.evaluate import Report
 
 BATCH = 1000  # the most metrics that MLflow takes in one call
+ABOUT = "A run for each `heart train`: recipe, evaluation, curves, figures, data set, and the model that came of it."
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,16 @@ class Run:
 
 @contextmanager
 def open_run(
-    name: str, tags: Mapping[str, str], *, experiment: str = EXPERIMENT, resume: str | None = None
+    name: str,
+    tags: Mapping[str, str],
+    *,
+    experiment: str = EXPERIMENT,
+    about: str = ABOUT,
+    resume: str | None = None,
 ) -> Iterator[Run]:
     """A run that ends as FINISHED, as FAILED on an error, and as KILLED on Ctrl-C or SIGTERM.
 
-    resume: the ID of a run to go on with, instead of a new one.
+    about: the description of the experiment. resume: the ID of a run to go on with, instead of a new one.
 
     Raises:
         UnavailableError: the store cannot be written, or its server does not answer.
@@ -56,8 +62,10 @@ def open_run(
         experiment_id = (
             found.experiment_id
             if found
-            # What MLflow's page calls "model training"; without it the page opens on the tools for language models.
-            else client.create_experiment(experiment, tags={"mlflow.experimentKind": "custom_model_development"})
+            # The kind is what MLflow's page calls "model training", as opposed to "GenAI".
+            else client.create_experiment(
+                experiment, tags={"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": about}
+            )
         )
         if resume:
             run_id = resume
@@ -93,6 +101,12 @@ def log_start(run: Run, table: Table, origin: Origin) -> None:
     """What a training starts from: recipe, evaluation, data, code and libraries."""
     client = mlflow.MlflowClient()
     client.log_batch(run.run_id, params=origin_params(origin), tags=origin_tags(origin))
+    log_data(run, table)
+
+
+@reachable()
+def log_data(run: Run, table: Table) -> None:
+    """The patients, as the run's data set."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # MLflow knows two kinds of local file, and takes the right one
         dataset = mlflow.data.from_pandas(
@@ -103,7 +117,7 @@ def log_start(run: Run, table: Table, origin: Origin) -> None:
             digest=table.digest,
         )
     context = [InputTag("mlflow.data.context", "training")]
-    client.log_inputs(run.run_id, [DatasetInput(dataset._to_mlflow_entity(), context)])
+    mlflow.MlflowClient().log_inputs(run.run_id, [DatasetInput(dataset._to_mlflow_entity(), context)])
 
 
 @reachable()

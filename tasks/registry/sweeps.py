@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import io
+import json
 import math
 import os
 import re
@@ -34,6 +35,11 @@ from tasks.registry.runs import BATCH, Run, log_files, open_run
 from tasks.registry.store import author_tags, check_embedded_store, place, reachable
 
 SWEEPS = "heart-disease sweeps"
+ABOUT = (
+    "A run for each search of recipes (`heart sweep`), and below it one for each configuration. "
+    "The newest search as a table, the best configuration first: Views, above the runs."
+)
+VIEW, VIEW_TAG = "Newest search, best first", "mlflow.sharedViewState.newest"
 IDENTITY = "sweep"  # a tag: the digest of all that decides what a search finds
 CUT_SHORT = (BadZipFile, zlib.error, EOFError, ValueError)  # how numpy refuses a file that is not all there
 Arrays = Mapping[str, NDArray[np.float32]]
@@ -48,7 +54,7 @@ def open_sweep(name: str, identity: str, tags: Mapping[str, str]) -> Iterator[Ru
     """
     check_embedded_store()
     tags = {**tags, IDENTITY: identity}
-    with _alone(identity), open_run(name, tags, experiment=SWEEPS, resume=_find(identity)) as run:
+    with _alone(identity), open_run(name, tags, experiment=SWEEPS, about=ABOUT, resume=_find(identity)) as run:
         yield run
 
 
@@ -147,3 +153,37 @@ def log_search(run: Run, params: Mapping[str, str], metrics: Mapping[str, float]
         [Param(key, value) for key, value in params.items()],
         [RunTag(key, value) for key, value in tags.items()],
     )
+
+
+@reachable()
+def tag_configuration(run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+    """Tags for the one configuration below the search's run that has these parameters."""
+    client = mlflow.MlflowClient()
+    filters = [f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.run_id}'"]
+    filters += [f"params.`{name}` = '{value}'" for name, value in params.items()]
+    for found in client.search_runs([run.experiment_id], " and ".join(filters), max_results=1):
+        client.log_batch(found.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+@reachable()
+def save_view(run: Run, metrics: Sequence[str], params: Sequence[str], tags: Sequence[str]) -> None:
+    """The search's configurations with these columns, the lowest of the first metric on top, under the page's "Views".
+
+    By itself the page's table shows no metric and no parameter. A view is a tag of the experiment, in a format of the
+    page's own; one that a later page does not understand is left out of its list. It takes the place of the view of the
+    search before.
+    """
+    columns = [f"metrics.`{name}`" for name in metrics] + [f"params.`{name}`" for name in params]
+    state = {
+        "searchFilter": f"tags.{MLFLOW_PARENT_RUN_ID} = '{run.run_id}'",
+        "orderByKey": columns[0],
+        "orderByAsc": True,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "selectedColumns": columns + [f"tags.`{name}`" for name in tags],
+    }
+    now = int(time.time() * 1000)
+    view = {"name": VIEW, "createdAt": now, "updatedAt": now, "state": json.dumps(state)}
+    mlflow.MlflowClient().set_experiment_tag(run.experiment_id, VIEW_TAG, json.dumps(view))
