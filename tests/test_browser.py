@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,46 +35,53 @@ SEARCH = "4 configurations, random, seed 0"
 Shoot = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Site:
+    """A training and a search, and where `heart ui` shows them."""
+
+    train: Any
+    sweep: Any
+    mlflow: str
+    prefect: str
+
+    @property
+    def names(self) -> list[str]:
+        """Of the configurations, the best first."""
+        return [recipe.title for recipe in self.sweep.summary.ranked]
+
+
 @pytest.fixture(scope="module")
-def done(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """A training and a search in a store of their own."""
+def site(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """On a store of its own; the pages start while the search runs."""
+    from prefect.settings import get_current_settings
+
+    from flows import sweep, train
+
     folder = tmp_path_factory.mktemp("browser")
+    ports = {"mlflow": free_port(), "prefect": free_port()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         patch.chdir(folder)
-        from flows import sweep, train
-
-        yield {
-            "train": train.train(evaluation=Evaluation(folds=10, repeats=2)),
-            "sweep": sweep.search(
-                space=SPACE, configurations=4, evaluation=Evaluation(folds=3, repeats=1), inner_folds=2
-            ),
-        }
-
-
-@pytest.fixture(scope="module")
-def pages(done: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """`heart ui` on it: the addresses of both."""
-    from prefect.settings import get_current_settings
-
-    ports = {"mlflow": free_port(), "prefect": free_port()}
-    known = get_current_settings().to_environment_variables(exclude_unset=True)  # the database of Prefect's harness
-    process = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "ui", *(f"--{name}-port={port}" for name, port in ports.items())],
-        env={**os.environ, **known, "PYTHONPATH": str(Path(cli.__file__).parent.parent)},
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout
-        assert "MLflow" in process.stdout.readline()
-        yield {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
+        trained = train.train(evaluation=Evaluation(folds=10, repeats=2))
+        harness = get_current_settings().to_environment_variables(exclude_unset=True)  # with its database
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", "ui", *(f"--{name}-port={port}" for name, port in ports.items())],
+            env={**os.environ, **harness, "PYTHONPATH": str(Path(cli.__file__).parent.parent)},
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            evaluation = Evaluation(folds=3, repeats=1)
+            searched = sweep.search(space=SPACE, configurations=4, evaluation=evaluation, inner_folds=2)
+            assert process.stdout
+            assert "MLflow" in process.stdout.readline()
+            yield Site(trained, searched, *(f"http://127.0.0.1:{port}" for port in ports.values()))
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")
-def browser(pages: dict[str, str]) -> Iterator[Any]:
+def browser(site: Site) -> Iterator[Any]:
     with playwright.sync_playwright() as started:
         options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         browser = started.chromium.launch(executable_path=CHROMIUM, args=options)
@@ -101,7 +109,7 @@ def page(browser: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def shoot(page: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shoot]:
-    """Keep what the page shows, under a name; at the end of a test, whatever it shows then."""
+    """Keep what the page shows, under a name; and what it showed when a test failed."""
     folder = Path(os.environ.get("HEART_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     print(f"screenshots: {folder}")  # which pytest shows with a failure
@@ -109,95 +117,92 @@ def shoot(page: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator
     def save(name: str) -> None:
         page.screenshot(path=folder / f"{name}.png")
 
+    before = request.session.testsfailed
     yield save
-    save(f"end of {request.node.name}")
+    if request.session.testsfailed > before:
+        save(f"failed {request.function.__name__}")
 
 
 @pytest.fixture
-def mlflow(page: Any, shoot: Shoot, pages: dict[str, str]) -> Any:
+def mlflow(page: Any, shoot: Shoot, site: Site) -> Any:
     """MLflow's page as a visitor leaves it who comes to see trained models."""
-    page.goto(f"{pages['mlflow']}/#/experiments")
+    page.goto(f"{site.mlflow}/#/experiments")
     page.get_by_role("button", name="Model training", exact=True).click()
     page.get_by_role("button", name="Close", exact=True).click()  # the assistant, which opens by itself
     return page
 
 
-def open_table(mlflow: Any) -> list[Any]:
-    """The newest search's view; its rows."""
+def open_table(mlflow: Any, site: Site) -> list[Any]:
+    """The newest search's view; its rows, the best configuration first."""
     mlflow.get_by_role("link", name="heart-disease sweeps").click()
     mlflow.get_by_role("button", name="Views").click()
     mlflow.get_by_text("Newest search, best first").click()
-    expect(mlflow.get_by_role("link", name="29-16-1")).to_have_count(4)
-    return [mlflow.get_by_role("row").filter(has=mlflow.get_by_role("link", name="29-16-1")).nth(i) for i in range(4)]
+    rows = [mlflow.get_by_role("row").filter(has=mlflow.get_by_role("link", name=name)) for name in site.names]
+    for row in rows:
+        expect(row).to_be_visible()
+    return rows
 
 
-def names(done: dict[str, Any]) -> list[str]:
-    """Of the configurations, the best first."""
-    return [recipe.title for recipe in done["sweep"].summary.ranked]
-
-
-def test_an_experiment_says_what_it_is_and_a_search_unfolds(mlflow: Any, shoot: Shoot, done: dict[str, Any]) -> None:
+def test_an_experiment_says_what_it_is_and_a_search_unfolds(mlflow: Any, shoot: Shoot, site: Site) -> None:
     expect(mlflow.get_by_text("A run for each search of recipes")).to_be_visible()
     expect(mlflow.get_by_text("A run for each `heart train`")).to_be_visible()
     shoot("mlflow 1 experiments")
     mlflow.get_by_role("link", name="heart-disease sweeps").click()
     search = mlflow.get_by_role("row").filter(has_text=SEARCH)
     search.get_by_role("button").click()
-    for name in names(done):
+    for name in site.names:
         expect(mlflow.get_by_role("link", name=name)).to_be_visible()
     shoot("mlflow 2 search")
 
 
-def test_the_table_has_metrics_and_what_differs_the_best_first(mlflow: Any, shoot: Shoot, done: dict[str, Any]) -> None:
-    rows = open_table(mlflow)
+def test_the_table_has_metrics_and_what_differs_the_best_first(mlflow: Any, shoot: Shoot, site: Site) -> None:
+    rows = open_table(mlflow, site)
     columns = ("log_loss", "log_loss_low", "log_loss_high", "roc_auc", "epochs", "learning_rate", "weight_decay")
     for column in (*columns, "chosen"):
         expect(mlflow.get_by_role("columnheader", name=column, exact=True).last).to_be_visible()
-    for row, name in zip(rows, names(done), strict=True):
-        expect(row.get_by_role("link")).to_have_text(name)
+    tops = [row.bounding_box()["y"] for row in rows]
+    assert tops == sorted(tops)
     expect(mlflow.get_by_role("columnheader", name="hidden")).to_have_count(0)  # all have the same
     expect(mlflow.get_by_role("gridcell", name=re.compile(r"\d+ epochs, 0\.\d"))).to_have_count(1)
     shoot("mlflow 3 table")
-    mlflow.locator("input[value=CHART]").click(force=True)  # a picture without a name
+    mlflow.locator("label", has=mlflow.locator("input[value=CHART]")).click()  # a picture without a name
     for metric in ("loss/train", "loss/validation"):
         expect(mlflow.get_by_text(metric, exact=True)).to_be_visible()
-    expect(mlflow.get_by_text(names(done)[0]).last).to_be_visible()
+    expect(mlflow.get_by_text(site.names[0]).last).to_be_visible()
     shoot("mlflow 4 charts")
 
 
-def test_two_configurations_compared(mlflow: Any, shoot: Shoot, done: dict[str, Any]) -> None:
-    for row in open_table(mlflow)[:2]:
+def test_two_configurations_compared(mlflow: Any, shoot: Shoot, site: Site) -> None:
+    for row in open_table(mlflow, site)[:2]:
         row.get_by_role("checkbox").first.check()
     mlflow.get_by_role("button", name="Compare", exact=True).click()
     expect(mlflow.get_by_role("heading", name="Comparing 2 Runs")).to_be_visible()
     expect(mlflow.get_by_role("tab", name="Parallel Coordinates Plot")).to_have_attribute("aria-selected", "true")
     plot = mlflow.locator(".js-plotly-plot")  # Plotly's own name
     expect(plot).to_contain_text("log_loss")
-    differs = [one for one in SPACE if len({getattr(p, one) for p in done["sweep"].summary.ranked[:2]}) > 1]
+    differs = [one for one in SPACE if len({getattr(p, one) for p in site.sweep.summary.ranked[:2]}) > 1]
     assert differs
     for parameter in differs:
         expect(plot).to_contain_text(parameter)
-    for name in names(done)[:2]:
+    for name in site.names[:2]:
         expect(mlflow.get_by_text(name, exact=True).first).to_be_visible()
     shoot("mlflow 5 compare")
 
     mlflow.get_by_role("link", name="loss/validation", exact=True).click()
     expect(mlflow.get_by_role("heading", name="loss/validation").first).to_be_visible()
-    for name in names(done)[:2]:
+    for name in site.names[:2]:
         expect(mlflow.get_by_text(f"{name} (loss/validation)")).to_be_visible()
     drawn = plot.evaluate("plot => plot.data.map(curve => [curve.name, Array.from(curve.x)])")
-    assert {name for name, _ in drawn} == set(names(done)[:2])
+    assert {name for name, _ in drawn} == set(site.names[:2])
     assert all(epochs == list(range(1, 31)) for _, epochs in drawn)
     shoot("mlflow 6 curves")
 
 
-def test_a_search_says_what_it_tried_and_what_it_chose(
-    page: Any, shoot: Shoot, pages: dict[str, str], done: dict[str, Any]
-) -> None:
+def test_a_search_says_what_it_tried_and_what_it_chose(page: Any, shoot: Shoot, site: Site) -> None:
     from flows import publish
 
-    run = done["sweep"].run
-    page.goto(publish.run_url(run).replace(publish.MLFLOW_UI, pages["mlflow"]))
+    run = site.sweep.run
+    page.goto(publish.run_url(run).replace(publish.MLFLOW_UI, site.mlflow))
     expect(page.get_by_role("heading", name=SEARCH)).to_be_visible()
     expect(page.get_by_role("link", name="Model registry")).to_be_visible()  # so the address alone is enough
     expect(page.get_by_text("Chosen: ").first).to_be_visible()
@@ -209,10 +214,10 @@ def test_a_search_says_what_it_tried_and_what_it_chose(
     shoot("mlflow 7 search's run")
 
 
-def test_a_configurations_run_has_figures_with_both_ends(mlflow: Any, shoot: Shoot, done: dict[str, Any]) -> None:
-    best = open_table(mlflow)[0]
+def test_a_configurations_run_has_figures_with_both_ends(mlflow: Any, shoot: Shoot, site: Site) -> None:
+    best = open_table(mlflow, site)[0]
     best.get_by_role("link").click()
-    expect(mlflow.get_by_role("heading", name=names(done)[0])).to_be_visible()
+    expect(mlflow.get_by_role("heading", name=site.names[0])).to_be_visible()
     expect(mlflow.get_by_role("link", name=SEARCH)).to_be_visible()
     expect(mlflow.get_by_text("Figures at ")).to_be_visible()
     for metric in ("log_loss", "log_loss_low", "log_loss_high"):
@@ -220,7 +225,7 @@ def test_a_configurations_run_has_figures_with_both_ends(mlflow: Any, shoot: Sho
     shoot("mlflow 8 configuration's run")
 
 
-def test_a_trainings_run_has_table_metrics_and_parameters(mlflow: Any, shoot: Shoot, done: dict[str, Any]) -> None:
+def test_a_trainings_run_has_table_metrics_and_parameters(mlflow: Any, shoot: Shoot, site: Site) -> None:
     mlflow.get_by_role("link", name="heart-disease", exact=True).click()
     mlflow.get_by_role("link", name="29-16-1, 75 epochs").click()
     expect(mlflow.get_by_role("columnheader", name="logistic regression")).to_be_visible()
@@ -233,7 +238,7 @@ def test_a_trainings_run_has_table_metrics_and_parameters(mlflow: Any, shoot: Sh
     expect(mlflow.get_by_text("75", exact=True)).to_be_visible()
 
 
-def test_the_registered_model_has_a_champion(mlflow: Any, shoot: Shoot, done: dict[str, Any]) -> None:
+def test_the_registered_model_has_a_champion(mlflow: Any, shoot: Shoot, site: Site) -> None:
     mlflow.get_by_role("link", name="Model registry").click()
     mlflow.get_by_role("button", name="Try it now").click()  # what is new, for who comes the first time
     mlflow.get_by_role("link", name="heart-disease", exact=True).click()
@@ -242,7 +247,7 @@ def test_the_registered_model_has_a_champion(mlflow: Any, shoot: Shoot, done: di
     expect(mlflow.get_by_text("promotion").first).to_be_visible()
     shoot("mlflow 10 model")
     mlflow.get_by_role("link", name="Version 1").click()
-    expect(mlflow.get_by_text(f"champion: {done['train'].decision.reason}").first).to_be_visible()
+    expect(mlflow.get_by_text(f"champion: {site.train.decision.reason}").first).to_be_visible()
     expect(mlflow.get_by_text("Inputs (13)")).to_be_visible()
     shoot("mlflow 11 version")
 
@@ -271,10 +276,9 @@ def test_prefect_shows_the_flow_its_tasks_and_artifacts(
     artifacts: tuple[str, ...],
     page: Any,
     shoot: Shoot,
-    pages: dict[str, str],
-    done: dict[str, Any],
+    site: Site,
 ) -> None:
-    page.goto(f"{pages['prefect']}/runs/flow-run/{done[flow].flow_run_id}")
+    page.goto(f"{site.prefect}/runs/flow-run/{getattr(site, flow).flow_run_id}")
     expect(page.get_by_text(title).first).to_be_visible()
     expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
     page.get_by_text("Task Runs", exact=True).click()
