@@ -32,6 +32,8 @@ from tests import patients
 from tests.test_cli import heart, one_line, root
 from tests.test_train import read_artifacts
 
+pytestmark = pytest.mark.slow
+
 SPACE = {"hidden": [[2]], "learning_rate": [0.01, 0.03, 0.1], "weight_decay": [0.0, 1.0], "epochs": [1, 3]}
 EVALUATION = Evaluation(folds=2, repeats=2)
 ARGUMENTS = ["--grid", "--folds", "2", "--repeats", "2", "--inner-folds", "2"]
