@@ -1,14 +1,18 @@
-# make train: the environment from exact versions, then the whole job. make test: the tests.
+# make train: the environment from exact versions, then the whole job. make test: the tests. make test-slow: the rest.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test lint lock clean
+.PHONY: train test test-slow lint lock clean
 
 train: .venv/installed
 	$(BIN)/heart train
 
 test: .venv/installed
 	$(BIN)/python -m pytest
+
+# Whole programs, servers, clusters and a browser: a quarter of an hour.
+test-slow: .venv/installed
+	$(BIN)/python -m pytest -m slow
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -199,12 +199,12 @@ def show(outcome: Outcome) -> None:
     print(f"  {reports.in_brackets(found.of_chosen)}  of the choice, on the folds that chose it")
     print(f"  {reports.in_brackets(found.of_best)}  of the best")
     print(f"  {reports.in_brackets(found.nested)}  of the whole search, by nested cross-validation\n")
-    changed = [f"--{name.replace('_', '-')} {value}" for name, value in _changed(found.chosen).items()]
-    print(wrapped(f"heart train {' '.join(changed)}"))
+    print(wrapped(train_command(found.chosen)))
     print(f"  {publish.run_url(outcome.run)}")
 
 
-def _changed(recipe: Params) -> dict[str, str]:
-    """What differs from the default recipe."""
+def train_command(recipe: Params) -> str:
+    """What to type to train it: an option for all that differs from the default recipe."""
     default, given = Params().as_text(), recipe.as_text() | {"hidden": ",".join(map(str, recipe.hidden)) or "none"}
-    return {name: value for name, value in given.items() if value != default[name]}
+    options = [f"--{name.replace('_', '-')} {value}" for name, value in given.items() if value != default[name]]
+    return " ".join(["heart train", *options])

@@ -14,8 +14,8 @@ Networks need not have equally many steps an epoch (a fold's training part is sm
 through its own batches at its own pace, so the optimizer's step counter is right for all of them, and a job's
 weights are taken at its own last step. Jobs that differ in nothing but epochs are one network: the shorter ones cost
 nothing. The result equals Keras `fit` on each network, batch by batch (tests/test_training.py), and depends neither on
-K nor on the order of the jobs, but for rounding: the last bits may differ between batches of another shape, and hundreds of
-epochs at a high rate make much of last bits. The same jobs again are the same to the last bit.
+K nor on the order of the jobs, but for rounding: the last bits may differ between batches of another shape, and
+hundreds of epochs at a high rate make much of last bits. The same jobs again are the same to the last bit.
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ from flows import cli
 from tasks.params import Evaluation
 from tests.test_cli import free_port
 
+pytestmark = pytest.mark.slow
+
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
 

@@ -121,6 +121,15 @@ def test_without_a_champion_every_command_says_so(
     assert mlflow.MlflowClient().get_experiment_by_name("heart-disease champions") is None
 
 
+def test_without_a_champion_the_challenger_is_named(store: mlflow.MlflowClient, said: Said) -> None:
+    store.delete_registered_model_alias(registry.MODEL, registry.CHAMPION)
+    settle(patience=0)
+    assert heart("champion") == 4
+    assert "`heart promote 3 --because WHY`" in said()
+    assert heart("promote", "challenger", "--because", "it was taken away") == 0
+    assert champions() == ["1", "2", "3", None, "3"]
+
+
 def test_promote_makes_a_version_champion_with_a_reason(store: mlflow.MlflowClient, said: Said) -> None:
     assert heart("promote", "1", "--because", "the doctors trust it") == 0
     assert said() == "heart-disease version 1: champion; before: 3"

@@ -17,6 +17,8 @@ from tasks.errors import DataError
 from tasks.params import Evaluation, Params, Promotion
 from tests import patients
 
+pytestmark = pytest.mark.slow
+
 EVALUATION = Evaluation(folds=4, repeats=2)
 Frame = Callable[[pd.DataFrame], pd.DataFrame]
 

@@ -16,6 +16,8 @@ from tasks import registry, reproduce, sources
 from tasks.params import Evaluation, Params, Promotion
 from tests import patients
 
+pytestmark = pytest.mark.slow
+
 QUICK = Evaluation(folds=2, repeats=1)
 
 

@@ -326,10 +326,10 @@ def slow_nested(study: Study, recipes: Sequence[Params]) -> tuple[np.ndarray, li
 
 def test_the_nested_estimate_is_that_of_the_textbook() -> None:
     recipes = [
-        Params(hidden=(3,), learning_rate=0.003, weight_decay=0, epochs=6),
+        Params(hidden=(3,), learning_rate=0.02, weight_decay=0, epochs=6),
         Params(hidden=(3,), learning_rate=0.1, weight_decay=0, epochs=6),
     ]
-    study = Study(patients.make(50, seed=4), Evaluation(folds=2, repeats=2), epochs=(2, 6), inner_folds=3, seed=5)
+    study = Study(patients.make(50, seed=14), Evaluation(folds=2, repeats=2), epochs=(2, 6), inner_folds=3, seed=5)
     found = summarise(study, cross_validate(study, recipes, device="cpu"))
     losses, picks = slow_nested(study, recipes)
     assert list(found.picks) == picks
@@ -338,6 +338,19 @@ def test_the_nested_estimate_is_that_of_the_textbook() -> None:
     assert [found.nested.value, found.nested.low, found.nested.high] == pytest.approx(
         [expected.value, expected.low, expected.high], abs=1e-5
     )
+
+
+def test_inside_an_outer_fold_the_inner_losses_choose_and_nothing_else(study: Study) -> None:
+    """Networks of the main folds have seen the test rows of other outer folds; what they are worth is no evidence."""
+
+    def result(recipe: Params, right: float, inner: float) -> Result:
+        p = np.where(study.labels > 0, right, 1 - right).astype(np.float32)
+        return Result(recipe, np.tile(p, (2, 2, 1)), np.full((2, 3, 60), inner, np.float32), *[np.ones(6)] * 2)
+
+    found = summarise(study, [result(RECIPES[0], right=0.9, inner=0.8), result(RECIPES[1], right=0.6, inner=0.3)])
+    assert found.best == found.chosen == replace(RECIPES[0], epochs=2)
+    assert list(found.picks) == [replace(RECIPES[1], epochs=2)] * 3
+    assert found.nested.value == pytest.approx(-np.log(0.6))
 
 
 def random_results(study: Study, count: int) -> list[Result]:

@@ -74,7 +74,8 @@ def champion() -> ModelRef:
         return found
     challenger = by_alias(CHALLENGER)
     hint = (
-        f"Version {challenger.version} is a challenger that was not promoted; MLflow says why. Try another recipe."
+        f"Version {challenger.version} is a challenger that was not promoted; MLflow says why. Try another recipe, or "
+        f"`heart promote {challenger.version} --because WHY`."
         if challenger
         else "Run `heart train` first, in this folder, or set MLFLOW_TRACKING_URI."
     )

@@ -1,0 +1,341 @@
+"""How often a verdict errs: champion and challenger on hundreds of data sets whose truth is known.
+
+The population. Covariates are rows of the 303 patients, drawn with replacement, their measured columns jittered by a
+fifth of the column's spread; blank cells stay. Labels are drawn anew with probabilities that are known: the mean of 20
+networks of the default recipe fitted to the 303, the log odds times 1.15, with which both presets lose on drawn
+patients what they lose on the real ones (0.378 and 0.540). Its weakness: the truth is as smooth as a network makes it,
+so that nothing in it is beyond the recipes, and every patient comes from one clinic and one year. Nor does it show
+what trying many challengers on the same patients does: of twenty equal ones the best looks better than it is.
+
+The trials. Each is a data set of n patients with folds and seeds of its own, judged as `heart train` judges: the same
+folds and seeds for both recipes, `evaluate.difference`, `verdict.compare`. The recipes of a table share its data sets,
+so its lines are not independent of each other. All trials of a call are trained at once.
+
+The truth. The difference in log loss, for patients without end, of networks that learned from fresh samples of n; mean
+over many samples, scored with the known probabilities. Cross-validation learns from n (k - 1) / k instead; that
+difference is printed beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from tasks import encode, evaluate, schema, sources, verdict
+from tasks.batches import Floats, Ints, Job
+from tasks.evaluate import Estimate, Numbers, Splits
+from tasks.params import PRESETS, Evaluation, Params, Promotion
+from tasks.training import train
+
+FOLDS = Evaluation().folds
+MEMBERS, SHARPENING, JITTER = 20, 1.15, 0.2  # of the population
+SAMPLES_TOGETHER = 500  # samples of the truth that are trained in one call
+SCORED = 1000  # patients that each network of the truth is scored on
+OTHER_SEED = 2**30  # added to a trial's seed for a recipe with seed 1
+KINDS = (verdict.BETTER, verdict.NOT_WORSE, verdict.WORSE, verdict.INCONCLUSIVE)
+METHODS = ("widened", "plain", "t")
+HEADINGS = (
+    "challenger against champion", "repeats", "true", "mean found", "its SD", "half width", "widening needed", "given",
+    "interval holds the truth", "without widening", "corrected t",
+)  # fmt: skip
+NOBODY: Ints = np.arange(0)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A data set, its folds, and the seed of both. labels: (n,); truth: (n,) the probabilities they were drawn with."""
+
+    frame: pd.DataFrame
+    labels: Numbers
+    truth: Numbers
+    splits: Splits
+    seed: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What is compared. A recipe with seed 1 has other networks' seeds on every trial, and the same folds."""
+
+    title: str
+    champion: Params
+    challenger: Params
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Data sets of `n` patients, and what is compared on them.
+
+    share: of the trials asked for. samples: to find the truth with. together: trials that are trained in one call.
+    """
+
+    n: int
+    repeats: int
+    share: float
+    samples: int
+    together: int
+    pairs: Sequence[Pair]
+
+    @property
+    def recipes(self) -> list[Params]:
+        """All that are compared, each once."""
+        return list(dict.fromkeys(recipe for pair in self.pairs for recipe in (pair.champion, pair.challenger)))
+
+
+DEFAULT, LECTURE = PRESETS["default"], PRESETS["lecture"]
+UNDECAYED = replace(DEFAULT, weight_decay=0.0)
+SETTINGS = (
+    Setting(
+        303, 5, 1.0, 600, 40,
+        [
+            Pair("the same recipe, other seeds", DEFAULT, replace(DEFAULT, seed=1)),
+            Pair("32 units, 50 epochs", DEFAULT, replace(DEFAULT, hidden=(32,), epochs=50)),
+            Pair("dropout 0.25, 90 epochs", DEFAULT, replace(DEFAULT, dropout=0.25, epochs=90)),
+            Pair(
+                "decay 3, against no decay and 90 epochs",
+                replace(UNDECAYED, epochs=90), replace(DEFAULT, weight_decay=3.0),
+            ),
+            Pair("no decay, 65 epochs", DEFAULT, replace(UNDECAYED, epochs=65)),
+            Pair("no decay, 90 epochs", DEFAULT, replace(UNDECAYED, epochs=90)),
+            Pair("decay 3", DEFAULT, replace(DEFAULT, weight_decay=3.0)),
+            Pair("decay 4.5", DEFAULT, replace(DEFAULT, weight_decay=4.5)),
+            Pair("decay 8", DEFAULT, replace(DEFAULT, weight_decay=8.0)),
+        ],
+    ),
+    Setting(
+        303, 5, 0.25, 300, 25,
+        [
+            Pair("the lecture's recipe against itself, other seeds", LECTURE, replace(LECTURE, seed=1)),
+            Pair("the lecture's recipe, 150 epochs", DEFAULT, replace(LECTURE, epochs=150)),
+            Pair("the lecture's recipe", DEFAULT, LECTURE),
+        ],
+    ),
+    Setting(
+        3000, 2, 0.25, 100, 15,
+        [
+            Pair("the same recipe, other seeds", DEFAULT, replace(DEFAULT, seed=1)),
+            Pair("decay 1.62, against no decay", UNDECAYED, replace(DEFAULT, weight_decay=1.62)),
+            Pair("no decay", DEFAULT, UNDECAYED),
+            Pair("decay 2", DEFAULT, replace(DEFAULT, weight_decay=2.0)),
+            Pair("decay 2.5", DEFAULT, replace(DEFAULT, weight_decay=2.5)),
+            Pair("decay 4", DEFAULT, replace(DEFAULT, weight_decay=4.0)),
+            Pair("decay 8", DEFAULT, replace(DEFAULT, weight_decay=8.0)),
+        ],
+    ),
+)  # fmt: skip
+
+
+class Population:
+    """Patients without end, whose probability of disease is known."""
+
+    def __init__(self) -> None:
+        self.frame = sources.load().frame
+        self.encoder = encode.Encoder.fit(self.frame)
+        inputs, labels = self.encoder.transform(self.frame)[None], schema.label(self.frame).to_numpy()
+        everyone = np.arange(len(self.frame))
+        self.model = train(inputs, labels, [Job(Params(seed=seed), everyone, NOBODY) for seed in range(MEMBERS)])
+
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[pd.DataFrame, Numbers, Numbers]:
+        """`n` patients, the label of each (n,), and the probability that it was drawn with (n,)."""
+        frame = self.frame.iloc[rng.integers(0, len(self.frame), n)].reset_index(drop=True)
+        for name in (column.name for column in schema.COLUMNS if column.limits is not None):
+            own, drawn = self.frame[name], frame[name]
+            moved = drawn + JITTER * own.std() * rng.standard_normal(n)
+            frame[name] = moved.clip(own.min(), own.max()).where(drawn != 0, 0.0)  # no ST depression stays none
+        p = self.model.probabilities(self.encoder.transform(frame)[None]).mean(axis=0).astype(np.float64)
+        truth = 1 / (1 + ((1 - p) / p) ** SHARPENING)
+        return frame, (rng.random(n) < truth).astype(np.float64), truth
+
+    def trial(self, n: int, folds: int, repeats: int, seed: int) -> Trial:
+        """A data set of `n` patients, cut into folds."""
+        frame, labels, truth = self.draw(n, np.random.default_rng(seed))
+        return Trial(frame, labels, truth, evaluate.cross_validation(labels, folds, repeats, seed), seed)
+
+    def sample(self, n: int, seed: int) -> Trial:
+        """A training set of `n` patients, and `SCORED` others to test on: one split."""
+        frame, labels, truth = self.draw(n + SCORED, np.random.default_rng([seed, n]))
+        splits = Splits(((np.arange(n), np.arange(n, n + SCORED)),), 1, "")
+        return Trial(frame, labels, truth, splits, seed)
+
+
+def probabilities(trials: Sequence[Trial], recipes: Sequence[Params]) -> dict[Params, list[Numbers]]:
+    """Of each recipe on each trial, the probabilities (R, tested rows). One call trains them all.
+
+    The trials must have equally many rows and pairs: they stand one below the other in the matrix of a pair, each
+    standardised on its own training rows.
+    """
+    n, fits = len(trials[0].frame), len(trials[0].splits.pairs)
+    inputs = encoded(trials)
+    labels = np.concatenate([trial.labels for trial in trials])
+    jobs = [
+        replace(job, rows=job.rows + t * n, watch=job.watch + t * n)
+        for recipe in recipes
+        for t, trial in enumerate(trials)
+        for job in evaluate.jobs(replace(recipe, seed=trial.seed + OTHER_SEED * recipe.seed), trial.splits, n)[:fits]
+    ]
+    # Nothing is watched while they train: that would be most of the work.
+    networks = train(inputs, labels.astype(np.float32), [replace(job, watch=NOBODY) for job in jobs])
+    answers = iter(replace(networks, jobs=tuple(jobs)).watched(inputs))
+    return {
+        recipe: [evaluate.out_of_fold(trial.splits, lambda i, train, test: next(answers)) for trial in trials]
+        for recipe in recipes
+    }
+
+
+def encoded(trials: Sequence[Trial]) -> Floats:
+    """What `encode.matrices` makes of each trial for its pairs, one below the other: (pairs, trials x n, 29).
+
+    The codes are looked up once instead of once for each pair, which would take longer than the training.
+    """
+    width = len(encode.NUMBERS)
+    coder = encode.Encoder((0.0,) * width, (1.0,) * width)
+    stacked = coder.transform(pd.concat([trial.frame for trial in trials], ignore_index=True))  # (trials x n, 29)
+    inputs = np.tile(stacked, (len(trials[0].splits.pairs), 1, 1))
+    end = 0
+    for trial in trials:
+        numbers = trial.frame[encode.NUMBERS].to_numpy("float64")
+        start, end = end, end + len(numbers)
+        for i, (rows, _) in enumerate(trial.splits.pairs):
+            inputs[i, start:end, :width] = (numbers - numbers[rows].mean(axis=0)) / numbers[rows].std(axis=0)
+    return inputs
+
+
+def intervals(trial: Trial, ours: Numbers, theirs: Numbers, repeats: int) -> dict[str, Estimate]:
+    """95 % intervals of the difference in log loss by each of `METHODS`, from the first `repeats` repeats."""
+    splits, ours, theirs = shortened(trial.splits, repeats), ours[:repeats], theirs[:repeats]
+    weights = evaluate.bootstrap_weights(len(trial.labels), trial.seed)
+    return {
+        "widened": evaluate.difference(trial.labels, ours, theirs, weights, splits.widening),
+        "plain": evaluate.difference(trial.labels, ours, theirs, weights),
+        "t": corrected_t(trial.labels, ours, theirs, splits),
+    }
+
+
+def shortened(splits: Splits, repeats: int) -> Splits:
+    """Its first repeats."""
+    return Splits(splits.pairs[: len(splits.pairs) * repeats // splits.repeats], repeats, "")
+
+
+def corrected_t(labels: Numbers, ours: Numbers, theirs: Numbers, splits: Splits) -> Estimate:
+    """Nadeau and Bengio's corrected resampled t interval, from the mean difference of each pair's test rows."""
+    folds = len(splits.pairs) // splits.repeats
+    means = np.array(
+        [
+            (evaluate.losses(y, ours[r : r + 1, test]) - evaluate.losses(y, theirs[r : r + 1, test])).mean()
+            for r, test, y in ((i // folds, test, labels[test]) for i, (_, test) in enumerate(splits.pairs))
+        ]
+    )  # (J,)
+    n1, n2 = (np.mean([len(pair[part]) for pair in splits.pairs]) for part in (0, 1))
+    half = stats.t.ppf(0.975, len(means) - 1) * np.sqrt((1 / len(means) + n2 / n1) * means.var(ddof=1))
+    return Estimate(float(means.mean()), float(means.mean() - half), float(means.mean() + half))
+
+
+def simulate(
+    population: Population, setting: Setting, trials: int, seed: int
+) -> tuple[list[Trial], dict[Params, list[Numbers]]]:
+    """The trials of a setting, and each recipe's probabilities (R, n) on each of them."""
+    made = [population.trial(setting.n, FOLDS, setting.repeats, seed + t) for t in range(trials)]
+    return made, together(made, setting.recipes, setting.together)
+
+
+def together(trials: Sequence[Trial], recipes: Sequence[Params], most: int) -> dict[Params, list[Numbers]]:
+    """The `probabilities` of each recipe, from at most so many trials a call."""
+    found: dict[Params, list[Numbers]] = {recipe: [] for recipe in recipes}
+    for start in range(0, len(trials), most):
+        # Recipes with the same seed take their rows in the same order, and are trained side by side.
+        for seed in sorted({recipe.seed for recipe in recipes}):
+            some = probabilities(trials[start : start + most], [recipe for recipe in recipes if recipe.seed == seed])
+            for recipe, each in some.items():
+                found[recipe] += each
+    return found
+
+
+def expected_losses(
+    population: Population, recipes: Sequence[Params], n: int, samples: int, seed: int
+) -> dict[Params, Numbers]:
+    """Expected log loss on other patients, of each recipe after learning from each of the samples of `n` (samples,)."""
+    drawn = [population.sample(n, seed + s) for s in range(samples)]
+    return {
+        recipe: np.array([evaluate.losses(t.truth[n:], p).mean() for t, p in zip(drawn, each, strict=True)])
+        for recipe, each in together(drawn, recipes, SAMPLES_TOGETHER).items()
+    }
+
+
+def true_difference(pair: Pair, losses: Mapping[Params, Numbers]) -> tuple[float, float]:
+    """Challenger minus champion, and its standard error; recipes that differ in the seed alone have none."""
+    if replace(pair.challenger, seed=pair.champion.seed) == pair.champion:
+        return 0.0, 0.0
+    each = losses[pair.challenger] - losses[pair.champion]
+    return float(each.mean()), float(each.std(ddof=1) / np.sqrt(len(each)))
+
+
+def share(hits: int, of: int) -> str:
+    """``2.5 % [1.1, 5.7]``, with Wilson's 95 % interval."""
+    interval = stats.binomtest(hits, of).proportion_ci(method="wilson")
+    return f"{100 * hits / of:.1f} % [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
+def verdicts(found: Sequence[Estimate]) -> str:
+    """The share of each kind of verdict, as cells of a table."""
+    kinds = Counter(verdict.compare(one, Promotion().margin).kind for one in found)
+    return " | ".join(share(kinds[kind], len(found)) for kind in KINDS)
+
+
+def quality(found: Sequence[Mapping[str, Estimate]], truth: float, widening: float) -> str:
+    """How good the intervals of a pair are, as cells of a table: see `HEADINGS`."""
+    values = np.array([one["plain"].value for one in found])
+    halves = {method: np.mean([(one[method].high - one[method].low) / 2 for one in found]) for method in METHODS}
+    needed = np.std(values - truth) / (halves["plain"] / stats.norm.ppf(0.975))
+    holds = [share(sum(one[m].low <= truth <= one[m].high for one in found), len(found)) for m in METHODS]
+    spread = f"{values.mean():+.4f} | {values.std(ddof=1):.4f} | {halves['widened']:.4f}"
+    return " | ".join([spread, f"{needed:.2f} | {widening:.2f}", *holds])
+
+
+def tables(
+    setting: Setting, trials: Sequence[Trial], found: Mapping[Params, list[Numbers]], losses: Mapping[Params, Numbers]
+) -> None:
+    """Print what was found."""
+    how = f"{FOLDS} folds x {setting.repeats} repeats, {len(trials)} trials"
+    print(f"\n### {setting.n} patients, {how}\n")
+    print(f"| challenger against champion | true difference | {' | '.join(KINDS)} |")
+    print("|---|---:|" + "---:|" * len(KINDS))
+    lines = []
+    for pair in setting.pairs:
+        truth, error = true_difference(pair, losses)
+        for repeats in sorted({setting.repeats, 1}, reverse=True):
+            each = [
+                intervals(trial, ours, theirs, repeats)
+                for trial, ours, theirs in zip(trials, found[pair.challenger], found[pair.champion], strict=True)
+            ]
+            if repeats == setting.repeats:
+                shown = f"{truth:+.4f} ({error:.4f})" if error else "0"
+                print(f"| {pair.title} | {shown} | {verdicts([one['widened'] for one in each])} |")
+            widening = shortened(trials[0].splits, repeats).widening
+            lines.append(f"| {pair.title} | {repeats} | {truth:+.4f} | {quality(each, truth, widening)} |")
+    print(f"\n| {' | '.join(HEADINGS)} |")
+    print("|---|" + "---:|" * (len(HEADINGS) - 1))
+    print("\n".join(lines), flush=True)
+
+
+def main() -> None:
+    """Simulate and print."""
+    parser = argparse.ArgumentParser(description="Simulate how often the verdict on a challenger errs.")
+    parser.add_argument("--trials", type=int, default=200, help="of the first table; the others have a quarter")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    started, population = time.perf_counter(), Population()
+    for setting in SETTINGS:
+        trials, found = simulate(population, setting, max(1, round(options.trials * setting.share)), options.seed)
+        losses = expected_losses(population, setting.recipes, setting.n, setting.samples, options.seed)
+        tables(setting, trials, found, losses)
+    print(f"\n{time.perf_counter() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
