@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from flows.options import add_options, made
 from flows.terminal import import_tensorflow, progress, wrapped
 from tasks.errors import HeartError, UnavailableError
-from tasks.params import PRESETS, Evaluation, Params
+from tasks.params import MANY_ROWS, PRESETS, Evaluation, Params
 
 if TYPE_CHECKING:
     from flows.train import Outcome
@@ -98,6 +98,22 @@ def _parser(lessons: bool) -> argparse.ArgumentParser:
     recipe.add_argument("--preset", choices=sorted(PRESETS), default="default", help="lecture: the course's 300 epochs")
     add_options(recipe, Params)
 
+    distribute = commands.add_parser(
+        "distribute",
+        help="train with other machines, each on its part of the rows",
+        description="This machine's share of training one network on more rows than one machine holds. Start the same "
+        "command on every machine, each with its own part and its own TF_CONFIG. The first worker keeps the result.",
+    )
+    distribute.set_defaults(run=_distribute)
+    distribute.add_argument("--source", metavar="PART", required=True, help="Parquet file: this machine's part")
+    distribute.add_argument("-o", "--output", metavar="FOLDER", help="the first worker writes the model there, too")
+    for name, metavar, default, what in (
+        ("--shuffle-rows", "N", 100_000, "rows that are held in memory to be shuffled; 0: the file's order"),
+        ("--wait", "SECONDS", 120, "how long to wait for the other workers"),
+    ):
+        distribute.add_argument(name, type=int, metavar=metavar, default=default, help=f"{what} (default {default})")
+    add_options(distribute.add_argument_group("recipe", "The same on every machine."), Params, MANY_ROWS)
+
     check = commands.add_parser(
         "check", help="load and validate a file, without training", description="Load and validate a file of patients."
     )
@@ -177,6 +193,13 @@ def _program(name: str) -> str:
     here = Path(sys.executable).with_name(name)
     found = shutil.which(name)
     return name if found and Path(found) == here else os.path.relpath(here)
+
+
+def _distribute(options: argparse.Namespace) -> int:
+    from flows import distribute
+
+    recipe = made(Params, options, MANY_ROWS.as_dict())
+    return distribute.run(options.source, recipe, options.output, options.shuffle_rows, options.wait)
 
 
 def _check(options: argparse.Namespace) -> int:

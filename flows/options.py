@@ -12,10 +12,11 @@ from tasks.errors import UsageError
 T = TypeVar("T")
 
 
-def add_options(group: argparse._ActionsContainer, kind: type) -> None:
-    """An option for each field of a pydantic dataclass, which checks the values itself."""
+def add_options(group: argparse._ActionsContainer, kind: type, base: object = None) -> None:
+    """An option for each field of a pydantic dataclass, which checks the values itself; `base` has the defaults."""
     for name, field in kind.__pydantic_fields__.items():  # type: ignore[attr-defined]
-        shown = {(): "none", None: "none"}.get(field.default, field.default)
+        default = getattr(base, name, field.default)
+        shown = {(): "none", None: "none"}.get(default, default)
         if isinstance(shown, tuple):
             shown = ",".join(map(str, shown))
         option: dict[str, Any] = {"help": f"{field.description.rstrip('.')} (default {shown})", "metavar": "X"}
