@@ -13,12 +13,15 @@ from tasks.errors import UsageError
 T = TypeVar("T")
 
 
-def add_options(group: argparse._ActionsContainer, kind: type, leave_out: Container[str] = ()) -> None:
-    """An option for each field of a pydantic dataclass, which checks the values itself."""
+def add_options(
+    group: argparse._ActionsContainer, kind: type, *, base: object = None, leave_out: Container[str] = ()
+) -> None:
+    """An option for each field of a pydantic dataclass, which checks the values itself; `base` has the defaults."""
     for name, field in kind.__pydantic_fields__.items():  # type: ignore[attr-defined]
         if name in leave_out:
             continue
-        shown = {(): "none", None: "none"}.get(field.default, field.default)
+        default = getattr(base, name, field.default)
+        shown = {(): "none", None: "none"}.get(default, default)
         if isinstance(shown, tuple):
             shown = ",".join(map(str, shown))
         option: dict[str, Any] = {"help": f"{field.description.rstrip('.')} (default {shown})", "metavar": "X"}

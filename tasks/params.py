@@ -100,6 +100,8 @@ PRESETS: dict[str, Params] = {
     "default": Params(),
     "lecture": Params(epochs=300, weight_decay=0.0),
 }
+# For more rows than one machine holds: a step can take many of them, and nothing has to be held back by decay.
+MANY_ROWS = Params(epochs=10, batch_size=8192, learning_rate=3e-3, weight_decay=0.0)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
