@@ -14,7 +14,7 @@ from prefect import runtime, task
 from prefect.cache_policies import NO_CACHE
 
 from expectations import gate
-from flows import publish
+from flows import clusters, publish
 from tasks import encode as encoding
 from tasks import evaluate as evaluation
 from tasks import sources, training
@@ -48,5 +48,6 @@ encode = _stage("encode", encoding.matrices)
 train = _stage("train", training.train, _train_name)
 evaluate = _stage("evaluate", evaluation.report)
 cross_validate = _stage("cross-validate", sweeping.cross_validate, _sweep_name)
+cross_validate_there = _stage("cross-validate", clusters.cross_validate, _sweep_name)
 summarise = _stage("choose", sweeping.summarise)
 register = _stage("register", publish.register)

@@ -6,13 +6,13 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from prefect import flow, runtime
-from prefect.futures import as_completed
 from pydantic import Field
 
 from flows import clusters, publish, steps
@@ -56,11 +56,11 @@ def search(
     inner_folds: InnerFolds = Search.inner_folds,
     seed: Seed = Search.seed,
     device: Annotated[Literal["auto", "cpu", "gpu"], Field(description="auto: the GPU where there is one.")] = "auto",
-    on_cluster: Annotated[bool, Field(description="Send batches to the flow's task runner.")] = False,
 ) -> Outcome:
     """Cross-validate many recipes, choose the simplest of the good ones, and say what it is really worth.
 
-    A search that was stopped goes on where it was: call it again with the same parameters.
+    A search that was stopped goes on where it was: call it again with the same parameters. With a task runner of Dask
+    or Ray, the batches are trained there.
 
     Raises:
         DataError: the source cannot be read, or validation refused it; nothing was trained.
@@ -90,7 +90,7 @@ def search(
         registry.log_search(run, settings, {}, {})
         registry.log_data(run, table)
         registry.log_files(run, "evaluation", {"space.yaml": spaces.as_yaml(space)})
-        results = _run_batches(run, study, batches, device, on_cluster)
+        results = _run_batches(run, study, batches, device)
         found = steps.summarise(study, results)
         publish.search(run, study, found)
     return Outcome(run, runtime.flow_run.id or "", study, len(recipes), found)
@@ -113,9 +113,7 @@ def _batches(study: Study, recipes: Sequence[Params]) -> list[list[tuple[int, Pa
     return [kind[i : i + most] for kind in kinds.values() for i in range(0, len(kind), most)]
 
 
-def _run_batches(
-    run: Run, study: Study, batches: Sequence[list[tuple[int, Params]]], device: str, on_cluster: bool
-) -> list[Result]:
+def _run_batches(run: Run, study: Study, batches: Sequence[list[tuple[int, Params]]], device: str) -> list[Result]:
     """The results of all configurations, in the order of `batches`; what the run has already is not done again."""
     results: dict[int, list[Result]] = {}
     for number, arrays in registry.read_batches(run).items():
@@ -128,9 +126,13 @@ def _run_batches(
         log.info("          %d of %d batches were done before", len(results), len(batches))
     writing: list[Future[None]] = []
     # MLflow writes one batch while the next is trained. Leaving the block waits: what is finished is kept.
-    with ThreadPoolExecutor(1) as writer, Bar("train", networks) as bar:
+    with (
+        ThreadPoolExecutor(1) as writer,
+        Bar("train", networks) as bar,
+        closing(_train(study, batches, todo, device, bar)) as trained,
+    ):
         try:
-            for number, found in _train(study, batches, todo, device, on_cluster, bar):
+            for number, found in trained:
                 results[number] = found
                 writing.append(writer.submit(publish.batch, run, study, number, batches[number], found))
                 for done in [one for one in writing if one.done()]:
@@ -150,20 +152,18 @@ def _train(
     batches: Sequence[list[tuple[int, Params]]],
     todo: Sequence[int],
     device: str,
-    on_cluster: bool,
     bar: Bar,
-) -> Iterator[tuple[int, list[Result]]]:
-    """Batches as they are finished: one after the other here, or all at once on a cluster."""
+) -> Generator[tuple[int, list[Result]]]:
+    """Batches as they are finished: one after the other here, or many at once on a cluster."""
     recipes = {number: [recipe for _, recipe in batches[number]] for number in todo}
-    if on_cluster:
-        futures = {
-            steps.cross_validate.submit(study, recipes[number], device=device): number  # type: ignore[attr-defined]
-            for number in todo
-        }
-        for future in as_completed(list(futures)):
-            number = futures[future]
-            bar.add(len(recipes[number]) * study.fits)
-            yield number, future.result()
+    cluster = clusters.current()
+    if cluster:
+        submit: Any = steps.cross_validate_there.submit  # type: ignore[attr-defined]
+        more = {"device": device, "code": registry.code_digest()}
+        with closing(clusters.finished(cluster, lambda n: submit(study, recipes[n], **more), todo)) as finished:
+            for number, found in finished:
+                bar.add(len(recipes[number]) * study.fits)
+                yield number, found
         return
     for number in todo:
         networks = len(recipes[number]) * study.fits
@@ -176,13 +176,10 @@ def run(*arguments: Any, dask: str | None, ray: str | None) -> Outcome:
     """`search`, on a cluster where an address is given.
 
     Raises:
-        UnavailableError: the extra is not installed, or nothing answers at the address.
+        UnavailableError: the extra is not installed, nothing answers at the address, or it is of no use here.
     """
-    flow: Any = search
-    if dask or ray:
-        runner = clusters.dask_runner(dask) if dask else clusters.ray_runner(ray or "")
-        flow = search.with_options(task_runner=runner)
-    return flow(*arguments, on_cluster=bool(dask or ray))
+    with clusters.dask_runner(dask) if dask else clusters.ray_runner(ray) if ray else nullcontext() as runner:
+        return search.with_options(task_runner=runner)(*arguments)
 
 
 def show(outcome: Outcome) -> None:

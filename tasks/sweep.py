@@ -15,8 +15,9 @@ both have in common, and would let nearly everything pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,6 +51,10 @@ class Study:
     def __post_init__(self) -> None:
         if self.evaluation.holdout is not None:
             raise UsageError(f"a search cross-validates; expected folds, not a holdout (={self.evaluation.holdout:g})")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to another process: not what follows from it, which is a hundred times as large."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def labels(self) -> Numbers:

@@ -1,0 +1,30 @@
+"""What a Dask worker is told before a sweep sends it batches. Needs the extra [dask]."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from distributed import WorkerPlugin
+from prefect.events.clients import PrefectEventsClient
+from prefect.events.worker import EventsWorker
+
+
+class ReportTo(WorkerPlugin):
+    """Where to report task runs: a Prefect server on `url`.
+
+    Prefect has one reporter for each process, with the server of the first flow that it worked for. A worker outlives a
+    sweep and its embedded server, the next of which has another port.
+    """
+
+    name = "heart-disease-sweep"
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def setup(self, worker: Any) -> None:
+        """On every worker, also on those that come later."""
+        EventsWorker.set_client_override(PrefectEventsClient, api_url=self.url)
+
+    def teardown(self, worker: Any) -> None:
+        """When the sweep has ended."""
+        EventsWorker.set_client_override(None)
