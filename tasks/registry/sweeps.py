@@ -120,9 +120,7 @@ def log_configuration(
     values = [Metric(key, value, now, 0) for key, value in metrics.items()]
     values += [Metric(key, float(v), now, epoch) for key, curve in curves.items() for epoch, v in enumerate(curve, 1)]
     values = [value for value in values if math.isfinite(value.value)]  # a network that diverged has no curve
-    client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
-    for start in range(0, len(values), BATCH):
-        client.log_batch(run_id, values[start : start + BATCH])
+    client.log_batch(run_id, values, [Param(key, value) for key, value in params.items()])
     client.set_terminated(run_id)
 
 
