@@ -29,6 +29,8 @@ from tasks.patient_model import PatientModel
 from tests import patients
 from tests.test_cli import free_port, heart, one_line
 
+pytestmark = pytest.mark.slow
+
 # float32 sums in another order: 1e-7 a step, a little more after some tens of steps.
 TOLERANCE = 2e-5
 SIZES = (333, 700)
