@@ -63,7 +63,7 @@ def test_an_interrupted_training_ends_killed_and_not_running(tmp_path: Path) -> 
     by_sigterm.wait_until_it_trains()
     by_sigterm.process.send_signal(signal.SIGTERM)
     for training, number in ((by_ctrl_c, signal.SIGINT), (by_sigterm, signal.SIGTERM)):
-        _, said = training.process.communicate(timeout=60)
+        _, said = training.process.communicate(timeout=300)
         assert training.process.returncode == 128 + number, said
         assert "Traceback" not in said
 

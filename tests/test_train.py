@@ -360,7 +360,7 @@ def test_rejected_data_stops_the_flow_before_training_and_is_recorded(outcome: A
     bad.to_csv(tmp_path / "bad.csv", index=False)
     with pytest.raises(RejectedError, match=r"chol.*9999"):
         train(source=str(tmp_path / "bad.csv"), **QUICK)
-    [failed] = mlflow.search_runs(
+    failed, *_ = mlflow.search_runs(  # the newest first
         experiment_names=[registry.EXPERIMENT], filter_string="status = 'FAILED'", output_format="list"
     )
     page = mlflow.artifacts.load_text(f"runs:/{failed.info.run_id}/validation/validation.html")
