@@ -56,7 +56,7 @@ class Workers:
     def ends(self) -> list[tuple[int, str]]:
         """Exit code of each, and what it said."""
         try:
-            said = [one_line(process.communicate(timeout=120)[1]) for process in self.processes.values()]
+            said = [one_line(process.communicate(timeout=300)[1]) for process in self.processes.values()]
         finally:
             for process in self.processes.values():
                 process.kill()

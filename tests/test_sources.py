@@ -147,7 +147,7 @@ def put(row: int, column: str, value: float) -> Change:
 
 DIFFERENT: dict[str, Change] = {
     "one cell": put(1, "chol", 234),
-    "one cell, a little": put(1, "oldpeak", 2.3000001),
+    "one cell, a little": put(1, "oldpeak", 2.30001),
     "a cell blank": put(1, "chol", np.nan),
     "a blank filled with 0": lambda f: f.fillna({"ca": 0}),
     "one label": put(1, "num", 1),
