@@ -21,7 +21,10 @@ hundreds of epochs at a high rate make much of last bits. The same jobs again ar
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +40,7 @@ CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accurac
 # More networks at once are no faster: what they read and write at each step leaves the processor's cache.
 BATCH_NETWORKS = 2000
 FORWARD_NETWORKS = 1000
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,9 @@ def _train_batch(
     epochs = max(job.params.epochs for job in plan.jobs)
     curves = np.full((len(CURVES), len(plan.orders), plan.columns, epochs), np.nan, np.float32)
     for start, stop in plan.segments():
-        marks = run(*plan.batches(start, stop), stop - start).numpy()  # (steps, 4, U, C)
+        feed = plan.batches(start, stop)
+        with _undisturbed():
+            marks = run(*feed, stop - start).numpy()  # (steps, 4, U, C)
         plan.copy_marks(start, stop, marks, curves)
         done = plan.last_step == stop
         if done.any():
@@ -176,6 +182,23 @@ def _train_batch(
         if progress:
             progress(stop)
     return final, plan.of_jobs(curves)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait for the end of the block: an exception in the middle of TensorFlow's C code breaks it."""
+    if threading.current_thread() is not threading.main_thread():  # signals are for the main thread
+        yield
+        return
+    waiting: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: waiting.append(number)) for number in STOPS}
+    try:
+        yield
+    finally:
+        for stop, handler in before.items():
+            signal.signal(stop, handler or signal.SIG_DFL)
+        for number in waiting[:1]:
+            signal.raise_signal(number)
 
 
 def _parts(weights: Floats, params: Params, inputs: int) -> list[Floats]:

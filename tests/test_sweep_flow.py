@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from mlflow.entities import ViewType
 
-from flows import cli, terminal
+from flows import terminal
 from tasks import registry, sources
 from tasks import space as spaces
 from tasks.errors import RejectedError, UnavailableError
@@ -573,10 +573,11 @@ def test_the_form_of_the_flow_has_the_limits_of_the_command() -> None:
 def test_the_command_that_is_suggested_trains_the_recipe_that_was_chosen(recipe: Params) -> None:
     from flows import sweep
     from flows.options import made
+    from flows.parser import make_parser
 
     command = sweep.train_command(recipe).split()
     assert command[:2] == ["heart", "train"]
-    options = cli._parser(lessons=False).parse_args(command[1:])
+    options = make_parser(lessons=False).parse_args(command[1:])
     assert made(Params, options, {}) == recipe
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -243,3 +245,31 @@ def test_asking_for_a_gpu_that_is_not_there_is_a_clear_error(monkeypatch: pytest
     monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda _: [])
     with pytest.raises(UnavailableError, match=r"finds no GPU.*nvidia-smi"):
         train(INPUTS, LABELS, make_jobs(Params(), 1), device="gpu")
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_in_the_middle_of_a_step_waits_for_its_end(
+    number: signal.Signals, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = []
+
+    def leave(*_: object) -> None:
+        raise SystemExit
+
+    def compile_one(*_: object) -> tuple[list[object], object]:
+        def run(*_: object) -> object:
+            os.kill(os.getpid(), number)
+            ended.append(True)
+            raise ValueError("what the step itself says comes second")
+
+        return [], run
+
+    monkeypatch.setattr("tasks.training._compile", compile_one)
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        with pytest.raises(error):
+            train(INPUTS, LABELS, make_jobs(Params(epochs=1), 1))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
