@@ -217,6 +217,12 @@ def _learn(options: argparse.Namespace) -> int:
     return 0
 
 
+def _serve(options: argparse.Namespace) -> int:
+    from flows import api
+
+    return api.run(options.host, options.port, options.version)
+
+
 def _ui(options: argparse.Namespace) -> int:
     from flows import ui
 
@@ -236,6 +242,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "compare": _compare,
     "reproduce": _reproduce,
     "learn": _learn,
+    "serve": _serve,
     "ui": _ui,
 }
 
