@@ -165,6 +165,8 @@ def _problem(error: Any) -> str:
     if kind == "missing":
         expected = f"a number ({column.expected})" if column else '{"patients": [{"age": 63, ...}, ...]}'
         return f"{where or 'the body'} is missing; expected {expected}"
+    if not path and isinstance(came, bytes):
+        return "the body was not read as JSON; expected the header 'Content-Type: application/json'"
     if column:
         return f"{where} has {_show(came)}; expected a number: {column.expected.replace('blank', 'null')}"
     return f"{where or 'the body'} is not understood: {error['msg']}"

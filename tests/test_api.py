@@ -130,6 +130,13 @@ def test_what_is_no_list_of_patients_is_refused(body: str, detail: str, client: 
     assert said.startswith(detail)
 
 
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded"])
+def test_a_body_that_does_not_say_that_it_is_json_is_told_to(kind: str, client: TestClient) -> None:
+    response = client.post("/predict", content=json.dumps({"patients": [FIRST]}), headers={"Content-Type": kind})
+    assert response.status_code == 422
+    assert "expected the header 'Content-Type: application/json'" in response.json()["detail"]
+
+
 @pytest.mark.parametrize("body", [b"\xff\xfe\x00", "[" * 100_000, '{"patients": [{"age": ' + "9" * 5000 + "}]}"])
 def test_what_cannot_be_read_at_all_is_refused(body: str | bytes, client: TestClient) -> None:
     assert refused(client, body)[0] in (400, 422)

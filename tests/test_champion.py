@@ -199,8 +199,9 @@ def test_rollback_passes_over_a_version_that_was_deleted(store: mlflow.MlflowCli
 def test_a_champion_that_moves_while_another_is_promoted_ends_in_5(
     store: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch, said: Said
 ) -> None:
-    def slow(ref: registry.ModelRef, rows: object) -> None:
+    def slow(ref: registry.ModelRef, rows: object) -> PatientModel:
         registry.move_champion(registry.by_version("2"), expected="3", kind="by hand", why="quicker")
+        return registry.load_model(ref)
 
     monkeypatch.setattr(registry, "check_loads", slow)
     assert heart("promote", "4", "--because", "x") == 5

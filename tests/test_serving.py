@@ -8,12 +8,13 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ pytestmark = pytest.mark.slow
 TABLE = patients.make(60)
 ROOT = Path(cli.__file__).parent.parent
 PATIENCE = 120.0
+JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
@@ -104,7 +106,7 @@ def test_it_follows_the_champion_and_drops_no_request_meanwhile(store: mlflow.Ml
     def ask(port: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         while not done.is_set():
-            connection.request("POST", "/predict", json.dumps({"patients": [FIRST]}))
+            connection.request("POST", "/predict", json.dumps({"patients": [FIRST]}), JSON)
             response = connection.getresponse()
             answers.append((response.status, json.loads(response.read()).get("version")))
 
@@ -139,14 +141,18 @@ def test_a_bad_version_does_not_take_the_place_of_a_good_one(store: mlflow.Mlflo
         assert api.log.count("still version 1: heart-disease version 2 was not loaded") == 1  # not every two seconds
 
 
-def test_a_store_that_is_away_changes_nothing_but_the_state(store: mlflow.MlflowClient, tmp_path: Path) -> None:
+def test_a_store_that_fails_changes_nothing_but_the_state(store: mlflow.MlflowClient, tmp_path: Path) -> None:
+    def rename(before: str, after: str) -> None:
+        with closing(sqlite3.connect(tmp_path / "mlflow.db", timeout=PATIENCE)) as database:
+            database.execute(f"ALTER TABLE {before} RENAME TO {after}")
+
     with heart_serve(tmp_path) as api:
-        (tmp_path / "mlflow.db").rename(tmp_path / "away.db")
-        (tmp_path / "mlflow.db").mkdir()
+        rename("registered_model_aliases", "away")
         wait_for(lambda: api.get("/health")[1] == {"status": "stale"})
-        assert api.version() == "1"
-        (tmp_path / "mlflow.db").rmdir()
-        (tmp_path / "away.db").rename(tmp_path / "mlflow.db")
+        status, model = api.get("/model")
+        assert (status, model["version"]) == (200, "1")
+        assert "no such table: registered_model_aliases" in model["problem"]
+        rename("away", "registered_model_aliases")
         wait_for(lambda: api.get("/health")[1] == {"status": "ok"})
         assert "all is well again" in api.log
 
