@@ -20,7 +20,7 @@ from tasks import sources
 from tests import patients
 
 COMMANDS = (
-    "train", "sweep", "distribute", "check", "predict", "champion", "history", "promote", "rollback", "compare",
+    "train", "schedule", "sweep", "distribute", "check", "predict", "champion", "history", "promote", "rollback", "compare",
     "reproduce", "learn", "ui",
 )  # fmt: skip
 Change = Callable[[pd.DataFrame], pd.DataFrame]
