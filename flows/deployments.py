@@ -23,6 +23,7 @@ from tasks.errors import UsageError
 from tasks.params import Evaluation, Params, Promotion
 
 RETRAIN = "heart-disease-train/retrain"
+RECONCILE = "heart-disease-reconcile/reconcile"
 DATA_CHANGED = "heart.data.changed"
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 IF_RUNNING = {"wait": ConcurrencyLimitStrategy.ENQUEUE, "skip": ConcurrencyLimitStrategy.CANCEL_NEW}
@@ -134,4 +135,19 @@ def retrain(when: When, given: Mapping[str, Any]) -> RunnerDeployment:
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     assert isinstance(made, RunnerDeployment)  # and no coroutine, for nothing here is asynchronous
+    return made
+
+
+def reconcile() -> RunnerDeployment:
+    """The flow that closes orphaned runs, once an hour."""
+    from flows.reconcile import reconcile
+
+    made = reconcile.to_deployment(
+        name="reconcile",
+        interval=timedelta(hours=1),
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+        tags=["heart"],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    assert isinstance(made, RunnerDeployment)
     return made

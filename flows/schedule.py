@@ -27,7 +27,7 @@ from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
 from flows import deployments, missed
-from flows.deployments import RETRAIN, When
+from flows.deployments import RECONCILE, RETRAIN, When
 from flows.server import Server, problem_of
 from flows.watch import Watch
 from tasks.errors import UnavailableError, UsageError
@@ -47,15 +47,16 @@ def run(when: When, given: Mapping[str, Any], port: int) -> None:
         UsageError: the schedule makes no sense, or a work pool runs the deployment already.
         UnavailableError: the port is taken, or the server does not answer.
     """
-    retrain = deployments.retrain(when, given)
+    served = [deployments.retrain(when, given), deployments.reconcile()]
     watch = Watch(Path(when.on_data)) if when.on_data is not None else None
     with _server(port) as server:
         server.wait()
         _check_not_in_a_pool()
         page = server.url.removesuffix("/api")
-        with _serving([retrain], server) as alive:
-            print(f"{RETRAIN} is served, one run at a time; a second one {when.if_running}s. It runs:")
+        with _serving(served, server) as alive:
+            print(f"{RETRAIN}, one run at a time; a second one {when.if_running}s:")
             print("\n".join(f"  {line}" for line in when.in_words()))
+            print(f"{RECONCILE}, every hour")
             print(f"Prefect  {page}/deployments\nCtrl-C ends it.", flush=True)
             while alive():
                 if watch:

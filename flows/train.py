@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from prefect import flow, runtime
 from pydantic import Field
 
-from flows import missed, publish, states, steps
+from flows import missed, publish, reconcile, states, steps
 from flows.terminal import import_tensorflow, progress
 from tasks import evaluate, registry, schema, shipping, sources
 from tasks.errors import HeartError, RejectedError
@@ -53,12 +53,13 @@ class Unchanged:
 
     champion: ModelRef
     flow_run_id: str
-    state = "NothingToDo"
+    state: str = "NothingToDo"
+    why: str = "nothing to do (see --force)"
 
     @property
     def message(self) -> str:
         """The message of the flow run's final state, and what the terminal shows."""
-        return f"{self.champion.name} version {self.champion.version} is champion; nothing to do (see --force)"
+        return f"{self.champion.name} version {self.champion.version} is champion; {self.why}"
 
 
 def _run_name() -> str:
@@ -103,18 +104,22 @@ def pipeline(
     source: str | None, recipe: Params, evaluation: Evaluation, promotion: Promotion, device: str, force: bool
 ) -> Outcome | Unchanged:
     """The whole job in order, within a flow run; raises what `train` does."""
-    flow_run = runtime.flow_run.id or ""
+    flow_run, tags = runtime.flow_run.id or "", reconcile.check_in()
     table = steps.load(source)
     log.info("load      %d patients from %s, digest %s", len(table), publish.short(table.source), table.digest[:8])
     origin = registry.origin_here(recipe, evaluation, table.digest)
     champion = registry.find_champion()
     theirs = registry.origin_of(champion) if champion else None
+    if champion and registry.finish_try(champion, flow_run):
+        log.info("          %s version %s is champion: an earlier try got that far", champion.name, champion.version)
+        return Unchanged(champion, flow_run, "Promoted", "an earlier try of this run got that far")
     if champion and theirs and not force and not theirs.differences(origin):
         log.info("          nothing to do: %s version %s was made from just this", champion.name, champion.version)
         return Unchanged(champion, flow_run)
 
     import_tensorflow()  # seconds, which nothing to do need not wait for
-    with registry.open_run(recipe.title, {"prefect.flow_run_id": flow_run, "source": table.source}) as run:
+    before = registry.find_try(flow_run, origin)
+    with registry.open_run(recipe.title, {**tags, "source": table.source}, resume=before) as run:
         verdict = steps.validate(table)
         publish.validation(run, verdict)
         if not verdict.passed:

@@ -21,7 +21,7 @@ from tests import patients
 
 COMMANDS = (
     "train", "schedule", "sweep", "distribute", "check", "predict", "champion", "history", "promote", "rollback",
-    "compare", "reproduce", "learn", "ui",
+    "compare", "reproduce", "reconcile", "learn", "ui",
 )  # fmt: skip
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
