@@ -27,10 +27,17 @@ lint: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .
 	touch $@
 
-# For who changes the dependencies; needs uv. The newest versions that pyproject.toml allows.
+# The secrets of docker-compose.yml, drawn once, for its owner's eyes only. cpu or gpu: the worker that runs.
+.env:
+	umask 077; (echo COMPOSE_PROFILES=cpu; for name in $$(grep -oE '\$$\{[A-Z_]+(PASSWORD|KEY|TOKEN):' docker-compose.yml \
+		| tr -d '$${:' | sort -u); do echo $$name=$$(openssl rand -hex 24); done) > $@
+
+# For who changes the dependencies; needs uv. The newest versions that pyproject.toml allows, the same in every file.
+COMPILE := uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 lock:
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade \
-		--extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) --upgrade --extra dev -o requirements.lock
+	$(COMPILE) --constraints requirements.lock --extra server -o server.lock
+	$(COMPILE) --constraints requirements.lock --extra server --extra gpu -o gpu.lock
 
 clean:
 	rm -rf .venv

@@ -200,6 +200,17 @@ def _reproduce(options: argparse.Namespace) -> int:
     return 0 if reproduce.run(options.version, options.source, options.device) else NOT_REPRODUCED
 
 
+def _reconcile(options: argparse.Namespace) -> int:
+    from flows.server import prefect_server
+
+    with progress(), prefect_server() as server:
+        from flows.reconcile import reconcile
+
+        server.wait()
+        reconcile(options.patience)
+    return 0
+
+
 def _learn(options: argparse.Namespace) -> int:
     from flows import learn
     from tasks.lessons.lesson import find
@@ -235,6 +246,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "rollback": _rollback,
     "compare": _compare,
     "reproduce": _reproduce,
+    "reconcile": _reconcile,
     "learn": _learn,
     "ui": _ui,
 }

@@ -154,6 +154,18 @@ def make_parser(lessons: bool) -> argparse.ArgumentParser:
         "--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto: the GPU where there is one"
     )
 
+    reconcile = commands.add_parser(
+        "reconcile",
+        help="close runs that say RUNNING and that nobody is at",
+        description="Close the runs of both stores that say RUNNING although their process is gone. Of processes that "
+        "cannot be looked at from here only those are closed that give no sign of life for some minutes.",
+    )
+    reconcile.set_defaults(command="reconcile")
+    reconcile.add_argument(
+        "--patience", type=float, metavar="SECONDS", default=300.0,
+        help="how long to listen; flow runs send a heartbeat every 180 seconds or less (default 300)",
+    )  # fmt: skip
+
     learn = commands.add_parser(
         "learn",
         help="the course beside it: lessons on this very network",

@@ -69,19 +69,23 @@ def register(
     registry.log_files(run, "evaluation", {reports.OUT_OF_FOLD: reports.out_of_fold(report, ids)})
     ref = registry.log_model(run, model, table.frame.head(EXAMPLE_ROWS))
     registry.check_model(ref, model, table.frame)
-    registry.set_challenger(ref, decision.reason)
+    expected = champion.version if champion else None
+    _decided(run, ref, decision, expected)  # before the alias moves: whoever dies then has left nothing out
     if decision.promote:
-        expected = champion.version if champion else None
         try:
             registry.move_champion(ref, expected=expected, kind="promotion", why=decision.reason)
         except MovedError as error:
             decision = replace(decision, promote=False, reason=str(error))
-            registry.set_challenger(ref, decision.reason)
-    tags = reports.decision_tags(decision, champion.version if champion else None)
-    registry.log_tags(run, tags)
-    registry.log_version_tags(ref, tags)
+            _decided(run, ref, decision, expected)
     _decision_artifacts(ref, report, decision)
     return ref, decision
+
+
+def _decided(run: Run, ref: ModelRef, decision: Decision, champion: str | None) -> None:
+    tags = reports.decision_tags(decision, champion)
+    registry.log_tags(run, tags)
+    registry.log_version_tags(ref, tags)
+    registry.set_challenger(ref, decision.reason)
 
 
 def _decision_artifacts(ref: ModelRef, report: Report, decision: Decision) -> None:

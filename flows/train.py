@@ -12,7 +12,7 @@ from prefect import flow, runtime
 from prefect.states import Completed
 from pydantic import Field
 
-from flows import publish, steps
+from flows import publish, reconcile, steps
 from flows.terminal import import_tensorflow
 from tasks import evaluate, registry, schema, shipping, sources
 from tasks.errors import RejectedError
@@ -65,18 +65,22 @@ def train(
         UsageError: the data is too small for the folds.
         UnavailableError: the MLflow store or the device is not there.
     """
-    flow_run = runtime.flow_run.id or ""
+    flow_run, tags = runtime.flow_run.id or "", reconcile.check_in()
     table = steps.load(source)
     log.info("load      %d patients from %s, digest %s", len(table), publish.short(table.source), table.digest[:8])
     origin = registry.origin_here(recipe, evaluation, table.digest)
     champion = registry.find_champion()
     theirs = registry.origin_of(champion) if champion else None
+    if champion and registry.finish_try(champion, flow_run):
+        log.info("          %s version %s is champion: an earlier try got that far", champion.name, champion.version)
+        return Completed(name="Promoted", message="An earlier try.", data=Unchanged(champion, flow_run))  # type: ignore[return-value]
     if champion and theirs and not force and not theirs.differences(origin):
         log.info("          nothing to do: %s version %s was made from just this", champion.name, champion.version)
         return Completed(name="NothingToDo", message="Nothing to do.", data=Unchanged(champion, flow_run))  # type: ignore[return-value]
 
     import_tensorflow()  # seconds, which nothing to do need not wait for
-    with registry.open_run(recipe.title, {"prefect.flow_run_id": flow_run, "source": table.source}) as run:
+    before = registry.find_try(flow_run, origin)
+    with registry.open_run(recipe.title, {**tags, "source": table.source}, resume=before) as run:
         verdict = steps.validate(table)
         publish.validation(run, verdict)
         if not verdict.passed:

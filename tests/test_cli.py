@@ -21,7 +21,7 @@ from tests import patients
 
 COMMANDS = (
     "train", "sweep", "distribute", "check", "predict", "champion", "history", "promote", "rollback", "compare",
-    "reproduce", "learn", "ui",
+    "reproduce", "reconcile", "learn", "ui",
 )  # fmt: skip
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 

@@ -44,8 +44,9 @@ def test_links_into_the_project_lead_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
 
 
-def test_the_lock_names_no_index() -> None:
-    lock = (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("name", ["requirements.lock", "server.lock", "gpu.lock"])
+def test_a_lock_names_no_index(name: str) -> None:
+    lock = (ROOT / name).read_text()
     assert "://" not in lock
     assert "--index" not in lock
     assert all("==" in line for line in lock.splitlines() if line and not line.startswith((" ", "#")))

@@ -144,10 +144,9 @@ def forget_batch(run: Run, number: int) -> None:
 @reachable()
 def log_search(run: Run, params: Mapping[str, str], metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
     """What the search was set to, and what it found."""
-    now = int(time.time() * 1000)
     mlflow.MlflowClient().log_batch(
         run.run_id,
-        [Metric(key, value, now, 0) for key, value in metrics.items()],
+        [Metric(key, value, run.started, 0) for key, value in metrics.items()],
         [Param(key, value) for key, value in params.items()],
         [RunTag(key, value) for key, value in tags.items()],
     )

@@ -1,0 +1,99 @@
+"""docker-compose.yml: what it promises, and every service of it started natively (see tests/compose.py)."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.compose import FILE, ROOT, Stack, interpolated, variables
+
+TEXT = FILE.read_text()
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+ONE_SHOTS = {"deploy"}
+PUBLISHED = {"mlflow": "5000", "prefect": "4200"}
+
+every_service = pytest.mark.parametrize("name", SERVICES)
+
+
+# The file
+
+
+@pytest.mark.parametrize("profile", ["cpu", "gpu"])
+def test_it_is_valid_with_all_variables_set(profile: str, tmp_path: Path) -> None:
+    given = dict.fromkeys(variables(TEXT), "x") | {"COMPOSE_PROFILES": profile}
+    file = tmp_path / "docker-compose.yml"
+    for content in (TEXT, yaml.safe_dump(interpolated(yaml.safe_load(TEXT), given))):
+        file.write_text(content)
+        command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
+def test_secrets_come_from_the_environment_and_have_no_default() -> None:
+    wanted = variables(TEXT)
+    assert len(wanted) > 5
+    for name in wanted:
+        given = dict.fromkeys(wanted - {name}, "x")
+        with pytest.raises(ValueError, match=f"{name} is not set: set it in .env"):
+            interpolated(yaml.safe_load(TEXT), given)
+    secret = re.compile(r"PASSWORD|SECRET|TOKEN|AUTH_STRING")
+    for name, service in SERVICES.items():
+        for key, value in service.get("environment", {}).items():
+            assert not secret.search(key) or re.fullmatch(r"(admin:)?\$\{\w+:\?set it in \.env\}", value), (name, key)
+
+
+@every_service
+def test_a_service_may_do_no_more_than_it_must(name: str) -> None:
+    service = SERVICES[name]
+    assert service["user"] not in ("root", "0", "0:0")
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not service.keys() & {"privileged", "cap_add", "network_mode", "pid", "devices"}
+    assert all(not volume.startswith((".", "/")) for volume in service.get("volumes", []))  # nothing of the host
+
+
+@every_service
+def test_a_service_starts_again_and_its_logs_do_not_fill_the_disk(name: str) -> None:
+    service = SERVICES[name]
+    assert service["restart"] == ("on-failure:3" if name in ONE_SHOTS else "unless-stopped")
+    assert ("healthcheck" in service) == (name not in ONE_SHOTS)
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+@every_service
+def test_only_the_pages_and_the_api_are_published_and_on_loopback(name: str) -> None:
+    port = PUBLISHED.get(name)
+    expected = [f"${{HEART_BIND:-127.0.0.1}}:{port}:{port}"] if port else []
+    assert SERVICES[name].get("ports", []) == expected
+
+
+def test_only_the_two_servers_reach_the_database() -> None:
+    assert {name for name, service in SERVICES.items() if "database" in service["networks"]} == {
+        "postgres", "mlflow", "prefect",
+    }  # fmt: skip
+    assert yaml.safe_load(TEXT)["networks"]["database"] == {"internal": True}
+
+
+@every_service
+def test_images_are_pinned(name: str) -> None:
+    assert re.fullmatch(r"postgres:\d+\.\d+-\w+|heart-disease-pipeline:\d+\.\d+\.\d+(-gpu)?", SERVICES[name]["image"])
+
+
+def test_one_worker_runs_the_one_of_the_profile(tmp_path: Path) -> None:
+    for profile, expected in (("cpu", "worker"), ("gpu", "worker-gpu")):
+        stack = Stack(tmp_path, COMPOSE_PROFILES=profile)
+        assert {name for name in stack.services if name.startswith("worker")} == {expected}
+    devices = SERVICES["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert devices == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+
+
+@pytest.mark.parametrize("ignored", [".gitignore", ".dockerignore"])
+def test_the_secrets_are_neither_committed_nor_in_the_image(ignored: str) -> None:
+    assert ".env" in (ROOT / ignored).read_text().splitlines()
