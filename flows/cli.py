@@ -116,6 +116,14 @@ def _schedule(options: argparse.Namespace) -> int:
     return 0
 
 
+def _notify(options: argparse.Namespace) -> int:
+    from flows import notify
+
+    page = notify.by_mail(options.mail) if options.mail else notify.by_webhook(options.webhook)
+    print(f"{', '.join(options.mail or ['the webhook'])}: will be told. To pause or delete that:\n  {page}")
+    return 0
+
+
 def _sweep(options: argparse.Namespace) -> int:
     from flows.server import prefect_server
     from tasks import space
@@ -265,6 +273,7 @@ def _ui(options: argparse.Namespace) -> int:
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "train": _train,
     "schedule": _schedule,
+    "notify": _notify,
     "sweep": _sweep,
     "distribute": _distribute,
     "check": _check,

@@ -60,6 +60,23 @@ def make_parser(lessons: bool) -> argparse.ArgumentParser:
     schedule.add_argument("--port", type=int, default=4200, help="of the Prefect server that is started (default 4200)")
     _add_training(schedule)
 
+    notify = commands.add_parser(
+        "notify",
+        help="tell of runs that end badly, by webhook or mail",
+        description="Set up, or change, an automation on the Prefect server. It tells of every run that fails, "
+        "crashes, is cancelled, whose data is rejected or whose model is not promoted: why, and where to look.",
+    )
+    notify.set_defaults(command="notify")
+    ways = notify.add_mutually_exclusive_group(required=True)
+    ways.add_argument(
+        "--webhook", nargs="?", const="", metavar="URL",
+        help="POST JSON there; default HEART_WEBHOOK_URL. HEART_WEBHOOK_TOKEN is sent as a bearer token",
+    )  # fmt: skip
+    ways.add_argument(
+        "--mail", nargs="+", metavar="ADDRESS",
+        help="through HEART_SMTP_URL (smtps://USER:PASSWORD@HOST, starttls://..., smtp://HOST), from HEART_MAIL_FROM",
+    )  # fmt: skip
+
     sweep = commands.add_parser(
         "sweep",
         help="search the recipe: many configurations on the same folds",
