@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tasks import registry, sources
+from tasks.errors import HeartError, UnavailableError
 from tasks.patient_model import PatientModel
 from tasks.registry import ModelRef
 
@@ -50,7 +51,7 @@ class Serving:
         try:
             ref = registry.by_version(self.version) if self.is_fixed else registry.by_alias(self.version)
             if ref is None:
-                raise LookupError(f"no version of '{registry.MODEL}' in {registry.uri()} is {self.version}")
+                raise UnavailableError(f"no version of '{registry.MODEL}' in {registry.uri()} is {self.version}")
             if self.now is None or ref != self.now.ref:
                 model = registry.check_loads(ref, self._patients)
                 before = self.now.ref.version if self.now else None
@@ -61,7 +62,8 @@ class Serving:
                 )
             problem = ""
         except Exception as error:  # whatever it is, the version that is loaded goes on
-            problem = str(error) or type(error).__name__
+            # Of others than our own errors only the kind: nobody looked at what their words may give away.
+            problem = str(error) if isinstance(error, HeartError) else type(error).__name__
         if problem and problem != self.problem:
             log.warning("%s: %s", f"still version {self.now.ref.version}" if self.now else "nothing to serve", problem)
         elif self.problem and not problem:
