@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,7 +19,7 @@ from tasks.patient_model import PatientModel
 from tasks.registry import ModelRef
 
 log = logging.getLogger("heart")
-POLL_SECONDS = 2.0
+POLL_SECONDS, FIRST_SECONDS = 2.0, 5.0
 TOKEN = "HEART_API_TOKEN"  # noqa: S105
 
 
@@ -71,11 +72,14 @@ class Serving:
         self.problem = problem
 
     def follow(self) -> None:
-        """Refresh for ever, in a thread that ends with the process."""
-        tick = threading.Event()
+        """Refresh for ever, in a thread that ends with the process. Returns when it has looked once, or soon."""
+        looked = threading.Event()
 
         def loop() -> None:
-            while not tick.wait(POLL_SECONDS):
+            while True:
                 self.refresh()
+                looked.set()
+                time.sleep(POLL_SECONDS)
 
         threading.Thread(target=loop, name="follow", daemon=True).start()
+        looked.wait(FIRST_SECONDS)  # a store that does not answer may take minutes to say so; /health answers meanwhile
