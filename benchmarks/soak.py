@@ -50,6 +50,7 @@ RETRAIN = "heart-disease-train/retrain"
 PARAMETERS = {"recipe": {"epochs": 2}, "evaluation": {"folds": 2, "repeats": 1}, "force": True}
 ENDS = ("Completed", "Promoted", "NotPromoted")
 SETTLE_SECONDS, BLOCKS = 20, 10
+FEWEST = 25  # runs: two a block, without the warm-up
 FLOORS = {
     "PSS, MB": 5.0,
     "RSS, MB": 5.0,
@@ -158,7 +159,7 @@ def soak(stack: Stack, runs: int) -> Iterator[Sample]:
 
 
 def growth(values: Sequence[float]) -> tuple[float, float, float]:
-    """A run, by the rule above: the slope and the ends of its interval; at least 13 values."""
+    """A run, by the rule above: the slope and the ends of its interval."""
     after = np.array(values[len(values) // 5 :])
     blocks: list[Numbers] = np.array_split(np.arange(len(after), dtype=float), BLOCKS)
     at, means = [block.mean() for block in blocks], [after[block.astype(int)].mean() for block in blocks]
@@ -182,6 +183,8 @@ def judged(what: str, values: Sequence[float]) -> str:
 
 def table(samples: Sequence[Mapping[str, float]]) -> str:
     """Start, middle, end, growth and judgement of everything, in Markdown."""
+    if len(samples) < FEWEST:
+        return f"{len(samples)} runs: too few for a judgement, which needs {FEWEST}"
     tenth = max(1, len(samples) // 10)
     middle = (len(samples) - tenth) // 2
     lines = [
