@@ -41,7 +41,6 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from numpy.typing import NDArray
 from scipy import stats
 
 from tests.compose import Stack, postgres_programs
@@ -65,7 +64,6 @@ ROWS = (
     "false, true, '')))[1]::text::bigint) FROM pg_stat_user_tables"
 )
 Sample = dict[str, float]
-Numbers = NDArray[np.float64]
 
 
 def sample(stack: Stack) -> Sample:
@@ -161,11 +159,13 @@ def soak(stack: Stack, runs: int) -> Iterator[Sample]:
 def growth(values: Sequence[float]) -> tuple[float, float, float]:
     """A run, by the rule above: the slope and the ends of its interval."""
     after = np.array(values[len(values) // 5 :])
-    blocks: list[Numbers] = np.array_split(np.arange(len(after), dtype=float), BLOCKS)
-    at, means = [block.mean() for block in blocks], [after[block.astype(int)].mean() for block in blocks]
-    line = stats.linregress(at, means)
-    half = float(stats.t.ppf(0.975, BLOCKS - 2) * line.stderr)
-    return float(line.slope), float(line.slope) - half, float(line.slope) + half
+    blocks = np.array_split(np.arange(len(after)), BLOCKS)
+    at, means = np.array([block.mean() for block in blocks]), np.array([after[block].mean() for block in blocks])
+    spread = ((at - at.mean()) ** 2).sum()
+    slope = float(((at - at.mean()) * means).sum() / spread)
+    left = means - means.mean() - slope * (at - at.mean())
+    half = float(stats.t.ppf(0.975, BLOCKS - 2) * np.sqrt((left**2).sum() / (BLOCKS - 2) / spread))
+    return slope, slope - half, slope + half
 
 
 def judged(what: str, values: Sequence[float]) -> str:
@@ -200,7 +200,7 @@ def table(samples: Sequence[Mapping[str, float]]) -> str:
         parts = (values[:tenth], values[middle : middle + tenth], values[-tenth:])
         cells = [f"{np.mean(part):,.1f}" for part in parts]
         slope, low, high = growth(values)
-        cells.append(f"{slope:+.3f} [{low:+.3f}, {high:+.3f}]")
+        cells.append(f"{slope:+z.3f} [{low:+z.3f}, {high:+z.3f}]")
         service, what = name.split(": ", 1)
         lines.append(f"| {service} | {what} | {' | '.join(cells)} | {judged(name, values)} |")
     return "\n".join(lines)
