@@ -2,8 +2,9 @@
 
 Every service of docker-compose.yml, started natively as tests/compose.py does it, with empty stores. Then N runs of the
 deployment heart-disease-train/retrain, one after the other, each picked up by the worker, which starts a process for
-it: 2 folds, 1 repeat, 2 epochs, forced, since nothing changes between them. The first version is promoted by hand, so
-that every other run trains the champion's recipe as well and compares. After each run, when its process has ended:
+it: 2 folds, 1 repeat, 2 epochs, forced, since nothing changes between them. One more run before them makes a version,
+which is promoted by hand, so that all train the champion's recipe as well and compare. After each, when its process has
+ended:
 
     memory       of all processes of a service: resident, and proportional (PSS: a page that k of them share counts 1/k)
     descriptors  open files and sockets; processes; threads
@@ -142,18 +143,38 @@ def settle(stack: Stack, processes: int) -> None:
         time.sleep(0.5)
 
 
+def start(stack: Stack) -> None:
+    """The servers and the worker; a first version, promoted; then what needs a champion."""
+    for name in stack.in_order(["worker"]):
+        stack.start_service(name)
+    os.environ |= stack.client_environment
+    retrained(stack)
+    promote = [sys.executable, "-m", "flows.cli", "promote", "1", "--because", "the first of the soak"]
+    subprocess.run(promote, check=True, stdout=subprocess.DEVNULL)
+    for name in stack.in_order(list(stack.services)):
+        if name not in stack.processes:
+            stack.start_service(name)
+
+
+def retrained(stack: Stack) -> float:
+    """Seconds of one run.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    state, seconds = retrain()
+    if state not in ENDS:
+        raise RuntimeError(f"the run ended as {state}:\n{stack.log('worker')[-3000:]}")
+    return seconds
+
+
 def soak(stack: Stack, runs: int) -> Iterator[Sample]:
     """A sample after each run."""
     idle = len(stack.members("worker"))
     for number in range(1, runs + 1):
-        state, seconds = retrain()
-        if state not in ENDS:
-            raise RuntimeError(f"run {number} ended as {state}:\n{stack.log('worker')[-3000:]}")
+        seconds = retrained(stack)
         settle(stack, idle)
         yield {"run": number, "seconds": seconds, **sample(stack)}
-        if number == 1:
-            promote = [sys.executable, "-m", "flows.cli", "promote", "1", "--because", "the first of the soak"]
-            subprocess.run(promote, check=True, stdout=subprocess.DEVNULL)
 
 
 def growth(values: Sequence[float]) -> tuple[float, float, float]:
@@ -219,9 +240,7 @@ def main() -> None:
         stack = Stack(Path(folder))
         stack.services["worker"]["environment"]["PREFECT_WORKER_QUERY_SECONDS"] = "2"  # instead of 10: it only waits
         try:
-            for name in stack.in_order(list(stack.services)):
-                stack.start_service(name)
-            os.environ |= stack.client_environment
+            start(stack)
             started = time.monotonic()
             with suppress(KeyboardInterrupt), options.samples.open("w", newline="") as file:
                 for one in soak(stack, options.runs):

@@ -14,6 +14,16 @@ EXIT_CODES = """exit codes:
   3  the data was rejected       6  not reproduced
 """
 
+SERVE_EXAMPLE = """example:
+  curl -H 'Content-Type: application/json' http://127.0.0.1:8000/predict -d '{"patients": [
+    {"age": 63, "sex": 1, "cp": 1, "trestbps": 145, "chol": 233, "fbs": 1, "restecg": 2,
+     "thalach": 150, "exang": 0, "oldpeak": 2.3, "slope": 3, "ca": 0, "thal": null}]}'
+
+  GET /model    which version answers, since when, and what is wrong
+  GET /health   200 where a model is loaded; needs no token
+  GET /openapi.json describes all of it
+"""
+
 
 def make_parser(lessons: bool) -> argparse.ArgumentParser:
     """The commands; the options of each lesson only where they are asked for."""
@@ -35,7 +45,8 @@ def make_parser(lessons: bool) -> argparse.ArgumentParser:
     train.add_argument("--force", action="store_true", help="train even if nothing changed since the champion")
     train.add_argument(
         "--on-server", action="store_true",
-        help="let a deployment on the Prefect server do it (see `heart schedule`), and follow its run to the end",
+        help="let the deployment on the Prefect server do it (see `heart schedule`), and follow its run to the end; "
+        "what is not given is as the deployment has it",
     )  # fmt: skip
     _add_training(train)
 
@@ -58,6 +69,23 @@ def make_parser(lessons: bool) -> argparse.ArgumentParser:
     )  # fmt: skip
     schedule.add_argument("--port", type=int, default=4200, help="of the Prefect server that is started (default 4200)")
     _add_training(schedule)
+
+    notify = commands.add_parser(
+        "notify",
+        help="tell of runs that end badly, by webhook or mail",
+        description="Set up, or change, an automation on the Prefect server. It tells of every run that fails, "
+        "crashes, is cancelled, whose data is rejected or whose model is not promoted: why, and where to look.",
+    )
+    notify.set_defaults(command="notify")
+    ways = notify.add_mutually_exclusive_group(required=True)
+    ways.add_argument(
+        "--webhook", nargs="?", const="", metavar="URL",
+        help="POST JSON there; default HEART_WEBHOOK_URL. HEART_WEBHOOK_TOKEN is sent as a bearer token",
+    )  # fmt: skip
+    ways.add_argument(
+        "--mail", nargs="+", metavar="ADDRESS",
+        help="through HEART_SMTP_URL (smtps://USER:PASSWORD@HOST, starttls://..., smtp://HOST), from HEART_MAIL_FROM",
+    )  # fmt: skip
 
     sweep = commands.add_parser(
         "sweep",
@@ -203,6 +231,21 @@ def make_parser(lessons: bool) -> argparse.ArgumentParser:
         every.set_defaults(lesson="all")
         every.add_argument("-o", "--output", metavar="FILE", default="lessons.html", help="default lessons.html")
 
+    serve = commands.add_parser(
+        "serve",
+        help="the scoring API: patients in, probabilities out, over HTTP",
+        description="Serve the champion over HTTP, and every later champion, until Ctrl-C. Where the variable "
+        "HEART_API_TOKEN is set, only who sends it may ask.",
+        epilog=SERVE_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    serve.set_defaults(command="serve")
+    serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default 127.0.0.1, this machine)")
+    serve.add_argument("--port", type=int, default=8000, help="default 8000; 0 takes a free one")
+    serve.add_argument(
+        "--version", default="champion", metavar="VERSION", help="a number, or an alias to follow (default champion)"
+    )
+
     ui = commands.add_parser(
         "ui",
         help="start the MLflow and Prefect pages",
@@ -217,11 +260,9 @@ def make_parser(lessons: bool) -> argparse.ArgumentParser:
 def _add_training(parser: argparse.ArgumentParser) -> None:
     """What is trained on what, and how it is judged."""
     parser.add_argument("--source", metavar="PATH", help="CSV or Parquet file; default: the bundled 303 patients")
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto: the GPU where there is one"
-    )
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), help="auto, the default: a GPU where there is one")
     add_options(parser.add_argument_group("evaluation"), Evaluation)
     add_options(parser.add_argument_group("promotion", "When the new model becomes champion."), Promotion)
     recipe = parser.add_argument_group("recipe", "A preset, and what to change in it.")
-    recipe.add_argument("--preset", choices=sorted(PRESETS), default="default", help="lecture: the course's 300 epochs")
+    recipe.add_argument("--preset", choices=sorted(PRESETS), help="lecture: the course's 300 epochs")
     add_options(recipe, Params)
