@@ -166,7 +166,7 @@ def test_each_bad_end_arrives_once_by_webhook_and_by_mail(site: Site) -> None:
             ours(name, return_state=True)
 
         def close(name: str, state: Any) -> None:
-            run = client.create_flow_run(ours, {"name": name}, name=name)
+            run = client.create_flow_run(ours, name=name, parameters={"name": name})
             client.set_flow_run_state(run.id, state, force=True)
 
         theirs(return_state=True)
