@@ -59,6 +59,11 @@ class Api:
         self.process, self._log = process, log
         started = wait_for(lambda: re.search(r"listening on http://127.0.0.1:(\d+)", self.log))
         self.port = int(started[1])
+        wait_for(self.looked)
+
+    def looked(self) -> bool:
+        """Whether it has asked the store."""
+        return "serving" in self.log or "nothing to serve" in self.log
 
     @property
     def log(self) -> str:
@@ -164,6 +169,18 @@ def test_it_waits_for_the_first_champion(store: mlflow.MlflowClient, tmp_path: P
         assert "nothing to serve: no version of 'heart-disease' in" in api.log
         store.set_registered_model_alias(registry.MODEL, registry.CHAMPION, "3")
         wait_for(lambda: api.get("/health")[0] == 200)
+
+
+def test_it_answers_although_the_store_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3600")
+        monkeypatch.setattr(Api, "looked", lambda api: True)
+        with heart_serve(tmp_path) as api:
+            assert api.get("/health") == (503, {"status": "no model"})
+            assert api.get("/model")[1]["detail"] == "no model is loaded: the store has not answered yet"
+            api.process.terminate()
+            assert api.process.wait(PATIENCE) == 0
 
 
 def test_one_version_may_be_served_for_good(store: mlflow.MlflowClient, tmp_path: Path) -> None:
