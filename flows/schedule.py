@@ -134,8 +134,9 @@ def _serving(served: Sequence[RunnerDeployment], server: Server) -> Iterator[Cal
         if server.process and server.process.poll() is not None:
             server.wait()  # says why it ended
         if not current.thread.is_alive() and not problem_of(f"{server.url}/health"):
-            log.warning("          Prefect's runner ended: %s. Started again.", current.problem)
-            current = _Runner(served)
+            log.warning("          Prefect's runner ended: %s; it is started again", current.problem)
+            with suppress(UnavailableError):  # it is tried again
+                current = _Runner(served)
         return True
 
     try:

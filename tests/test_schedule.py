@@ -7,10 +7,12 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -95,6 +97,56 @@ def test_a_content_is_new_once_it_has_stood_still(tmp_path: Path) -> None:
     assert watch.look() == digest  # written again; Prefect, which remembers the digest, need not be told
     path.unlink()
     assert watch.look() is None
+
+
+class Missed:
+    """A client of a server on which these runs are due, one an hour; what becomes of them."""
+
+    def __init__(self, hours: list[int], strategy: str) -> None:
+        self.runs = [self.run(hour) for hour in hours]
+        self.closed: list[str] = []
+        self._options = SimpleNamespace(collision_strategy=strategy)
+
+    @staticmethod
+    def run(hour: int) -> Any:
+        planned = datetime(2026, 1, 1, hour, tzinfo=UTC)
+        run = {"id": f"{hour}h", "name": f"{hour}h", "expected_start_time": planned}
+        return SimpleNamespace(**run, deployment_id=uuid4(), auto_scheduled=True)
+
+    def read_flow_runs(self, **_: Any) -> list[Any]:
+        return self.runs
+
+    def read_deployment(self, _: Any) -> Any:
+        return SimpleNamespace(concurrency_options=self._options)
+
+    def set_flow_run_state(self, run_id: str, state: Any) -> None:
+        assert state.name == "Superseded"
+        self.closed.append(run_id)
+
+
+@pytest.mark.parametrize(
+    ("hour", "strategy", "closed", "works"),
+    [
+        (1, "ENQUEUE", ["2h"], False),  # the run of 3 h does it
+        (4, "ENQUEUE", ["2h", "3h"], True),
+        (1, "CANCEL_NEW", ["2h", "3h"], True),  # nobody can count on the later ones: they may be skipped
+    ],
+)
+def test_of_missed_runs_one_works_and_the_others_are_closed(
+    hour: int, strategy: str, closed: list[str], works: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Missed([2, 3], strategy)
+    monkeypatch.setattr(missed, "get_client", lambda **_: nullcontext(client))
+    monkeypatch.setattr(missed.FlowRunContext, "get", lambda: SimpleNamespace(flow_run=Missed.run(hour)))
+    assert (missed.superseded() == "") == works
+    assert client.closed == closed
+
+
+def test_before_anything_is_served_all_but_the_latest_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Missed([3, 1, 2], "ENQUEUE")
+    monkeypatch.setattr(missed, "get_client", lambda **_: nullcontext(client))
+    missed.make_up(uuid4())
+    assert client.closed == ["1h", "2h"]
 
 
 def deployed() -> dict[str, Any]:
