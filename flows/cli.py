@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flows.options import made
 from flows.parser import make_parser
@@ -70,21 +70,40 @@ def _terminate(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
 
 
-def _train(options: argparse.Namespace) -> int:
+def _training(options: argparse.Namespace) -> dict[str, Any]:
+    """The flow's parameters that `train` and `schedule` have in common."""
     recipe = made(Params, options, PRESETS[options.preset].as_dict())
     evaluation, promotion = made(Evaluation, options, {}), made(Promotion, options, {})
+    return {
+        "source": options.source, "recipe": recipe, "evaluation": evaluation, "promotion": promotion,
+        "device": options.device,
+    }  # fmt: skip
+
+
+def _train(options: argparse.Namespace) -> int:
+    training = _training(options)
     from flows.server import prefect_server
 
     with progress(), prefect_server() as server:
         from flows.train import Unchanged, train
 
         server.wait()
-        outcome = train(options.source, recipe, evaluation, promotion, options.device, options.force)
+        outcome = train(**training, force=options.force)
     if isinstance(outcome, Unchanged):
-        print(f"{outcome.champion.name} version {outcome.champion.version} is champion; nothing to do (see --force)")
+        print(outcome.message)
         return 0
     _print_outcome(outcome)
     return 0 if outcome.decision.promote else NOT_PROMOTED
+
+
+def _schedule(options: argparse.Namespace) -> int:
+    training = _training(options)
+    with progress():
+        from flows import deployments, schedule
+
+        when = deployments.When(options.cron, options.every, options.timezone, options.on_data, options.if_running)
+        schedule.run(when, deployments.parameters(**training), options.port)
+    return 0
 
 
 def _sweep(options: argparse.Namespace) -> int:
@@ -228,6 +247,12 @@ def _learn(options: argparse.Namespace) -> int:
     return 0
 
 
+def _serve(options: argparse.Namespace) -> int:
+    from flows import api
+
+    return api.run(options.host, options.port, options.version)
+
+
 def _ui(options: argparse.Namespace) -> int:
     from flows import ui
 
@@ -236,6 +261,7 @@ def _ui(options: argparse.Namespace) -> int:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "train": _train,
+    "schedule": _schedule,
     "sweep": _sweep,
     "distribute": _distribute,
     "check": _check,
@@ -248,6 +274,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "reproduce": _reproduce,
     "reconcile": _reconcile,
     "learn": _learn,
+    "serve": _serve,
     "ui": _ui,
 }
 
