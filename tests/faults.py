@@ -11,22 +11,26 @@ import importlib
 import multiprocessing
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 from uuid import UUID
 
 import mlflow
+import psutil
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from flows import cli, reconcile
-from tasks import registry, schema, sources
+from tasks import process, registry, schema, sources
+from tests.compose import Stack
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.faults_preload"])
@@ -53,12 +57,29 @@ Action = Literal["kill", "wait", "go on"]
 @contextmanager
 def using(stores: Mapping[str, str]) -> Iterator[None]:
     """Work on the stores that these variables name."""
-    settings = {
-        PREFECT_API_URL: stores.get("PREFECT_API_URL"),
-        PREFECT_API_AUTH_STRING: stores.get("PREFECT_API_AUTH_STRING"),
-    }
+    settings = {setting: stores.get(setting.name) for setting in (PREFECT_API_URL, PREFECT_API_AUTH_STRING)}
+    if "PREFECT_HOME" in stores:  # and an embedded server
+        settings[PREFECT_HOME] = Path(stores["PREFECT_HOME"])
     with patch.dict(os.environ, stores), temporary_settings(settings):
         yield
+
+
+@contextmanager
+def servers(folder: Path) -> Iterator[Stack]:
+    """PostgreSQL, MLflow and Prefect of docker-compose.yml, with a champion.
+
+    Without MLflow's login, which costs half a second a call where two cores are busy.
+    """
+    stack = Stack(folder)
+    mlflow_server = stack.services["mlflow"]
+    mlflow_server["command"] = mlflow_server["command"].replace("--app-name basic-auth", "")
+    try:
+        for name in ("postgres", "mlflow", "prefect"):
+            stack.start_service(name)
+        assert Work(stack.client_environment).join() == 0
+        yield stack
+    finally:
+        stack.close()
 
 
 class Work:
@@ -73,6 +94,7 @@ class Work:
         action: Action = "go on",
     ) -> None:
         self.here, there = PROCESSES.Pipe()
+        self.children: list[str] = []
         arguments = (TRAIN,) if work is cli.main else arguments
         self.process = PROCESSES.Process(target=_work, args=(stores, work, arguments, point, action, there))
         self.process.start()
@@ -82,7 +104,15 @@ class Work:
         """Wait until it is at the point; the ID of its flow run."""
         if not self.here.poll(PATIENCE):
             raise TimeoutError("the process did not get to the point")
-        return str(self.here.recv())
+        flow_run, self.children = self.here.recv()
+        return str(flow_run)
+
+    def left_behind(self) -> list[str]:
+        """The processes that it had started when it was at the point, and that live although they have had time."""
+        since = time.monotonic()
+        while (left := [who for who in self.children if process.alive(who)]) and time.monotonic() - since < 60:
+            time.sleep(0.1)
+        return left
 
     def go_on(self) -> None:
         self.here.send("go on")
@@ -131,7 +161,8 @@ def _install(point: str, action: Action, there: Connection) -> None:
         from prefect import runtime
 
         setattr(holder, name, called)  # once
-        there.send(runtime.flow_run.id)
+        children = psutil.Process().children(recursive=True)
+        there.send((runtime.flow_run.id, [process.identity(child.pid) for child in children]))
         if action == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         elif action == "wait":

@@ -20,9 +20,7 @@ GOOD = Checked(lost=0, duplicated=0, running=0)
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The servers of docker-compose.yml, with a champion."""
-    with Stack.start(tmp_path_factory.mktemp("stack"), ["mlflow", "prefect"]) as started:
-        assert Work(started.client_environment).join() == 0
+    with faults.servers(tmp_path_factory.mktemp("stack")) as started:
         yield started
 
 
