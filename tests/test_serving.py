@@ -28,7 +28,7 @@ from tasks.params import Params
 from tasks.patient_model import PatientModel
 from tests import patients
 from tests.test_api import FIRST
-from tests.test_models import files_of, flip_a_byte
+from tests.test_models import files_of, flip_a_byte, make_it_a_pickled_model, replace_the_script
 
 pytestmark = pytest.mark.slow
 
@@ -132,18 +132,22 @@ def test_it_follows_the_champion_and_drops_no_request_meanwhile(store: mlflow.Ml
     assert {version for _, version in answers} == {"1", "2", "3"}
 
 
-def test_a_bad_version_does_not_take_the_place_of_a_good_one(store: mlflow.MlflowClient, tmp_path: Path) -> None:
-    flip_a_byte(files_of("2"), tmp_path)
+@pytest.mark.parametrize("damage", [flip_a_byte, make_it_a_pickled_model, replace_the_script])
+def test_a_bad_version_does_not_take_the_place_of_a_good_one(
+    damage: Callable[[Path, Path], None], store: mlflow.MlflowClient, tmp_path: Path
+) -> None:
+    damage(files_of("2"), tmp_path / "executed")
     with heart_serve(tmp_path) as api:
         store.set_registered_model_alias(registry.MODEL, registry.CHAMPION, "2")
         wait_for(lambda: api.get("/health")[1] == {"status": "stale"})
         status, model = api.get("/model")
         assert (status, model["version"]) == (200, "1")
-        assert "heart-disease version 2 was not loaded: its files in" in model["problem"]
+        assert "heart-disease version 2 was not loaded: " in model["problem"]
         store.set_registered_model_alias(registry.MODEL, registry.CHAMPION, "3")
         wait_for(lambda: api.version() == "3")
         assert api.get("/health") == (200, {"status": "ok"})
         assert api.log.count("still version 1: heart-disease version 2 was not loaded") == 1  # not every two seconds
+    assert not (tmp_path / "executed").exists()
 
 
 def test_a_store_that_fails_changes_nothing_but_the_state(store: mlflow.MlflowClient, tmp_path: Path) -> None:
