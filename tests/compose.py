@@ -106,7 +106,7 @@ class Stack:
     @contextmanager
     def start(cls, folder: Path, services: Sequence[str] | None = None, **given: str) -> Iterator[Stack]:
         """The named services (default: all) and what they depend on, started and healthy; ended at the end."""
-        stack = cls(folder, **given)
+        stack = cls(folder, FILE, **given)
         try:
             for name in stack.in_order(services or list(stack.services)):
                 stack.start_service(name)
