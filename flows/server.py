@@ -3,7 +3,7 @@
 It is what Prefect starts by itself for a flow without a server, on the same database. Started here it need not be
 waited for, and it stays out of the terminal's process group: Ctrl-C would take it away before the flow run could be
 reported as crashed, and leave the run RUNNING for ever. It ends with the process that started it, however that ends
-(embedded.py).
+(tethered.py).
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO
 
+from flows import tethered
 from tasks.errors import UnavailableError
 
 START_SECONDS = 120
@@ -102,9 +101,9 @@ def prefect_server() -> Iterator[Server]:
         "PREFECT__SERVER_FINAL": "1",
     }
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).with_name("embedded.py")), str(port)],
-            env=environment, stdout=log, stderr=log, stdin=subprocess.PIPE, start_new_session=True,
+        process = tethered.start(
+            "uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(port),
+            "--log-level", "error", "--lifespan", "on", env=environment, output=log,
         )  # fmt: skip
         try:
             with temporary_settings({PREFECT_API_URL: url}):
