@@ -120,13 +120,15 @@ def load_model(ref: ModelRef) -> Any:
 @reachable()
 def by_alias(alias: str) -> ModelRef | None:
     """The version that the alias points to, and None where there is none."""
+    client = mlflow.MlflowClient()
     try:
-        found = mlflow.MlflowClient().get_model_version_by_alias(MODEL, alias)
+        # Of the model: where there is none, a server with a login would call the question for its alias forbidden.
+        version = client.get_registered_model(MODEL).aliases.get(alias)
+        return _ref(client.get_model_version(MODEL, version)) if version else None
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-    return _ref(found)
 
 
 @reachable()
