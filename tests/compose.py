@@ -104,11 +104,14 @@ class Stack:
 
     @classmethod
     @contextmanager
-    def start(cls, folder: Path, services: Sequence[str] | None = None, **given: str) -> Iterator[Stack]:
-        """The named services (default: all) and what they depend on, started and healthy; ended at the end."""
+    def start(cls, folder: Path, services: Sequence[str], **given: str) -> Iterator[Stack]:
+        """The named services and what they depend on, started and healthy; ended at the end.
+
+        given: variables of the file, such as HEART_CRON. `api` is healthy only where there is a champion.
+        """
         stack = cls(folder, **given)
         try:
-            for name in stack.in_order(services or list(stack.services)):
+            for name in stack.in_order(services):
                 stack.start_service(name)
             yield stack
         finally:

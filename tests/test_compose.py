@@ -16,7 +16,7 @@ from tests.compose import FILE, ROOT, Stack, interpolated, variables
 TEXT = FILE.read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 ONE_SHOTS = {"deploy"}
-PUBLISHED = {"mlflow": "5000", "prefect": "4200"}
+PUBLISHED = {"mlflow": "5000", "prefect": "4200", "api": "8000"}
 
 every_service = pytest.mark.parametrize("name", SERVICES)
 
