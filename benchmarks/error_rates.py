@@ -14,15 +14,21 @@ so its lines are not independent of each other. All trials of a call are trained
 The truth. The difference in log loss, for patients without end, of networks that learned from fresh samples of n; mean
 over many samples, scored with the known probabilities. Cross-validation learns from n (k - 1) / k instead; that
 difference is printed beside it.
+
+It takes an hour or more. What is trained is kept in `--keep`, call by call, under names that say what decides it (not
+the code): the same command again goes on from there, and more trials cost only themselves.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -72,12 +78,11 @@ class Pair:
 class Setting:
     """Data sets of `n` patients, and what is compared on them.
 
-    share: of the trials asked for. samples: to find the truth with. together: trials that are trained in one call.
+    samples: to find the truth with. together: trials that are trained in one call.
     """
 
     n: int
     repeats: int
-    share: float
     samples: int
     together: int
     pairs: Sequence[Pair]
@@ -92,7 +97,7 @@ DEFAULT, LECTURE = PRESETS["default"], PRESETS["lecture"]
 UNDECAYED = replace(DEFAULT, weight_decay=0.0)
 SETTINGS = (
     Setting(
-        303, 5, 1.0, 600, 40,
+        303, 5, 600, 40,
         [
             Pair("the same recipe, other seeds", DEFAULT, replace(DEFAULT, seed=1)),
             Pair("32 units, 50 epochs", DEFAULT, replace(DEFAULT, hidden=(32,), epochs=50)),
@@ -109,7 +114,7 @@ SETTINGS = (
         ],
     ),
     Setting(
-        303, 5, 0.25, 300, 25,
+        303, 5, 300, 25,
         [
             Pair("the lecture's recipe against itself, other seeds", LECTURE, replace(LECTURE, seed=1)),
             Pair("the lecture's recipe, 150 epochs", DEFAULT, replace(LECTURE, epochs=150)),
@@ -117,7 +122,7 @@ SETTINGS = (
         ],
     ),
     Setting(
-        3000, 2, 0.25, 100, 15,
+        3000, 5, 100, 10,
         [
             Pair("the same recipe, other seeds", DEFAULT, replace(DEFAULT, seed=1)),
             Pair("decay 1.62, against no decay", UNDECAYED, replace(DEFAULT, weight_decay=1.62)),
@@ -237,33 +242,52 @@ def corrected_t(labels: Numbers, ours: Numbers, theirs: Numbers, splits: Splits)
 
 
 def simulate(
-    population: Population, setting: Setting, trials: int, seed: int
+    population: Population, setting: Setting, trials: int, seed: int, keep: Path
 ) -> tuple[list[Trial], dict[Params, list[Numbers]]]:
     """The trials of a setting, and each recipe's probabilities (R, n) on each of them."""
     made = [population.trial(setting.n, FOLDS, setting.repeats, seed + t) for t in range(trials)]
-    return made, together(made, setting.recipes, setting.together)
+    return made, together(made, setting.recipes, setting.together, keep)
 
 
-def together(trials: Sequence[Trial], recipes: Sequence[Params], most: int) -> dict[Params, list[Numbers]]:
-    """The `probabilities` of each recipe, from at most so many trials a call."""
+def together(trials: Sequence[Trial], recipes: Sequence[Params], most: int, keep: Path) -> dict[Params, list[Numbers]]:
+    """The `probabilities` of each recipe, from at most so many trials a call; each call's result is kept."""
     found: dict[Params, list[Numbers]] = {recipe: [] for recipe in recipes}
     for start in range(0, len(trials), most):
         # Recipes with the same seed take their rows in the same order, and are trained side by side.
         for seed in sorted({recipe.seed for recipe in recipes}):
-            some = probabilities(trials[start : start + most], [recipe for recipe in recipes if recipe.seed == seed])
-            for recipe, each in some.items():
-                found[recipe] += each
+            alike = [recipe for recipe in recipes if recipe.seed == seed]
+            for recipe, each in zip(alike, kept(keep, trials[start : start + most], alike), strict=True):
+                found[recipe] += list(each)
     return found
 
 
+def kept(keep: Path, trials: Sequence[Trial], recipes: Sequence[Params]) -> Numbers:
+    """The `probabilities` (recipes, trials, R, tested rows), read where they were found before."""
+    n, pairs = len(trials[0].frame), len(trials[0].splits.pairs)
+    what = [n, pairs, [trial.seed for trial in trials], [str(trial.labels) for trial in trials], recipes]
+    path = keep / f"{n} patients {hashlib.sha256(repr(what).encode()).hexdigest()[:16]}.npy"
+    if not path.exists():
+        started, found = time.perf_counter(), probabilities(trials, recipes)
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.save(file, np.stack([np.stack(found[recipe]) for recipe in recipes]).astype(np.float32))
+        partial.rename(path)
+        print(
+            f"{n} rows: {len(recipes)} recipes on {len(trials)} data sets, {pairs} networks each: "
+            f"{time.perf_counter() - started:.0f} s",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+    return np.load(path, allow_pickle=False).astype(np.float64)
+
+
 def expected_losses(
-    population: Population, recipes: Sequence[Params], n: int, samples: int, seed: int
+    population: Population, recipes: Sequence[Params], n: int, samples: int, seed: int, keep: Path
 ) -> dict[Params, Numbers]:
     """Expected log loss on other patients, of each recipe after learning from each of the samples of `n` (samples,)."""
     drawn = [population.sample(n, seed + s) for s in range(samples)]
     return {
         recipe: np.array([evaluate.losses(t.truth[n:], p).mean() for t, p in zip(drawn, each, strict=True)])
-        for recipe, each in together(drawn, recipes, SAMPLES_TOGETHER).items()
+        for recipe, each in together(drawn, recipes, SAMPLES_TOGETHER, keep).items()
     }
 
 
@@ -326,13 +350,15 @@ def tables(
 def main() -> None:
     """Simulate and print."""
     parser = argparse.ArgumentParser(description="Simulate how often the verdict on a challenger errs.")
-    parser.add_argument("--trials", type=int, default=200, help="of the first table; the others have a quarter")
+    parser.add_argument("--trials", type=int, default=200, help="of each table (default 200)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, default=Path("error_rates"), metavar="FOLDER", help="for what is trained")
     options = parser.parse_args()
+    options.keep.mkdir(parents=True, exist_ok=True)
     started, population = time.perf_counter(), Population()
     for setting in SETTINGS:
-        trials, found = simulate(population, setting, max(1, round(options.trials * setting.share)), options.seed)
-        losses = expected_losses(population, setting.recipes, setting.n, setting.samples, options.seed)
+        trials, found = simulate(population, setting, options.trials, options.seed, options.keep)
+        losses = expected_losses(population, setting.recipes, setting.n, setting.samples, options.seed, options.keep)
         tables(setting, trials, found, losses)
     print(f"\n{time.perf_counter() - started:.0f} s")
 

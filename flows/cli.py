@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flows.options import made
 from flows.parser import make_parser
@@ -70,21 +70,40 @@ def _terminate(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
 
 
-def _train(options: argparse.Namespace) -> int:
+def _training(options: argparse.Namespace) -> dict[str, Any]:
+    """The flow's parameters that `train` and `schedule` have in common."""
     recipe = made(Params, options, PRESETS[options.preset].as_dict())
     evaluation, promotion = made(Evaluation, options, {}), made(Promotion, options, {})
+    return {
+        "source": options.source, "recipe": recipe, "evaluation": evaluation, "promotion": promotion,
+        "device": options.device,
+    }  # fmt: skip
+
+
+def _train(options: argparse.Namespace) -> int:
+    training = _training(options)
     from flows.server import prefect_server
 
     with progress(), prefect_server() as server:
         from flows.train import Unchanged, train
 
         server.wait()
-        outcome = train(options.source, recipe, evaluation, promotion, options.device, options.force)
+        outcome = train(**training, force=options.force)
     if isinstance(outcome, Unchanged):
-        print(f"{outcome.champion.name} version {outcome.champion.version} is champion; nothing to do (see --force)")
+        print(outcome.message)
         return 0
     _print_outcome(outcome)
     return 0 if outcome.decision.promote else NOT_PROMOTED
+
+
+def _schedule(options: argparse.Namespace) -> int:
+    training = _training(options)
+    with progress():
+        from flows import deployments, schedule
+
+        when = deployments.When(options.cron, options.every, options.timezone, options.on_data, options.if_running)
+        schedule.run(when, deployments.parameters(**training), options.port)
+    return 0
 
 
 def _sweep(options: argparse.Namespace) -> int:
@@ -200,6 +219,17 @@ def _reproduce(options: argparse.Namespace) -> int:
     return 0 if reproduce.run(options.version, options.source, options.device) else NOT_REPRODUCED
 
 
+def _reconcile(options: argparse.Namespace) -> int:
+    from flows.server import prefect_server
+
+    with progress(), prefect_server() as server:
+        from flows.reconcile import reconcile
+
+        server.wait()
+        reconcile(options.patience)
+    return 0
+
+
 def _learn(options: argparse.Namespace) -> int:
     from flows import learn
     from tasks.lessons.lesson import find
@@ -225,6 +255,7 @@ def _ui(options: argparse.Namespace) -> int:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "train": _train,
+    "schedule": _schedule,
     "sweep": _sweep,
     "distribute": _distribute,
     "check": _check,
@@ -235,6 +266,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "rollback": _rollback,
     "compare": _compare,
     "reproduce": _reproduce,
+    "reconcile": _reconcile,
     "learn": _learn,
     "ui": _ui,
 }

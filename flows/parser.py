@@ -27,20 +27,37 @@ def make_parser(lessons: bool) -> argparse.ArgumentParser:
 
     train = commands.add_parser(
         "train",
+        aliases=["retrain"],
         help="validate, train, evaluate and register",
         description="Validate the data, train and evaluate the network, and register it.",
     )
     train.set_defaults(command="train")
-    train.add_argument("--source", metavar="PATH", help="CSV or Parquet file; default: the bundled 303 patients")
-    train.add_argument(
-        "--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto: the GPU where there is one"
-    )
     train.add_argument("--force", action="store_true", help="train even if nothing changed since the champion")
-    add_options(train.add_argument_group("evaluation"), Evaluation)
-    add_options(train.add_argument_group("promotion", "When the new model becomes champion."), Promotion)
-    recipe = train.add_argument_group("recipe", "A preset, and what to change in it.")
-    recipe.add_argument("--preset", choices=sorted(PRESETS), default="default", help="lecture: the course's 300 epochs")
-    add_options(recipe, Params)
+    train.add_argument(
+        "--on-server", action="store_true",
+        help="let a deployment on the Prefect server do it (see `heart schedule`), and follow its run to the end",
+    )  # fmt: skip
+    _add_training(train)
+
+    schedule = commands.add_parser(
+        "schedule",
+        help="retrain by itself: at times, or when a file changes",
+        description="Serve the training as a Prefect deployment from this machine, until Ctrl-C: it runs at the times "
+        "that are set, when a file has new content, and when somebody triggers it. Starts a Prefect server unless "
+        "PREFECT_API_URL names one. Of runs that were missed meanwhile, the latest is made up for.",
+    )
+    schedule.set_defaults(command="schedule")
+    times = schedule.add_mutually_exclusive_group()
+    times.add_argument("--cron", metavar="X", help="such as '0 6 * * 1', Mondays at 6")
+    times.add_argument("--every", metavar="X", help="such as 30m, 6h, 1d or 2w")
+    schedule.add_argument("--timezone", metavar="X", default="UTC", help="of these, such as Europe/Berlin; default UTC")
+    schedule.add_argument("--on-data", metavar="FILE", help="train on FILE whenever it has new content")
+    schedule.add_argument(
+        "--if-running", choices=("wait", "skip"), default="wait",
+        help="what a second run does while one is running (default wait)",
+    )  # fmt: skip
+    schedule.add_argument("--port", type=int, default=4200, help="of the Prefect server that is started (default 4200)")
+    _add_training(schedule)
 
     sweep = commands.add_parser(
         "sweep",
@@ -154,6 +171,18 @@ def make_parser(lessons: bool) -> argparse.ArgumentParser:
         "--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto: the GPU where there is one"
     )
 
+    reconcile = commands.add_parser(
+        "reconcile",
+        help="close runs that say RUNNING and that nobody is at",
+        description="Close the runs of both stores that say RUNNING although their process is gone. Of processes that "
+        "cannot be looked at from here only those are closed that give no sign of life for some minutes.",
+    )
+    reconcile.set_defaults(command="reconcile")
+    reconcile.add_argument(
+        "--patience", type=float, metavar="SECONDS", default=300.0,
+        help="how long to listen; flow runs send a heartbeat every 180 seconds or less (default 300)",
+    )  # fmt: skip
+
     learn = commands.add_parser(
         "learn",
         help="the course beside it: lessons on this very network",
@@ -183,3 +212,16 @@ def make_parser(lessons: bool) -> argparse.ArgumentParser:
     ui.add_argument("--mlflow-port", type=int, default=5000, help="default 5000")
     ui.add_argument("--prefect-port", type=int, default=4200, help="default 4200")
     return parser
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    """What is trained on what, and how it is judged."""
+    parser.add_argument("--source", metavar="PATH", help="CSV or Parquet file; default: the bundled 303 patients")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto: the GPU where there is one"
+    )
+    add_options(parser.add_argument_group("evaluation"), Evaluation)
+    add_options(parser.add_argument_group("promotion", "When the new model becomes champion."), Promotion)
+    recipe = parser.add_argument_group("recipe", "A preset, and what to change in it.")
+    recipe.add_argument("--preset", choices=sorted(PRESETS), default="default", help="lecture: the course's 300 epochs")
+    add_options(recipe, Params)

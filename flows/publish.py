@@ -69,19 +69,23 @@ def register(
     registry.log_files(run, "evaluation", {reports.OUT_OF_FOLD: reports.out_of_fold(report, ids)})
     ref = registry.log_model(run, model, table.frame.head(EXAMPLE_ROWS))
     registry.check_model(ref, model, table.frame)
-    registry.set_challenger(ref, decision.reason)
+    expected = champion.version if champion else None
+    _decided(run, ref, decision, expected)  # before the alias moves: whoever dies then has left nothing out
     if decision.promote:
-        expected = champion.version if champion else None
         try:
             registry.move_champion(ref, expected=expected, kind="promotion", why=decision.reason)
         except MovedError as error:
             decision = replace(decision, promote=False, reason=str(error))
-            registry.set_challenger(ref, decision.reason)
-    tags = reports.decision_tags(decision, champion.version if champion else None)
-    registry.log_tags(run, tags)
-    registry.log_version_tags(ref, tags)
+            _decided(run, ref, decision, expected)
     _decision_artifacts(ref, report, decision)
     return ref, decision
+
+
+def _decided(run: Run, ref: ModelRef, decision: Decision, champion: str | None) -> None:
+    tags = reports.decision_tags(decision, champion)
+    registry.log_tags(run, tags)
+    registry.log_version_tags(ref, tags)
+    registry.set_challenger(ref, decision.reason)
 
 
 def _decision_artifacts(ref: ModelRef, report: Report, decision: Decision) -> None:
@@ -133,16 +137,34 @@ def search(run: Run, study: Study, found: Summary) -> None:
     metrics = reports.figures({"log_loss": found.of_chosen, "log_loss_minus/best": found.apart})
     metrics |= reports.figures({"best/log_loss": found.of_best, "nested/log_loss": found.nested})
     description = reports.search_text(study, found)
-    tags = {"chosen": found.chosen.title, "best": found.best.title, "mlflow.note.content": description}
-    registry.log_search(run, {}, metrics, tags)
+    registry.log_search(run, {}, metrics, {"chosen": found.chosen.title, "best": found.best.title})
     registry.log_files(run, "evaluation", {"ranking.csv": reports.ranking(found)})
-    # A run is named after the epochs that are best for it; the choice may be the same configuration at fewer.
-    for tag, recipe, loss in (("best", found.best, found.of_best), ("chosen", found.chosen, found.of_chosen)):
-        params = {name: value for name, value in recipe.as_text().items() if name != "epochs"}
-        registry.tag_configuration(run, params, {tag: f"{recipe.epochs} epochs, {reports.in_brackets(loss)}"})
+    note = f"{description}\n\nTheir runs: {', '.join(_mark(run, found))}."
+    registry.log_tags(run, {"mlflow.note.content": note})
     columns = ["epochs", *(name for name in reports.tried(study, found) if name != "epochs")]
-    registry.save_view(run, ["log_loss", "log_loss_low", "log_loss_high", "roc_auc"], columns, ["chosen"])
+    # A chart leaves out what is no number where most are: 16-8 among 8, 16 and 32. `weights` says as much.
+    axes = ["weights" if name == "hidden" else name for name in columns]
+    registry.save_view(run, ["log_loss", "log_loss_low", "log_loss_high", "roc_auc"], columns, ["chosen"], axes)
     create_markdown_artifact(description, key="sweep", description=f"Chosen: {found.chosen.title}.")
+
+
+def _mark(run: Run, found: Summary) -> list[str]:
+    """Mark the chosen and the best configuration, and colour the best ten; links to the two, in Markdown."""
+    # The page's charts begin with these ten; in the colours of their numbers some might look alike.
+    for rank, recipe in enumerate(found.ranked[:10]):
+        registry.tag_configuration(run, _but_epochs(recipe), {"mlflow.runColor": _colour(rank)})
+    links = []
+    # A run is named after the epochs that are best for it; the choice may be the same configuration at fewer.
+    for tag, recipe, loss in (("chosen", found.chosen, found.of_chosen), ("best", found.best, found.of_best)):
+        what = f"{recipe.epochs} epochs, {reports.in_brackets(loss)}"
+        run_id = registry.tag_configuration(run, _but_epochs(recipe), {tag: what})
+        links.append(f"[the {tag} one](#/experiments/{run.experiment_id}/runs/{run_id}?{TRAINING})")
+    return links
+
+
+def _but_epochs(recipe: Params) -> dict[str, str]:
+    """What a configuration's run is found by: all of the recipe but the epochs, of which every run measures many."""
+    return {name: value for name, value in recipe.as_text().items() if name != "epochs"}
 
 
 def progress() -> Callable[[int, int], None]:

@@ -2,7 +2,8 @@
 
 It is what Prefect starts by itself for a flow without a server, on the same database. Started here it need not be
 waited for, and it stays out of the terminal's process group: Ctrl-C would take it away before the flow run could be
-reported as crashed, and leave the run RUNNING for ever.
+reported as crashed, and leave the run RUNNING for ever. It ends with the process that started it, however that ends
+(embedded.py).
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import urllib.request
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
 from tasks.errors import UnavailableError
 
 START_SECONDS = 120
 ANSWER_SECONDS = 10
+END_SECONDS = 5
 
 
 def problem_of(url: str) -> str:
@@ -92,7 +95,6 @@ def prefect_server() -> Iterator[Server]:
         )
     port = _free_port()
     url = f"http://127.0.0.1:{port}/api"
-    command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
     environment = {
         **os.environ,
         "PREFECT_UI_ENABLED": "0",
@@ -101,8 +103,8 @@ def prefect_server() -> Iterator[Server]:
     }
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"],
-            env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+            [sys.executable, "-P", str(Path(__file__).with_name("embedded.py")), str(port)],
+            env=environment, stdout=log, stderr=log, stdin=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         try:
             with temporary_settings({PREFECT_API_URL: url}):
@@ -111,7 +113,7 @@ def prefect_server() -> Iterator[Server]:
             _send_what_is_queued()
             process.terminate()
             try:
-                process.wait(timeout=5)
+                process.wait(timeout=END_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from prefect import flow, runtime
 from pydantic import Field
 
-from flows import clusters, publish, steps
+from flows import clusters, publish, reconcile, steps
 from flows.terminal import Bar, wrapped
 from tasks import registry
 from tasks import report as reports
@@ -67,6 +67,7 @@ def search(
         UsageError: the space makes no sense, or the data is too small for the folds.
         UnavailableError: the MLflow store, the device or the cluster is not there, or the search is running already.
     """
+    tags = reconcile.check_in()
     table = steps.load(source)
     log.info("load      %d patients from %s, digest %s", len(table), publish.short(table.source), table.digest[:8])
     made = spaces.make_space(space)
@@ -75,9 +76,8 @@ def search(
     settings = {"method": method, "configurations": str(len(recipes)), "inner_folds": str(inner_folds)}
     settings |= {"seed": str(seed), "data_digest": table.digest}
     settings |= {key: str(value) for key, value in evaluation.as_dict().items()}
-    tags = {"prefect.flow_run_id": runtime.flow_run.id or "", "source": table.source}
     name = f"{len(recipes)} configurations, {method}, seed {seed}"
-    with registry.open_sweep(name, _identity(settings, study, recipes), tags) as run:
+    with registry.open_sweep(name, _identity(settings, study, recipes), {**tags, "source": table.source}) as run:
         verdict = steps.validate(table)
         publish.validation(run, verdict)
         if not verdict.passed:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from prefect import flow, runtime
-from prefect.states import Completed
 from pydantic import Field
 
-from flows import publish, steps
-from flows.terminal import import_tensorflow
+from flows import missed, publish, reconcile, states, steps
+from flows.terminal import import_tensorflow, progress
 from tasks import evaluate, registry, schema, shipping, sources
-from tasks.errors import RejectedError
+from tasks.errors import HeartError, RejectedError
 from tasks.evaluate import Report
 from tasks.params import PRESETS, Evaluation, Params, Promotion
 from tasks.registry import ModelRef, Run
@@ -35,6 +35,17 @@ class Outcome:
     decision: Decision
     report: Report
 
+    @property
+    def state(self) -> str:
+        """The name of the flow run's final state."""
+        return "Promoted" if self.decision.promote else "NotPromoted"
+
+    @property
+    def message(self) -> str:
+        """The message of that state."""
+        how = "is champion" if self.decision.promote else "is NOT promoted"
+        return f"{self.model.name} version {self.model.version} {how}: {self.decision.reason}"
+
 
 @dataclass(frozen=True)
 class Unchanged:
@@ -42,6 +53,13 @@ class Unchanged:
 
     champion: ModelRef
     flow_run_id: str
+    state: str = "NothingToDo"
+    why: str = "nothing to do (see --force)"
+
+    @property
+    def message(self) -> str:
+        """The message of the flow run's final state, and what the terminal shows."""
+        return f"{self.champion.name} version {self.champion.version} is champion; {self.why}"
 
 
 def _run_name() -> str:
@@ -49,7 +67,13 @@ def _run_name() -> str:
     return f"{Path(given['source'] or sources.BUNDLED).stem}: {given['recipe'].title}"
 
 
-@flow(name="heart-disease-train", flow_run_name=_run_name, persist_result=False, validate_parameters=True)
+@flow(
+    name="heart-disease-train",
+    flow_run_name=_run_name,
+    description="Train, evaluate and register the network; it becomes champion if the evidence says so.",
+    persist_result=False,
+    validate_parameters=True,
+)
 def train(
     source: Annotated[str | None, Field(description="CSV or Parquet file; empty for the bundled patients.")] = None,
     recipe: Annotated[Params, Field(description="How the network is trained.")] = PRESETS["default"],
@@ -65,18 +89,37 @@ def train(
         UsageError: the data is too small for the folds.
         UnavailableError: the MLflow store or the device is not there.
     """
-    flow_run = runtime.flow_run.id or ""
+    with progress() if runtime.deployment.id else nullcontext():  # else the command that called this shows it
+        reason = missed.superseded()
+        if reason:
+            return states.completed("Superseded", reason)
+        try:
+            found = pipeline(source, recipe, evaluation, promotion, device, force)
+        except HeartError as error:
+            return states.failed(error)
+        return states.completed(found.state, found.message, found)
+
+
+def pipeline(
+    source: str | None, recipe: Params, evaluation: Evaluation, promotion: Promotion, device: str, force: bool
+) -> Outcome | Unchanged:
+    """The whole job in order, within a flow run; raises what `train` does."""
+    flow_run, tags = runtime.flow_run.id or "", reconcile.check_in()
     table = steps.load(source)
     log.info("load      %d patients from %s, digest %s", len(table), publish.short(table.source), table.digest[:8])
     origin = registry.origin_here(recipe, evaluation, table.digest)
     champion = registry.find_champion()
     theirs = registry.origin_of(champion) if champion else None
+    if champion and registry.finish_try(champion, flow_run):
+        log.info("          %s version %s is champion: an earlier try got that far", champion.name, champion.version)
+        return Unchanged(champion, flow_run, "Promoted", "an earlier try of this run got that far")
     if champion and theirs and not force and not theirs.differences(origin):
         log.info("          nothing to do: %s version %s was made from just this", champion.name, champion.version)
-        return Completed(name="NothingToDo", message="Nothing to do.", data=Unchanged(champion, flow_run))  # type: ignore[return-value]
+        return Unchanged(champion, flow_run)
 
     import_tensorflow()  # seconds, which nothing to do need not wait for
-    with registry.open_run(recipe.title, {"prefect.flow_run_id": flow_run, "source": table.source}) as run:
+    before = registry.find_try(flow_run, origin)
+    with registry.open_run(recipe.title, {**tags, "source": table.source}, resume=before) as run:
         verdict = steps.validate(table)
         publish.validation(run, verdict)
         if not verdict.passed:

@@ -169,8 +169,14 @@ def test_the_table_has_metrics_and_what_differs_the_best_first(mlflow: Any, shoo
     expect(mlflow.get_by_role("gridcell", name=re.compile(r"\d+ epochs, 0\.\d"))).to_have_count(1)
     shoot("mlflow 3 table")
     mlflow.locator("label", has=mlflow.locator("input[value=CHART]")).click()  # a picture without a name
+    parallel = mlflow.get_by_text("Parallel Coordinates", exact=True)
+    expect(parallel).to_be_visible()
+    for axis in ("epochs", "learning_rate", "weight_decay", "log_loss"):
+        expect(mlflow.locator("text", has_text=re.compile(f"^{axis}$")).first).to_be_visible()
     for metric in ("loss/train", "loss/validation"):
         expect(mlflow.get_by_text(metric, exact=True)).to_be_visible()
+    assert parallel.bounding_box()["y"] < mlflow.get_by_text("loss/train", exact=True).bounding_box()["y"]
+    expect(mlflow.get_by_text("roc_auc_low", exact=True)).to_have_count(0)  # folded
     expect(mlflow.get_by_text(site.names[0]).last).to_be_visible()
     shoot("mlflow 4 charts")
 
@@ -215,6 +221,9 @@ def test_a_search_says_what_it_tried_and_what_it_chose(page: Any, shoot: Shoot, 
     expect(page.get_by_text("cleveland (")).to_be_visible()
     page.get_by_role("heading", name="Description").scroll_into_view_if_needed()
     shoot("mlflow 7 search's run")
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="the best one").click()
+    expect(opened.value.get_by_role("heading", name=site.names[0])).to_be_visible()
 
 
 def test_a_configurations_run_has_figures_with_both_ends(mlflow: Any, shoot: Shoot, site: Site) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import colorsys
 import csv
 import io
+import json
 import logging
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +118,40 @@ def test_the_run_says_what_was_found(run: mlflow.entities.Run, outcome: Any) -> 
     assert outcome.summary.chosen.title in tags["mlflow.note.content"]
     assert "by nested cross-validation" in tags["mlflow.note.content"]
     assert tags["prefect.flow_run_id"] == outcome.flow_run_id
+
+
+def test_the_description_leads_to_the_runs_of_the_choice_and_of_the_best(
+    run: mlflow.entities.Run, outcome: Any
+) -> None:
+    linked = re.findall(r"\[the (\w+) one\]\(#/experiments/(\d+)/runs/(\w+)\?", run.data.tags["mlflow.note.content"])
+    assert [name for name, *_ in linked] == ["chosen", "best"]
+    for name, experiment_id, run_id in linked:
+        recipe, found = getattr(outcome.summary, name), mlflow.get_run(run_id)
+        assert experiment_id == found.info.experiment_id
+        assert Params.from_text(found.data.params) == replace(recipe, epochs=int(found.data.params["epochs"]))
+        assert found.data.tags[name].startswith(f"{recipe.epochs} epochs, ")
+
+
+def test_the_view_draws_how_all_that_was_tried_leads_to_the_loss(run: mlflow.entities.Run) -> None:
+    view = json.loads(mlflow.get_experiment(run.info.experiment_id).tags["mlflow.sharedViewState.newest"])
+    [chart] = json.loads(view["state"])["compareRunCharts"]
+    assert (chart["type"], chart["selectedMetrics"]) == ("PARALLEL", ["log_loss"])
+    assert chart["selectedParams"] == ["epochs", "learning_rate", "weight_decay"]  # all that differs
+
+
+def test_the_best_ten_have_colours_by_rank_which_no_two_share(outcome: Any) -> None:
+    from flows import publish
+
+    ranked = sorted(children(outcome.run.run_id), key=lambda child: child.data.metrics["log_loss"])
+    colours = [child.data.tags["mlflow.runColor"] for child in ranked]
+    assert colours == [publish._colour(rank) for rank in range(len(ranked))]
+    hues = sorted(hue(publish._colour(rank)) for rank in range(10))
+    assert min(b - a for a, b in pairwise([*hues, hues[0] + 1])) > 0.05
+
+
+def hue(colour: str) -> float:
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return colorsys.rgb_to_hls(red, green, blue)[0]
 
 
 def test_the_ranking_has_a_line_for_each_configuration_the_best_first(run: mlflow.entities.Run, outcome: Any) -> None:

@@ -3,6 +3,7 @@
     store.py      where it is, what things are called, one error for all the ways in which it fails
     runs.py       runs, and what is written into them
     sweeps.py     a search, and a run for each of its configurations
+    orphans.py    runs that nobody is at any more
     origins.py    what a version was made from
     models.py     versions of the model: made, checked, loaded, found
     lookup.py     runs and versions by what a person types, and what they left
@@ -28,9 +29,12 @@ from tasks.registry.models import (
     versions,
 )
 from tasks.registry.origins import DEVICE, MEMBERS, Origin, code_digest, origin_here, origin_of
+from tasks.registry.orphans import Open, close_run, open_runs
 from tasks.registry.runs import (
     Run,
     artifact_uri,
+    find_try,
+    finish_try,
     log_data,
     log_files,
     log_lesson,
@@ -40,7 +44,7 @@ from tasks.registry.runs import (
     open_run,
     read_run,
 )
-from tasks.registry.store import CHALLENGER, CHAMPION, EXPERIMENT, MODEL, uri
+from tasks.registry.store import CHALLENGER, CHAMPION, EXPERIMENT, FLOW_API, FLOW_RUN, MODEL, uri
 from tasks.registry.sweeps import (
     forget_batch,
     log_batch,
@@ -57,11 +61,14 @@ __all__ = [
     "CHAMPION",
     "DEVICE",
     "EXPERIMENT",
+    "FLOW_API",
+    "FLOW_RUN",
     "MEMBERS",
     "MODEL",
     "Kind",
     "ModelRef",
     "Move",
+    "Open",
     "Origin",
     "Record",
     "Run",
@@ -71,10 +78,13 @@ __all__ = [
     "champion",
     "check_loads",
     "check_model",
+    "close_run",
     "code_digest",
     "earlier_champions",
     "find_champion",
     "find_record",
+    "find_try",
+    "finish_try",
     "forget_batch",
     "history",
     "learned_from",
@@ -92,6 +102,7 @@ __all__ = [
     "log_version_tags",
     "move_champion",
     "open_run",
+    "open_runs",
     "open_sweep",
     "origin_here",
     "origin_of",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import tempfile
-import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,12 +19,21 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from tasks import schema
-from tasks.registry.origins import Origin, origin_params, origin_tags
-from tasks.registry.store import EXPERIMENT, STORE_ERRORS, author_tags, check_embedded_store, reachable
+from tasks.registry.origins import COMMIT, DIRTY, Origin, origin_params, origin_tags
+from tasks.registry.store import (
+    CLOSED,
+    EXPERIMENT,
+    FLOW_RUN,
+    STORE_ERRORS,
+    author_tags,
+    check_embedded_store,
+    reachable,
+)
 from tasks.sources import Table
 
 if TYPE_CHECKING:
     from tasks.evaluate import Report
+    from tasks.registry.models import ModelRef
 
 BATCH = 1000  # the most metrics that MLflow takes in one call
 ABOUT = "A run for each `heart train`: recipe, evaluation, curves, figures, data set, and the model that came of it."
@@ -33,10 +41,15 @@ ABOUT = "A run for each `heart train`: recipe, evaluation, curves, figures, data
 
 @dataclass(frozen=True)
 class Run:
-    """An MLflow run that is under way."""
+    """An MLflow run that is under way.
+
+    started: in milliseconds, what all its metrics are logged with. MLflow takes what it has already for the same, so
+    that a second try writes no second history.
+    """
 
     run_id: str
     experiment_id: str
+    started: int
 
 
 @contextmanager
@@ -70,11 +83,15 @@ def open_run(
         if resume:
             run_id = resume
             client.update_run(run_id, "RUNNING")
-            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+            with suppress(MlflowException):  # where nobody had to close it
+                client.delete_tag(run_id, CLOSED)
+            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in {**author_tags(), **tags}.items()])
+            started = client.get_run(run_id).info.start_time
         else:
-            run_id = client.create_run(experiment_id, run_name=name, tags={**author_tags(), **tags}).info.run_id
+            created = client.create_run(experiment_id, run_name=name, tags={**author_tags(), **tags}).info
+            run_id, started = created.run_id, created.start_time
     try:
-        yield Run(run_id, experiment_id)
+        yield Run(run_id, experiment_id, started)
     except BaseException as error:
         # KeyboardInterrupt and SystemExit are no Exception. Where the store is gone, what ended the run matters more.
         with suppress(*STORE_ERRORS):
@@ -82,6 +99,36 @@ def open_run(
         raise
     with reachable():
         client.set_terminated(run_id, "FINISHED")
+
+
+@reachable()
+def find_try(flow_run_id: str, origin: Origin) -> str | None:
+    """The run of an earlier try of this flow run, to go on with; None where there is none that `origin` agrees with.
+
+    A file that has changed since, or other code, makes another model: that is another run.
+    """
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if not (flow_run_id and experiment):
+        return None
+    items = (*origin_params(origin), *origin_tags(origin))
+    wanted = {item.key: item.value for item in items if item.key not in (COMMIT, DIRTY)}
+    for found in client.search_runs([experiment.experiment_id], f"tags.`{FLOW_RUN}` = '{flow_run_id}'"):
+        written = {**found.data.params, **found.data.tags}  # perhaps not all of it
+        if all(written.get(key, value) == value for key, value in wanted.items()):
+            return str(found.info.run_id)
+    return None
+
+
+@reachable()
+def finish_try(ref: ModelRef, flow_run_id: str) -> bool:
+    """Whether an earlier try of this flow run made this version; if so, its run is FINISHED, if it was not before."""
+    client = mlflow.MlflowClient()
+    found = client.get_run(ref.run_id)
+    made = bool(flow_run_id) and found.data.tags.get(FLOW_RUN) == flow_run_id
+    if made and found.info.status != "FINISHED":
+        client.set_terminated(ref.run_id, "FINISHED")
+    return made
 
 
 @reachable()
@@ -147,9 +194,9 @@ def log_report(run: Run, report: Report) -> None:
     """All metrics with their interval ends, and the curves epoch by epoch."""
     from tasks import report as reports  # needs scikit-learn, for which `heart history` must not wait
 
-    now = int(time.time() * 1000)
-    values = [Metric(name, value, now, 0) for name, value in reports.metrics(report).items()]
-    values += [Metric(name, value, now, epoch) for name, epoch, value in reports.curves(report)]
+    when = run.started
+    values = [Metric(name, value, when, 0) for name, value in reports.metrics(report).items()]
+    values += [Metric(name, value, when, epoch) for name, epoch, value in reports.curves(report)]
     _log_metrics(run, values)
     client = mlflow.MlflowClient()
     client.set_tag(run.run_id, "mlflow.note.content", f"{report.description}\n\n{reports.markdown(report)}")
@@ -161,9 +208,9 @@ def log_lesson(
     run: Run, settings: Mapping[str, Any], metrics: Mapping[str, float], curves: Mapping[str, Sequence[float]]
 ) -> None:
     """What a lesson was run with, and what it found; curves step by step from 0."""
-    now = int(time.time() * 1000)
-    values = [Metric(name, value, now, 0) for name, value in metrics.items()]
-    values += [Metric(name, value, now, step) for name, curve in curves.items() for step, value in enumerate(curve)]
+    when = run.started
+    values = [Metric(name, value, when, 0) for name, value in metrics.items()]
+    values += [Metric(name, value, when, step) for name, curve in curves.items() for step, value in enumerate(curve)]
     client = mlflow.MlflowClient()
     client.log_batch(run.run_id, params=[Param(name, str(value)) for name, value in settings.items()])
     _log_metrics(run, [value for value in values if math.isfinite(value.value)])

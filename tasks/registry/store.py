@@ -18,11 +18,14 @@ from alembic.util import CommandError
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from tasks import process
 from tasks.errors import UnavailableError
 
 EXPERIMENT = "heart-disease"
 MODEL = "heart-disease"
 CHAMPION, CHALLENGER = "champion", "challenger"
+# Tags of a run: who is at it, and why it was ended by another.
+PROCESS, FLOW_RUN, FLOW_API, CLOSED = "process", "prefect.flow_run_id", "prefect.api_url", "closed_because"
 LIBRARIES = ("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "mlflow")
 # A server, a database, a migration, a disk; a folder whose name the locale cannot write.
 STORE_ERRORS = (MlflowException, SQLAlchemyError, CommandError, OSError, UnicodeError)
@@ -82,4 +85,9 @@ def user() -> str:
 
 def author_tags() -> dict[str, str]:
     """The tags of a run that say who made it, and with what."""
-    return {"mlflow.user": user(), "mlflow.source.name": "heart", "mlflow.source.type": "LOCAL"}
+    return {
+        "mlflow.user": user(),
+        "mlflow.source.name": "heart",
+        "mlflow.source.type": "LOCAL",
+        PROCESS: process.identity(),
+    }

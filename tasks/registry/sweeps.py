@@ -37,7 +37,7 @@ from tasks.registry.store import author_tags, check_embedded_store, place, reach
 SWEEPS = "heart-disease sweeps"
 ABOUT = (
     "A run for each search of recipes (`heart sweep`), and below it one for each configuration. "
-    "The newest search as a table, the best configuration first: Views, above the runs."
+    "The newest search as a table, the best configuration first, and as charts: Views, above the runs."
 )
 VIEW, VIEW_TAG = "Newest search, best first", "mlflow.sharedViewState.newest"
 IDENTITY = "sweep"  # a tag: the digest of all that decides what a search finds
@@ -144,32 +144,36 @@ def forget_batch(run: Run, number: int) -> None:
 @reachable()
 def log_search(run: Run, params: Mapping[str, str], metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
     """What the search was set to, and what it found."""
-    now = int(time.time() * 1000)
     mlflow.MlflowClient().log_batch(
         run.run_id,
-        [Metric(key, value, now, 0) for key, value in metrics.items()],
+        [Metric(key, value, run.started, 0) for key, value in metrics.items()],
         [Param(key, value) for key, value in params.items()],
         [RunTag(key, value) for key, value in tags.items()],
     )
 
 
 @reachable()
-def tag_configuration(run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
-    """Tags for the one configuration below the search's run that has these parameters."""
+def tag_configuration(run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
+    """Tags for the configuration below the search's run that has these parameters; the id of its run, or of that."""
     client = mlflow.MlflowClient()
     filters = [f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.run_id}'"]
     filters += [f"params.`{name}` = '{value}'" for name, value in params.items()]
     for found in client.search_runs([run.experiment_id], " and ".join(filters), max_results=1):
         client.log_batch(found.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        return found.info.run_id
+    return run.run_id  # someone deleted it
 
 
 @reachable()
-def save_view(run: Run, metrics: Sequence[str], params: Sequence[str], tags: Sequence[str]) -> None:
+def save_view(
+    run: Run, metrics: Sequence[str], params: Sequence[str], tags: Sequence[str], axes: Sequence[str]
+) -> None:
     """The search's configurations with these columns, the lowest of the first metric on top, under the page's "Views".
 
-    By itself the page's table shows no metric and no parameter. A view is a tag of the experiment, in a format of the
-    page's own; one that a later page does not understand is left out of its list. It takes the place of the view of the
-    search before.
+    As charts: how `axes`, which are parameters, lead to the first metric, above the curves of the best. By itself the
+    page's table shows no metric and no parameter, and of the charts, behind the curves, a bar for each end of each
+    metric. A view is a tag of the experiment, in a format of the page's own; one that a later page does not understand
+    is left out of its list. It takes the place of the view of the search before.
     """
     columns = [f"metrics.`{name}`" for name in metrics] + [f"params.`{name}`" for name in params]
     state = {
@@ -181,7 +185,27 @@ def save_view(run: Run, metrics: Sequence[str], params: Sequence[str], tags: Seq
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
         "selectedColumns": columns + [f"tags.`{name}`" for name in tags],
+        **_charts(metrics[0], axes),
     }
     now = int(time.time() * 1000)
     view = {"name": VIEW, "createdAt": now, "updatedAt": now, "state": json.dumps(state)}
     mlflow.MlflowClient().set_experiment_tag(run.experiment_id, VIEW_TAG, json.dumps(view))
+
+
+def _charts(metric: str, params: Sequence[str]) -> dict[str, object]:
+    """What the page shows as charts; it adds one for each metric, under the sections of these names, by itself."""
+    # The page puts them in the order of the alphabet, its own last.
+    sections: list[dict[str, object]] = [
+        {"name": "configurations", "display": True, "columns": 1},
+        {"name": "loss", "display": True},
+        {"name": "Model metrics", "display": False},  # folded
+    ]
+    parallel = {
+        "uuid": "parallel", "type": "PARALLEL", "metricSectionId": "configurations", "displayName": "",
+        "selectedParams": list(params), "selectedMetrics": [metric], "showAllRuns": True,
+        "deleted": False, "isGenerated": False,
+    }  # fmt: skip
+    return {
+        "compareRunCharts": [parallel],
+        "compareRunSections": [{**section, "uuid": section["name"], "isReordered": False} for section in sections],
+    }

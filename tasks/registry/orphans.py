@@ -1,0 +1,68 @@
+"""Runs that say RUNNING: who is at them, and how to end those that nobody is at any more (see flows/reconcile.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from tasks.registry.store import CLOSED, FLOW_API, FLOW_RUN, MODEL, PROCESS, check_embedded_store, reachable
+
+
+@dataclass(frozen=True)
+class Open:
+    """A run that says RUNNING. Empty strings: its tags do not say."""
+
+    run_id: str
+    process: str  # see tasks/process.py
+    flow_run_id: str
+    flow_api: str  # the Prefect server that knows this flow run
+
+
+@reachable()
+def open_runs() -> list[Open]:
+    """All of this project's experiments.
+
+    Raises:
+        UnavailableError: the store does not answer.
+    """
+    check_embedded_store()
+    return list(_open_runs())
+
+
+def _open_runs() -> Iterator[Open]:
+    client = mlflow.MlflowClient()
+    experiments = client.search_experiments(filter_string=f"name LIKE '{MODEL}%'")
+    if not experiments:
+        return
+    ids = [experiment.experiment_id for experiment in experiments]
+    page: str | None = ""
+    while page is not None:
+        found = client.search_runs(ids, "attributes.status = 'RUNNING'", page_token=page or None)
+        for run in found:
+            tags = run.data.tags
+            above = tags.get(MLFLOW_PARENT_RUN_ID)
+            if above:  # a configuration of a sweep, whose flow run is the sweep's
+                tags = {**client.get_run(above).data.tags, **tags}
+            yield Open(run.info.run_id, *(tags.get(name, "") for name in (PROCESS, FLOW_RUN, FLOW_API)))
+        page = found.token or None
+
+
+@reachable()
+def close_run(run_id: str, status: Literal["FAILED", "KILLED"], why: str) -> bool:
+    """End a run for its process, and say why in a tag; False where somebody has ended or deleted it meanwhile."""
+    client = mlflow.MlflowClient()
+    try:
+        if client.get_run(run_id).info.status != "RUNNING":
+            return False
+        client.set_tag(run_id, CLOSED, why)
+        client.set_terminated(run_id, status)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return False
+        raise
+    return True
