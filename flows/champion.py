@@ -6,7 +6,8 @@ import re
 import textwrap
 from datetime import datetime
 
-from flows.terminal import import_tensorflow, wrapped
+from flows.servable import fresh_process
+from flows.terminal import wrapped
 from tasks import registry, sources
 from tasks.errors import UnavailableError, UsageError
 from tasks.registry import ModelRef, Move
@@ -105,8 +106,9 @@ def _find(version: str) -> ModelRef:
 
 
 def _move(ref: ModelRef, expected: str | None, kind: registry.Kind, why: str) -> None:
-    import_tensorflow()
-    registry.check_loads(ref, sources.load().frame)
+    patients = sources.load().frame
+    with fresh_process() as server:
+        server.check(ref, registry.check_loads(ref, patients), patients)
     registry.move_champion(ref, expected=expected, kind=kind, why=why)
     print(f"{ref.name} version {ref.version}: champion; before: {expected or 'none'}")
 

@@ -247,6 +247,12 @@ def _learn(options: argparse.Namespace) -> int:
     return 0
 
 
+def _serve(options: argparse.Namespace) -> int:
+    from flows import api
+
+    return api.run(options.host, options.port, options.version)
+
+
 def _ui(options: argparse.Namespace) -> int:
     from flows import ui
 
@@ -268,6 +274,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "reproduce": _reproduce,
     "reconcile": _reconcile,
     "learn": _learn,
+    "serve": _serve,
     "ui": _ui,
 }
 

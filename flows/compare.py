@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 
-from flows.terminal import import_tensorflow, wrapped
+from flows.terminal import wrapped
 from tasks import compare, registry, schema, sources
 from tasks import report as reports
 from tasks.compare import Cells, OutOfFold
-from tasks.errors import RejectedError, UsageError
+from tasks.errors import RejectedError, UnavailableError, UsageError
 from tasks.registry import Record
 from tasks.verdict import Comparison
 
@@ -98,7 +98,14 @@ def _pair(
 def _models(records: Sequence[Record], source: str, margin: float) -> None:
     if len(records) != 2:
         raise UsageError(f"--on compares two models; got {len(records)}")
-    learned = {record.label: registry.learned_from(record.ref) for record in records}
+    models = {record.label: registry.load_model(record.ref) for record in records}
+    learned = {name: model.learned_from for name, model in models.items()}
+    for name in learned:
+        if not learned[name]:
+            raise UnavailableError(
+                f"{name} does not say which patients it learned from; expected their digests in its learned_from.txt. "
+                "It was registered before that was recorded: train it again."
+            )
     table = sources.load(source)
     from expectations import gate
 
@@ -108,8 +115,6 @@ def _models(records: Sequence[Record], source: str, margin: float) -> None:
     fresh, counts = compare.unseen(table, learned)
     patients = table.frame[fresh]
     labels = schema.label(patients).to_numpy()
-    import_tensorflow()
-    models = {record.label: registry.load_model(record.ref).unwrap_python_model().model for record in records}
     probabilities = {name: model.predict(patients)["probability"].to_numpy() for name, model in models.items()}
     first, other = probabilities
     _heads(records)

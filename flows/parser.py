@@ -14,6 +14,16 @@ EXIT_CODES = """exit codes:
   3  the data was rejected       6  not reproduced
 """
 
+SERVE_EXAMPLE = """example:
+  curl -H 'Content-Type: application/json' http://127.0.0.1:8000/predict -d '{"patients": [
+    {"age": 63, "sex": 1, "cp": 1, "trestbps": 145, "chol": 233, "fbs": 1, "restecg": 2,
+     "thalach": 150, "exang": 0, "oldpeak": 2.3, "slope": 3, "ca": 0, "thal": null}]}'
+
+  GET /model    which version answers, since when, and what is wrong
+  GET /health   200 where a model is loaded; needs no token
+  GET /openapi.json describes all of it
+"""
+
 
 def make_parser(lessons: bool) -> argparse.ArgumentParser:
     """The commands; the options of each lesson only where they are asked for."""
@@ -202,6 +212,21 @@ def make_parser(lessons: bool) -> argparse.ArgumentParser:
         every = names.add_parser("all", help="all of them, and one page of HTML", description="Run all, write a page.")
         every.set_defaults(lesson="all")
         every.add_argument("-o", "--output", metavar="FILE", default="lessons.html", help="default lessons.html")
+
+    serve = commands.add_parser(
+        "serve",
+        help="the scoring API: patients in, probabilities out, over HTTP",
+        description="Serve the champion over HTTP, and every later champion, until Ctrl-C. Where the variable "
+        "HEART_API_TOKEN is set, only who sends it may ask.",
+        epilog=SERVE_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    serve.set_defaults(command="serve")
+    serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default 127.0.0.1, this machine)")
+    serve.add_argument("--port", type=int, default=8000, help="default 8000; 0 takes a free one")
+    serve.add_argument(
+        "--version", default="champion", metavar="VERSION", help="a number, or an alias to follow (default champion)"
+    )
 
     ui = commands.add_parser(
         "ui",

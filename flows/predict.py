@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flows.terminal import import_tensorflow, wrapped
+from flows.terminal import wrapped
 from tasks import registry, sources
 from tasks.errors import RejectedError, UsageError
 
@@ -26,8 +26,7 @@ def run(source: str, output: str | None) -> int:
         raise UsageError(f"output '{output}': expected a name that ends in .csv or .parquet")
     patients = sources.load(source).frame.sort_index()
     ref = registry.champion()
-    import_tensorflow()
-    answers = registry.load_model(ref).unwrap_python_model().model.predict(patients)
+    answers = registry.load_model(ref).predict(patients)
     refused = answers[answers["problem"] != ""]
     if len(refused) == len(answers):
         raise RejectedError(f"no row of '{source}' can be scored; row {refused.index[0]}: {refused['problem'].iloc[0]}")

@@ -15,6 +15,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 
 from expectations import page
 from expectations.gate import Verdict
+from flows.servable import fresh_process
 from tasks import plots, registry, sweep
 from tasks import report as reports
 from tasks.errors import MovedError
@@ -61,22 +62,25 @@ def register(
     """Record metrics, curves and figures, register the model, check it, and only then move an alias.
 
     champion: the one that `report` compares with. Where another took its place meanwhile, nothing is promoted, and the
-    decision that comes back says so.
+    decision that comes back says so. Tried again, it goes on from what is there: one version, moved once.
     """
-    registry.log_report(run, report)
-    registry.log_files(run, "figures", plots.draw_all(report))
-    ids = [table.row_ids[row] for row in report.rows]
-    registry.log_files(run, "evaluation", {reports.OUT_OF_FOLD: reports.out_of_fold(report, ids)})
-    ref = registry.log_model(run, model, table.frame.head(EXAMPLE_ROWS))
-    registry.check_model(ref, model, table.frame)
-    expected = champion.version if champion else None
-    _decided(run, ref, decision, expected)  # before the alias moves: whoever dies then has left nothing out
-    if decision.promote:
-        try:
-            registry.move_champion(ref, expected=expected, kind="promotion", why=decision.reason)
-        except MovedError as error:
-            decision = replace(decision, promote=False, reason=str(error))
-            _decided(run, ref, decision, expected)
+    with fresh_process() as server:  # which starts meanwhile
+        registry.log_report(run, report)
+        registry.log_files(run, "figures", plots.draw_all(report))
+        ids = [table.row_ids[row] for row in report.rows]
+        registry.log_files(run, "evaluation", {reports.OUT_OF_FOLD: reports.out_of_fold(report, ids)})
+        ref = registry.log_model(run, model, table.frame.head(EXAMPLE_ROWS))
+        registry.check_model(ref, model, table.frame)
+        server.check(ref, model, table.frame)
+    if registry.find_champion() != ref:  # else an earlier try got as far as to move the alias
+        expected = champion.version if champion else None
+        _decided(run, ref, decision, expected)  # before the alias moves: whoever dies then has left nothing out
+        if decision.promote:
+            try:
+                registry.move_champion(ref, expected=expected, kind="promotion", why=decision.reason)
+            except MovedError as error:
+                decision = replace(decision, promote=False, reason=str(error))
+                _decided(run, ref, decision, expected)
     _decision_artifacts(ref, report, decision)
     return ref, decision
 

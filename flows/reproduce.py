@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -10,6 +12,7 @@ from flows.terminal import import_tensorflow, wrapped
 from tasks import registry, reproduce, sources
 from tasks.errors import RejectedError, SourceError, UnavailableError
 from tasks.params import Evaluation, Params
+from tasks.patient_model import PatientModel
 from tasks.registry import Origin, Record
 from tasks.sources import Table
 
@@ -42,7 +45,10 @@ def run(word: str, source: str | None, device: str) -> bool:
     told = f"{len(table)} patients of {table.source}: training {record.label} and the other networks of its run again"
     print(wrapped(told), file=sys.stderr)
     model, used = reproduce.train_again(table, origin.recipe, evaluation, origin.shipped.members, rival, device)
-    stored = registry.load_model(ref).unwrap_python_model().model
+    stored = registry.load_model(ref)
+    with tempfile.TemporaryDirectory() as folder:  # stored too: Keras rounds the last bit otherwise than NumPy
+        model.save(Path(folder))
+        model = PatientModel.load(Path(folder))
     ours, theirs = (one.predict(table.frame)["probability"].to_numpy() for one in (model, stored))
     found = reproduce.agreement(ours, theirs)
 

@@ -1,4 +1,4 @@
-"""Encode patients: 13 columns -> 29 inputs, with pandas and scikit-learn.
+"""Encode patients: 13 columns -> 29 inputs.
 
 6 numbers, standardised with the mean and spread of the rows that the encoder was fitted on, then one input for each
 code of the 7 other columns; a column that may be blank has one more input for that. The codes come from the
@@ -10,18 +10,25 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from tasks import schema
 
+BLANK = -1.0  # stands for a blank cell among the codes
+
+
+def _codes(column: schema.Column) -> list[float]:
+    return sorted([*([BLANK] if column.optional else []), *map(float, column.codes)])
+
+
 NUMBERS = [column.name for column in schema.COLUMNS if column.is_number]
 CODED = [column for column in schema.COLUMNS if not column.is_number]
-BLANK = -1.0  # stands for a blank cell among the codes
+NUMBERED = [schema.INPUT_NAMES.index(name) for name in NUMBERS]  # where they are in a row
+HOT = [(schema.INPUT_NAMES.index(column.name), code) for column in CODED for code in _codes(column)]
+HOT_COLUMNS, HOT_CODES = [column for column, _ in HOT], np.array([code for _, code in HOT])  # one for each such input
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,8 @@ class Encoder:
     @classmethod
     def fit(cls, frame: pd.DataFrame) -> Encoder:
         """An encoder with the means and standard deviations of `frame`'s rows."""
+        from sklearn.preprocessing import StandardScaler  # not needed by who only scores
+
         scaler = StandardScaler().fit(frame[NUMBERS].to_numpy("float64"))
         return cls(tuple(scaler.mean_.tolist()), tuple(scaler.scale_.tolist()))
 
@@ -43,13 +52,20 @@ class Encoder:
         Raises:
             ValueError: a column holds a code that the schema does not list, or a number is blank.
         """
-        numbers = frame[NUMBERS].to_numpy("float64")
+        return self.encode(frame[list(schema.INPUT_NAMES)].to_numpy("float64"))
+
+    def encode(self, cells: NDArray[np.float64]) -> NDArray[np.float32]:
+        """`transform` for values in the order of `schema.INPUT_NAMES`, NaN for a blank: (n, 13) -> (n, 29)."""
+        numbers = cells[:, NUMBERED]  # (n, 6)
         if np.isnan(numbers).any():
             raise ValueError(f"expected a number in every cell of {', '.join(NUMBERS)}; got a blank")
-        scaled = (numbers - self.means) / self.scales  # (n, 6)
-        coded = frame[[column.name for column in CODED]].to_numpy("float64")
-        hot = _one_hot().transform(np.where(np.isnan(coded), BLANK, coded))  # (n, 23)
-        return np.hstack([scaled, hot]).astype(np.float32)
+        coded = np.where(np.isnan(cells), BLANK, cells)[:, HOT_COLUMNS]  # (n, 23)
+        hot = coded == HOT_CODES
+        if (hot.sum(axis=1) != len(CODED)).any():
+            columns = zip(schema.COLUMNS, cells.T, strict=True)
+            unknown = [column for column, values in columns if column.codes and schema.outside(values, column).any()]
+            raise ValueError("unknown category: " + "; ".join(f"{it.name} expects {it.expected}" for it in unknown))
+        return np.hstack([(numbers - self.means) / self.scales, hot]).astype(np.float32)
 
     def to_json(self) -> str:
         """All that `from_json` needs, and the names of the inputs for a reader."""
@@ -73,16 +89,5 @@ def input_names() -> list[str]:
     return NUMBERS + [
         f"{column.name}={'blank' if code == BLANK else column.codes[int(code)]}"
         for column in CODED
-        for code in sorted(_codes(column))
+        for code in _codes(column)
     ]
-
-
-@cache
-def _one_hot() -> OneHotEncoder:
-    vocabulary = [sorted(_codes(column)) for column in CODED]
-    # With given categories there is nothing to learn from a row; scikit-learn wants to see one all the same.
-    return OneHotEncoder(categories=vocabulary, sparse_output=False).fit([[codes[0] for codes in vocabulary]])
-
-
-def _codes(column: schema.Column) -> list[float]:
-    return [*([BLANK] if column.optional else []), *map(float, column.codes)]

@@ -1,7 +1,7 @@
 """Encoder, network and threshold as one model: raw patient rows in UCI codes -> probability and yes or no.
 
 Everything that scores a patient goes through `PatientModel.predict`: the command line, the registered model, and the
-check that the two agree. Stored as JSON and a .keras file; no pickle.
+check that the two agree. Stored as JSON and a .keras file; no pickle, and nothing that is executed.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks import schema
+from tasks import keras_file, schema
 from tasks.encode import Encoder
 from tasks.errors import RejectedError
 
 
 @dataclass(frozen=True)
 class PatientModel:
-    """`network` is a Keras model of 29 inputs; from `threshold` on the answer is yes.
+    """`network` gives (n, 29) inputs (n, 1) probabilities; from `threshold` on the answer is yes.
+
+    It is a Keras model where it was trained, and what `keras_file` reads where it was loaded.
 
     learned_from: the digests of the patients that encoder and network were fitted on (`sources.patient_ids`), so that
     whoever compares two models can leave them out; empty where that is not known.
@@ -47,22 +49,27 @@ class PatientModel:
                 f"column {', '.join(map(repr, missing))} missing; expected {', '.join(schema.INPUT_NAMES)}. "
                 "Name the columns in the header."
             )
-        problem = pd.Series("", index=patients.index, dtype="object")
-        for column in schema.COLUMNS:
-            bad = schema.forbidden(patients[column.name], column)
-            shown = patients.loc[bad, column.name].map(schema.show)
-            text = f"column '{column.name}' has " + shown.astype("object") + f"; expected {column.expected}"
-            problem.loc[bad] = problem[bad].where(problem[bad] == "", problem[bad] + "; ") + text
-        good = problem == ""
-        probability = pd.Series(np.nan, index=patients.index, dtype="float64")
+        cells = np.column_stack([schema.numbers(patients[name]) for name in schema.INPUT_NAMES])  # (n, 13)
+        bad = np.column_stack([schema.outside(cells[:, k], column) for k, column in enumerate(schema.COLUMNS)])
+        good = ~bad.any(axis=1)
+        probability = np.full(len(cells), np.nan)
         if good.any():
-            rows = patients.loc[good, list(schema.INPUT_NAMES)].apply(pd.to_numeric).astype("float64")
-            probability[good] = np.asarray(self.network(self.encoder.transform(rows)))[:, 0]
-        answer = np.where(probability >= self.threshold, "yes", "no")
-        return pd.DataFrame(
-            {"probability": probability, "disease": np.where(good, answer, ""), "problem": problem},
-            index=patients.index,
-        ).astype({"disease": "object"})
+            probability[good] = np.asarray(self.network(self.encoder.encode(cells[good])))[:, 0]
+        answer = np.where(probability >= self.threshold, "yes", "no").astype("object")
+        answer[~good] = ""
+        problem = np.full(len(cells), "", "object")
+        for row in np.flatnonzero(~good):
+            problem[row] = "; ".join(
+                f"column '{column.name}' has {schema.show(patients[column.name].iloc[row])}; expected {column.expected}"
+                for column, wrong in zip(schema.COLUMNS, bad[row], strict=True)
+                if wrong
+            )
+        columns = {
+            "probability": pd.Series(probability, patients.index),
+            "disease": pd.Series(answer, patients.index, dtype="object"),
+            "problem": pd.Series(problem, patients.index, dtype="object"),
+        }
+        return pd.DataFrame(columns, copy=False)
 
     def save(self, folder: Path) -> None:
         """Write `encoder.json`, `network.keras`, `threshold.json` and `learned_from.txt` into `folder`."""
@@ -74,13 +81,23 @@ class PatientModel:
 
     @classmethod
     def load(cls, folder: Path) -> PatientModel:
-        """Read what `save` wrote."""
-        import keras
+        """Read what `save` wrote, without Keras.
 
+        Raises:
+            ValueError, LookupError, OSError: `save` did not write this.
+        """
         learned_from = folder / "learned_from.txt"  # older versions have none
         return cls(
             Encoder.from_json((folder / "encoder.json").read_text()),
-            keras.saving.load_model(folder / "network.keras", compile=False, safe_mode=True),
+            keras_file.read(folder / "network.keras"),
             json.loads((folder / "threshold.json").read_text())["threshold"],
             frozenset(learned_from.read_text().split() if learned_from.exists() else []),
         )
+
+
+def difference(ours: pd.DataFrame, theirs: pd.DataFrame) -> float:
+    """The greatest difference between two models' probabilities for the same rows; infinity where answers differ."""
+    if list(ours["disease"]) != list(theirs["disease"]):
+        return np.inf
+    gaps = (ours["probability"].to_numpy() - theirs["probability"].to_numpy())[(ours["disease"] != "").to_numpy()]
+    return float(np.abs(gaps).max(initial=0))

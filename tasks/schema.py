@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 Range = tuple[float, float]
 
@@ -109,9 +111,24 @@ def unparsable(values: pd.Series) -> pd.Series:
 
 def forbidden(values: pd.Series, column: Column) -> pd.Series:
     """The cells that `column` does not allow (text, blank, outside codes or limits), as a mask of the rows."""
-    numbers = pd.to_numeric(values, errors="coerce").astype("float64")  # a blank is NaN in a nullable column too
-    allowed = numbers.between(*column.limits) if column.limits else numbers.isin(list(column.codes))
-    return ~(allowed | values.isna()) if column.optional else ~allowed
+    return pd.Series(outside(numbers(values), column), index=values.index)
+
+
+def numbers(values: pd.Series) -> NDArray[np.float64]:
+    """The cells as numbers: NaN is a blank, infinity what is no number and no blank."""
+    if values.dtype == "float64":
+        return values.to_numpy()
+    found = pd.to_numeric(values, errors="coerce").to_numpy("float64", na_value=np.nan)
+    return np.where(np.isnan(found) & values.notna(), np.inf, found)
+
+
+def outside(cells: NDArray[np.float64], column: Column) -> NDArray[np.bool_]:
+    """`forbidden` for cells that are `numbers` already: (n,) -> (n,)."""
+    if column.limits:
+        low, high = column.limits
+        return ~((cells >= low) & (cells <= high))
+    allowed = np.isin(cells, list(column.codes))
+    return ~(allowed | np.isnan(cells)) if column.optional else ~allowed
 
 
 def show(value: object) -> str:

@@ -94,8 +94,8 @@ def test_other_data_that_validation_refuses_ends_in_3(heart: Any, store: Path) -
 
 def test_another_model_is_not_reproduced(heart: Any) -> None:
     client = mlflow.MlflowClient()
-    source = client.get_model_version(registry.MODEL, "3").source
-    false = client.create_model_version(registry.MODEL, source, run_id("1"))
+    other = client.get_model_version(registry.MODEL, "3")
+    false = client.create_model_version(registry.MODEL, other.source, run_id("1"), tags=other.tags)
     code, out, _ = heart("reproduce", str(false.version))
     assert code == 6
     assert "not reproduced: 303 of 303 probabilities differ by more than 1e-06, largest gap 0." in out

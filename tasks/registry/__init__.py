@@ -5,6 +5,7 @@
     sweeps.py     a search, and a run for each of its configurations
     orphans.py    runs that nobody is at any more
     origins.py    what a version was made from
+    artifacts.py  the files of a version: fetched, and compared with their digest
     models.py     versions of the model: made, checked, loaded, found
     lookup.py     runs and versions by what a person types, and what they left
     champions.py  which of them is champion, and every move of that alias
@@ -15,8 +16,9 @@ The rest of the project takes all of it from here: `from tasks import registry`.
 from __future__ import annotations
 
 from tasks.registry.champions import Kind, Move, champion, earlier_champions, find_champion, history, move_champion
-from tasks.registry.lookup import Record, find_record, learned_from, read_text, two_records
+from tasks.registry.lookup import Record, find_record, read_text, two_records
 from tasks.registry.models import (
+    SAME,
     ModelRef,
     by_alias,
     by_version,
@@ -65,6 +67,7 @@ __all__ = [
     "FLOW_RUN",
     "MEMBERS",
     "MODEL",
+    "SAME",
     "Kind",
     "ModelRef",
     "Move",
@@ -87,7 +90,6 @@ __all__ = [
     "finish_try",
     "forget_batch",
     "history",
-    "learned_from",
     "load_model",
     "log_batch",
     "log_configuration",

@@ -130,25 +130,6 @@ def read_text(record: Record, path: str) -> str | None:
     return mlflow.artifacts.load_text(f"runs:/{record.run_id}/{path}")
 
 
-@reachable()
-def learned_from(ref: ModelRef) -> frozenset[str]:
-    """The digests of the patients that a version learned from (`PatientModel.learned_from`), without loading it.
-
-    Raises:
-        UnavailableError: the version does not say, or the store does not answer.
-    """
-    folder, name = f"models:/{ref.name}/{ref.version}/artifacts/model", "learned_from.txt"
-    files = mlflow.artifacts.list_artifacts(folder)
-    there = any(PurePosixPath(file.path).name == name for file in files)
-    digests = frozenset(mlflow.artifacts.load_text(f"{folder}/{name}").split() if there else [])
-    if not digests:
-        raise UnavailableError(
-            f"{ref.name} version {ref.version} does not say which patients it learned from; expected their digests in "
-            f"artifacts/model/{name} of the model. It was registered before that was recorded: train it again."
-        )
-    return digests
-
-
 def _registered() -> _Registered:
     client = mlflow.MlflowClient()
     try:
