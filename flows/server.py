@@ -8,12 +8,14 @@ reported as crashed, and leave the run RUNNING for ever. It ends with the proces
 
 from __future__ import annotations
 
+import base64
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Iterator
@@ -59,6 +61,8 @@ class Server:
                 )
             problem = problem_of(f"{self.url}/health")
             if not problem:
+                if not self.process:
+                    self._check_login()
                 return
             if not self.process:
                 break
@@ -68,6 +72,27 @@ class Server:
             f"the {what} at {self.url} does not answer: {problem}. Expected a running server; start it with `prefect "
             "server start`, or unset PREFECT_API_URL for the embedded one."
         )
+
+    def _check_login(self) -> None:
+        """Health is everybody's to ask; this is not."""
+        from prefect.settings import get_current_settings
+
+        secret = get_current_settings().api.auth_string
+        login = base64.b64encode(secret.get_secret_value().encode()).decode() if secret else ""
+        request = urllib.request.Request(f"{self.url}/admin/version")
+        if login:
+            request.add_header("Authorization", f"Basic {login}")
+        try:
+            with urllib.request.urlopen(request, timeout=ANSWER_SECONDS):
+                return
+        except urllib.error.HTTPError as error:
+            if error.code == 401:
+                raise UnavailableError(
+                    f"the Prefect server of PREFECT_API_URL at {self.url} refuses the login: expected its "
+                    f"user:password in PREFECT_API_AUTH_STRING, which {'has another' if login else 'is not set'}."
+                ) from None
+        except OSError:
+            return  # whatever it is, the first use says it
 
     def _last_words(self) -> str:
         assert self._log

@@ -243,7 +243,14 @@ class Stack:
             with suppress(psutil.Error):
                 if process.environ().get(MARK) == f"{self.id}/{name}":
                     found[process.pid] = process
-        return list(found.values())
+        return [process for process in found.values() if self._lives(process)]
+
+    @staticmethod
+    def _lives(process: psutil.Process) -> bool:
+        """Not gone, and not a zombie that nobody has buried yet."""
+        with suppress(psutil.Error):
+            return process.status() != psutil.STATUS_ZOMBIE
+        return False
 
     def kill(self, name: str) -> None:
         """SIGKILL to every process of the service, as when its container is killed; `start_service` starts it again."""
