@@ -403,7 +403,8 @@ def test_both_pages_show_scheduled_runs_and_artifacts_to_who_logs_in(
                 page.goto(f"{prefect_url}/deployments/deployment/{deployment}?tab=Upcoming")
                 expect(page.get_by_text("Scheduled").first).to_be_visible()
                 page.screenshot(path=folder / "servers prefect schedule.png")
-                page.goto(f"{prefect_url}/runs/flow-run/{trained['id']}?tab=Artifacts")
+                page.goto(f"{prefect_url}/runs/flow-run/{trained['id']}")
+                page.get_by_text("Artifacts", exact=True).click()
                 expect(page.get_by_text("mlflow-run", exact=True).first).to_be_visible()
                 page.screenshot(path=folder / "servers prefect artifacts.png")
             else:
