@@ -14,8 +14,14 @@ Optuna's pruner gives up on a bad configuration after some folds; that may save 
 counted. Equal quality is shown the other way round: `--equal` configurations are trained on one fold's rows by both,
 and their held-out losses compared.
 
-The fraction of the machine: multiplications of the forward and backward pass of all networks (6 for each weight of a
-kernel and row), a second, against those of one large float32 product in TensorFlow on the same cores.
+The fraction of the machine: operations of the products of matrices, a second, against those of one large float32
+product in TensorFlow on the same cores. For each row of a batch and weight of a kernel two forward, two for the
+weight's gradient, and, but in the first layer, two for the gradient of what came in; two for each watched row at an
+epoch's end.
+
+Where the rest goes: the same networks without the watched rows, and then with plain gradient steps instead of Adam;
+and the first layer's products alone, of the same shapes, compiled the same way. Compiling is left out: 300 epochs
+minus 100.
 """
 
 from __future__ import annotations
@@ -24,6 +30,7 @@ import argparse
 import os
 import time
 from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -39,6 +46,7 @@ SPACE = {
     "epochs": [50, 75, 100, 150, 200],
 }
 UNIT = 40  # configurations in a batch, as the sweep takes them: 2000 networks
+EPOCHS = 200  # of `seconds`
 
 
 def study() -> sweep.Study:
@@ -139,22 +147,66 @@ def peak() -> float:
     return times * 2 * n**3 / (time.perf_counter() - started)
 
 
-def steady(configurations: int = UNIT) -> float:
-    """Float32 operations a second of the products in training a batch, compiling left out: 200 epochs minus 100."""
-    made = space.make_space(SPACE)
-    flat = study()
-    recipes = space.sample(made, configurations)
+def seconds(configurations: int, *, watched: bool = True, optimizer: Literal["adam", "sgd"] = "adam") -> float:
+    """To train a batch for `EPOCHS` epochs, compiling left out."""
+    flat, nobody = study(), np.arange(0)
     inputs, labels = flat.inputs, flat.labels.astype(np.float32)
+    recipes = [replace(r, optimizer=optimizer) for r in space.sample(space.make_space(SPACE), configurations)]
+    jobs = [job if watched else replace(job, watch=nobody) for recipe in recipes for job in flat.jobs(recipe)]
 
-    def seconds(epochs: int) -> float:
-        jobs = [replace(job, params=replace(job.params, epochs=epochs)) for r in recipes for job in flat.jobs(r)]
+    def of(epochs: int) -> float:
         started = time.perf_counter()
-        train(inputs, labels, jobs)
+        train(inputs, labels, [replace(job, params=replace(job.params, epochs=epochs)) for job in jobs])
         return time.perf_counter() - started
 
-    apart = seconds(300) - seconds(100)
-    rows = sum(len(train_rows) for train_rows, _ in flat.splits.pairs) * configurations * 200
-    return rows * 6 * (29 * 16 + 16) / apart
+    return of(EPOCHS + 100) - of(100)
+
+
+def operations(configurations: int) -> float:
+    """Of all products in `seconds`."""
+    pairs = study().splits.pairs
+    trained, watched = (sum(len(pair[part]) for pair in pairs) * configurations * EPOCHS for part in (0, 1))
+    first, last = 29 * 16, 16
+    return trained * (4 * first + 6 * last) + watched * 2 * (first + last)
+
+
+def products_alone(configurations: int) -> float:
+    """Seconds for the first layer's products, forward and of the gradient, at as many steps as in `seconds`."""
+    import tensorflow as tf
+
+    folds, batch = len(study().splits.pairs), Params().batch_size
+    steps = EPOCHS * -(-len(study().splits.pairs[0][0]) // batch)
+    x = tf.random.normal((folds, batch, 29))
+
+    @tf.function(autograph=False, jit_compile=True)
+    def run(kernel: Any, steps: Any) -> Any:
+        def body(t: Any, kernel: Any) -> tuple[Any, Any]:
+            return t + 1, tf.matmul(x, tf.matmul(x, kernel), transpose_a=True) * 1e-3
+
+        return tf.while_loop(lambda t, _: t < steps, body, (0, kernel))[1]
+
+    kernel = tf.random.normal((folds, 29, 16 * configurations))
+    run(kernel, 1)
+    started = time.perf_counter()
+    run(kernel, steps).numpy()
+    return time.perf_counter() - started
+
+
+def where_time_goes(configurations: int = UNIT) -> None:
+    """Print the fraction of the machine that the products reach, and what the rest is."""
+    top, whole = peak(), seconds(configurations)
+    unwatched = seconds(configurations, watched=False)
+    plain = seconds(configurations, watched=False, optimizer="sgd")
+    alone = products_alone(configurations)
+    used = operations(configurations) / whole
+    print(f"\nproducts: {used / 1e9:.1f} of {top / 1e9:.1f} GFLOP/s, {100 * used / top:.0f} %; of {whole:.1f} s:")
+    for name, part in (
+        ("the first layer's products", alone),
+        ("Adam, above plain steps", unwatched - plain),
+        ("the watched rows at the end of each epoch", whole - unwatched),
+        ("activations, losses, the last layer, fetching rows, planning", plain - alone),
+    ):
+        print(f"  {100 * part / whole:3.0f} %  {name}")
 
 
 def main() -> None:
@@ -183,8 +235,7 @@ def main() -> None:
         print(f"| {name} | {options.fits} fits | {seconds:.2f} | {hourly:.1f} | {rate / hourly:.0f} |")
     together, alone = equal(options.equal)
     print(f"\nheld-out loss of {options.equal} configurations: together {together:.4f}, by fit {alone:.4f}")
-    top, used = peak(), steady()
-    print(f"products: {used / 1e9:.1f} of {top / 1e9:.1f} GFLOP/s, {100 * used / top:.0f} %")
+    where_time_goes()
 
 
 if __name__ == "__main__":

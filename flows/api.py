@@ -100,7 +100,7 @@ def make_app(serving: Serving) -> FastAPI:
 
     def now() -> Served:
         if serving.now is None:
-            what = f"no model is loaded: {serving.problem}"
+            what = f"no model is loaded: {serving.problem or 'the store has not answered yet'}"
             raise HTTPException(503, what, headers={"Retry-After": "5"})
         return serving.now
 
@@ -225,9 +225,12 @@ def run(host: str, port: int, version: str) -> int:
     log.setLevel(logging.INFO)
     with listen(host, port) as listener:
         serving = Serving(version)
-        serving.refresh()
-        if serving.is_fixed and serving.problem:
-            raise UnavailableError(serving.problem)
+        if not serving.is_fixed:
+            serving.follow()
+        else:
+            serving.refresh()
+            if serving.problem:
+                raise UnavailableError(serving.problem)
         serve(listener, serving)
     log.info("stopped")
     return 0
@@ -235,8 +238,6 @@ def run(host: str, port: int, version: str) -> int:
 
 def serve(listener: socket.socket, serving: Serving) -> None:
     """Answer on `listener` until a signal ends it."""
-    if not serving.is_fixed:
-        serving.follow()
     token = os.environ.get(TOKEN, "")
     host, port, *_ = listener.getsockname()
     guard = f"with the token of {TOKEN}" if token else f"without a token: {TOKEN} is not set"

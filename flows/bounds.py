@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import socket
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -92,6 +93,9 @@ class Protocol(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         """The first request is expected."""
         super().connection_made(transport)
+        # Else the end of an answer waits 40 ms for a delayed acknowledgement of its beginning; asyncio does this only
+        # for the sockets that it makes itself.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._expect_headers()
 
     def on_response_complete(self) -> None:

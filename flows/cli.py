@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,18 +70,28 @@ def _terminate(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
 
 
-def _training(options: argparse.Namespace) -> dict[str, Any]:
-    """The flow's parameters that `train` and `schedule` have in common."""
-    recipe = made(Params, options, PRESETS[options.preset].as_dict())
-    evaluation, promotion = made(Evaluation, options, {}), made(Promotion, options, {})
+def _training(options: argparse.Namespace, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The flow's parameters: what was given, and the rest from `base`, or as the flow has it."""
+    base = base or {}
+    preset = PRESETS[options.preset].as_dict() if options.preset else base.get("recipe", {})
     return {
-        "source": options.source, "recipe": recipe, "evaluation": evaluation, "promotion": promotion,
-        "device": options.device,
-    }  # fmt: skip
+        "source": base.get("source") if options.source is None else options.source,
+        "recipe": made(Params, options, preset),
+        "evaluation": made(Evaluation, options, base.get("evaluation", {})),
+        "promotion": made(Promotion, options, base.get("promotion", {})),
+        "device": options.device or base.get("device", "auto"),
+    }
 
 
 def _train(options: argparse.Namespace) -> int:
     training = _training(options)
+    if options.on_server:
+        from flows import deployments, follow
+
+        with follow.server() as client:
+            found = follow.deployment(client)
+            training = _training(options, found.parameters)
+            return follow.run(client, found, deployments.parameters(**training, force=options.force))
     from flows.server import prefect_server
 
     with progress(), prefect_server() as server:
@@ -103,6 +113,14 @@ def _schedule(options: argparse.Namespace) -> int:
 
         when = deployments.When(options.cron, options.every, options.timezone, options.on_data, options.if_running)
         schedule.run(when, deployments.parameters(**training), options.port)
+    return 0
+
+
+def _notify(options: argparse.Namespace) -> int:
+    from flows import notify
+
+    page = notify.by_mail(options.mail) if options.mail else notify.by_webhook(options.webhook)
+    print(f"{', '.join(options.mail or ['the webhook'])}: will be told. To pause or delete that:\n  {page}")
     return 0
 
 
@@ -132,8 +150,7 @@ def _print_outcome(outcome: Outcome) -> None:
     from tasks import registry, report
 
     print(f"\n{report.text(outcome.report)}\n")
-    state = "champion" if outcome.decision.promote else "NOT promoted, challenger"
-    print(f"{outcome.model.name} version {outcome.model.version}: {state}")
+    print(outcome.headline)
     print(wrapped(f"  {outcome.decision.reason}") + "\n")
     print(f"{_program('mlflow')} ui --backend-store-uri {registry.uri()}")
     print(f"  {publish.run_url(outcome.run)}")
@@ -262,6 +279,7 @@ def _ui(options: argparse.Namespace) -> int:
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "train": _train,
     "schedule": _schedule,
+    "notify": _notify,
     "sweep": _sweep,
     "distribute": _distribute,
     "check": _check,

@@ -45,7 +45,8 @@ def make_parser(lessons: bool) -> argparse.ArgumentParser:
     train.add_argument("--force", action="store_true", help="train even if nothing changed since the champion")
     train.add_argument(
         "--on-server", action="store_true",
-        help="let a deployment on the Prefect server do it (see `heart schedule`), and follow its run to the end",
+        help="let the deployment on the Prefect server do it (see `heart schedule`), and follow its run to the end; "
+        "what is not given is as the deployment has it",
     )  # fmt: skip
     _add_training(train)
 
@@ -68,6 +69,23 @@ def make_parser(lessons: bool) -> argparse.ArgumentParser:
     )  # fmt: skip
     schedule.add_argument("--port", type=int, default=4200, help="of the Prefect server that is started (default 4200)")
     _add_training(schedule)
+
+    notify = commands.add_parser(
+        "notify",
+        help="tell of runs that end badly, by webhook or mail",
+        description="Set up, or change, an automation on the Prefect server. It tells of every run that fails, "
+        "crashes, is cancelled, whose data is rejected or whose model is not promoted: why, and where to look.",
+    )
+    notify.set_defaults(command="notify")
+    ways = notify.add_mutually_exclusive_group(required=True)
+    ways.add_argument(
+        "--webhook", nargs="?", const="", metavar="URL",
+        help="POST JSON there; default HEART_WEBHOOK_URL. HEART_WEBHOOK_TOKEN is sent as a bearer token",
+    )  # fmt: skip
+    ways.add_argument(
+        "--mail", nargs="+", metavar="ADDRESS",
+        help="through HEART_SMTP_URL (smtps://USER:PASSWORD@HOST, starttls://..., smtp://HOST), from HEART_MAIL_FROM",
+    )  # fmt: skip
 
     sweep = commands.add_parser(
         "sweep",
@@ -242,11 +260,9 @@ def make_parser(lessons: bool) -> argparse.ArgumentParser:
 def _add_training(parser: argparse.ArgumentParser) -> None:
     """What is trained on what, and how it is judged."""
     parser.add_argument("--source", metavar="PATH", help="CSV or Parquet file; default: the bundled 303 patients")
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "gpu"), default="auto", help="auto: the GPU where there is one"
-    )
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), help="auto, the default: a GPU where there is one")
     add_options(parser.add_argument_group("evaluation"), Evaluation)
     add_options(parser.add_argument_group("promotion", "When the new model becomes champion."), Promotion)
     recipe = parser.add_argument_group("recipe", "A preset, and what to change in it.")
-    recipe.add_argument("--preset", choices=sorted(PRESETS), default="default", help="lecture: the course's 300 epochs")
+    recipe.add_argument("--preset", choices=sorted(PRESETS), help="lecture: the course's 300 epochs")
     add_options(recipe, Params)

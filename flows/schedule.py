@@ -14,7 +14,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import TimeoutError as NotInTime
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,7 @@ SERVER_SECONDS = 2
 
 
 def run(when: When, given: Mapping[str, Any], port: int) -> None:
-    """Serve until Ctrl-C or SIGTERM, which end the runs that are under way as cancelled.
+    """Serve until Ctrl-C or SIGTERM, which end the runs that are under way as crashed.
 
     Raises:
         UsageError: the schedule makes no sense, or a work pool runs the deployment already.
@@ -135,8 +134,9 @@ def _serving(served: Sequence[RunnerDeployment], server: Server) -> Iterator[Cal
         if server.process and server.process.poll() is not None:
             server.wait()  # says why it ended
         if not current.thread.is_alive() and not problem_of(f"{server.url}/health"):
-            log.warning("          Prefect's runner ended: %s. Started again.", current.problem)
-            current = _Runner(served)
+            log.warning("          Prefect's runner ended: %s; it is started again", current.problem)
+            with suppress(UnavailableError):  # it is tried again
+                current = _Runner(served)
         return True
 
     try:
@@ -165,6 +165,9 @@ class _Runner:
             raise UnavailableError(f"the Prefect server did not take the deployments: {self.problem}")
 
     def _run(self, served: Sequence[RunnerDeployment]) -> None:
+        # Ctrl-C reaches all of the terminal's processes. The runs, which inherit this, get SIGTERM instead, and once.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
         async def main() -> None:
             for deployment in served:
                 missed.make_up(await self.runner.aadd_deployment(deployment))
@@ -179,14 +182,17 @@ class _Runner:
             self._ready.set()
 
     def stop(self, spare: int | None) -> None:
-        """End its runs as cancelled; those that do not end by themselves are killed. spare: the server's process."""
-        with suppress(Exception):
-            stopping = self.runner.execute_in_background(self.runner.astop)
-            try:
-                stopping.result(timeout=END_SECONDS)
-            except NotInTime:
-                for child in psutil.Process().children():
-                    if child.pid != spare:
-                        child.kill()
-                stopping.result(timeout=1)
+        """End its runs as they end by themselves on SIGTERM, and kill what is left. spare: the server's process."""
+        runs = [child for child in psutil.Process().children() if child.pid != spare]
+        for child in runs:
+            with suppress(psutil.NoSuchProcess):
+                child.terminate()
+        deadline = time.monotonic() + END_SECONDS
+        while time.monotonic() < deadline and any(child.is_running() for child in runs):
+            time.sleep(0.1)
+        for child in runs:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        with suppress(Exception):  # it has not started, or the server is away; there is nothing more to be done
+            self.runner.execute_in_background(self.runner.astop).result(timeout=1)
         self.thread.join(timeout=1)

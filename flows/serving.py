@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tasks import registry, sources
+from tasks.errors import HeartError, UnavailableError
 from tasks.patient_model import PatientModel
 from tasks.registry import ModelRef
 
 log = logging.getLogger("heart")
-POLL_SECONDS = 2.0
+POLL_SECONDS, FIRST_SECONDS = 2.0, 5.0
 TOKEN = "HEART_API_TOKEN"  # noqa: S105
 
 
@@ -50,7 +52,7 @@ class Serving:
         try:
             ref = registry.by_version(self.version) if self.is_fixed else registry.by_alias(self.version)
             if ref is None:
-                raise LookupError(f"no version of '{registry.MODEL}' in {registry.uri()} is {self.version}")
+                raise UnavailableError(f"no version of '{registry.MODEL}' in {registry.uri()} is {self.version}")
             if self.now is None or ref != self.now.ref:
                 model = registry.check_loads(ref, self._patients)
                 before = self.now.ref.version if self.now else None
@@ -61,7 +63,8 @@ class Serving:
                 )
             problem = ""
         except Exception as error:  # whatever it is, the version that is loaded goes on
-            problem = str(error) or type(error).__name__
+            # Of others than our own errors only the kind: nobody looked at what their words may give away.
+            problem = str(error) if isinstance(error, HeartError) else type(error).__name__
         if problem and problem != self.problem:
             log.warning("%s: %s", f"still version {self.now.ref.version}" if self.now else "nothing to serve", problem)
         elif self.problem and not problem:
@@ -69,11 +72,14 @@ class Serving:
         self.problem = problem
 
     def follow(self) -> None:
-        """Refresh for ever, in a thread that ends with the process."""
-        tick = threading.Event()
+        """Refresh for ever, in a thread that ends with the process. Returns when it has looked once, or soon."""
+        looked = threading.Event()
 
         def loop() -> None:
-            while not tick.wait(POLL_SECONDS):
+            while True:
                 self.refresh()
+                looked.set()
+                time.sleep(POLL_SECONDS)
 
         threading.Thread(target=loop, name="follow", daemon=True).start()
+        looked.wait(FIRST_SECONDS)  # a store that does not answer may take minutes to say so; /health answers meanwhile

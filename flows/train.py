@@ -7,10 +7,9 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from prefect import flow, runtime
-from pydantic import Field
 
 from flows import missed, publish, reconcile, states, steps
 from flows.terminal import import_tensorflow, progress
@@ -41,10 +40,15 @@ class Outcome:
         return "Promoted" if self.decision.promote else "NotPromoted"
 
     @property
+    def headline(self) -> str:
+        """What became of the model."""
+        alias = "champion" if self.decision.promote else "NOT promoted, challenger"
+        return f"{self.model.name} version {self.model.version}: {alias}"
+
+    @property
     def message(self) -> str:
         """The message of that state."""
-        how = "is champion" if self.decision.promote else "is NOT promoted"
-        return f"{self.model.name} version {self.model.version} {how}: {self.decision.reason}"
+        return f"{self.headline}; {self.decision.reason}"
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,22 @@ def _run_name() -> str:
     validate_parameters=True,
 )
 def train(
-    source: Annotated[str | None, Field(description="CSV or Parquet file; empty for the bundled patients.")] = None,
-    recipe: Annotated[Params, Field(description="How the network is trained.")] = PRESETS["default"],
-    evaluation: Annotated[Evaluation, Field(description="How the network is judged.")] = Evaluation(),  # noqa: B008
-    promotion: Annotated[Promotion, Field(description="When it becomes champion.")] = Promotion(),  # noqa: B008
-    device: Annotated[Literal["auto", "cpu", "gpu"], Field(description="auto: the GPU where there is one.")] = "auto",
-    force: Annotated[bool, Field(description="Train even if nothing changed since the champion was trained.")] = False,
+    source: str | None = None,
+    recipe: Params = PRESETS["default"],
+    evaluation: Evaluation = Evaluation(),  # noqa: B008
+    promotion: Promotion = Promotion(),  # noqa: B008
+    device: Literal["auto", "cpu", "gpu"] = "auto",
+    force: bool = False,
 ) -> Outcome | Unchanged:
     """Train, evaluate and register the heart-disease network, and make it champion if the evidence says so.
+
+    Args:
+        source: CSV or Parquet file; empty for the bundled patients.
+        recipe: How the network is trained.
+        evaluation: How the network is judged.
+        promotion: When it becomes champion.
+        device: auto is the GPU where there is one.
+        force: Train even if nothing changed since the champion was trained.
 
     Raises:
         DataError: the source cannot be read, or validation refused it; nothing was trained.

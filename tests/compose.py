@@ -124,7 +124,7 @@ class Stack:
 
         given: variables of the file, such as HEART_CRON. `api` is healthy only where there is a champion.
         """
-        stack = cls(folder, **given)
+        stack = cls(folder, FILE, **given)
         try:
             for name in stack.in_order(services):
                 stack.start_service(name)

@@ -20,8 +20,8 @@ from tasks import sources
 from tests import patients
 
 COMMANDS = (
-    "train", "schedule", "sweep", "distribute", "check", "predict", "champion", "history", "promote", "rollback",
-    "compare", "reproduce", "reconcile", "learn", "ui",
+    "train", "schedule", "notify", "sweep", "distribute", "check", "predict", "champion", "history", "promote",
+    "rollback", "compare", "reproduce", "reconcile", "learn", "ui",
 )  # fmt: skip
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 

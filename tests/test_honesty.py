@@ -6,13 +6,16 @@ is at stake is the method. benchmarks/error_rates.py does the same with the real
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from benchmarks import error_rates
 from benchmarks.error_rates import Trial, corrected_t, encoded, probabilities
 from tasks import encode, evaluate, schema
 from tasks.batches import Floats
@@ -81,6 +84,22 @@ def test_the_simulation_encodes_as_the_encoder_does(trials: list[Trial]) -> None
     some = trials[:3]
     expected = [encode.matrices(trial.frame, [rows for rows, _ in trial.splits.pairs]) for trial in some]
     np.testing.assert_allclose(encoded(some), np.concatenate(expected, axis=1), rtol=1e-6, atol=1e-6)
+
+
+def test_a_simulation_that_was_stopped_goes_on_with_what_it_kept(
+    trials: list[Trial], found: Found, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def answer(some: Sequence[Trial], recipes: Sequence[Params]) -> Found:
+        asked.extend(trial.seed for trial in some)
+        return {recipe: [found[recipe][trial.seed] for trial in some] for recipe in recipes}
+
+    monkeypatch.setattr(error_rates, "probabilities", answer)
+    error_rates.together(trials[:4], [RECIPE], 2, tmp_path)
+    again = error_rates.together(trials[:6], [RECIPE], 2, tmp_path)
+    assert asked == [0, 1, 2, 3, 4, 5]
+    np.testing.assert_allclose(again[RECIPE], found[RECIPE][:6], rtol=1e-6)
 
 
 def test_of_two_identical_recipes_at_most_one_in_twenty_is_better(trials: list[Trial], found: Found) -> None:

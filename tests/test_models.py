@@ -277,3 +277,31 @@ def test_register_is_tried_again_only_where_a_server_did_not_answer(
     assert register.retry_delay_seconds == [10, 60, 300]
     assert register.retries == 3
     assert register.retry_condition_fn(register, None, Ended(error)) is again
+
+
+# No password is told.
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("http://heart:s3cr3t@mlflow:5000", "http://heart:***@mlflow:5000"),
+        ("postgresql+psycopg2://heart:s3:cr@db/mlflow", "postgresql+psycopg2://heart:***@db/mlflow"),
+        ("http://:s3cr3t@mlflow:5000/x:y@z", "http://:***@mlflow:5000/x:y@z"),
+        ("http://mlflow:5000", "http://mlflow:5000"),
+        ("sqlite:////a/b:c@d.db", "sqlite:////a/b:c@d.db"),
+    ],
+)
+def test_the_address_of_a_store_is_told_without_its_password(
+    address: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: address)
+    assert registry.uri() == told
+
+
+def test_what_a_client_says_of_a_server_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://heart:s3cr3t@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(UnavailableError, match=r"heart:\*\*\*@127.0.0.1") as caught:
+        registry.by_alias("champion")
+    assert "s3cr3t" not in str(caught.value)

@@ -28,7 +28,7 @@ from tasks.params import Params
 from tasks.patient_model import PatientModel
 from tests import patients
 from tests.test_api import FIRST
-from tests.test_models import files_of, flip_a_byte
+from tests.test_models import files_of, flip_a_byte, make_it_a_pickled_model, replace_the_script
 
 pytestmark = pytest.mark.slow
 
@@ -59,6 +59,11 @@ class Api:
         self.process, self._log = process, log
         started = wait_for(lambda: re.search(r"listening on http://127.0.0.1:(\d+)", self.log))
         self.port = int(started[1])
+        wait_for(self.looked)
+
+    def looked(self) -> bool:
+        """Whether it has asked the store."""
+        return "serving" in self.log or "nothing to serve" in self.log
 
     @property
     def log(self) -> str:
@@ -127,18 +132,22 @@ def test_it_follows_the_champion_and_drops_no_request_meanwhile(store: mlflow.Ml
     assert {version for _, version in answers} == {"1", "2", "3"}
 
 
-def test_a_bad_version_does_not_take_the_place_of_a_good_one(store: mlflow.MlflowClient, tmp_path: Path) -> None:
-    flip_a_byte(files_of("2"), tmp_path)
+@pytest.mark.parametrize("damage", [flip_a_byte, make_it_a_pickled_model, replace_the_script])
+def test_a_bad_version_does_not_take_the_place_of_a_good_one(
+    damage: Callable[[Path, Path], None], store: mlflow.MlflowClient, tmp_path: Path
+) -> None:
+    damage(files_of("2"), tmp_path / "executed")
     with heart_serve(tmp_path) as api:
         store.set_registered_model_alias(registry.MODEL, registry.CHAMPION, "2")
         wait_for(lambda: api.get("/health")[1] == {"status": "stale"})
         status, model = api.get("/model")
         assert (status, model["version"]) == (200, "1")
-        assert "heart-disease version 2 was not loaded: its files in" in model["problem"]
+        assert "heart-disease version 2 was not loaded: " in model["problem"]
         store.set_registered_model_alias(registry.MODEL, registry.CHAMPION, "3")
         wait_for(lambda: api.version() == "3")
         assert api.get("/health") == (200, {"status": "ok"})
         assert api.log.count("still version 1: heart-disease version 2 was not loaded") == 1  # not every two seconds
+    assert not (tmp_path / "executed").exists()
 
 
 def test_a_store_that_fails_changes_nothing_but_the_state(store: mlflow.MlflowClient, tmp_path: Path) -> None:
@@ -164,6 +173,18 @@ def test_it_waits_for_the_first_champion(store: mlflow.MlflowClient, tmp_path: P
         assert "nothing to serve: no version of 'heart-disease' in" in api.log
         store.set_registered_model_alias(registry.MODEL, registry.CHAMPION, "3")
         wait_for(lambda: api.get("/health")[0] == 200)
+
+
+def test_it_answers_although_the_store_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3600")
+        monkeypatch.setattr(Api, "looked", lambda api: True)
+        with heart_serve(tmp_path) as api:
+            assert api.get("/health") == (503, {"status": "no model"})
+            assert api.get("/model")[1]["detail"] == "no model is loaded: the store has not answered yet"
+            api.process.terminate()
+            assert api.process.wait(PATIENCE) == 0
 
 
 def test_one_version_may_be_served_for_good(store: mlflow.MlflowClient, tmp_path: Path) -> None:

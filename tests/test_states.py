@@ -73,7 +73,9 @@ def test_a_training_ends_in_a_state_that_says_what_came_of_it(tmp_path: Path, mo
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     held_back = final_state()
     assert held_back.name == "NotPromoted"
-    assert held_back.message.startswith("heart-disease version 1 is NOT promoted: does not beat the prevalence")
+    assert held_back.message.startswith(
+        "heart-disease version 1: NOT promoted, challenger; does not beat the prevalence"
+    )
 
     bad = patients.make(80)
     bad.loc[bad.index[4], "chol"] = 9999

@@ -43,6 +43,7 @@ from tasks.registry.runs import (
     log_report,
     log_start,
     log_tags,
+    open_experiment,
     open_run,
     read_run,
 )
@@ -103,6 +104,7 @@ __all__ = [
     "log_tags",
     "log_version_tags",
     "move_champion",
+    "open_experiment",
     "open_run",
     "open_runs",
     "open_sweep",

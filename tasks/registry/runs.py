@@ -71,15 +71,7 @@ def open_run(
     check_embedded_store()
     with reachable():
         client = mlflow.MlflowClient()
-        found = client.get_experiment_by_name(experiment)
-        experiment_id = (
-            found.experiment_id
-            if found
-            # The kind is what MLflow's page calls "model training", as opposed to "GenAI".
-            else client.create_experiment(
-                experiment, tags={"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": about}
-            )
-        )
+        experiment_id = open_experiment(experiment, about)
         if resume:
             run_id = resume
             client.update_run(run_id, "RUNNING")
@@ -129,6 +121,18 @@ def finish_try(ref: ModelRef, flow_run_id: str) -> bool:
     if made and found.info.status != "FINISHED":
         client.set_terminated(ref.run_id, "FINISHED")
     return made
+
+
+@reachable()
+def open_experiment(name: str = EXPERIMENT, about: str = ABOUT) -> str:
+    """The ID of an experiment, which is made where it is missing."""
+    client = mlflow.MlflowClient()
+    found = client.get_experiment_by_name(name)
+    if found:
+        return str(found.experiment_id)
+    # The kind is what MLflow's page calls "model training", as opposed to "GenAI".
+    tags = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": about}
+    return str(client.create_experiment(name, tags=tags))
 
 
 @reachable()

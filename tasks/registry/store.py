@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,8 +33,13 @@ STORE_ERRORS = (MlflowException, SQLAlchemyError, CommandError, OSError, Unicode
 
 
 def uri() -> str:
-    """Where runs and models are kept."""
-    return str(mlflow.get_tracking_uri())
+    """Where runs and models are kept; for people, without a password."""
+    return hide(mlflow.get_tracking_uri())
+
+
+def hide(text: str) -> str:
+    """The text with *** for the passwords of addresses in it: they must not come into logs, tags and messages."""
+    return re.sub(r"(://[^/\s:@]*:)[^/\s@]+@", r"\1***@", text)
 
 
 @contextmanager
@@ -50,7 +56,7 @@ def reachable() -> Iterator[None]:
 
 def first_line(error: BaseException) -> str:
     """What the error says, in a line."""
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    text = hide((str(error).strip() or type(error).__name__).splitlines()[0])
     return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
