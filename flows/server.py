@@ -39,6 +39,32 @@ def problem_of(url: str) -> str:
         return str(getattr(error, "reason", error))
 
 
+def check_login(url: str) -> None:
+    """Health is everybody's to ask; this is not.
+
+    Raises:
+        UnavailableError: the server at `url` refuses the login of PREFECT_API_AUTH_STRING.
+    """
+    from prefect.settings import get_current_settings
+
+    secret = get_current_settings().api.auth_string
+    login = secret.get_secret_value() if secret else ""
+    request = urllib.request.Request(f"{url}/admin/version")
+    if login:
+        request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS):
+            return
+    except urllib.error.HTTPError as error:
+        if error.code == 401:
+            raise UnavailableError(
+                f"the Prefect server of PREFECT_API_URL at {url} refuses the login: expected its user:password in "
+                f"PREFECT_API_AUTH_STRING, which {'has another' if login else 'is not set'}."
+            ) from None
+    except OSError:
+        return  # whatever it is, the first use says it
+
+
 class Server:
     """A Prefect API: the configured one, or one of our own that is starting. `wait` before the first flow."""
 
@@ -62,7 +88,7 @@ class Server:
             problem = problem_of(f"{self.url}/health")
             if not problem:
                 if not self.process:
-                    self._check_login()
+                    check_login(self.url)
                 return
             if not self.process:
                 break
@@ -72,27 +98,6 @@ class Server:
             f"the {what} at {self.url} does not answer: {problem}. Expected a running server; start it with `prefect "
             "server start`, or unset PREFECT_API_URL for the embedded one."
         )
-
-    def _check_login(self) -> None:
-        """Health is everybody's to ask; this is not."""
-        from prefect.settings import get_current_settings
-
-        secret = get_current_settings().api.auth_string
-        login = base64.b64encode(secret.get_secret_value().encode()).decode() if secret else ""
-        request = urllib.request.Request(f"{self.url}/admin/version")
-        if login:
-            request.add_header("Authorization", f"Basic {login}")
-        try:
-            with urllib.request.urlopen(request, timeout=ANSWER_SECONDS):
-                return
-        except urllib.error.HTTPError as error:
-            if error.code == 401:
-                raise UnavailableError(
-                    f"the Prefect server of PREFECT_API_URL at {self.url} refuses the login: expected its "
-                    f"user:password in PREFECT_API_AUTH_STRING, which {'has another' if login else 'is not set'}."
-                ) from None
-        except OSError:
-            return  # whatever it is, the first use says it
 
     def _last_words(self) -> str:
         assert self._log
