@@ -35,6 +35,7 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "heart",
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
@@ -247,6 +248,19 @@ def _reconcile(options: argparse.Namespace) -> int:
     return 0
 
 
+def _prune(options: argparse.Namespace) -> int:
+    from flows.server import prefect_server
+
+    with prefect_server() as server:
+        from flows import prune
+        from flows.deployments import interval
+
+        age = interval(options.older_than, "--older-than")
+        server.wait()
+        prune.run(age, options.yes)
+    return 0
+
+
 def _learn(options: argparse.Namespace) -> int:
     from flows import learn
     from tasks.lessons.lesson import find
@@ -291,6 +305,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "compare": _compare,
     "reproduce": _reproduce,
     "reconcile": _reconcile,
+    "prune": _prune,
     "learn": _learn,
     "serve": _serve,
     "ui": _ui,

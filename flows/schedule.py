@@ -52,12 +52,13 @@ def run(when: When, given: Mapping[str, Any], port: int) -> None:
         server.wait()
         _check_not_in_a_pool()
         page = server.url.removesuffix("/api")
-        with _serving(served, server) as alive:
+        with _serving(served, server) as look_after:
             print(f"{RETRAIN}, one run at a time; a second one {when.if_running}s:")
             print("\n".join(f"  {line}" for line in when.in_words()))
             print(f"{RECONCILE}, every hour")
             print(f"Prefect  {page}/deployments\nCtrl-C ends it.", flush=True)
-            while alive():
+            while True:
+                look_after()
                 if watch:
                     _look(watch)
                 time.sleep(LOOK_SECONDS)
@@ -122,25 +123,24 @@ def _server(port: int) -> Iterator[Server]:
 
 
 @contextmanager
-def _serving(served: Sequence[RunnerDeployment], server: Server) -> Iterator[Callable[[], bool]]:
-    """Start what is due until the end of the block; the value is to be asked every now and then, and stays True.
+def _serving(served: Sequence[RunnerDeployment], server: Server) -> Iterator[Callable[[], None]]:
+    """Start what is due until the end of the block; the value is to be called every now and then.
 
-    A server that stays away for long ends Prefect's runner: it is started again when the server is back.
+    A server that stays away for long ends Prefect's runner: that starts it again when the server is back.
     """
     current = _Runner(served)
 
-    def alive() -> bool:
+    def look_after() -> None:
         nonlocal current
         if server.process and server.process.poll() is not None:
             server.wait()  # says why it ended
         if not current.thread.is_alive() and not problem_of(f"{server.url}/health"):
-            log.warning("          Prefect's runner ended: %s; it is started again", current.problem)
-            with suppress(UnavailableError):  # it is tried again
+            with suppress(UnavailableError):  # it has gone again; so is this tried again
                 current = _Runner(served)
-        return True
+                log.warning("          Prefect's server was away for a while; serving again")
 
     try:
-        yield alive
+        yield look_after
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # once is enough, and the rest takes seconds

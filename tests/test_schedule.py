@@ -99,6 +99,15 @@ def test_a_content_is_new_once_it_has_stood_still(tmp_path: Path) -> None:
     assert watch.look() is None
 
 
+@pytest.mark.usefixtures("prefect")
+def test_prefect_is_told_of_a_content_once_also_by_the_next_process(tmp_path: Path) -> None:
+    path = tmp_path / "patients.csv"
+    assert Watch(path).report("one")
+    assert not Watch(path).report("one")
+    assert Watch(tmp_path / "others.csv").report("one")
+    assert Watch(path).report("two")
+
+
 class Missed:
     """A client of a server on which these runs are due, one an hour; what becomes of them."""
 
