@@ -248,6 +248,19 @@ def _reconcile(options: argparse.Namespace) -> int:
     return 0
 
 
+def _prune(options: argparse.Namespace) -> int:
+    from flows.server import prefect_server
+
+    with prefect_server() as server:
+        from flows import prune
+        from flows.deployments import interval
+
+        age = interval(options.older_than, "--older-than")
+        server.wait()
+        prune.run(age, options.yes)
+    return 0
+
+
 def _learn(options: argparse.Namespace) -> int:
     from flows import learn
     from tasks.lessons.lesson import find
@@ -292,6 +305,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "compare": _compare,
     "reproduce": _reproduce,
     "reconcile": _reconcile,
+    "prune": _prune,
     "learn": _learn,
     "serve": _serve,
     "ui": _ui,

@@ -76,15 +76,15 @@ class When:
         return [*lines, "heart retrain --on-server, or Run in Prefect's page"]
 
 
-def interval(text: str) -> timedelta:
-    """``6h`` -> 6 hours.
+def interval(text: str, option: str = "--every") -> timedelta:
+    """``6h`` -> 6 hours. option: that it was given by, for the message.
 
     Raises:
         UsageError: it is no interval, or a zero one.
     """
     found = re.fullmatch("([0-9]{1,4})([mhdw])", text)
     if not found or not int(found[1]):
-        raise UsageError(f"--every {text}: expected a number and m, h, d or w, such as 30m, 6h, 1d or 2w")
+        raise UsageError(f"{option} {text}: expected a number and m, h, d or w, such as 30m, 6h, 1d or 2w")
     return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 

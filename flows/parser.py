@@ -211,6 +211,16 @@ def make_parser(lessons: bool) -> argparse.ArgumentParser:
         help="how long to listen; flow runs send a heartbeat every 180 seconds or less (default 300)",
     )  # fmt: skip
 
+    prune = commands.add_parser(
+        "prune",
+        help="delete old runs that nobody needs any more",
+        description="Delete the runs of both stores that are old, with their files and versions: none that is or was "
+        "champion or has an alias, and nothing that the history needs. Without --yes it only says what would go.",
+    )
+    prune.set_defaults(command="prune")
+    prune.add_argument("--older-than", metavar="AGE", default="90d", help="such as 12h, 90d or 26w (default 90d)")
+    prune.add_argument("--yes", action="store_true", help="delete them")
+
     learn = commands.add_parser(
         "learn",
         help="the course beside it: lessons on this very network",

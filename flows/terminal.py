@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self, TextIO
 
+from tasks.undisturbed import undisturbed
+
 
 def import_tensorflow() -> None:
     """Import it without the lines that its C++ part writes to stderr whatever its log level is."""
     stderr = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
+    with open(os.devnull, "w") as nowhere, undisturbed():
         os.dup2(nowhere.fileno(), 2)
         try:
             import tensorflow as tf

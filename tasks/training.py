@@ -21,10 +21,7 @@ hundreds of epochs at a high rate make much of last bits. The same jobs again ar
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,12 +32,12 @@ from tasks.batches import Floats, Ints, Job, Plan, by_kind, padded
 from tasks.errors import UnavailableError
 from tasks.network import average, build, build_optimizer, initial_weights, layer_shapes
 from tasks.params import Params
+from tasks.undisturbed import undisturbed
 
 CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 # More networks at once are no faster: what they read and write at each step leaves the processor's cache.
 BATCH_NETWORKS = 2000
 FORWARD_NETWORKS = 1000
-STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -172,7 +169,7 @@ def _train_batch(
     curves = np.full((len(CURVES), len(plan.orders), plan.columns, epochs), np.nan, np.float32)
     for start, stop in plan.segments():
         feed = plan.batches(start, stop)
-        with _undisturbed():
+        with undisturbed():
             marks = run(*feed, stop - start).numpy()  # (steps, 4, U, C)
         plan.copy_marks(start, stop, marks, curves)
         done = plan.last_step == stop
@@ -182,23 +179,6 @@ def _train_batch(
         if progress:
             progress(stop)
     return final, plan.of_jobs(curves)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait for the end of the block: an exception in the middle of TensorFlow's C code breaks it."""
-    if threading.current_thread() is not threading.main_thread():  # signals are for the main thread
-        yield
-        return
-    waiting: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: waiting.append(number)) for number in STOPS}
-    try:
-        yield
-    finally:
-        for stop, handler in before.items():
-            signal.signal(stop, handler or signal.SIG_DFL)
-        for number in waiting[:1]:
-            signal.raise_signal(number)
 
 
 def _parts(weights: Floats, params: Params, inputs: int) -> list[Floats]:

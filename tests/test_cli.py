@@ -21,7 +21,7 @@ from tests import patients
 
 COMMANDS = (
     "train", "schedule", "notify", "sweep", "distribute", "check", "predict", "champion", "history", "promote",
-    "rollback", "compare", "reproduce", "reconcile", "learn", "ui",
+    "rollback", "compare", "reproduce", "reconcile", "prune", "learn", "ui",
 )  # fmt: skip
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 

@@ -174,7 +174,8 @@ def test_prefect_yaml_deploys_what_heart_schedule_serves() -> None:
 
 def test_prefect_yaml_sets_what_the_command_sets() -> None:
     for deployment in deployed()["deployments"]:
-        assert deployment["work_pool"]["job_variables"]["env"] == cli.ENVIRONMENT
+        env = deployment["work_pool"]["job_variables"]["env"]
+        assert env == {**cli.ENVIRONMENT, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5"}
 
 
 # From here on with whole servers.

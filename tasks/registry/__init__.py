@@ -4,6 +4,7 @@
     runs.py       runs, and what is written into them
     sweeps.py     a search, and a run for each of its configurations
     orphans.py    runs that nobody is at any more
+    prune.py      what nobody needs any more
     origins.py    what a version was made from
     artifacts.py  the files of a version: fetched, and compared with their digest
     models.py     versions of the model: made, checked, loaded, found
@@ -32,6 +33,7 @@ from tasks.registry.models import (
 )
 from tasks.registry.origins import DEVICE, MEMBERS, Origin, code_digest, origin_here, origin_of
 from tasks.registry.orphans import Open, close_run, open_runs
+from tasks.registry.prune import Unneeded, delete, find_unneeded
 from tasks.registry.runs import (
     Run,
     artifact_uri,
@@ -76,6 +78,7 @@ __all__ = [
     "Origin",
     "Record",
     "Run",
+    "Unneeded",
     "artifact_uri",
     "by_alias",
     "by_version",
@@ -84,10 +87,12 @@ __all__ = [
     "check_model",
     "close_run",
     "code_digest",
+    "delete",
     "earlier_champions",
     "find_champion",
     "find_record",
     "find_try",
+    "find_unneeded",
     "finish_try",
     "forget_batch",
     "history",
