@@ -10,27 +10,38 @@ import functools
 import importlib
 import multiprocessing
 import os
+import re
+import shutil
 import signal
+import socket
+import subprocess
+import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from unittest.mock import patch
 from uuid import UUID
 
 import mlflow
 import psutil
+from prefect import runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.states import Scheduled
 
-from flows import cli, reconcile
+from flows import cli, deployments, reconcile
+from flows.server import prefect_server
 from tasks import process, registry, schema, sources
-from tests.compose import Stack
+from tasks.params import Evaluation, Params, Promotion
+from tests.compose import ROOT, Stack
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.faults_preload"])
@@ -49,6 +60,8 @@ POINTS = {
     "moving the alias": ("tasks.registry.champions", "_finish"),  # the move is in the history, not yet done
     "saying so": ("flows.publish", "_decision_artifacts"),  # the alias has moved
 }
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+DISK = 256  # megabytes, of the servers' files
 # Small, and promoted every time.
 TRAIN = ("train", "--folds=2", "--repeats=1", "--epochs=30", "--promote-if=not-worse", "--margin=0.5", "--force")
 Action = Literal["kill", "wait", "go on"]
@@ -57,7 +70,9 @@ Action = Literal["kill", "wait", "go on"]
 @contextmanager
 def using(stores: Mapping[str, str]) -> Iterator[None]:
     """Work on the stores that these variables name."""
-    settings = {setting: stores.get(setting.name) for setting in (PREFECT_API_URL, PREFECT_API_AUTH_STRING)}
+    settings: dict[Any, Any] = {
+        setting: stores.get(setting.name) for setting in (PREFECT_API_URL, PREFECT_API_AUTH_STRING)
+    }
     if "PREFECT_HOME" in stores:  # and an embedded server
         settings[PREFECT_HOME] = Path(stores["PREFECT_HOME"])
     with patch.dict(os.environ, stores), temporary_settings(settings):
@@ -68,11 +83,16 @@ def using(stores: Mapping[str, str]) -> Iterator[None]:
 def servers(folder: Path) -> Iterator[Stack]:
     """PostgreSQL, MLflow and Prefect of docker-compose.yml, with a champion.
 
-    Without MLflow's login, which costs half a second a call where two cores are busy.
+    Without MLflow's login, which costs half a second a call where two cores are busy, and for every port.
     """
     stack = Stack(folder)
-    mlflow_server = stack.services["mlflow"]
-    mlflow_server["command"] = mlflow_server["command"].replace("--app-name basic-auth", "")
+    mlflow_server, changes = (
+        stack.services["mlflow"],
+        {"--app-name basic-auth": "", r"--allowed-hosts \S+": "--allowed-hosts *"},
+    )
+    for option, other in changes.items():
+        mlflow_server["command"] = re.sub(option, other, mlflow_server["command"])
+    small = _small_disk(artifacts(stack))
     try:
         for name in ("postgres", "mlflow", "prefect"):
             stack.start_service(name)
@@ -80,6 +100,20 @@ def servers(folder: Path) -> Iterator[Stack]:
         yield stack
     finally:
         stack.close()
+        if small:
+            subprocess.run(["umount", artifacts(stack)], check=True)
+
+
+def artifacts(stack: Stack) -> Path:
+    """Where the MLflow server keeps its files."""
+    return stack.folder / "volumes" / "artifacts"
+
+
+def _small_disk(folder: Path) -> bool:
+    """Mount one there; False where that is not allowed."""
+    folder.mkdir(parents=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}m", "tmpfs", str(folder)]
+    return os.getuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 class Work:
@@ -95,6 +129,8 @@ class Work:
     ) -> None:
         self.here, there = PROCESSES.Pipe()
         self.children: list[str] = []
+        with patch.dict(os.environ, {"PYTHONPATH": str(ROOT)}):  # which pytest has for itself alone
+            forkserver.ensure_running()
         arguments = (TRAIN,) if work is cli.main else arguments
         self.process = PROCESSES.Process(target=_work, args=(stores, work, arguments, point, action, there))
         self.process.start()
@@ -121,6 +157,9 @@ class Work:
         assert self.process.pid
         os.kill(self.process.pid, number)
 
+    def ended(self) -> bool:
+        return not self.process.is_alive()
+
     def join(self) -> int:
         """Its exit code, negative for a signal."""
         self.process.join(PATIENCE)
@@ -139,15 +178,23 @@ def _work(
     action: Action,
     there: Connection,
 ) -> None:
+    def fault() -> None:
+        children = psutil.Process().children(recursive=True)
+        there.send((runtime.flow_run.id, [process.identity(child.pid) for child in children]))
+        if action == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif action == "wait":
+            there.recv()
+
     if point:
-        _install(point, action, there)
+        _install(point, fault)
     with using(stores):
         code = work(*arguments)
     raise SystemExit(code)
 
 
-def _install(point: str, action: Action, there: Connection) -> None:
-    """Put the fault before what is called at the point. Before flows.steps is imported, which takes what it finds."""
+def _install(point: str, fault: Callable[[], None]) -> None:
+    """Call `fault` once, at the point. Before flows.steps is imported, which takes what it finds."""
     where, name = POINTS[point]
     try:
         holder = importlib.import_module(where)
@@ -158,18 +205,250 @@ def _install(point: str, action: Action, there: Connection) -> None:
 
     @functools.wraps(called)
     def fail(*given: Any, **named: Any) -> Any:
-        from prefect import runtime
-
-        setattr(holder, name, called)  # once
-        children = psutil.Process().children(recursive=True)
-        there.send((runtime.flow_run.id, [process.identity(child.pid) for child in children]))
-        if action == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-        elif action == "wait":
-            there.recv()
+        setattr(holder, name, called)
+        fault()
         return called(*given, **named)
 
     setattr(holder, name, fail)
+
+
+def killed(stack: Stack, points: Sequence[str]) -> Checked:
+    """Kill -9 of one flow run at each of these points in turn: every try goes on, until the last comes to the end."""
+    stores, flow_run, left = stack.client_environment, "", 0
+    for point in points:
+        given = (rerun, flow_run) if flow_run else ()
+        work = Work(stores, *given, point=point, action="kill")
+        flow_run = work.reached()
+        assert work.join() == -signal.SIGKILL
+        left += len(work.left_behind())
+        close(stores)
+    assert Work(stores, rerun, flow_run).join() == 0
+    return replace(check(stores, [flow_run]), left=left)
+
+
+def server_killed(stack: Stack, name: str, points: Sequence[str]) -> Checked:
+    """Kill -9 of a server while a training waits at a point; it is back while the training tries again."""
+    stores, flow_runs = stack.client_environment, []
+    for point in points:
+        work = Work(stores, point=point, action="wait")
+        flow_runs.append(work.reached())
+        stack.kill(name)
+        work.go_on()
+        stack.start_service(name)
+        again(stores, work, flow_runs[-1])
+    return check(stores, flow_runs)
+
+
+def two_at_once(stores: Mapping[str, str]) -> Checked:
+    """Two trainings that have read the same champion."""
+    both = [Work(stores, point="train", action="wait") for _ in range(2)]
+    flow_runs = [work.reached() for work in both]
+    for work in both:
+        work.go_on()
+    codes = sorted(work.join() for work in both)
+    assert codes == [0, 5], codes  # one is promoted, and the other has been compared with another champion
+    return check(stores, flow_runs)
+
+
+def full_disk(stack: Stack) -> Checked:
+    """No room for the model's files, and then some: the training tries its last stage again."""
+    stores = {**stack.client_environment, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    work = Work(stores, point="upload", action="wait")
+    flow_run = work.reached()
+    filler = artifacts(stack) / "filler"
+    with suppress(OSError), filler.open("wb") as file:  # the error is the aim
+        while True:
+            file.write(bytes(2**20))
+    assert shutil.disk_usage(filler.parent).free < 2**20
+    said = len(stack.log("mlflow"))
+    work.go_on()
+    until(lambda: "No space left" in stack.log("mlflow")[said:] or work.ended())
+    filler.unlink()
+    again(stores, work, flow_run)
+    return check(stores, [flow_run])
+
+
+def stalled_network(stack: Stack, points: Sequence[str]) -> Checked:
+    """Both servers take connections and bytes and answer nothing, until the training has given up and asked again."""
+    flow_runs = []
+    with Proxy(stack.port("mlflow")) as to_mlflow, Proxy(stack.port("prefect")) as to_prefect:
+        stores = {
+            **stack.client_environment,
+            "MLFLOW_TRACKING_URI": to_mlflow.url,
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
+            "PREFECT_API_URL": f"{to_prefect.url}/api",
+            "PREFECT_API_REQUEST_TIMEOUT": "3",
+        }
+        for point in points:
+            work = Work(stores, point=point, action="wait")
+            flow_runs.append(work.reached())
+            to_mlflow.stall()
+            to_prefect.stall()
+            work.go_on()
+            while to_mlflow.waiting < 2 and to_prefect.waiting < 2 and not work.ended():
+                time.sleep(0.1)
+            to_mlflow.go_on()
+            to_prefect.go_on()
+            again(stores, work, flow_runs[-1])
+    return check(stack.client_environment, flow_runs)
+
+
+def worker_killed(stack: Stack) -> Checked:
+    """Kill -9 of the worker and of the flow run that it has started; another worker takes that up again."""
+    stores = stack.client_environment
+    small = deployments.parameters(
+        None,
+        Params(epochs=30),
+        Evaluation(folds=2, repeats=1),
+        Promotion(margin=0.5, promote_if="not-worse"),
+        "cpu",
+        force=True,
+    )
+    for name in ("deploy", "worker"):
+        stack.start_service(name)
+    with using(stores), get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name(deployments.RETRAIN)
+        flow_run = client.create_flow_run_from_deployment(deployment.id, parameters=small).id
+        until(lambda: bool(_runs(str(flow_run))))
+        stack.kill("worker")
+        close(stores)
+        stack.start_service("worker")
+        client.set_flow_run_state(flow_run, Scheduled())
+        until(lambda: client.read_flow_run(flow_run).state_type in (StateType.COMPLETED, StateType.FAILED))
+    stack.kill("worker")
+    return check(stores, [str(flow_run)])
+
+
+def embedded(folder: Path) -> dict[str, str]:
+    """Stores of one's own on this machine, as `heart` has them without any server."""
+    (folder / "prefect").mkdir(parents=True)
+    return {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}", "PREFECT_HOME": str(folder / "prefect")}
+
+
+def killed_embedded(folder: Path, points: Sequence[str]) -> Checked:
+    """Kill -9 of trainings with a Prefect server of their own; the next one closes what they left."""
+    stores, left = embedded(folder), 0
+    for point in points:
+        work = Work(stores, point=point, action="kill")
+        work.reached()
+        assert work.join() == -signal.SIGKILL
+        left += len(work.left_behind())
+    work = Work(stores, point="saying so")
+    flow_run = work.reached()
+    assert work.join() == 0
+    return replace(_check_embedded(stores, [flow_run]), left=left)
+
+
+def two_at_once_embedded(folder: Path) -> Checked:
+    """As `two_at_once`, the first there ever were on stores of their own."""
+    stores = embedded(folder)
+    both = [Work(stores, point="train") for _ in range(2)]
+    flow_runs = [work.reached() for work in both]
+    codes = sorted(work.join() for work in both)
+    assert codes in ([0, 5], [0, 0]), codes  # the second may have come so late that the first was champion
+    return _check_embedded(stores, flow_runs)
+
+
+def clock_steps(folder: Path, point: str, offset: str) -> Checked:
+    """A training in whose midst the clock is set by `offset`, for it and for its Prefect server."""
+    stores = embedded(folder)
+    clock = folder / "clock"
+    clock.write_text("+0d")
+    faked = {
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    script = f"from tests import faults; raise SystemExit(faults.cold({point!r}, {str(clock)!r}, {offset!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(ROOT), **stores, **faked},
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    [flow_run] = re.findall("^at the point: (.+)", done.stdout, re.MULTILINE)
+    return _check_embedded(stores, [flow_run])
+
+
+def cold(point: str, clock: str, offset: str) -> int:
+    """A training that sets its own clock at the point."""
+
+    def fault() -> None:
+        Path(clock).write_text(offset)
+        print(f"at the point: {runtime.flow_run.id}", flush=True)
+
+    _install(point, fault)
+    return cli.main(TRAIN)
+
+
+def _check_embedded(stores: Mapping[str, str], flow_runs: Sequence[str]) -> Checked:
+    with using(stores), prefect_server() as server:
+        server.wait()
+        return check({**stores, "PREFECT_API_URL": server.url}, flow_runs)
+
+
+class Proxy:
+    """A TCP proxy on the loopback, which can stop to forward. waiting: connections that came since it has."""
+
+    def __init__(self, port: int) -> None:
+        self.port, self.waiting, self._flows = port, 0, threading.Event()
+        self._flows.set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+        self.go_on()
+
+    def stall(self) -> None:
+        self.waiting = 0
+        self._flows.clear()
+
+    def go_on(self) -> None:
+        self._flows.set()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                here, _ = self._listener.accept()
+                self.waiting += not self._flows.is_set()
+                threading.Thread(target=self._serve, args=(here,), daemon=True).start()
+
+    def _serve(self, here: socket.socket) -> None:
+        self._flows.wait()
+        with suppress(OSError):
+            there = socket.create_connection(("127.0.0.1", self.port))
+            threading.Thread(target=self._forward, args=(there, here), daemon=True).start()
+            self._forward(here, there)
+
+    def _forward(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError), source, target:
+            while data := source.recv(65536):
+                self._flows.wait()
+                target.sendall(data)
+
+
+def again(stores: Mapping[str, str], work: Work, flow_run: str) -> None:
+    """Where a training did not come to its end by itself: close what it left, and try it again."""
+    if work.join():
+        close(stores)
+        assert Work(stores, rerun, flow_run).join() == 0
+
+
+def close(stores: Mapping[str, str]) -> None:
+    assert Work(stores, close_orphans).join() == 0
+
+
+def until(done: Callable[[], bool]) -> None:
+    since = time.monotonic()
+    while not done():
+        if time.monotonic() - since > PATIENCE:
+            raise TimeoutError("it did not happen")
+        time.sleep(0.1)
 
 
 def rerun(flow_run_id: str) -> int:
@@ -203,12 +482,13 @@ class Checked:
 
     lost: champions and versions that were reported and are not complete; flow runs that did not come to their end.
     duplicated: MLflow runs and versions beyond the one of a flow run, points of a curve beyond the one of a step.
-    running: runs that say so in one of the stores, and that nobody is at.
+    running: runs that say so in one of the stores, and that nobody is at. left: processes that outlived their parent.
     """
 
-    lost: int
-    duplicated: int
-    running: int
+    lost: int = 0
+    duplicated: int = 0
+    running: int = 0
+    left: int = 0
 
 
 def check(stores: Mapping[str, str], flow_runs: Sequence[str]) -> Checked:
@@ -245,11 +525,16 @@ def _incomplete() -> int:
     return int(gaps) + int(astray) + missing
 
 
-def _duplicated(flow_run_id: str) -> int:
+def _runs(flow_run_id: str) -> list[Any]:
+    """The MLflow runs of a flow run."""
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(registry.EXPERIMENT)
     assert experiment
-    runs = client.search_runs([experiment.experiment_id], f"tags.`{registry.FLOW_RUN}` = '{flow_run_id}'")
+    return client.search_runs([experiment.experiment_id], f"tags.`{registry.FLOW_RUN}` = '{flow_run_id}'")
+
+
+def _duplicated(flow_run_id: str) -> int:
+    client, runs = mlflow.MlflowClient(), _runs(flow_run_id)
     found = max(len(runs) - 1, 0)
     for run in runs:
         found += max(len(client.search_model_versions(f"run_id = '{run.info.run_id}'")) - 1, 0)

@@ -1,0 +1,91 @@
+"""The fault table: each fault several times on real processes and servers, and what was lost, doubled or left by it.
+
+What the faults are, and what is looked at afterwards, is tests/faults.py's. A fault whose own training does not come to
+its end is followed by a look for orphans and by a second try of the same flow run, as in production.
+
+    python -m benchmarks.faults --times 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import astuple
+from pathlib import Path
+
+from flows.cli import ENVIRONMENT
+from tests import faults
+from tests.compose import Stack, postgres_programs
+from tests.faults import POINTS, Checked
+
+HEADER = "| fault | times | lost | duplicated | left RUNNING | processes left | not as expected | s |"
+
+
+def all_faults(stack: Stack, folder: Callable[[], Path]) -> dict[str, Callable[[], Checked]]:
+    """By name, each to be called any number of times."""
+    found: dict[str, Callable[[], Checked]] = {
+        f"kill -9 of the training: {point}": lambda point=point: faults.killed(stack, [point])  # type: ignore[misc]
+        for point in POINTS
+    }
+    found |= {
+        "kill -9 of the training with an embedded server": lambda: faults.killed_embedded(folder(), ["train"]),
+        "kill -9 of the worker and its flow run": lambda: faults.worker_killed(stack),
+        "kill -9 of the Prefect server": lambda: faults.server_killed(stack, "prefect", ["evaluate"]),
+        "kill -9 of the MLflow server between upload and registration": lambda: faults.server_killed(
+            stack, "mlflow", ["registration"]
+        ),
+        "kill -9 of PostgreSQL": lambda: faults.server_killed(stack, "postgres", ["metrics"]),
+        "two trainings at once, PostgreSQL": lambda: faults.two_at_once(stack.client_environment),
+        "two trainings at once, SQLite": lambda: faults.two_at_once_embedded(folder()),
+        "the network stalls": lambda: faults.stalled_network(stack, ["evaluate"]),
+    }
+    if faults.artifacts(stack).is_mount():
+        found["the disk is full while files are written"] = lambda: faults.full_disk(stack)
+    if faults.FAKETIME:
+        for point, offset in (("train", "-1d"), ("registration", "+1d")):
+            found[f"the clock steps by {offset}: {point}"] = lambda point=point, offset=offset: faults.clock_steps(  # type: ignore[misc]
+                folder(), point, offset
+            )
+    return found
+
+
+def main() -> None:
+    """Print the table, a line as soon as it is known."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=3, help="how often each (default 3)")
+    parser.add_argument("--only", default="", help="faults whose name holds this")
+    options = parser.parse_args()
+    if postgres_programs() is None:
+        sys.exit("PostgreSQL is not installed; expected its programs, such as Debian's package postgresql")
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        servers = stack.enter_context(faults.servers(root / "servers"))
+        numbers = iter(range(10**6))
+        print(f"{HEADER}\n|---|{'---:|' * 7}", flush=True)
+        for name, fault in all_faults(servers, lambda: root / f"stores-{next(numbers)}").items():
+            if options.only in name:
+                print(line(name, fault, options.times), flush=True)
+
+
+def line(name: str, fault: Callable[[], Checked], times: int) -> str:
+    """A line of the table. Not as expected: a program ended otherwise than it should. Seconds: the mean."""
+    total, strange, started = [0, 0, 0, 0], 0, time.monotonic()
+    for _ in range(times):
+        try:
+            total = [a + b for a, b in zip(total, astuple(fault()), strict=True)]
+        except (AssertionError, TimeoutError, RuntimeError) as error:
+            strange += 1
+            print(f"{name}: {error!r}", file=sys.stderr, flush=True)
+    seconds = (time.monotonic() - started) / times
+    return f"| {name} | {times} | {' | '.join(map(str, total))} | {strange} | {seconds:.0f} |"
+
+
+if __name__ == "__main__":
+    for variable, value in ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
+    main()
