@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,9 @@ def test_images_are_pinned(name: str) -> None:
 
 def test_one_worker_runs_the_one_of_the_profile(tmp_path: Path) -> None:
     for profile, expected in (("cpu", "worker"), ("gpu", "worker-gpu")):
-        stack = Stack(tmp_path, COMPOSE_PROFILES=profile)
-        assert {name for name in stack.services if name.startswith("worker")} == {expected}
+        with closing(Stack(tmp_path, COMPOSE_PROFILES=profile)) as stack:
+            started = {name for name in stack.services if name.startswith("worker")}
+        assert started == {expected}
     devices = SERVICES["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
     assert devices == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
 
