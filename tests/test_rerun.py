@@ -54,7 +54,7 @@ def failing_first(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, then: 
 
 
 def tried_twice(train: Any, **given: Any) -> Any:
-    """What the flow ends with, by its state: a plain call raises what ended the first try, although there was a second."""
+    """What the flow ends with, by its state: a plain call raises what ended the first try in any case."""
     return train.with_options(retries=1)(**given, return_state=True).result()
 
 
