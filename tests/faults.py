@@ -61,6 +61,8 @@ POINTS = {
     "saying so": ("flows.publish", "_decision_artifacts"),  # the alias has moved
 }
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+# With libfaketime 0.9.10, where only the clock of the wall steps, every sleep to an absolute time is refused.
+SLEEP = "import select, time\ntime.sleep = lambda seconds: select.select([], [], [], seconds) and None\n"
 DISK = 256  # megabytes, of the servers' files
 # Small, and promoted every time.
 TRAIN = ("train", "--folds=2", "--repeats=1", "--epochs=30", "--promote-if=not-worse", "--margin=0.5", "--force")
@@ -354,6 +356,7 @@ def clock_steps(folder: Path, point: str, offset: str) -> Checked:
     stores = embedded(folder)
     clock = folder / "clock"
     clock.write_text("+0d")
+    (folder / "sitecustomize.py").write_text(SLEEP)
     faked = {
         "LD_PRELOAD": str(FAKETIME),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
@@ -362,7 +365,7 @@ def clock_steps(folder: Path, point: str, offset: str) -> Checked:
     }
     script = f"from tests import faults; raise SystemExit(faults.cold({point!r}, {str(clock)!r}, {offset!r}))"
     done = subprocess.run(
-        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(ROOT), **stores, **faked},
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": f"{folder}:{ROOT}", **stores, **faked},
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

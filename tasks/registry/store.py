@@ -6,11 +6,15 @@ the working directory, where a bare `mlflow ui` finds it.
 
 from __future__ import annotations
 
+import fcntl
 import getpass
+import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -67,7 +71,7 @@ def place() -> str:
 
 
 def check_embedded_store() -> None:
-    """Tell at once what MLflow would find out only after two minutes of trying again.
+    """Tell at once what MLflow would find out only after two minutes of trying again; make the tables if need be.
 
     Raises:
         UnavailableError: the folder of the SQLite file is missing, or cannot be written.
@@ -79,6 +83,17 @@ def check_embedded_store() -> None:
                 f"the MLflow store {uri()} cannot be used: '{folder}' is not a folder that can be written. Work in "
                 "another folder, or set MLFLOW_TRACKING_URI."
             )
+        with reachable():
+            _open(place())
+
+
+@cache
+def _open(store: str) -> None:
+    """One process after the other: of two that make MLflow's tables, or renew them, at once, one fails."""
+    name = hashlib.sha256(store.encode()).hexdigest()[:32]
+    with Path(tempfile.gettempdir(), f"heart-store-{os.getuid()}-{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the system takes it back from a process that ends, however it ends
+        mlflow.MlflowClient().search_experiments(max_results=1)
 
 
 def user() -> str:
