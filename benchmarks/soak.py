@@ -11,6 +11,7 @@ ended:
     left behind  bytes in the folders that are a container's tmpfs (/tmp and the home)
     stores       bytes and rows of both databases, bytes of the artefacts
 
+PSS rises, too, when another program ends that had shared pages: believe it only on a machine that does nothing else.
 A line for each sample goes to a CSV file at once. Not measured: PostgreSQL's vacuuming over weeks, and many clients.
 
 The rule, set before the first run. The first fifth of the runs is the warm-up. The others are cut into ten blocks of

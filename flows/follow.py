@@ -30,7 +30,7 @@ from prefect.settings import get_current_settings
 
 from flows import states
 from flows.deployments import RETRAIN
-from flows.server import problem_of
+from flows.server import check_login, problem_of
 from flows.terminal import wrapped
 from tasks.errors import UnavailableError, UsageError
 
@@ -59,6 +59,7 @@ def server() -> Iterator[SyncPrefectClient]:
         raise UnavailableError(
             f"the Prefect server of PREFECT_API_URL at {url} does not answer: {problem}. Start it, or {SOMEBODY}"
         )
+    check_login(url.rstrip("/"))
     with get_client(sync_client=True) as client:
         yield client
 

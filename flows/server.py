@@ -8,12 +8,14 @@ reported as crashed, and leave the run RUNNING for ever. It ends with the proces
 
 from __future__ import annotations
 
+import base64
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Iterator
@@ -35,6 +37,32 @@ def problem_of(url: str) -> str:
             return ""
     except (OSError, ValueError) as error:
         return str(getattr(error, "reason", error))
+
+
+def check_login(url: str) -> None:
+    """Health is everybody's to ask; this is not.
+
+    Raises:
+        UnavailableError: the server at `url` refuses the login of PREFECT_API_AUTH_STRING.
+    """
+    from prefect.settings import get_current_settings
+
+    secret = get_current_settings().api.auth_string
+    login = secret.get_secret_value() if secret else ""
+    request = urllib.request.Request(f"{url}/admin/version")
+    if login:
+        request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS):
+            return
+    except urllib.error.HTTPError as error:
+        if error.code == 401:
+            raise UnavailableError(
+                f"the Prefect server of PREFECT_API_URL at {url} refuses the login: expected its user:password in "
+                f"PREFECT_API_AUTH_STRING, which {'has another' if login else 'is not set'}."
+            ) from None
+    except OSError:
+        return  # whatever it is, the first use says it
 
 
 class Server:
@@ -59,6 +87,8 @@ class Server:
                 )
             problem = problem_of(f"{self.url}/health")
             if not problem:
+                if not self.process:
+                    check_login(self.url)
                 return
             if not self.process:
                 break

@@ -3,8 +3,9 @@
 Each starts by the file's own command, in the file's own environment, in the file's order, and counts as healthy when
 the file's own check says so. What a container has of its own is mapped: `host:port` of a service to a free port on
 loopback, volumes, configs and tmpfs to folders of the stack. Of postgres, whose command is its image's, the documented
-start is repeated: initdb, the scripts of /docker-entrypoint-initdb.d, the server. Not shown: that the image is built,
-that its user may write where it must, who reaches whom by the networks, and that what ends is started again.
+start is repeated: initdb, the scripts of /docker-entrypoint-initdb.d, the server. As root on Linux, a service also has
+no capabilities, cannot gain any, and can write nowhere but in its volumes and tmpfs, as the file says (namespaces.7).
+Not shown: that the image is built, its user, who reaches whom by the networks, and that what ends is started again.
 
     with Stack.start(folder, ["postgres", "mlflow", "prefect"]) as stack:
         requests.get(stack.url("mlflow"), auth=("admin", stack.secrets["MLFLOW_ADMIN_PASSWORD"]))
@@ -27,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,6 +39,8 @@ ROOT = Path(__file__).parent.parent
 FILE = ROOT / "docker-compose.yml"
 HEALTHY_SECONDS, STOP_SECONDS = 300, 10
 VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:[-?])([^}]*))?\})")
+# The root folder read-only, but for some folders in it; then the command.
+READ_ONLY = 'while [ "$1" != -- ]; do mount --bind "$1" "$1"; shift; done; shift; mount -o remount,bind,ro /; exec "$@"'
 # What the processes of a stack have in their environment, so that none is overlooked.
 MARK = "HEART_TEST_STACK"
 
@@ -71,6 +75,14 @@ def interpolated(value: Any, given: dict[str, str]) -> Any:
     return [interpolated(item, given) for item in value] if isinstance(value, list) else value
 
 
+@cache
+def can_confine() -> bool:
+    """Whether this user may make mount namespaces."""
+    with suppress(OSError):
+        return os.getuid() == 0 and subprocess.run(["unshare", "--mount", "true"], check=False).returncode == 0
+    return False
+
+
 def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -93,6 +105,9 @@ class Stack:
             if self.profile in service.get("profiles", [self.profile])
         }
         self.folder, self.logs, self.id = folder, folder / "logs", secrets.token_hex(8)
+        # PostgreSQL's user has no way into pytest's folders, which every new pytest of this user closes again.
+        self._open = Path(tempfile.mkdtemp(prefix="heart-stack-"))
+        self._open.chmod(0o755)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._files: list[IO[bytes]] = []
         # The ports of a service inside its container -> those that it has here.
@@ -104,11 +119,14 @@ class Stack:
 
     @classmethod
     @contextmanager
-    def start(cls, folder: Path, services: Sequence[str] | None = None, **given: str) -> Iterator[Stack]:
-        """The named services (default: all) and what they depend on, started and healthy; ended at the end."""
+    def start(cls, folder: Path, services: Sequence[str], **given: str) -> Iterator[Stack]:
+        """The named services and what they depend on, started and healthy; ended at the end.
+
+        given: variables of the file, such as HEART_CRON. `api` is healthy only where there is a champion.
+        """
         stack = cls(folder, FILE, **given)
         try:
-            for name in stack.in_order(services or list(stack.services)):
+            for name in stack.in_order(services):
                 stack.start_service(name)
             yield stack
         finally:
@@ -171,11 +189,13 @@ class Stack:
 
     def _folders(self, name: str) -> dict[str, Path]:
         """Paths of the container that are not the image's -> where they are here."""
-        service, own = self.services[name], self.folder / name
+        service = self.services[name]
+        folder = self._open if self._user(service) else self.folder
+        own = folder / name
         found = {path: own / path.strip("/").replace("/", "_") for path in service.get("tmpfs", [])}
         for volume in service.get("volumes", []):
             source, path = volume.split(":")[:2]
-            found[path] = self.folder / "volumes" / source
+            found[path] = folder / "volumes" / source
         for config in service.get("configs", []):
             found[config["target"]] = own / Path(config["target"]).name
         return found
@@ -196,9 +216,9 @@ class Stack:
             command = [self.mapped(part, name) for part in shlex.split(service["command"])]
         self.processes[name] = subprocess.Popen(
             # Tests started with & by a shell would hand down that SIGINT is ignored; Prefect's worker sends it.
-            ["env", "--default-signal=INT", *command],
+            [*self._confined(name), "env", "--default-signal=INT", *command],
             cwd=ROOT, env=self._environment(name), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-            start_new_session=True, **self._user(service),
+            start_new_session=True, **({} if can_confine() else self._user(service)),
         )  # fmt: skip
         if "healthcheck" in service:
             self.wait_healthy(name)
@@ -240,7 +260,14 @@ class Stack:
             with suppress(psutil.Error):
                 if process.environ().get(MARK) == f"{self.id}/{name}":
                     found[process.pid] = process
-        return list(found.values())
+        return [process for process in found.values() if self._lives(process)]
+
+    @staticmethod
+    def _lives(process: psutil.Process) -> bool:
+        """Not gone, and not a zombie that nobody has buried yet."""
+        with suppress(psutil.Error):
+            return process.status() != psutil.STATUS_ZOMBIE
+        return False
 
     def kill(self, name: str) -> None:
         """SIGKILL to every process of the service, as when its container is killed; `start_service` starts it again."""
@@ -271,6 +298,7 @@ class Stack:
             self.kill(name)
         for log in self._files:
             log.close()
+        shutil.rmtree(self._open)
 
     def _environment(self, name: str) -> dict[str, str]:
         """What the service sees: nothing of the tests' own variables but the path to the same programs."""
@@ -285,6 +313,17 @@ class Stack:
             **self.environment_of(name),
             MARK: f"{self.id}/{name}",
         }
+
+    def _confined(self, name: str) -> list[str]:
+        """What takes from a command all that the file takes from a service, and then becomes it."""
+        if not can_confine():
+            return []
+        configs = [config["target"] for config in self.services[name].get("configs", [])]
+        writable = [str(here) for path, here in self._folders(name).items() if path not in configs]
+        user = self._user(self.services[name])
+        become = [f"--reuid={user['user']}", f"--regid={user['group']}", "--clear-groups"] if user else []
+        drop = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", *become]
+        return ["unshare", "--mount", "sh", "-ec", READ_ONLY, "sh", *writable, "--", *drop]
 
     def _prepare(self, name: str) -> None:
         service = self.services[name]
@@ -313,6 +352,7 @@ class Stack:
     def _postgres(self, name: str, log: IO[bytes]) -> list[str]:
         """The server's command, after initdb and the scripts where the volume is empty."""
         service, folders, environment = self.services[name], self._folders(name), self._environment(name)
+        options = shlex.split(service["command"])[1:]
         data, sockets = folders["/var/lib/postgresql/data"], folders["/run/postgresql"]
         programs = postgres_programs()
         assert programs, "PostgreSQL is not installed"
@@ -322,10 +362,6 @@ class Stack:
                 command, env=environment, stdout=log, stderr=log, check=True, cwd=data, **self._user(service), **more
             )
 
-        if self._user(service):  # pytest's folders are closed to other users
-            for folder in [one for one in data.parents if one.is_relative_to(tempfile.gettempdir())]:
-                folder.chmod(folder.stat().st_mode | 0o011)
-        server = [str(programs / "postgres"), "-D", str(data), "-k", str(sockets)]
         if not (data / "PG_VERSION").exists():
             password = folders["/tmp"] / "password"
             password.write_text(environment["POSTGRES_PASSWORD"])
@@ -334,7 +370,7 @@ class Stack:
                 "--auth-local=trust", "--auth-host=scram-sha-256", "-D", str(data),
             )  # fmt: skip
             password.unlink()
-            alone = ["-c", "listen_addresses=", "-k", str(sockets)]  # no one else may come in yet
+            alone = [*options, "-c", "listen_addresses=", "-k", str(sockets)]  # no one else may come in yet
             run(str(programs / "pg_ctl"), "-D", str(data), "-o", shlex.join(alone), "-w", "start")
             for target, script in folders.items():
                 if target.startswith("/docker-entrypoint-initdb.d/"):
@@ -343,4 +379,5 @@ class Stack:
                         "--no-password", f"--host={sockets}", "--file", str(script),
                     )  # fmt: skip
             run(str(programs / "pg_ctl"), "-D", str(data), "-m", "fast", "-w", "stop")
-        return [*server, "-h", "127.0.0.1", "-p", str(self.port(name))]
+        server = [str(programs / "postgres"), "-D", str(data), "-k", str(sockets)]
+        return [*server, "-h", "127.0.0.1", "-p", str(self.port(name)), *options]

@@ -265,17 +265,19 @@ def test_the_registered_model_has_a_champion(mlflow: Any, shoot: Shoot, site: Si
 
 
 @pytest.mark.parametrize(
-    ("flow", "title", "tasks", "artifacts"),
+    ("flow", "title", "state", "tasks", "artifacts"),
     [
         (
             "train",
             "cleveland: 29-16-1",
+            "Promoted",
             ("load cleveland.csv", "validate", "encode", "train 21 networks at once", "evaluate", "register"),
             ("validation", "metrics", "decision", "mlflow-run"),
         ),
         (
             "sweep",
             "4 configurations, 3 folds",
+            "Completed",
             ("load cleveland.csv", "validate", "cross-validate 4 configurations of 29-16-1", "choose"),
             ("validation", "sweep", "mlflow-run"),
         ),
@@ -284,6 +286,7 @@ def test_the_registered_model_has_a_champion(mlflow: Any, shoot: Shoot, site: Si
 def test_prefect_shows_the_flow_its_tasks_and_artifacts(
     flow: str,
     title: str,
+    state: str,
     tasks: tuple[str, ...],
     artifacts: tuple[str, ...],
     page: Any,
@@ -292,7 +295,7 @@ def test_prefect_shows_the_flow_its_tasks_and_artifacts(
 ) -> None:
     page.goto(f"{site.prefect}/runs/flow-run/{getattr(site, flow).flow_run_id}")
     expect(page.get_by_text(title).first).to_be_visible()
-    expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
+    expect(page.get_by_text(state, exact=True).first).to_be_visible()
     page.get_by_text("Task Runs", exact=True).click()
     for name in tasks:
         expect(page.get_by_text(name, exact=True).first).to_be_visible()

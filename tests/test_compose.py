@@ -1,10 +1,12 @@
-"""docker-compose.yml: what it promises, and every service of it started natively (see tests/compose.py)."""
+"""What docker-compose.yml promises, read off the file; test_servers.py starts its services."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
+import tomllib
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from tests.compose import FILE, ROOT, Stack, interpolated, variables
 TEXT = FILE.read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 ONE_SHOTS = {"deploy"}
-PUBLISHED = {"mlflow": "5000", "prefect": "4200"}
+PUBLISHED = {"mlflow": "5000", "prefect": "4200", "api": "8000"}
 
 every_service = pytest.mark.parametrize("name", SERVICES)
 
@@ -88,10 +90,24 @@ def test_images_are_pinned(name: str) -> None:
 
 def test_one_worker_runs_the_one_of_the_profile(tmp_path: Path) -> None:
     for profile, expected in (("cpu", "worker"), ("gpu", "worker-gpu")):
-        stack = Stack(tmp_path, COMPOSE_PROFILES=profile)
-        assert {name for name in stack.services if name.startswith("worker")} == {expected}
+        with closing(Stack(tmp_path, COMPOSE_PROFILES=profile)) as stack:
+            started = {name for name in stack.services if name.startswith("worker")}
+        assert started == {expected}
     devices = SERVICES["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
     assert devices == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+
+
+@pytest.mark.parametrize("name", ["server.lock", "gpu.lock"])
+def test_an_image_has_the_versions_that_are_tested_and_all_that_it_needs(name: str) -> None:
+    def versions(lock: str) -> dict[str, str]:
+        return dict(re.findall(r"^([\w.-]+)==([\w.+-]+)", (ROOT / lock).read_text(), re.MULTILINE))
+
+    tested, image = versions("requirements.lock"), versions(name)
+    assert {package: tested.get(package, version) for package, version in image.items()} == image
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["server"]]
+    assert {re.match(r"[\w.-]+", one)[0] for one in needed} <= image.keys()  # type: ignore[index]
+    assert not image.keys() & {"pytest", "ruff", "mypy", "playwright", "dask", "ray"}
 
 
 @pytest.mark.parametrize("ignored", [".gitignore", ".dockerignore"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -103,7 +104,7 @@ def _upload(run: Run, folder: Path, example: pd.DataFrame) -> ModelInfo:
     inputs = Schema([ColSpec(DataType.double, name) for name in schema.INPUT_NAMES])
     outputs = Schema([ColSpec(DataType.double, "probability"), ColSpec(DataType.string, "disease"),
                       ColSpec(DataType.string, "problem")])  # fmt: skip
-    with _active(run):
+    with _active(run), _no_bytecode():
         return mlflow.pyfunc.log_model(
             name="model",
             python_model=str(folder / "served_model.py"),
@@ -114,6 +115,16 @@ def _upload(run: Run, folder: Path, example: pd.DataFrame) -> ModelInfo:
             # Given, because guessing them loads the model in a second process for ten seconds.
             pip_requirements=[f"{name}=={version(name)}" for name in SERVED_WITH],
         )
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """MLflow imports the module that it uploads, and would upload what Python leaves beside it: no file of a model."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def check_model(ref: ModelRef, model: PatientModel, patients: pd.DataFrame) -> None:
@@ -171,13 +182,15 @@ def load_model(ref: ModelRef) -> PatientModel:
 @reachable()
 def by_alias(alias: str) -> ModelRef | None:
     """The version that the alias points to, and None where there is none."""
+    client = mlflow.MlflowClient()
     try:
-        found = mlflow.MlflowClient().get_model_version_by_alias(MODEL, alias)
+        # Of the model: where there is none, a server with a login would call the question for its alias forbidden.
+        version = client.get_registered_model(MODEL).aliases.get(alias)
+        return _ref(client.get_model_version(MODEL, version)) if version else None
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-    return _ref(found)
 
 
 @reachable()
