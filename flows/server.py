@@ -19,6 +19,7 @@ import urllib.request
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
 from flows import tethered
@@ -131,10 +132,7 @@ def prefect_server() -> Iterator[Server]:
         "PREFECT__SERVER_FINAL": "1",
     }
     with tempfile.TemporaryFile() as log:
-        process = tethered.start(
-            "uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(port),
-            "--log-level", "error", "--lifespan", "on", env=environment, output=log,
-        )  # fmt: skip
+        process = tethered.start(str(Path(__file__).with_name("embedded.py")), str(port), env=environment, output=log)
         try:
             with temporary_settings({PREFECT_API_URL: url}):
                 yield Server(url, process, log)

@@ -20,7 +20,7 @@ END_SECONDS = 5
 
 
 def start(*command: str, env: Mapping[str, str], output: Any) -> subprocess.Popen[bytes]:
-    """`python -m COMMAND` in a session of its own, where Ctrl-C of a terminal does not reach it."""
+    """A module or a file.py, in a session of its own, where Ctrl-C of a terminal does not reach it."""
     return subprocess.Popen(
         [sys.executable, "-P", __file__, *command], env=env, stdin=subprocess.PIPE, stdout=output, stderr=output,
         start_new_session=True,
@@ -28,7 +28,8 @@ def start(*command: str, env: Mapping[str, str], output: Any) -> subprocess.Pope
 
 
 def _end_with_stdin() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1024):  # not sys.stdin, whose lock a thread must not hold when Python ends
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(END_SECONDS)
     os._exit(1)
@@ -37,4 +38,7 @@ def _end_with_stdin() -> None:
 if __name__ == "__main__":
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     del sys.argv[0]
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    if sys.argv[0].endswith(".py"):
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    else:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

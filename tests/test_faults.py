@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +16,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack() -> Iterator[Stack]:
     if postgres_programs() is None:
         pytest.skip("PostgreSQL is not installed")
-    with faults.servers(tmp_path_factory.mktemp("stack")) as started:
+    # Not in pytest's folder: another pytest that starts meanwhile closes that to PostgreSQL's user.
+    with tempfile.TemporaryDirectory() as folder, faults.servers(Path(folder, "stack")) as started:
         yield started
 
 
