@@ -53,7 +53,7 @@ def failing_first(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, then: 
     monkeypatch.setattr(where, name, fail)
 
 
-@pytest.mark.parametrize("name", ["log_report", "log_files"])
+@pytest.mark.parametrize("name", ["log_report", "log_files", "log_model", "log_version_tags"])
 def test_what_was_written_before_is_not_written_twice(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from flows.train import train
 
