@@ -240,8 +240,8 @@ def test_it_starts_a_server_fires_at_its_times_and_leaves_nothing_running(tmp_pa
     with sqlite3.connect(tmp_path / "prefect" / "prefect.db") as database:
         found = {kind for (kind,) in database.execute("SELECT state_type FROM flow_run")}
         assert found <= {"COMPLETED", "CRASHED", "SCHEDULED", "CANCELLED"}
-        [state] = database.execute("SELECT state_type FROM flow_run WHERE id = ?", [str(running.id)])
-        assert state == ("CRASHED",)
+        [(state,)] = database.execute("SELECT state_type FROM flow_run WHERE id = ?", [str(running.id)])
+        assert state in ("CRASHED", "CANCELLED")  # by itself, or by Prefect's runner where it was too slow
 
 
 @pytest.mark.slow
