@@ -10,7 +10,7 @@ train: .venv/installed
 test: .venv/installed
 	$(BIN)/python -m pytest
 
-# Whole programs, servers, clusters and a browser: a quarter of an hour.
+# Whole programs, servers, clusters and a browser: half an hour.
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -m slow
 
