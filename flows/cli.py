@@ -147,16 +147,21 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _print_outcome(outcome: Outcome) -> None:
+    from prefect.settings import get_current_settings
+
     from flows import publish
     from tasks import registry, report
 
     print(f"\n{report.text(outcome.report)}\n")
     print(outcome.headline)
     print(wrapped(f"  {outcome.decision.reason}") + "\n")
-    print(f"{_program('mlflow')} ui --backend-store-uri {registry.uri()}")
+    if not registry.uri().startswith("http"):  # else its pages are there
+        print(f"{_program('mlflow')} ui --backend-store-uri {registry.uri()}")
     print(f"  {publish.run_url(outcome.run)}")
-    print(f"{_program('prefect')} server start")
-    print(f"  http://127.0.0.1:4200/runs/flow-run/{outcome.flow_run_id}")
+    if not get_current_settings().api.url:
+        print(f"{_program('prefect')} server start")
+    page = get_current_settings().ui_url or "http://127.0.0.1:4200"
+    print(f"  {page.rstrip('/')}/runs/flow-run/{outcome.flow_run_id}")
 
 
 def _program(name: str) -> str:

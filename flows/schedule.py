@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,7 +24,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
-from flows import deployments, missed
+from flows import deployments, missed, tethered
 from flows.deployments import RECONCILE, RETRAIN, When
 from flows.server import Server, problem_of
 from flows.watch import Watch
@@ -103,13 +102,11 @@ def _server(port: int) -> Iterator[Server]:
                 f"a Prefect server, use it: export PREFECT_API_URL=http://{HOST}:{port}/api"
             ) from error
     url = f"http://{HOST}:{port}/api"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    command = ("prefect", "server", "start", "--host", HOST, "--port", str(port))
     # The page asks 4200 for its data unless it is told where the server is.
     environment = {**os.environ, "PREFECT_SERVER_UI_API_URL": url, "PREFECT_API_URL": url}
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            command, env=environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
-        )
+        process = tethered.start(*command, env=environment, output=output)
         try:
             with temporary_settings({PREFECT_API_URL: url}):
                 yield Server(url, process, output)

@@ -3,7 +3,7 @@
 It is what Prefect starts by itself for a flow without a server, on the same database. Started here it need not be
 waited for, and it stays out of the terminal's process group: Ctrl-C would take it away before the flow run could be
 reported as crashed, and leave the run RUNNING for ever. It ends with the process that started it, however that ends
-(embedded.py).
+(tethered.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import base64
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -23,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from flows import tethered
 from tasks.errors import UnavailableError
 
 START_SECONDS = 120
@@ -132,10 +132,7 @@ def prefect_server() -> Iterator[Server]:
         "PREFECT__SERVER_FINAL": "1",
     }
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).with_name("embedded.py")), str(port)],
-            env=environment, stdout=log, stderr=log, stdin=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
+        process = tethered.start(str(Path(__file__).with_name("embedded.py")), str(port), env=environment, output=log)
         try:
             with temporary_settings({PREFECT_API_URL: url}):
                 yield Server(url, process, log)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+from flows import tethered
 from flows.server import problem_of
 from tasks.errors import UnavailableError
 
@@ -21,16 +22,14 @@ def run(mlflow_port: int, prefect_port: int) -> int:
     api = f"http://127.0.0.1:{prefect_port}/api"
     commands = {
         "MLflow": [
-            sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store, "--port", str(mlflow_port),
-            "--workers", "1",
+            "mlflow", "ui", "--backend-store-uri", store, "--port", str(mlflow_port), "--workers", "1",
         ],
-        "Prefect": [sys.executable, "-m", "prefect", "server", "start", "--port", str(prefect_port)],
+        "Prefect": ["prefect", "server", "start", "--port", str(prefect_port)],
     }  # fmt: skip
     # The page asks 4200 for its data unless it is told where the server is.
     environment = {**os.environ, "PREFECT_SERVER_UI_API_URL": api, "PREFECT_API_URL": api}
     processes = {
-        name: subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for name, command in commands.items()
+        name: tethered.start(*command, env=environment, output=subprocess.DEVNULL) for name, command in commands.items()
     }
     waiting = {"MLflow": f"http://127.0.0.1:{mlflow_port}/health", "Prefect": f"{api}/health"}
     try:
@@ -40,7 +39,7 @@ def run(mlflow_port: int, prefect_port: int) -> int:
                 if process.poll() is not None:
                     raise UnavailableError(
                         f"{name}'s server ended with code {process.returncode}; see why with: "
-                        f"{' '.join(['python', *commands[name][1:]])}"
+                        f"{' '.join(['python -m', *commands[name]])}"
                     )
             if waiting:
                 waiting = {name: url for name, url in waiting.items() if problem_of(url)}
