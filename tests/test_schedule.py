@@ -52,7 +52,7 @@ def test_a_schedule_that_makes_no_sense_ends_in_2(
 
 
 def test_a_port_that_is_taken_ends_in_4(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.socket() as listener:
+    with socket.socket() as listener, temporary_settings(restore_defaults={PREFECT_API_URL}):
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         port = listener.getsockname()[1]
