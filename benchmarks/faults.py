@@ -63,13 +63,15 @@ def main() -> None:
     if postgres_programs() is None:
         sys.exit("PostgreSQL is not installed; expected its programs, such as Debian's package postgresql")
     with ExitStack() as stack:
+        table = stack.enter_context(os.fdopen(os.dup(1), "w"))
+        os.dup2(2, 1)  # what the trainings print
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         servers = stack.enter_context(faults.servers(root / "servers"))
         numbers = iter(range(10**6))
-        print(f"{HEADER}\n|---|{'---:|' * 7}", flush=True)
+        print(f"{HEADER}\n|---|{'---:|' * 7}", file=table, flush=True)
         for name, fault in all_faults(servers, lambda: root / f"stores-{next(numbers)}").items():
             if options.only in name:
-                print(line(name, fault, options.times), flush=True)
+                print(line(name, fault, options.times), file=table, flush=True)
 
 
 def line(name: str, fault: Callable[[], Checked], times: int) -> str:
