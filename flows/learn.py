@@ -43,7 +43,7 @@ def run(name: str, settings: Any) -> Lesson:
     usual = asdict(module.Settings())
     changed = [f"{key} {value}" for key, value in asdict(settings).items() if value != usual[key]]
     title = ", ".join([name, *changed])
-    with registry.open_run(title, {"lesson": name}, experiment="heart-disease lessons", about=ABOUT) as tracked:
+    with registry.open_run(title, {"lesson": name}, experiment=registry.LESSONS, about=ABOUT) as tracked:
         registry.log_lesson(tracked, asdict(settings), lesson.metrics, lesson.curves)
         registry.log_files(tracked, "lesson", {f"{name}.png": lesson.png, f"{name}.md": lesson.text})
         picture = registry.artifact_uri(tracked, f"lesson/{name}.png")

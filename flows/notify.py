@@ -25,7 +25,8 @@ from pydantic import SecretStr
 
 from flows import states
 from flows.follow import server
-from flows.publish import MLFLOW_UI, TRAINING
+from flows.publish import TRAINING, mlflow_page
+from flows.reconcile import FLOWS
 from tasks import registry
 from tasks.errors import UsageError
 
@@ -114,11 +115,10 @@ def mail_url(addresses: list[str]) -> str:
 def _links() -> dict[str, str]:
     """To the flow run in Prefect, and to its run in MLflow: by its tag, which also finds one that crashed."""
     ui = (get_current_settings().ui_url or "").rstrip("/")
-    mlflow = (registry.uri() if registry.uri().startswith("http") else MLFLOW_UI).rstrip("/")
     search = quote(f"tags.`{registry.FLOW_RUN}` = '", safe="") + "{{ flow_run.id }}" + quote("'", safe="")
     return {
         "prefect": f"{ui}/runs/flow-run/{{{{ flow_run.id }}}}",
-        "mlflow": f"{mlflow}/#/experiments/{registry.open_experiment()}/runs?{TRAINING}&searchFilter={search}",
+        "mlflow": f"{mlflow_page()}/#/experiments/{registry.open_experiment()}/runs?{TRAINING}&searchFilter={search}",
     }
 
 
@@ -145,9 +145,7 @@ def _automate(client: SyncPrefectClient, name: str, action: ActionTypes) -> str:
             match=ResourceSpecification(
                 {"prefect.resource.id": "prefect.flow-run.*", "prefect.state-message": f"!{SKIPPED}"}
             ),
-            match_related=ResourceSpecification(
-                {"prefect.resource.role": "flow", "prefect.resource.name": "heart-disease-*"}
-            ),
+            match_related=ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": FLOWS}),
             for_each={"prefect.resource.id"},
             posture=Posture.Reactive,
             threshold=1,

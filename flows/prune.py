@@ -54,7 +54,7 @@ def _flow_runs(client: SyncPrefectClient, before: datetime) -> Sequence[UUID]:
     found: list[UUID] = []
     while True:
         page = client.read_flow_runs(
-            flow_filter=filters.FlowFilter(name=filters.FlowFilterName(like_=FLOWS)),
+            flow_filter=filters.FlowFilter(name=filters.FlowFilterName(any_=FLOWS)),
             flow_run_filter=filters.FlowRunFilter(
                 state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=ENDED)),
                 end_time=filters.FlowRunFilterEndTime(before_=before),  # type: ignore[arg-type]

@@ -184,10 +184,18 @@ def progress() -> Callable[[int, int], None]:
     return tell
 
 
-def run_url(run: Run) -> str:
-    """The run's page, on the tracking server, or where `heart ui` shows the embedded store."""
+def mlflow_page() -> str:
+    """Where a browser finds MLflow: HEART_MLFLOW_URL, or the tracking server, or where `heart ui` shows the store.
+
+    The first is for servers that programs reach by another name than people; MLflow has no variable for that.
+    """
     server = registry.uri() if registry.uri().startswith("http") else MLFLOW_UI
-    return f"{server.rstrip('/')}/#/experiments/{run.experiment_id}/runs/{run.run_id}?{TRAINING}"
+    return (os.environ.get("HEART_MLFLOW_URL") or server).rstrip("/")
+
+
+def run_url(run: Run) -> str:
+    """The run's page."""
+    return f"{mlflow_page()}/#/experiments/{run.experiment_id}/runs/{run.run_id}?{TRAINING}"
 
 
 def short(path: str) -> str:

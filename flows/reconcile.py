@@ -34,7 +34,8 @@ from pydantic import Field
 from tasks import process, registry
 
 log = logging.getLogger("heart")
-FLOWS = "heart-disease-"  # what the names of this project's flows begin with
+# This project's flows. By their whole names: another's may begin with the same words.
+FLOWS = ["heart-disease-train", "heart-disease-sweep", "heart-disease-reconcile"]
 WHO, ATTEMPT = "heart.process", "heart.attempt"  # labels of a flow run: who is at it, and at which try of it
 PATIENCE = 300.0  # seconds; flow runs send a heartbeat every 180 or less
 LOOK_SECONDS = 5.0
@@ -140,7 +141,7 @@ def _ours(client: SyncPrefectClient, *types: StateType) -> list[FlowRun]:
     found: list[FlowRun] = []
     while True:
         page = client.read_flow_runs(
-            flow_filter=filters.FlowFilter(name=filters.FlowFilterName(like_=FLOWS)),
+            flow_filter=filters.FlowFilter(name=filters.FlowFilterName(any_=FLOWS)),
             flow_run_filter=filters.FlowRunFilter(
                 state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=list(types)))
             ),

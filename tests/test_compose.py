@@ -113,3 +113,9 @@ def test_an_image_has_the_versions_that_are_tested_and_all_that_it_needs(name: s
 @pytest.mark.parametrize("ignored", [".gitignore", ".dockerignore"])
 def test_the_secrets_are_neither_committed_nor_in_the_image(ignored: str) -> None:
     assert ".env" in (ROOT / ignored).read_text().splitlines()
+
+
+@pytest.mark.parametrize("name", ["deploy", "worker"])
+def test_links_lead_people_to_where_the_pages_are_published(name: str) -> None:
+    for page, variable in (("mlflow", "HEART_MLFLOW_URL"), ("prefect", "PREFECT_UI_URL")):
+        assert SERVICES[name]["environment"][variable] == f"http://${{HEART_HOST:-127.0.0.1}}:{PUBLISHED[page]}"

@@ -18,7 +18,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Crashed
 
-from flows import notify, states
+from flows import notify, publish, states
 from tasks.errors import RejectedError
 from tests.prefect_server import Site, server, wait_for
 from tests.test_cli import heart, one_line
@@ -65,6 +65,22 @@ def test_a_mail_server_as_apprise_names_it(url: str, expected: str, monkeypatch:
     monkeypatch.setenv("HEART_MAIL_FROM", "heart@example.org")
     made = notify.mail_url(["a@example.org", "b@example.org"])
     assert made == f"{expected}&from=heart%40example.org&to=a%40example.org%2Cb%40example.org&format=text"
+
+
+@pytest.mark.parametrize(
+    ("store", "page", "expected"),
+    [
+        ("sqlite:///mlflow.db", "", "http://127.0.0.1:5000"),
+        ("http://mlflow:5000", "", "http://mlflow:5000"),
+        ("http://mlflow:5000", "http://127.0.0.1:5000/", "http://127.0.0.1:5000"),
+    ],
+)
+def test_links_to_mlflow_lead_to_where_people_find_it(
+    store: str, page: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    monkeypatch.setenv("HEART_MLFLOW_URL", page)
+    assert publish.mlflow_page() == expected
 
 
 def test_without_a_server_it_ends_in_4(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,7 +153,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def test_each_bad_end_arrives_once_by_webhook_and_by_mail(site: Site) -> None:
     ends: dict[str, Any] = {}
 
-    @flow(name="heart-disease-test", flow_run_name="{name}")
+    @flow(name="heart-disease-train", flow_run_name="{name}")
     def ours(name: str) -> Any:
         return ends[name]
 
@@ -187,14 +203,14 @@ def test_each_bad_end_arrives_once_by_webhook_and_by_mail(site: Site) -> None:
     assert told["rejected"]["reason"] == 'column "chol" has 9999'
     assert told["crashed"]["reason"] == "Its process was killed."
     assert told["cancelled"]["reason"] == "no reason was given"
-    assert told["not promoted"]["text"].startswith("heart-disease-test: NotPromoted\nnot promoted\nversion 2: worse")
+    assert told["not promoted"]["text"].startswith("heart-disease-train: NotPromoted\nnot promoted\nversion 2: worse")
     assert all(post["prefect"].startswith(f"{site.url.removesuffix('/api')}/runs/flow-run/") for post in told.values())
     assert all("searchFilter=tags.%60prefect.flow_run_id%60%20%3D%20%27" in post["mlflow"] for post in told.values())
 
     assert len(receiver.mails) == len(receiver.posts)
     mails = {mail.get_content().partition("run: ")[2].splitlines()[0]: mail for mail in receiver.mails}
     assert set(mails) == set(told)
-    assert mails["rejected"]["Subject"] == "heart-disease-test: Rejected"
+    assert mails["rejected"]["Subject"] == "heart-disease-train: Rejected"
     assert mails["rejected"]["To"] == "you@example.org"
     body = mails["rejected"].get_content()
     for field in ("reason", "prefect", "mlflow"):

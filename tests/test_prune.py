@@ -151,8 +151,8 @@ def test_what_was_hidden_before_goes_too_when_it_is_old() -> None:
 
 def test_what_belongs_to_others_is_left_even_if_they_have_deleted_it() -> None:
     client = mlflow.MlflowClient()
-    theirs = trained(1000, name="another's")
-    client.delete_experiment(experiment("another's"))
+    theirs = trained(1000, name="heart-disease of others")
+    client.delete_experiment(experiment("heart-disease of others"))
     trained(100)
     registry.delete(find())
     client.restore_experiment(client.get_run(theirs).info.experiment_id)
@@ -182,7 +182,7 @@ def test_the_command_says_what_would_go_and_deletes_when_told(
     from prefect import flow
     from prefect.client.orchestration import get_client
 
-    @flow(name="heart-disease-old")
+    @flow(name="heart-disease-train")
     def old() -> None:
         """One of ours."""
 

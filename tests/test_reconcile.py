@@ -41,12 +41,12 @@ def dead() -> str:
     return who
 
 
-@flow(name="heart-disease-example")
+@flow(name="heart-disease-train")
 def example() -> None:
     """A flow of ours."""
 
 
-@flow(name="another-flow")
+@flow(name="heart-disease-of-others")
 def foreign() -> None:
     """Somebody else's."""
 
@@ -168,7 +168,7 @@ def test_one_that_was_never_started_goes_back_to_wait_for_a_worker(
 
 
 def test_heartbeats_are_counted(client: SyncPrefectClient) -> None:
-    @flow(name="heart-disease-beating")
+    @flow(name="heart-disease-train")
     def beating() -> int:
         while not (heard := reconcile._heartbeats(client, reconcile.runtime.flow_run.id)):
             pass
@@ -240,3 +240,10 @@ def test_a_run_is_closed_once_and_only_while_it_says_running(client: SyncPrefect
     assert registry.close_run(run, "FAILED", "for good")
     assert not registry.close_run(run, "FAILED", "twice")
     assert status_of(run) == ("FAILED", "for good")
+
+
+def test_it_knows_the_flows_of_this_project_by_their_names() -> None:
+    from flows.sweep import search
+    from flows.train import train
+
+    assert {train.name, search.name, reconcile.reconcile.name} == set(reconcile.FLOWS)

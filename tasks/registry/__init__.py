@@ -49,7 +49,7 @@ from tasks.registry.runs import (
     open_run,
     read_run,
 )
-from tasks.registry.store import CHALLENGER, CHAMPION, EXPERIMENT, FLOW_API, FLOW_RUN, MODEL, uri
+from tasks.registry.store import CHALLENGER, CHAMPION, EXPERIMENT, FLOW_API, FLOW_RUN, LESSONS, MODEL, uri
 from tasks.registry.sweeps import (
     forget_batch,
     log_batch,
@@ -68,6 +68,7 @@ __all__ = [
     "EXPERIMENT",
     "FLOW_API",
     "FLOW_RUN",
+    "LESSONS",
     "MEMBERS",
     "MODEL",
     "SAME",

@@ -10,7 +10,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from tasks.registry.store import CLOSED, FLOW_API, FLOW_RUN, MODEL, PROCESS, check_embedded_store, reachable
+from tasks.registry.store import CLOSED, FLOW_API, FLOW_RUN, PROCESS, check_embedded_store, experiment_ids, reachable
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,9 @@ def open_runs() -> list[Open]:
 
 def _open_runs() -> Iterator[Open]:
     client = mlflow.MlflowClient()
-    experiments = client.search_experiments(filter_string=f"name LIKE '{MODEL}%'")
-    if not experiments:
-        return
-    ids = [experiment.experiment_id for experiment in experiments]
+    ids = experiment_ids()
     page: str | None = ""
-    while page is not None:
+    while ids and page is not None:
         found = client.search_runs(ids, "attributes.status = 'RUNNING'", page_token=page or None)
         for run in found:
             tags = run.data.tags

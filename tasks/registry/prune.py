@@ -18,8 +18,8 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.tracking._tracking_service.utils import _get_store
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from tasks.registry.champions import HISTORY, history
-from tasks.registry.store import MODEL, check_embedded_store, reachable, uri
+from tasks.registry.champions import history
+from tasks.registry.store import MODEL, check_embedded_store, experiment_ids, reachable, uri
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,7 @@ def find_unneeded(before: int) -> Unneeded:
     versions = client.search_model_versions(f"name = '{MODEL}'")
     aliased = client.get_registered_model(MODEL).aliases.values() if versions else ()
     kept = {*champions, *map(str, aliased)}  # MLflow's own numbers are text here and numbers there
-    experiments = [
-        experiment.experiment_id
-        for experiment in client.search_experiments(filter_string=f"name LIKE '{MODEL}%'")
-        if experiment.name != HISTORY
-    ]
+    experiments = experiment_ids()
     runs = {run.info.run_id: run for run in _runs(client, experiments)}
     above = {run_id: run.data.tags.get(MLFLOW_PARENT_RUN_ID, run_id) for run_id, run in runs.items()}
     needed = {version.run_id for version in versions if str(version.version) in kept}

@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tasks import process
 from tasks.errors import UnavailableError
 
-EXPERIMENT = "heart-disease"
+EXPERIMENT, SWEEPS, LESSONS = "heart-disease", "heart-disease sweeps", "heart-disease lessons"
 MODEL = "heart-disease"
 CHAMPION, CHALLENGER = "champion", "challenger"
 # Tags of a run: who is at it, and why it was ended by another.
@@ -112,3 +112,9 @@ def author_tags() -> dict[str, str]:
         "mlflow.source.type": "LOCAL",
         PROCESS: process.identity(),
     }
+
+
+def experiment_ids() -> list[str]:
+    """This project's experiments with runs. By their whole names: another's may begin with the same words."""
+    found = mlflow.MlflowClient().search_experiments(filter_string=f"name LIKE '{EXPERIMENT}%'")
+    return [experiment.experiment_id for experiment in found if experiment.name in (EXPERIMENT, SWEEPS, LESSONS)]

@@ -32,9 +32,8 @@ from numpy.typing import NDArray
 
 from tasks.errors import UnavailableError
 from tasks.registry.runs import BATCH, Run, log_files, open_run
-from tasks.registry.store import author_tags, check_embedded_store, place, reachable
+from tasks.registry.store import SWEEPS, author_tags, check_embedded_store, place, reachable
 
-SWEEPS = "heart-disease sweeps"
 ABOUT = (
     "A run for each search of recipes (`heart sweep`), and below it one for each configuration. "
     "The newest search as a table, the best configuration first, and as charts: Views, above the runs."
