@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import socket
-import subprocess
 import tempfile
 import threading
 import time
@@ -105,18 +104,12 @@ def _server(port: int) -> Iterator[Server]:
     command = ("prefect", "server", "start", "--host", HOST, "--port", str(port))
     # The page asks 4200 for its data unless it is told where the server is.
     environment = {**os.environ, "PREFECT_SERVER_UI_API_URL": url, "PREFECT_API_URL": url}
-    with tempfile.TemporaryFile() as output:
-        process = tethered.start(*command, env=environment, output=output)
-        try:
-            with temporary_settings({PREFECT_API_URL: url}):
-                yield Server(url, process, output)
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=SERVER_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    with (
+        tempfile.TemporaryFile() as output,
+        tethered.running(*command, env=environment, output=output, patience=SERVER_SECONDS) as process,
+        temporary_settings({PREFECT_API_URL: url}),
+    ):
+        yield Server(url, process, output)
 
 
 @contextmanager

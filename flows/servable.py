@@ -23,6 +23,7 @@ from typing import IO
 
 import pandas as pd
 
+from flows import tethered
 from flows.serving import TOKEN, Serving
 from tasks import registry, schema
 from tasks.errors import UnavailableError
@@ -30,6 +31,7 @@ from tasks.patient_model import PatientModel, difference
 from tasks.registry import ModelRef
 
 SECONDS = 120  # to start, load and answer, on a machine that has other work
+END_SECONDS = 10
 ROWS = 500  # of those there are; the API takes 1000
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -52,6 +54,9 @@ class FreshProcess:
             if not gap <= registry.SAME:
                 raise ValueError(f"its probabilities differ by up to {gap:g}, expected at most {registry.SAME:g}")
         except (OSError, ValueError, LookupError, http.client.HTTPException) as error:
+            if isinstance(error, ConnectionError):  # it is ending, and then there is more to be told
+                with suppress(subprocess.TimeoutExpired):
+                    self.process.wait(timeout=END_SECONDS)
             raise UnavailableError(
                 f"{ref.name} version {ref.version} failed its test, in which a fresh process loads it and scores "
                 f"patients over HTTP: {self._last_words() or error}. Expected the answers of the model in memory. No "
@@ -112,12 +117,12 @@ def main() -> None:
 
     version = sys.stdin.readline().strip()
 
-    def end_with_the_parent() -> None:
-        sys.stdin.read()
+    def end_with_the_starter() -> None:
+        tethered.wait_for_the_starter()
         os._exit(0)
 
     if version:
-        threading.Thread(target=end_with_the_parent, daemon=True).start()
+        threading.Thread(target=end_with_the_starter, daemon=True).start()
         serving = Serving(version)
         serving.refresh()
         if serving.problem:

@@ -27,7 +27,6 @@ from tasks.errors import UnavailableError
 
 START_SECONDS = 120
 ANSWER_SECONDS = 10
-END_SECONDS = 5
 
 
 def problem_of(url: str) -> str:
@@ -132,18 +131,13 @@ def prefect_server() -> Iterator[Server]:
         "PREFECT__SERVER_FINAL": "1",
     }
     with tempfile.TemporaryFile() as log:
-        process = tethered.start(str(Path(__file__).with_name("embedded.py")), str(port), env=environment, output=log)
-        try:
-            with temporary_settings({PREFECT_API_URL: url}):
-                yield Server(url, process, log)
-        finally:
-            _send_what_is_queued()
-            process.terminate()
+        program = str(Path(__file__).with_name("embedded.py"))
+        with tethered.running(program, str(port), env=environment, output=log) as process:
             try:
-                process.wait(timeout=END_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                with temporary_settings({PREFECT_API_URL: url}):
+                    yield Server(url, process, log)
+            finally:
+                _send_what_is_queued()
 
 
 def _send_what_is_queued() -> None:

@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, suppress
 
 from flows import tethered
 from flows.server import problem_of
 from tasks.errors import UnavailableError
+
+END_SECONDS = 20  # that a page has to end with all its processes
 
 
 def run(mlflow_port: int, prefect_port: int) -> int:
@@ -28,11 +31,14 @@ def run(mlflow_port: int, prefect_port: int) -> int:
     }  # fmt: skip
     # The page asks 4200 for its data unless it is told where the server is.
     environment = {**os.environ, "PREFECT_SERVER_UI_API_URL": api, "PREFECT_API_URL": api}
-    processes = {
-        name: tethered.start(*command, env=environment, output=subprocess.DEVNULL) for name, command in commands.items()
-    }
     waiting = {"MLflow": f"http://127.0.0.1:{mlflow_port}/health", "Prefect": f"{api}/health"}
-    try:
+    with suppress(KeyboardInterrupt), ExitStack() as stack:
+        processes = {
+            name: stack.enter_context(
+                tethered.running(*command, env=environment, output=subprocess.DEVNULL, patience=END_SECONDS)
+            )
+            for name, command in commands.items()
+        }
         print("starting, about 15 seconds ...", file=sys.stderr)
         while True:
             for name, process in processes.items():
@@ -50,10 +56,4 @@ def run(mlflow_port: int, prefect_port: int) -> int:
                     # MLflow keeps the choice in the browser; nothing on the server makes it.
                     print('In MLflow, first choose "Model training", top left. Ctrl-C stops both.', file=sys.stderr)
             time.sleep(0.5)
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        for process in processes.values():
-            process.terminate()
-        for process in processes.values():
-            process.wait()
+    return 0
