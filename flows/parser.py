@@ -19,9 +19,9 @@ SERVE_EXAMPLE = """example:
     {"age": 63, "sex": 1, "cp": 1, "trestbps": 145, "chol": 233, "fbs": 1, "restecg": 2,
      "thalach": 150, "exang": 0, "oldpeak": 2.3, "slope": 3, "ca": 0, "thal": null}]}'
 
-  GET /model    which version answers, since when, and what is wrong
-  GET /health   200 where a model is loaded; needs no token
-  GET /openapi.json describes all of it
+  GET /model         which version answers, since when, and what is wrong
+  GET /health        200 where a model is loaded; needs no token
+  GET /openapi.json  all of that, for programs
 """
 
 
@@ -244,8 +244,8 @@ def make_parser(lessons: bool) -> argparse.ArgumentParser:
     serve = commands.add_parser(
         "serve",
         help="the scoring API: patients in, probabilities out, over HTTP",
-        description="Serve the champion over HTTP, and every later champion, until Ctrl-C. Where the variable "
-        "HEART_API_TOKEN is set, only who sends it may ask.",
+        description="Serve the champion over HTTP, and every later champion, until Ctrl-C. Where the\n"
+        "variable HEART_API_TOKEN is set, only who sends it may ask.",
         epilog=SERVE_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

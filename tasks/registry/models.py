@@ -136,10 +136,12 @@ def check_model(ref: ModelRef, model: PatientModel, patients: pd.DataFrame) -> N
     """
     rows = patients[list(schema.INPUT_NAMES)]
     expected = model.predict(rows)
-    with fetched(ref.name, ref.version) as folder, reachable():
-        # The one place where code from the artifact store runs: just written by this process, and found unchanged.
-        pyfunc = mlflow.pyfunc.load_model(str(folder))
-    for stored in (load_model(ref), pyfunc):
+    with fetched(ref.name, ref.version) as folder:
+        stored_here = _read(ref, folder)
+        with reachable():
+            # The one place where code from the artifact store runs: just written by this process, and found unchanged.
+            pyfunc = mlflow.pyfunc.load_model(str(folder))
+    for stored in (stored_here, pyfunc):
         if not (gap := difference(stored.predict(rows), expected)) <= SAME:
             raise RuntimeError(
                 f"{ref.name} version {ref.version}, loaded back, differs from the model in memory: probabilities by up "
@@ -170,13 +172,17 @@ def load_model(ref: ModelRef) -> PatientModel:
         UnavailableError: the files are others, or no model of this project, or the store does not answer.
     """
     with fetched(ref.name, ref.version) as folder:
-        try:
-            return PatientModel.load(folder / "artifacts" / "model")
-        except (ValueError, LookupError, TypeError, OSError) as error:
-            raise UnavailableError(
-                f"{ref.name} version {ref.version} cannot be used: {first_line(error)}. Expected a model that this "
-                "project wrote; use another version."
-            ) from error
+        return _read(ref, folder)
+
+
+def _read(ref: ModelRef, folder: Path) -> PatientModel:
+    try:
+        return PatientModel.load(folder / "artifacts" / "model")
+    except (ValueError, LookupError, TypeError, OSError) as error:
+        raise UnavailableError(
+            f"{ref.name} version {ref.version} cannot be used: {first_line(error)}. Expected a model that this "
+            "project wrote; use another version."
+        ) from error
 
 
 @reachable()
