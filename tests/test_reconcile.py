@@ -14,11 +14,13 @@ import mlflow
 import pytest
 from prefect import flow, task
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.events.worker import EventsWorker
 from prefect.settings import get_current_settings
 from prefect.states import AwaitingRetry, Cancelled, Cancelling, Completed, Crashed, Pending, Running, Scheduled, State
 
 from flows import reconcile
 from tasks import process, registry
+from tests.prefect_server import wait_for
 
 pytestmark = pytest.mark.slow
 ELSEWHERE = "another-machine/boot/1/1/1"
@@ -168,11 +170,11 @@ def test_one_that_was_never_started_goes_back_to_wait_for_a_worker(
 
 
 def test_heartbeats_are_counted(client: SyncPrefectClient) -> None:
+    EventsWorker.drain_all(timeout=5)  # one that another test left goes on to send events to its own server
+
     @flow(name="heart-disease-train")
     def beating() -> int:
-        while not (heard := reconcile._heartbeats(client, reconcile.runtime.flow_run.id)):
-            pass
-        return heard
+        return wait_for(lambda: reconcile._heartbeats(client, reconcile.runtime.flow_run.id))
 
     assert beating() == 1
     assert reconcile._heartbeats(client, uuid4()) == 0
