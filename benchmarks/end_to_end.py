@@ -62,8 +62,10 @@ def programs() -> list[Program]:
     here = ROOT / "benchmarks"
     return [
         Program("(a) notebook, 300 epochs", (*script, str(here / "notebook.py")), networks=1),
-        Program("(b) heart train", (*heart, "train")),
-        Program("(b') heart train --preset lecture, 300 epochs", (*heart, "train", "--preset", "lecture"), (0, 5)),
+        Program("(b) heart train", (*heart, "train", "--force")),
+        Program(
+            "(b') heart train --preset lecture, 300 epochs", (*heart, "train", "--force", "--preset", "lecture"), (0, 5)
+        ),
         Program("(c) tutorial with Prefect and MLflow, 300 epochs", (*script, str(here / "tutorial.py")), networks=1),
     ]
 

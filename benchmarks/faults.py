@@ -35,6 +35,7 @@ def all_faults(stack: Stack, folder: Callable[[], Path]) -> dict[str, Callable[[
     found |= {
         "kill -9 of the training with an embedded server": lambda: faults.killed_embedded(folder(), ["train"]),
         "kill -9 of the worker and its flow run": lambda: faults.worker_killed(stack),
+        "SIGTERM to the worker, with a flow run": lambda: faults.worker_stopped(stack),
         "kill -9 of the Prefect server": lambda: faults.server_killed(stack, "prefect", ["evaluate"]),
         "kill -9 of the MLflow server between upload and registration": lambda: faults.server_killed(
             stack, "mlflow", ["registration"]

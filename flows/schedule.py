@@ -27,6 +27,7 @@ from flows import deployments, missed, tethered
 from flows.deployments import RECONCILE, RETRAIN, When
 from flows.server import Server, problem_of
 from flows.watch import Watch
+from flows.worker import end_runs
 from tasks.errors import UnavailableError, UsageError
 
 log = logging.getLogger("heart")
@@ -173,16 +174,7 @@ class _Runner:
 
     def stop(self, spare: int | None) -> None:
         """End its runs as they end by themselves on SIGTERM, and kill what is left. spare: the server's process."""
-        runs = [child for child in psutil.Process().children() if child.pid != spare]
-        for child in runs:
-            with suppress(psutil.NoSuchProcess):
-                child.terminate()
-        deadline = time.monotonic() + END_SECONDS
-        while time.monotonic() < deadline and any(child.is_running() for child in runs):
-            time.sleep(0.1)
-        for child in runs:
-            with suppress(psutil.NoSuchProcess):
-                child.kill()
+        end_runs(psutil.Process(), END_SECONDS, spare)
         with suppress(Exception):  # it has not started, or the server is away; there is nothing more to be done
             self.runner.execute_in_background(self.runner.astop).result(timeout=1)
         self.thread.join(timeout=1)

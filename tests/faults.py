@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -293,6 +293,31 @@ def stalled_network(stack: Stack, points: Sequence[str]) -> Checked:
 
 def worker_killed(stack: Stack) -> Checked:
     """Kill -9 of the worker and of the flow run that it has started; another worker takes that up again."""
+
+    def kill(_: UUID) -> Checked:
+        stack.kill("worker")
+        close(stack.client_environment)
+        return Checked()
+
+    return _worker_ended(stack, kill)
+
+
+def worker_stopped(stack: Stack) -> Checked:
+    """SIGTERM to the worker: its run ends as crashed, and nothing is left to be closed; another takes that up again."""
+
+    def stop(flow_run: UUID) -> Checked:
+        stack.stop("worker")
+        left = len(stack.members("worker"))
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(flow_run).state
+        assert state, "the flow run has no state"
+        assert state.is_crashed(), state
+        return Checked(running=len(registry.open_runs()) + _running_flows(), left=left)
+
+    return _worker_ended(stack, stop)
+
+
+def _worker_ended(stack: Stack, end: Callable[[UUID], Checked]) -> Checked:
     stores = stack.client_environment
     small = deployments.parameters(
         None,
@@ -307,14 +332,14 @@ def worker_killed(stack: Stack) -> Checked:
         deployment = client.read_deployment_by_name(deployments.RETRAIN)
         flow_run = client.create_flow_run_from_deployment(deployment.id, parameters=small).id
         until(lambda: bool(_runs(str(flow_run))))
-        stack.kill("worker")
-        close(stores)
+        found = end(flow_run)
         stack.start_service("worker")
         client.set_flow_run_state(flow_run, Scheduled())
         until(lambda: client.read_flow_run(flow_run).state_type in (StateType.COMPLETED, StateType.FAILED))
         until(lambda: not _running_flows())  # the worker has others to do, too
     stack.kill("worker")
-    return check(stores, [str(flow_run)])
+    after = check(stores, [str(flow_run)])
+    return Checked(*(sum(both) for both in zip(astuple(found), astuple(after), strict=True)))
 
 
 def embedded(folder: Path) -> dict[str, str]:

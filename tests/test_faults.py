@@ -60,6 +60,10 @@ def test_a_worker_killed_with_its_flow_run(stack: Stack) -> None:
     assert faults.worker_killed(stack) == Checked()
 
 
+def test_a_worker_stopped_in_the_midst_of_its_flow_run(stack: Stack) -> None:
+    assert faults.worker_stopped(stack) == Checked()
+
+
 def test_killed_with_an_embedded_server(tmp_path: Path) -> None:
     assert faults.killed_embedded(tmp_path / "stores", ["load", "train", "loading back"]) == Checked()
 
