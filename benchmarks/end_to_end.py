@@ -62,7 +62,7 @@ def programs() -> list[Program]:
     here = ROOT / "benchmarks"
     return [
         Program("(a) notebook, 300 epochs", (*script, str(here / "notebook.py")), networks=1),
-        Program("(b) heart train", (*heart, "train", "--force")),
+        Program("(b) heart train", (*heart, "train", "--force"), (0, 5)),
         Program(
             "(b') heart train --preset lecture, 300 epochs", (*heart, "train", "--force", "--preset", "lecture"), (0, 5)
         ),
@@ -156,6 +156,7 @@ def main() -> None:
         for turn in range(options.runs + 1):
             for number, program in enumerate(programs()):
                 timing = measure(program, Path(base, f"{number}-{turn if options.fresh else 0}"))
+                print(f"round {turn}: {timing.wall:.1f} s  {program.name}", file=sys.stderr, flush=True)
                 if turn:
                     timings[program.name].append(timing)
     stores = "empty stores" if options.fresh else "stores that exist"

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -321,6 +322,39 @@ def test_the_accounts_of_worker_and_api_can_do_no_more_than_they_need(
             for path, status in expected.items():
                 content = tag if "tag" in path else {"username": "mallory", "password": "long enough to be one"}
                 assert client.post(path, json=content).status_code == status, (user, path)
+
+
+def test_pruning_over_the_servers_takes_what_nobody_needs_and_leaves_the_champion(
+    stack: Stack, scoring: httpx.Client, prefect_api: httpx.Client, mlflow_api: httpx.Client, tmp_path: Path
+) -> None:
+    from flows import prune
+    from tasks import sources
+    from tests.faults import using
+
+    sources.load().frame.assign(age=500).to_csv(tmp_path / "bad.csv", index=False)
+    assert heart(tmp_path, stack.client_environment, "train", "--source", "bad.csv").returncode == 3
+    experiment = answer(mlflow_api, "GET", "/experiments/get-by-name", experiment_name="heart-disease")
+    [unneeded] = answer(
+        mlflow_api, "POST", "/runs/search", experiment_ids=[experiment["experiment"]["experiment_id"]],
+        filter="attributes.status = 'FAILED'",
+    )["runs"]  # fmt: skip
+    run_id = unneeded["info"]["run_id"]
+    flow_run = {tag["key"]: tag["value"] for tag in unneeded["data"]["tags"]}["prefect.flow_run_id"]
+    files = stack.folder / "volumes" / "artifacts"
+    assert list(files.rglob(f"{run_id}/artifacts/*"))
+
+    with using(stack.client_environment):
+        prune.run(timedelta(0), yes=True)
+    assert not list(files.rglob(f"{run_id}/artifacts/*"))
+    assert answer(mlflow_api, "GET", "/runs/get", run_id=run_id)["run"]["info"]["lifecycle_stage"] == "deleted"
+    assert prefect_api.get(f"/flow_runs/{flow_run}").status_code == 404
+
+    champion = answer(mlflow_api, "GET", "/registered-models/alias", name="heart-disease", alias="champion")
+    version = champion["model_version"]["version"]
+    assert scoring.get("/model").json()["version"] == version
+    sources.load().frame.to_csv(tmp_path / "patients.csv", index=False)
+    loaded = heart(tmp_path, stack.client_environment, "predict", "patients.csv", "-o", "scored.csv")
+    assert loaded.returncode == 0, loaded.stderr
 
 
 def test_every_service_ends_within_ten_seconds_of_its_signal_and_leaves_no_process(
