@@ -59,17 +59,17 @@ def register(
     decision: Decision,
     champion: ModelRef | None,
 ) -> tuple[ModelRef, Decision]:
-    """Record metrics, curves and figures, register the model, check it, and only then move an alias.
+    """Register the model, record metrics, curves and figures, check the model, and only then move an alias.
 
     champion: the one that `report` compares with. Where another took its place meanwhile, nothing is promoted, and the
     decision that comes back says so. Tried again, it goes on from what is there: one version, moved once.
     """
     with fresh_process() as server:  # which starts meanwhile
-        registry.log_report(run, report)
+        ref = registry.log_model(run, model, table.frame.head(EXAMPLE_ROWS))
+        registry.log_report(run, report, ref)
         registry.log_files(run, "figures", plots.draw_all(report))
         ids = [table.row_ids[row] for row in report.rows]
         registry.log_files(run, "evaluation", {reports.OUT_OF_FOLD: reports.out_of_fold(report, ids)})
-        ref = registry.log_model(run, model, table.frame.head(EXAMPLE_ROWS))
         registry.check_model(ref, model, table.frame)
         server.check(ref, model, table.frame)
     if registry.find_champion() != ref:  # else an earlier try got as far as to move the alias

@@ -53,9 +53,9 @@ POINTS = {
     "encode": ("tasks.encode", "matrices"),
     "train": ("tasks.training", "train"),
     "evaluate": ("tasks.evaluate", "report"),
-    "metrics": ("tasks.registry", "log_report"),
     "upload": ("tasks.registry", "log_model"),
     "registration": ("mlflow.MlflowClient", "create_model_version"),  # its artefacts are there, the version is not
+    "metrics": ("tasks.registry", "log_report"),
     "loading back": ("tasks.registry", "check_model"),  # the version is there, no alias
     "moving the alias": ("tasks.registry.champions", "_finish"),  # the move is in the history, not yet done
     "saying so": ("flows.publish", "_decision_artifacts"),  # the alias has moved

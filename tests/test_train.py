@@ -94,6 +94,15 @@ def test_every_metric_has_both_ends_of_its_interval(run: mlflow.entities.Run, ou
     assert found["log_loss_low"] < found["log_loss"] < found["log_loss_high"]
 
 
+def test_the_models_page_has_the_metrics_of_its_run_and_no_point_of_a_curve(
+    run: mlflow.entities.Run, outcome: Any
+) -> None:
+    model = mlflow.models.get_model_info(f"models:/{outcome.model.name}/{outcome.model.version}").model_id
+    found = {metric.key: metric.value for metric in mlflow.get_logged_model(model).metrics}
+    curves = ("loss/", "loss_std/", "accuracy/", "accuracy_std/")
+    assert found == {key: value for key, value in run.data.metrics.items() if not key.startswith(curves)}
+
+
 @pytest.mark.parametrize("curve", ["loss/train", "loss/validation", "accuracy/train", "accuracy/validation"])
 def test_curves_have_a_point_for_every_epoch(run: mlflow.entities.Run, curve: str) -> None:
     for name in (curve, curve.replace("/", "_std/")):
