@@ -37,6 +37,8 @@ class Training:
             [sys.executable, "-m", "flows.cli", "train", "--epochs", "100000"],
             env=environment, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
             start_new_session=True,  # a terminal sends Ctrl-C to the whole group
+            # Tests started with & by a shell would hand down that SIGINT is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         return cls(folder, process)
 
