@@ -31,15 +31,16 @@ import signal, subprocess, sys, time
 def end(*_):
     print("the worker is told, its run", "lives" if run.poll() is None else "has ended", flush=True)
     run.kill()
-    sys.exit({code})
+    sys.exit()
 run = subprocess.Popen([sys.executable, "-c", {run!r}])
 signal.signal(signal.SIGTERM, end)
-{then}
+run.wait()
+time.sleep(600)
 """
 
 
-def worker(on_term: str = "end", code: int = 0, then: str = "run.wait(); time.sleep(600)") -> list[str]:
-    return [sys.executable, "-c", WORKER.format(run=RUN.format(on_term=on_term), code=code, then=then)]
+def worker(on_term: str = "end") -> list[str]:
+    return [sys.executable, "-c", WORKER.format(run=RUN.format(on_term=on_term))]
 
 
 @contextmanager
