@@ -94,11 +94,13 @@ def test_every_metric_has_both_ends_of_its_interval(run: mlflow.entities.Run, ou
     assert found["log_loss_low"] < found["log_loss"] < found["log_loss_high"]
 
 
-def test_the_models_page_has_the_metrics_of_its_run_and_no_point_of_a_curve(
+def test_the_models_page_has_its_version_the_metrics_of_its_run_and_no_point_of_a_curve(
     run: mlflow.entities.Run, outcome: Any
 ) -> None:
-    model = mlflow.models.get_model_info(f"models:/{outcome.model.name}/{outcome.model.version}").model_id
-    found = {metric.key: metric.value for metric in mlflow.get_logged_model(model).metrics}
+    ref = outcome.model
+    model = mlflow.get_logged_model(mlflow.models.get_model_info(f"models:/{ref.name}/{ref.version}").model_id)
+    assert json.loads(model.tags["mlflow.modelVersions"]) == [{"name": ref.name, "version": ref.version}]
+    found = {metric.key: metric.value for metric in model.metrics}
     curves = ("loss/", "loss_std/", "accuracy/", "accuracy_std/")
     assert found == {key: value for key, value in run.data.metrics.items() if not key.startswith(curves)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, DataType, Schema
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from tasks import schema
 from tasks.errors import UnavailableError
@@ -75,6 +77,9 @@ def log_model(run: Run, model: PatientModel, example: pd.DataFrame) -> ModelRef:
         made = client.create_model_version(
             MODEL, info.model_uri, run.run_id, tags={DIGEST: digest}, model_id=info.model_id
         )
+        # A server does this itself; without one, the model's page would say "Not registered".
+        registered = json.dumps([{"name": MODEL, "version": str(made.version)}])
+        client.set_logged_model_tags(info.model_id, {MLFLOW_MODEL_VERSIONS: registered})
     return _ref(made)
 
 
