@@ -258,6 +258,25 @@ def test_a_server_that_was_killed_comes_back_with_what_it_had(
     assert answer(mlflow_api, "GET", "/registered-models/get", name="heart-disease")
 
 
+def test_a_retrain_does_not_suffer_when_mlflows_processes_are_replaced(
+    stack: Stack, prefect_api: httpx.Client, trained: dict[str, Any]
+) -> None:
+    """As the file has it done after some thousand requests, against what grows in them; here, in the midst of a run."""
+    as_in_file = stack.services["mlflow"]["command"]
+    often = re.sub(r"(limit-max-requests) \d+ (--limit-max-requests-jitter) \d+", r"\1 40 \2 20", as_in_file)
+    assert often != as_in_file
+    replaced = "Maximum request limit"
+    before = stack.log("mlflow").count(replaced)
+    for command in (often, as_in_file):
+        stack.stop("mlflow")
+        stack.services["mlflow"]["command"] = command
+        stack.start_service("mlflow")
+        if command == often:
+            run = run_flow(prefect_api, force=True, recipe={"epochs": 2}, evaluation={"folds": 2, "repeats": 1})
+    assert run["state_type"] == "COMPLETED", run["state"]["message"]
+    assert stack.log("mlflow").count(replaced) - before >= 2
+
+
 @pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
 def test_both_pages_show_scheduled_runs_and_artifacts_to_who_logs_in(
     stack: Stack, trained: dict[str, Any], prefect_api: httpx.Client, mlflow_api: httpx.Client, tmp_path: Path
