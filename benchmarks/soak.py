@@ -100,9 +100,10 @@ def _service(stack: Stack, name: str) -> Sample:
 
 def _bytes(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):
-            total += path.stat().st_size if path.is_file() and not path.is_symlink() else 0
+    for where, _, names in os.walk(folder):  # unlike rglob, it does not mind a folder that vanishes meanwhile
+        for name in names:
+            with suppress(OSError):
+                total += (Path(where) / name).lstat().st_size
     return total
 
 

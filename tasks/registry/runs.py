@@ -203,7 +203,8 @@ def log_report(run: Run, report: Report, ref: ModelRef) -> None:
     from tasks import report as reports  # needs scikit-learn, for which `heart history` must not wait
 
     client, when = mlflow.MlflowClient(), run.started
-    model = mlflow.models.get_model_info(f"models:/{ref.name}/{ref.version}").model_id
+    # `log_model` registered it as models:/MODEL_ID. MLflow's get_model_info would leave a folder behind in /tmp.
+    model = client.get_model_version(ref.name, ref.version).source.removeprefix("models:/")
     values = [Metric(name, value, when, 0, model_id=model) for name, value in reports.metrics(report).items()]
     values += [Metric(name, value, when, epoch) for name, epoch, value in reports.curves(report)]
     _log_metrics(run, values)
