@@ -6,7 +6,8 @@ it: 2 folds, 1 repeat, 2 epochs, forced, since nothing changes between them. One
 which is promoted by hand, so that all train the champion's recipe as well and compare. After each, when its process has
 ended:
 
-    memory       of all processes of a service: resident, and proportional (PSS: a page that k of them share counts 1/k)
+    memory       of all processes of a service: resident; proportional (PSS: a page that k of them share counts 1/k);
+                 the anonymous part of that, without files and PostgreSQL's shared buffers, which fill to their size
     descriptors  open files and sockets; processes; threads
     left behind  bytes in the folders that are a container's tmpfs (/tmp and the home)
     stores       bytes and rows of both databases, bytes of the artefacts
@@ -33,6 +34,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -54,6 +56,7 @@ SETTLE_SECONDS, BLOCKS = 20, 10
 FEWEST = 25  # runs: two a block, without the warm-up
 FLOORS = {
     "PSS, MB": 5.0,
+    "anonymous PSS, MB": 5.0,
     "RSS, MB": 5.0,
     "descriptors": 2.0,
     "processes": 2.0,
@@ -84,17 +87,18 @@ def sample(stack: Stack) -> Sample:
 
 
 def _service(stack: Stack, name: str) -> Sample:
-    pss = rss = descriptors = processes = threads = 0
+    pss = anonymous = rss = descriptors = processes = threads = 0
     for process in stack.members(name):
-        with suppress(psutil.Error):  # it has just ended
-            memory = process.memory_full_info()
-            pss, rss = pss + memory.pss, rss + memory.rss
+        with suppress(psutil.Error, OSError):  # it has just ended
+            memory = dict(re.findall(r"^(\w+): +(\d+) kB", Path(f"/proc/{process.pid}/smaps_rollup").read_text(), re.M))
+            pss, anonymous = pss + int(memory["Pss"]), anonymous + int(memory["Pss_Anon"])
+            rss += int(memory["Rss"])
             descriptors += process.num_fds()
             processes, threads = processes + 1, threads + process.num_threads()
     left = sum(_bytes(Path(stack.mapped(path, name))) for path in stack.services[name].get("tmpfs", []))
     return {
-        "PSS, MB": pss / 1e6, "RSS, MB": rss / 1e6, "descriptors": descriptors, "processes": processes,
-        "threads": threads, "left behind, kB": left / 1e3,
+        "RSS, MB": rss * 1.024e-3, "PSS, MB": pss * 1.024e-3, "anonymous PSS, MB": anonymous * 1.024e-3,
+        "descriptors": descriptors, "processes": processes, "threads": threads, "left behind, kB": left / 1e3,
     }  # fmt: skip
 
 
