@@ -15,6 +15,7 @@ import pytest
 from flows.worker import end_runs
 from tests.compose import ROOT
 
+MAIN = (sys.executable, "-c", "import sys; from flows.worker import main; sys.exit(main(sys.argv[1:]))")
 # A worker with one run; both write down when they are told to end. The run needs a moment for it, as trainings do.
 RUN = """
 import signal, sys, time
@@ -60,7 +61,7 @@ def started(*command: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_worker_that_is_ended_is_told_when_its_run_has_ended_by_itself(number: int) -> None:
-    with started(sys.executable, "-m", "flows.worker", *worker()) as process:
+    with started(*MAIN, *worker()) as process:
         process.send_signal(number)
         out, _ = process.communicate()
         assert out.splitlines() == ["the run has ended", "the worker is told, its run has ended"]
@@ -68,7 +69,7 @@ def test_a_worker_that_is_ended_is_told_when_its_run_has_ended_by_itself(number:
 
 
 def test_a_second_signal_changes_nothing() -> None:
-    with started(sys.executable, "-m", "flows.worker", *worker()) as process:
+    with started(*MAIN, *worker()) as process:
         process.terminate()
         time.sleep(0.1)
         process.terminate()
@@ -78,9 +79,7 @@ def test_a_second_signal_changes_nothing() -> None:
 
 @pytest.mark.parametrize(("how", "code"), [("sys.exit(3)", 3), ("import os; os.kill(os.getpid(), 9)", 137)])
 def test_a_worker_that_ends_by_itself_ends_it_with_its_code(how: str, code: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.worker", sys.executable, "-c", f"import sys; {how}"], cwd=ROOT, check=False
-    )
+    done = subprocess.run([*MAIN, sys.executable, "-c", f"import sys; {how}"], cwd=ROOT, check=False)
     assert done.returncode == code
 
 
@@ -93,3 +92,20 @@ def test_a_run_that_does_not_end_by_itself_is_killed_and_what_is_spared_goes_on(
         end_runs(parent, 0.3)
         run.wait(timeout=60)
         assert parent.is_running()
+
+
+def test_what_only_refers_to_itself_is_collected_before_there_is_much_of_it() -> None:
+    code = """
+import gc, time, weakref
+from flows.worker import collect_garbage
+class Cycle: pass
+one = Cycle()
+one.itself, gone = one, weakref.ref(one)
+gc.disable()
+del one
+assert gone()
+collect_garbage(0.01)
+while gone():
+    time.sleep(0.01)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
