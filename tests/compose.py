@@ -181,7 +181,7 @@ class Stack:
         rules = {r"(?<![\d.])0\.0\.0\.0(?![\d.])": "127.0.0.1"}
         for host, ports in self.ports.items():
             rules |= {rf"(?<![\w.-]){host}:{inside}(?!\d)": f"127.0.0.1:{here}" for inside, here in ports.items()}
-        rules |= {rf"(?<![\d.]){inside}(?!\d)": str(here) for inside, here in self.ports[name].items()}
+        rules |= {rf"(?:^|(?<=:)|(?<=port[ =])){inside}(?!\d)": str(here) for inside, here in self.ports[name].items()}
         rules |= {rf"(?<![\w.-]){re.escape(path)}(?![\w.-])": str(here) for path, here in self._folders(name).items()}
         either = re.compile("|".join(f"({rule})" for rule in rules))
         answers = list(rules.values())

@@ -119,3 +119,11 @@ def test_the_secrets_are_neither_committed_nor_in_the_image(ignored: str) -> Non
 def test_links_lead_people_to_where_the_pages_are_published(name: str) -> None:
     for page, variable in (("mlflow", "HEART_MLFLOW_URL"), ("prefect", "PREFECT_UI_URL")):
         assert SERVICES[name]["environment"][variable] == f"http://${{HEART_HOST:-127.0.0.1}}:{PUBLISHED[page]}"
+
+
+def test_started_natively_a_port_is_another_one_and_an_equal_number_is_not(tmp_path: Path) -> None:
+    with closing(Stack(tmp_path)) as stack:
+        [here] = stack.ports["mlflow"].values()
+        for text in ("5000", "--port 5000", "--port=5000", "http://localhost:5000/health"):
+            assert stack.mapped(text, "mlflow") == text.replace("5000", str(here))
+        assert stack.mapped("--limit-max-requests 5000", "mlflow") == "--limit-max-requests 5000"
