@@ -2,9 +2,9 @@
 
 The rows are the bundled patients, drawn again and again with a little noise, in Parquet files. Measured: seconds an
 epoch, the best of all but the first, which includes tracing; and the peak memory of a process, of which that
-of the imported libraries is named. `one` and `two` are `tasks.distributed.train`, which streams from disk; `memory` is
-`tasks.training.train`, which holds all rows. Both workers share this machine's cores: what two machines would gain by
-reading and encoding side by side is not seen here, what it costs to wait for each other is.
+of the imported libraries is named. `one` and `two` are `training.distributed.train`, which streams from disk; `memory`
+is `training.engine.train`, which holds all rows. Both workers share this machine's cores: what two machines would gain
+by reading and encoding side by side is not seen here, what it costs to wait for each other is.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks import schema, sources
-from tasks.batches import Job
-from tasks.cluster import Cluster
-from tasks.encode import Encoder
-from tasks.params import MANY_ROWS, Params
-from tasks.parts import SHUFFLE_ROWS, Part
+from heart_disease.data import sources
+from heart_disease.model import schema
+from heart_disease.model.encoding import Encoder
+from heart_disease.training.batches import Job
+from heart_disease.training.parts import SHUFFLE_ROWS, Part
+from heart_disease.training.recipe import MANY_ROWS, Recipe
+from heart_disease.training.workers import Cluster
 
 EPOCHS = 6
 NOISE = {"age": 3, "trestbps": 5, "chol": 15, "thalach": 6}
@@ -55,14 +56,14 @@ def write_rows(path: Path, n: int, seed: int) -> None:
         writer.close()
 
 
-def work(path: str, params: Params, in_memory: bool) -> dict[str, Any]:
+def work(path: str, params: Recipe, in_memory: bool) -> dict[str, Any]:
     """What one process measures."""
     import tensorflow as tf
 
     tf.get_logger().setLevel("CRITICAL")
     libraries = peak()
     if in_memory:
-        from tasks.training import train as train_in_memory
+        from heart_disease.training.engine import train as train_in_memory
 
         frame = pd.concat(list(Part(path).chunks(SHUFFLE_ROWS))).astype("float64")
         inputs, labels = Encoder.fit(frame).transform(frame)[None], schema.label(frame).to_numpy()
@@ -72,7 +73,7 @@ def work(path: str, params: Params, in_memory: bool) -> dict[str, Any]:
         (first, started), (last, ended) = marks[0], marks[-1]
         seconds = (ended - started) / (last - first) * steps
     else:
-        from tasks.distributed import train
+        from heart_disease.training.distributed import train
 
         times: list[float] = []
         train(path, params, Cluster.from_environment(), progress=lambda *_: times.append(time.perf_counter()))

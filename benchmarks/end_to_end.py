@@ -58,7 +58,7 @@ def programs() -> list[Program]:
     """What is compared; the first is the yardstick."""
     # -P: the folder of a script must not come before the libraries.
     script = (sys.executable, "-P")
-    heart = (str(HEART),) if HEART.exists() else (sys.executable, "-m", "flows.cli")
+    heart = (str(HEART),) if HEART.exists() else (sys.executable, "-m", "heart_disease")
     here = ROOT / "benchmarks"
     return [
         Program("(a) notebook, 300 epochs", (*script, str(here / "notebook.py")), networks=1),

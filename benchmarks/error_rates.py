@@ -34,11 +34,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from tasks import encode, evaluate, schema, sources, verdict
-from tasks.batches import Floats, Ints, Job
-from tasks.evaluate import Estimate, Numbers, Splits
-from tasks.params import PRESETS, Evaluation, Params, Promotion
-from tasks.training import train
+from heart_disease.data import sources
+from heart_disease.evaluation import evaluate, verdict
+from heart_disease.evaluation.evaluate import Estimate, Numbers, Splits
+from heart_disease.evaluation.settings import Evaluation, Promotion
+from heart_disease.model import encoding, schema
+from heart_disease.training.batches import Floats, Ints, Job
+from heart_disease.training.engine import train
+from heart_disease.training.recipe import PRESETS, Recipe
 
 FOLDS = Evaluation().folds
 MEMBERS, SHARPENING, JITTER = 20, 1.15, 0.2  # of the population
@@ -70,8 +73,8 @@ class Pair:
     """What is compared. A recipe with seed 1 has other networks' seeds on every trial, and the same folds."""
 
     title: str
-    champion: Params
-    challenger: Params
+    champion: Recipe
+    challenger: Recipe
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class Setting:
     pairs: Sequence[Pair]
 
     @property
-    def recipes(self) -> list[Params]:
+    def recipes(self) -> list[Recipe]:
         """All that are compared, each once."""
         return list(dict.fromkeys(recipe for pair in self.pairs for recipe in (pair.champion, pair.challenger)))
 
@@ -141,10 +144,10 @@ class Population:
 
     def __init__(self) -> None:
         self.frame = sources.load().frame
-        self.encoder = encode.Encoder.fit(self.frame)
+        self.encoder = encoding.Encoder.fit(self.frame)
         inputs, labels = self.encoder.transform(self.frame)[None], schema.label(self.frame).to_numpy()
         everyone = np.arange(len(self.frame))
-        self.model = train(inputs, labels, [Job(Params(seed=seed), everyone, NOBODY) for seed in range(MEMBERS)])
+        self.model = train(inputs, labels, [Job(Recipe(seed=seed), everyone, NOBODY) for seed in range(MEMBERS)])
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[pd.DataFrame, Numbers, Numbers]:
         """`n` patients, the label of each (n,), and the probability that it was drawn with (n,)."""
@@ -169,7 +172,7 @@ class Population:
         return Trial(frame, labels, truth, splits, seed)
 
 
-def probabilities(trials: Sequence[Trial], recipes: Sequence[Params]) -> dict[Params, list[Numbers]]:
+def probabilities(trials: Sequence[Trial], recipes: Sequence[Recipe]) -> dict[Recipe, list[Numbers]]:
     """Of each recipe on each trial, the probabilities (R, tested rows). One call trains them all.
 
     The trials must have equally many rows and pairs: they stand one below the other in the matrix of a pair, each
@@ -198,13 +201,13 @@ def encoded(trials: Sequence[Trial]) -> Floats:
 
     The codes are looked up once instead of once for each pair, which would take longer than the training.
     """
-    width = len(encode.NUMBERS)
-    coder = encode.Encoder((0.0,) * width, (1.0,) * width)
+    width = len(encoding.NUMBERS)
+    coder = encoding.Encoder((0.0,) * width, (1.0,) * width)
     stacked = coder.transform(pd.concat([trial.frame for trial in trials], ignore_index=True))  # (trials x n, 29)
     inputs = np.tile(stacked, (len(trials[0].splits.pairs), 1, 1))
     end = 0
     for trial in trials:
-        numbers = trial.frame[encode.NUMBERS].to_numpy("float64")
+        numbers = trial.frame[encoding.NUMBERS].to_numpy("float64")
         start, end = end, end + len(numbers)
         for i, (rows, _) in enumerate(trial.splits.pairs):
             inputs[i, start:end, :width] = (numbers - numbers[rows].mean(axis=0)) / numbers[rows].std(axis=0)
@@ -243,15 +246,15 @@ def corrected_t(labels: Numbers, ours: Numbers, theirs: Numbers, splits: Splits)
 
 def simulate(
     population: Population, setting: Setting, trials: int, seed: int, keep: Path
-) -> tuple[list[Trial], dict[Params, list[Numbers]]]:
+) -> tuple[list[Trial], dict[Recipe, list[Numbers]]]:
     """The trials of a setting, and each recipe's probabilities (R, n) on each of them."""
     made = [population.trial(setting.n, FOLDS, setting.repeats, seed + t) for t in range(trials)]
     return made, together(made, setting.recipes, setting.together, keep)
 
 
-def together(trials: Sequence[Trial], recipes: Sequence[Params], most: int, keep: Path) -> dict[Params, list[Numbers]]:
+def together(trials: Sequence[Trial], recipes: Sequence[Recipe], most: int, keep: Path) -> dict[Recipe, list[Numbers]]:
     """The `probabilities` of each recipe, from at most so many trials a call; each call's result is kept."""
-    found: dict[Params, list[Numbers]] = {recipe: [] for recipe in recipes}
+    found: dict[Recipe, list[Numbers]] = {recipe: [] for recipe in recipes}
     for start in range(0, len(trials), most):
         # Recipes with the same seed take their rows in the same order, and are trained side by side.
         for seed in sorted({recipe.seed for recipe in recipes}):
@@ -261,7 +264,7 @@ def together(trials: Sequence[Trial], recipes: Sequence[Params], most: int, keep
     return found
 
 
-def kept(keep: Path, trials: Sequence[Trial], recipes: Sequence[Params]) -> Numbers:
+def kept(keep: Path, trials: Sequence[Trial], recipes: Sequence[Recipe]) -> Numbers:
     """The `probabilities` (recipes, trials, R, tested rows), read where they were found before."""
     n, pairs = len(trials[0].frame), len(trials[0].splits.pairs)
     what = [n, pairs, [trial.seed for trial in trials], [str(trial.labels) for trial in trials], recipes]
@@ -281,8 +284,8 @@ def kept(keep: Path, trials: Sequence[Trial], recipes: Sequence[Params]) -> Numb
 
 
 def expected_losses(
-    population: Population, recipes: Sequence[Params], n: int, samples: int, seed: int, keep: Path
-) -> dict[Params, Numbers]:
+    population: Population, recipes: Sequence[Recipe], n: int, samples: int, seed: int, keep: Path
+) -> dict[Recipe, Numbers]:
     """Expected log loss on other patients, of each recipe after learning from each of the samples of `n` (samples,)."""
     drawn = [population.sample(n, seed + s) for s in range(samples)]
     return {
@@ -291,7 +294,7 @@ def expected_losses(
     }
 
 
-def true_difference(pair: Pair, losses: Mapping[Params, Numbers]) -> tuple[float, float]:
+def true_difference(pair: Pair, losses: Mapping[Recipe, Numbers]) -> tuple[float, float]:
     """Challenger minus champion, and its standard error; recipes that differ in the seed alone have none."""
     if replace(pair.challenger, seed=pair.champion.seed) == pair.champion:
         return 0.0, 0.0
@@ -322,7 +325,7 @@ def quality(found: Sequence[Mapping[str, Estimate]], truth: float, widening: flo
 
 
 def tables(
-    setting: Setting, trials: Sequence[Trial], found: Mapping[Params, list[Numbers]], losses: Mapping[Params, Numbers]
+    setting: Setting, trials: Sequence[Trial], found: Mapping[Recipe, list[Numbers]], losses: Mapping[Recipe, Numbers]
 ) -> None:
     """Print what was found."""
     how = f"{FOLDS} folds x {setting.repeats} repeats, {len(trials)} trials"

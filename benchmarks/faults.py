@@ -1,7 +1,7 @@
 """The fault table: each fault several times on real processes and servers, and what was lost, doubled or left by it.
 
-What the faults are, and what is looked at afterwards, is tests/faults.py's. A fault whose own training does not come to
-its end is followed by a look for orphans and by a second try of the same flow run, as in production.
+What the faults are, and what is looked at afterwards, is tests/harness/faults.py's. A fault whose own training does not
+come to its end is followed by a look for orphans and by a second try of the same flow run, as in production.
 
     python -m benchmarks.faults --times 3
 """
@@ -18,10 +18,10 @@ from contextlib import ExitStack
 from dataclasses import astuple
 from pathlib import Path
 
-from flows.cli import ENVIRONMENT
-from tests import faults
-from tests.compose import Stack, postgres_programs
-from tests.faults import POINTS, Checked
+from heart_disease.cli.main import ENVIRONMENT
+from tests.harness import faults
+from tests.harness.compose import Stack, postgres_programs
+from tests.harness.faults import POINTS, Checked
 
 HEADER = "| fault | times | lost | duplicated | left RUNNING | processes left | not as expected | s |"
 

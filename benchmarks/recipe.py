@@ -18,10 +18,12 @@ from itertools import product
 
 import numpy as np
 
-from tasks import encode, evaluate, schema, sources
-from tasks.evaluate import Numbers
-from tasks.params import PRESETS, Params
-from tasks.training import train
+from heart_disease.data import sources
+from heart_disease.evaluation import evaluate
+from heart_disease.evaluation.evaluate import Numbers
+from heart_disease.model import encoding, schema
+from heart_disease.training.engine import train
+from heart_disease.training.recipe import PRESETS, Recipe
 
 DECAYS = (0.0, 0.3, 0.5, 1.0, 2.0, 3.0)
 RATES = (5e-4, 1e-3, 2e-3)
@@ -31,12 +33,12 @@ TOLERANCE = 0.001
 SHOWN = 15
 
 
-def losses(recipes: Sequence[Params], seed: int) -> Numbers:
+def losses(recipes: Sequence[Recipe], seed: int) -> Numbers:
     """Out-of-fold log loss (recipes, epochs); nan after a recipe's last epoch. One call trains them all."""
     table = sources.load()
     labels = schema.label(table.frame).to_numpy()
     splits = evaluate.cross_validation(labels, FOLDS, REPEATS, seed)
-    inputs = encode.matrices(table.frame, [rows for rows, _ in splits.pairs])  # (folds, n, 29)
+    inputs = encoding.matrices(table.frame, [rows for rows, _ in splits.pairs])  # (folds, n, 29)
     fits = len(splits.pairs)
     jobs = [job for recipe in recipes for job in evaluate.jobs(replace(recipe, seed=seed), splits, len(table))[:fits]]
     curves = train(inputs, labels.astype(np.float32), jobs).curves["validation_loss"]
@@ -54,7 +56,7 @@ def plateau(curve: Numbers) -> tuple[int, int, int]:
     return best + 1, int(first) + 1, int(last) + 1
 
 
-def line(recipe: Params, epoch: int, at: Numbers, around: str) -> str:
+def line(recipe: Recipe, epoch: int, at: Numbers, around: str) -> str:
     """A row of the table; at: the loss of each seed."""
     by_seed = " | ".join(f"{loss:.4f}" for loss in at)
     how = f"{recipe.weight_decay:g} | {recipe.learning_rate:g} | {recipe.dropout:g}"
@@ -69,11 +71,11 @@ def main() -> None:
     options = parser.parse_args()
     started = time.perf_counter()
 
-    recipes: list[Params] = []
+    recipes: list[Recipe] = []
     found: list[Numbers] = []  # (seeds, epochs) of each recipe
     for dropout in DROPOUTS:
         batch = [
-            Params(weight_decay=decay, learning_rate=rate, dropout=dropout, epochs=options.epochs)
+            Recipe(weight_decay=decay, learning_rate=rate, dropout=dropout, epochs=options.epochs)
             for decay, rate in product(DECAYS, RATES)
         ]
         recipes += batch

@@ -31,11 +31,14 @@ from typing import Any
 import numpy as np
 import psutil
 
-from flows.cli import ENVIRONMENT
-from tasks import network, registry, schema, sources
-from tasks.encode import Encoder
-from tasks.params import Params
-from tasks.patient_model import PatientModel
+from heart_disease import registry
+from heart_disease.cli.main import ENVIRONMENT
+from heart_disease.data import sources
+from heart_disease.model import schema
+from heart_disease.model.encoding import Encoder
+from heart_disease.model.patient_model import PatientModel
+from heart_disease.training import network
+from heart_disease.training.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 CASES = {"1 row, 1 connection": (1, 1), "1 row, 8 connections": (1, 8), "100 rows, 1 connection": (100, 1)}
@@ -90,7 +93,7 @@ def make_versions(count: int) -> None:
     """Versions of the default network; the numbers in it do not change how long it takes."""
     table = sources.load().frame
     for seed in range(count):
-        model = PatientModel(Encoder.fit(table), network.build(Params(seed=seed), 29))
+        model = PatientModel(Encoder.fit(table), network.build(Recipe(seed=seed), 29))
         with registry.open_run(f"seed {seed}", {}) as run:
             registry.log_model(run, model, table.head(2))
     registry.move_champion(registry.by_version("1"), expected=None, kind="by hand", why="a benchmark")
@@ -227,7 +230,7 @@ def main() -> None:
         os.chdir(folder)
         make_versions(3)
         first, second = free_port(), free_port()
-        serve = [sys.executable, "-m", "flows.cli", "serve", "--port", str(first)]
+        serve = [sys.executable, "-m", "heart_disease", "serve", "--port", str(first)]
         mlflow = [
             sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "-m",
             "models:/heart-disease/1", "--port", str(second),

@@ -1,10 +1,10 @@
 """Retrain after retrain on the servers: does anything grow that should not?
 
-Every service of docker-compose.yml, started natively as tests/compose.py does it, with empty stores. Then N runs of the
-deployment heart-disease-train/retrain, one after the other, each picked up by the worker, which starts a process for
-it: 2 folds, 1 repeat, 2 epochs, forced, since nothing changes between them. One more run before them makes a version,
-which is promoted by hand, so that all train the champion's recipe as well and compare. After each, when its process has
-ended:
+Every service of docker-compose.yml, started natively as tests/harness/compose.py does it, with empty stores. Then N
+runs of the deployment heart-disease-train/retrain, one after the other, each picked up by the worker, which starts a
+process for it: 2 folds, 1 repeat, 2 epochs, forced, since nothing changes between them. One more run before them makes
+a version, which is promoted by hand, so that all train the champion's recipe as well and compare. After each, when its
+process has ended:
 
     memory       of all processes of a service: resident; proportional (PSS: a page that k of them share counts 1/k);
                  the anonymous part of that, without files and PostgreSQL's shared buffers, which fill to their size
@@ -47,7 +47,7 @@ import numpy as np
 import psutil
 from scipy import stats
 
-from tests.compose import Stack, postgres_programs
+from tests.harness.compose import Stack, postgres_programs
 
 RETRAIN = "heart-disease-train/retrain"
 PARAMETERS = {"recipe": {"epochs": 2}, "evaluation": {"folds": 2, "repeats": 1}, "force": True}
@@ -155,7 +155,7 @@ def start(stack: Stack) -> None:
         stack.start_service(name)
     os.environ |= stack.client_environment
     retrained(stack)
-    promote = [sys.executable, "-m", "flows.cli", "promote", "1", "--because", "the first of the soak"]
+    promote = [sys.executable, "-m", "heart_disease", "promote", "1", "--because", "the first of the soak"]
     subprocess.run(promote, check=True, stdout=subprocess.DEVNULL)
     for name in stack.in_order(list(stack.services)):
         if name not in stack.processes:

@@ -4,7 +4,7 @@ All search the same: 29-16-1 with Adam, batches of 32, learning rate 0.0003 to 0
 50 to 200 epochs, on the bundled patients, each configuration cross-validated on the same 5 x 10 folds, and its
 out-of-fold log loss taken at its best epoch among those that are measured.
 
-    ours      `tasks.sweep.cross_validate` and `summarise`, nested folds left out (the others have none), from the
+    ours      `search.study.cross_validate` and `summarise`, nested folds left out (the others have none), from the
               encoded patients to the choice; tracing and compiling included
     loop      random search, Keras `fit` for every fold, the validation loss of each epoch from `fit` itself
     Optuna    its default sampler (TPE) driving the same `fit`, told of every fold, one trial of 100 epochs
@@ -34,11 +34,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tasks import evaluate, sources, space, sweep
-from tasks.batches import Job
-from tasks.network import build, build_optimizer
-from tasks.params import Evaluation, Params
-from tasks.training import train
+from heart_disease.data import sources
+from heart_disease.evaluation import evaluate
+from heart_disease.evaluation.settings import Evaluation
+from heart_disease.search import space
+from heart_disease.search.study import Study, choose, cross_validate
+from heart_disease.training.batches import Job
+from heart_disease.training.engine import train
+from heart_disease.training.network import build, build_optimizer
+from heart_disease.training.recipe import Recipe
 
 SPACE = {
     "learning_rate": {"low": 3e-4, "high": 1e-2},
@@ -49,9 +53,9 @@ UNIT = 40  # configurations in a batch, as the sweep takes them: 2000 networks
 EPOCHS = 200  # of `seconds`
 
 
-def study() -> sweep.Study:
+def study() -> Study:
     """The bundled patients, 5 x 10 folds, none nested."""
-    return sweep.Study(sources.load().frame, Evaluation(), space.make_space(SPACE).epochs, inner_folds=0)
+    return Study(sources.load().frame, Evaluation(), space.make_space(SPACE).epochs, inner_folds=0)
 
 
 def ours(configurations: int) -> tuple[float, float]:
@@ -61,15 +65,13 @@ def ours(configurations: int) -> tuple[float, float]:
     assert flat.inputs.shape[0] == len(flat.splits.pairs)  # encoded before the clock starts
     recipes = space.sample(made, configurations)
     started = time.perf_counter()
-    results = [
-        result for i in range(0, configurations, UNIT) for result in sweep.cross_validate(flat, recipes[i : i + UNIT])
-    ]
+    results = [result for i in range(0, configurations, UNIT) for result in cross_validate(flat, recipes[i : i + UNIT])]
     losses = np.stack([[evaluate.losses(flat.labels, p.astype(float)) for p in one.probabilities] for one in results])
-    sweep.choose(losses, recipes, flat.epochs, flat.splits.widening)
+    choose(losses, recipes, flat.epochs, flat.splits.widening)
     return time.perf_counter() - started, float(losses.mean(axis=2).min())
 
 
-def fit(recipe: Params, job: Job, inputs: np.ndarray, labels: np.ndarray) -> float:
+def fit(recipe: Recipe, job: Job, inputs: np.ndarray, labels: np.ndarray) -> float:
     """One fold by Keras; its validation loss at the best epoch."""
     x = inputs[job.matrix]
     model = build(replace(recipe, seed=job.params.seed), x.shape[1])
@@ -100,7 +102,7 @@ def optuna_fits(fits: int) -> float:
     inputs, labels = flat.inputs, flat.labels.astype(np.float32)
 
     def objective(trial: optuna.Trial) -> float:
-        recipe = Params(
+        recipe = Recipe(
             learning_rate=trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True),
             weight_decay=trial.suggest_float("weight_decay", 0.1, 3.0, log=True),
             epochs=trial.suggest_categorical("epochs", [50, 75, 100, 150, 200]),
@@ -174,7 +176,7 @@ def products_alone(configurations: int) -> float:
     """Seconds for the first layer's products, forward and of the gradient, at as many steps as in `seconds`."""
     import tensorflow as tf
 
-    folds, batch = len(study().splits.pairs), Params().batch_size
+    folds, batch = len(study().splits.pairs), Recipe().batch_size
     steps = EPOCHS * -(-len(study().splits.pairs[0][0]) // batch)
     x = tf.random.normal((folds, batch, 29))
 

@@ -1,7 +1,7 @@
 """Training alone, inside one process: K networks at once against Keras `fit` of one.
 
 Every network is 29-16-1, 300 epochs, batches of 32, no decay, on the training part of a fold and watched on the rest
-of it. Measured: `tasks.training.train` from call to weights, tracing included, twice for each K; and Keras `fit` of
+of it. Measured: `training.engine.train` from call to weights, tracing included, twice for each K; and Keras `fit` of
 one network on the same rows with the same validation rows, once. Not measured: imports, reading, encoding, evaluation,
 storing. The ratio is K x the time of that one `fit` over our time: nobody waits for a thousand `fit`s.
 """
@@ -15,25 +15,27 @@ from dataclasses import replace
 
 import numpy as np
 
-from tasks import encode, evaluate, schema, sources
-from tasks.batches import Floats, Job
-from tasks.network import build, build_optimizer
-from tasks.params import PRESETS, Params
-from tasks.training import train
+from heart_disease.data import sources
+from heart_disease.evaluation import evaluate
+from heart_disease.model import encoding, schema
+from heart_disease.training.batches import Floats, Job
+from heart_disease.training.engine import train
+from heart_disease.training.network import build, build_optimizer
+from heart_disease.training.recipe import PRESETS, Recipe
 
 FOLDS = 10
 
 
-def setting(networks: int, recipe: Params) -> tuple[Floats, Floats, list[Job]]:
+def setting(networks: int, recipe: Recipe) -> tuple[Floats, Floats, list[Job]]:
     """Encoded inputs (K, n, 29), labels (n,) and the jobs of as many folds of as many repeats as K needs."""
     table = sources.load()
     labels = schema.label(table.frame).to_numpy()
     splits = evaluate.cross_validation(labels, FOLDS, -(-networks // FOLDS), recipe.seed)
     jobs = evaluate.jobs(recipe, splits, len(table))[:networks]
-    return encode.matrices(table.frame, [job.rows for job in jobs]), labels.astype(np.float32), jobs
+    return encoding.matrices(table.frame, [job.rows for job in jobs]), labels.astype(np.float32), jobs
 
 
-def ours(networks: int, recipe: Params) -> float:
+def ours(networks: int, recipe: Recipe) -> float:
     """Seconds to train that many networks at once."""
     inputs, labels, jobs = setting(networks, recipe)
     started = time.perf_counter()
@@ -41,7 +43,7 @@ def ours(networks: int, recipe: Params) -> float:
     return time.perf_counter() - started
 
 
-def keras_fit(recipe: Params) -> float:
+def keras_fit(recipe: Recipe) -> float:
     """Seconds that Keras takes to fit the first of those networks."""
     inputs, labels, (job,) = setting(1, recipe)
     x = inputs[0]

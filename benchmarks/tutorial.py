@@ -85,4 +85,6 @@ def pipeline(path: str) -> float:
 
 
 if __name__ == "__main__":
-    print(f"test accuracy {pipeline(str(Path(__file__).parent.parent / 'data' / 'cleveland.csv')):.3f}")
+    print(
+        f"test accuracy {pipeline(str(Path(__file__).parent.parent / 'heart_disease' / 'data' / 'cleveland.csv')):.3f}"
+    )

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from expectations.failure import Cell, Failure, listed, percent, shown
-from tasks import schema
-from tasks.schema import Column
+from heart_disease.model import schema
+from heart_disease.model.schema import Column
 
 # What a forbidden value usually means, in the copies of this data that are about.
 OTHER_THAL = "Blank means missing; 0, 1 and 2 are codes of other copies of this data: convert them to 3, 6, 7."
@@ -78,7 +78,7 @@ def _failures(result: Result, frame: pd.DataFrame, named: set[tuple[int, str]], 
             if cells:
                 observed = f"{len(cells)} of {len(frame)} rows{share}"
                 yield failure(observed, _advice(kind, schema.BY_NAME[name], cells), cells)
-            elif not values:  # no cell is at fault: a table that was not read by tasks/sources.py
+            elif not values:  # no cell is at fault: a table that was not read by heart_disease/data/sources.py
                 yield failure(f"column '{name}' is of type {frame[name].dtype}", "Convert it to float64.")
 
 

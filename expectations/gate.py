@@ -20,8 +20,8 @@ import pandas as pd
 
 from expectations.explain import explain
 from expectations.failure import Cell, Failure
-from tasks import schema
-from tasks.sources import Table
+from heart_disease.data.sources import Table
+from heart_disease.model import schema
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
@@ -99,7 +99,7 @@ def validate(table: Table) -> Verdict:
     """Judge `table`; its frame is not changed. Row order changes nothing but the order in `result`."""
     frame = table.frame.rename_axis(index=None)  # an index without a name: results hold the row numbers alone
     with _ALONE, _quiet():
-        from expectations import suite  # imports Great Expectations, which takes seconds
+        from expectations import suite
 
         arrived = suite.batch(frame)
         text = [name for name in schema.BY_NAME if name in frame and not pd.api.types.is_numeric_dtype(frame[name])]

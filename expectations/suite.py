@@ -1,4 +1,4 @@
-"""tasks/schema.py -> one Great Expectations suite of built-in expectations; `patients.json` is the same, as a file.
+"""The schema -> one Great Expectations suite of built-in expectations; `patients.json` is the same, as a file.
 
 Severity `critical` refuses a table; `warning` only says what is worth a look. The `meta` of each expectation has
 `kind` (what it is about), `rule` and `expected` (both in words) and `columns` (which it needs to be judged).
@@ -30,8 +30,8 @@ from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.metadata_types import FailureSeverity
 
 from expectations.failure import percent
-from tasks import schema
-from tasks.schema import LABEL, Column
+from heart_disease.model import schema
+from heart_disease.model.schema import LABEL, Column
 
 FILE = Path(__file__).with_name("patients.json")
 
@@ -54,7 +54,7 @@ def build() -> gx.ExpectationSuite:
     return gx.ExpectationSuite(
         name="patients",
         expectations=[*_table(), *(rule for column in schema.BY_NAME.values() for rule in _column(column)), *_label()],
-        notes="Patients of the UCI Heart Disease data, in UCI codes. Made from tasks/schema.py: change that, not this.",
+        notes="Patients of the UCI Heart Disease data, in UCI codes. Made from the schema: change that, not this.",
     )
 
 

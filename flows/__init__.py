@@ -1,1 +1,1 @@
-"""Everything that starts: the command line and the Prefect flows."""
+"""The Prefect flows, one a file, each read from top to bottom."""

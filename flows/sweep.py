@@ -15,15 +15,21 @@ from typing import Annotated, Any, Literal
 from prefect import flow, runtime
 from pydantic import Field
 
-from flows import clusters, publish, reconcile, steps
-from flows.terminal import Bar, wrapped
-from tasks import registry
-from tasks import report as reports
-from tasks import space as spaces
-from tasks.errors import RejectedError
-from tasks.params import Configurations, Evaluation, InnerFolds, Params, Search, Seed
-from tasks.registry import Run
-from tasks.sweep import Result, Study, Summary
+from heart_disease import registry
+from heart_disease.evaluation.settings import Evaluation
+from heart_disease.model.errors import RejectedError
+from heart_disease.operations import reconciliation
+from heart_disease.registry import Run
+from heart_disease.reporting import tables
+from heart_disease.reporting.terminal import Bar, short, wrapped
+from heart_disease.search import clusters
+from heart_disease.search.settings import Configurations, InnerFolds, Search, Seed
+from heart_disease.search.space import DEFAULT, as_yaml, grid, make_space, sample
+from heart_disease.search.study import Result, Study, Summary
+from heart_disease.training.code import code_digest
+from heart_disease.training.recipe import Recipe
+from tasks import search as search_results
+from tasks import stages, validate
 
 log = logging.getLogger("heart")
 BATCH_NETWORKS = 2000  # of one Prefect task: some seconds of work
@@ -49,7 +55,7 @@ def _run_name() -> str:
 @flow(name="heart-disease-sweep", flow_run_name=_run_name, persist_result=False, validate_parameters=True)
 def search(
     source: Annotated[str | None, Field(description="CSV or Parquet file; empty for the bundled patients.")] = None,
-    space: Annotated[dict[str, Any], Field(description="What to search.")] = spaces.DEFAULT,
+    space: Annotated[dict[str, Any], Field(description="What to search.")] = DEFAULT,
     method: Annotated[Literal["random", "grid"], Field(description="Draw configurations, or take all.")] = "random",
     configurations: Configurations = Search.configurations,
     evaluation: Annotated[Evaluation, Field(description="How each is judged.")] = Evaluation(),  # noqa: B008
@@ -67,19 +73,19 @@ def search(
         UsageError: the space makes no sense, or the data is too small for the folds.
         UnavailableError: the MLflow store, the device or the cluster is not there, or the search is running already.
     """
-    tags = reconcile.check_in()
-    table = steps.load(source)
-    log.info("load      %d patients from %s, digest %s", len(table), publish.short(table.source), table.digest[:8])
-    made = spaces.make_space(space)
-    recipes = spaces.grid(made, seed) if method == "grid" else spaces.sample(made, configurations, seed)
+    tags = reconciliation.check_in()
+    table = stages.load(source)
+    log.info("load      %d patients from %s, digest %s", len(table), short(table.source), table.digest[:8])
+    made = make_space(space)
+    recipes = grid(made, seed) if method == "grid" else sample(made, configurations, seed)
     study = Study(table.frame, evaluation, made.epochs, inner_folds, seed)
     settings = {"method": method, "configurations": str(len(recipes)), "inner_folds": str(inner_folds)}
     settings |= {"seed": str(seed), "data_digest": table.digest}
     settings |= {key: str(value) for key, value in evaluation.as_dict().items()}
     name = f"{len(recipes)} configurations, {method}, seed {seed}"
     with registry.open_sweep(name, _identity(settings, study, recipes), {**tags, "source": table.source}) as run:
-        verdict = steps.validate(table)
-        publish.validation(run, verdict)
+        verdict = stages.validate(table)
+        validate.publish(run, verdict)
         if not verdict.passed:
             raise RejectedError(verdict.refusal("nothing was trained"))
         batches = _batches(study, recipes)
@@ -89,23 +95,23 @@ def search(
         )  # fmt: skip
         registry.log_search(run, settings, {}, {})
         registry.log_data(run, table)
-        registry.log_files(run, "evaluation", {"space.yaml": spaces.as_yaml(space)})
+        registry.log_files(run, "evaluation", {"space.yaml": as_yaml(space)})
         results = _run_batches(run, study, batches, device)
-        found = steps.summarise(study, results)
-        publish.search(run, study, found)
+        found = stages.summarise(study, results)
+        search_results.publish(run, study, found)
     return Outcome(run, runtime.flow_run.id or "", study, len(recipes), found)
 
 
-def _identity(settings: Mapping[str, str], study: Study, recipes: Sequence[Params]) -> str:
+def _identity(settings: Mapping[str, str], study: Study, recipes: Sequence[Recipe]) -> str:
     """Of all that decides what the search finds: settings, data, configurations, code, libraries."""
     here = registry.origin_here(recipes[0], study.evaluation, settings["data_digest"])
-    what = [settings, [recipe.as_text() for recipe in recipes], study.epochs, here.code, here.libraries]
+    what = [settings, [recipe.as_text() for recipe in recipes], study.epochs, code_digest("search"), here.libraries]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
 
 
-def _batches(study: Study, recipes: Sequence[Params]) -> list[list[tuple[int, Params]]]:
+def _batches(study: Study, recipes: Sequence[Recipe]) -> list[list[tuple[int, Recipe]]]:
     """Numbered configurations, in batches of one shape and of about `BATCH_NETWORKS` networks."""
-    kinds: dict[tuple[object, ...], list[tuple[int, Params]]] = {}
+    kinds: dict[tuple[object, ...], list[tuple[int, Recipe]]] = {}
     for number, p in enumerate(recipes, start=1):
         kind = (p.hidden, p.activation, p.optimizer, p.momentum, p.batch_size, p.dropout > 0)
         kinds.setdefault(kind, []).append((number, p))
@@ -113,7 +119,7 @@ def _batches(study: Study, recipes: Sequence[Params]) -> list[list[tuple[int, Pa
     return [kind[i : i + most] for kind in kinds.values() for i in range(0, len(kind), most)]
 
 
-def _run_batches(run: Run, study: Study, batches: Sequence[list[tuple[int, Params]]], device: str) -> list[Result]:
+def _run_batches(run: Run, study: Study, batches: Sequence[list[tuple[int, Recipe]]], device: str) -> list[Result]:
     """The results of all configurations, in the order of `batches`; what the run has already is not done again."""
     results: dict[int, list[Result]] = {}
     for number, arrays in registry.read_batches(run).items():
@@ -134,7 +140,7 @@ def _run_batches(run: Run, study: Study, batches: Sequence[list[tuple[int, Param
         try:
             for number, found in trained:
                 results[number] = found
-                writing.append(writer.submit(publish.batch, run, study, number, batches[number], found))
+                writing.append(writer.submit(search_results.publish_batch, run, study, number, batches[number], found))
                 for done in [one for one in writing if one.done()]:
                     done.result()
         except (KeyboardInterrupt, SystemExit):
@@ -149,7 +155,7 @@ def _run_batches(run: Run, study: Study, batches: Sequence[list[tuple[int, Param
 
 def _train(
     study: Study,
-    batches: Sequence[list[tuple[int, Params]]],
+    batches: Sequence[list[tuple[int, Recipe]]],
     todo: Sequence[int],
     device: str,
     bar: Bar,
@@ -158,8 +164,8 @@ def _train(
     recipes = {number: [recipe for _, recipe in batches[number]] for number in todo}
     cluster = clusters.current()
     if cluster:
-        submit: Any = steps.cross_validate_there.submit  # type: ignore[attr-defined]
-        more = {"device": device, "code": registry.code_digest()}
+        submit: Any = stages.cross_validate_there.submit  # type: ignore[attr-defined]
+        more = {"device": device, "code": code_digest("search")}
         with closing(clusters.finished(cluster, lambda n: submit(study, recipes[n], **more), todo)) as finished:
             for number, found in finished:
                 bar.add(len(recipes[number]) * study.fits)
@@ -167,7 +173,7 @@ def _train(
         return
     for number in todo:
         networks = len(recipes[number]) * study.fits
-        found = steps.cross_validate(study, recipes[number], device=device, progress=bar.part(networks))
+        found = stages.cross_validate(study, recipes[number], device=device, progress=bar.part(networks))
         bar.add(networks)
         yield number, found
 
@@ -187,21 +193,21 @@ def show(outcome: Outcome) -> None:
     found = outcome.summary
     table = [("", "log loss", "configuration, at its best epochs")]
     table += [
-        (str(rank), reports.in_brackets(loss), recipe.title)
+        (str(rank), tables.in_brackets(loss), recipe.title)
         for rank, (recipe, loss) in enumerate(zip(found.ranked[:10], found.loss, strict=False), start=1)
     ]
-    print(f"\n{reports.aligned(table)}\n")
+    print(f"\n{tables.aligned(table)}\n")
     print(wrapped(f"chosen: {found.chosen.title}"))
     print("  the simplest within one standard error of the best. Log loss:")
-    print(f"  {reports.in_brackets(found.of_chosen)}  of the choice, on the folds that chose it")
-    print(f"  {reports.in_brackets(found.of_best)}  of the best")
-    print(f"  {reports.in_brackets(found.nested)}  of the whole search, by nested cross-validation\n")
+    print(f"  {tables.in_brackets(found.of_chosen)}  of the choice, on the folds that chose it")
+    print(f"  {tables.in_brackets(found.of_best)}  of the best")
+    print(f"  {tables.in_brackets(found.nested)}  of the whole search, by nested cross-validation\n")
     print(wrapped(train_command(found.chosen)))
-    print(f"  {publish.run_url(outcome.run)}")
+    print(f"  {registry.run_url(outcome.run)}")
 
 
-def train_command(recipe: Params) -> str:
+def train_command(recipe: Recipe) -> str:
     """What to type to train it: an option for all that differs from the default recipe."""
-    default, given = Params().as_text(), recipe.as_text() | {"hidden": ",".join(map(str, recipe.hidden)) or "none"}
+    default, given = Recipe().as_text(), recipe.as_text() | {"hidden": ",".join(map(str, recipe.hidden)) or "none"}
     options = [f"--{name.replace('_', '-')} {value}" for name, value in given.items() if value != default[name]]
     return " ".join(["heart train", *options])

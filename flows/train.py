@@ -11,15 +11,21 @@ from typing import Literal
 
 from prefect import flow, runtime
 
-from flows import missed, publish, reconcile, states, steps
-from flows.terminal import import_tensorflow, progress
-from tasks import evaluate, registry, schema, shipping, sources
-from tasks.errors import HeartError, RejectedError
-from tasks.evaluate import Report
-from tasks.params import PRESETS, Evaluation, Params, Promotion
-from tasks.registry import ModelRef, Run
-from tasks.training import Networks
-from tasks.verdict import Decision, averaging_helps, decide, in_words
+from heart_disease import registry
+from heart_disease.data import sources
+from heart_disease.evaluation import evaluate, shipping
+from heart_disease.evaluation.evaluate import Report
+from heart_disease.evaluation.settings import Evaluation, Promotion
+from heart_disease.evaluation.verdict import Decision, averaging_helps, decide, in_words
+from heart_disease.model import schema
+from heart_disease.model.errors import HeartError, RejectedError
+from heart_disease.operations import missed, reconciliation, states
+from heart_disease.registry import ModelRef, Run
+from heart_disease.reporting.terminal import import_tensorflow, progress, short
+from heart_disease.training.engine import Networks
+from heart_disease.training.recipe import PRESETS, Recipe
+from tasks import stages, validate
+from tasks.train import progress as progress_log
 
 log = logging.getLogger("heart")
 
@@ -80,7 +86,7 @@ def _run_name() -> str:
 )
 def train(
     source: str | None = None,
-    recipe: Params = PRESETS["default"],
+    recipe: Recipe = PRESETS["default"],
     evaluation: Evaluation = Evaluation(),  # noqa: B008
     promotion: Promotion = Promotion(),  # noqa: B008
     device: Literal["auto", "cpu", "gpu"] = "auto",
@@ -113,12 +119,12 @@ def train(
 
 
 def pipeline(
-    source: str | None, recipe: Params, evaluation: Evaluation, promotion: Promotion, device: str, force: bool
+    source: str | None, recipe: Recipe, evaluation: Evaluation, promotion: Promotion, device: str, force: bool
 ) -> Outcome | Unchanged:
     """The whole job in order, within a flow run; raises what `train` does."""
-    flow_run, tags = runtime.flow_run.id or "", reconcile.check_in()
-    table = steps.load(source)
-    log.info("load      %d patients from %s, digest %s", len(table), publish.short(table.source), table.digest[:8])
+    flow_run, tags = runtime.flow_run.id or "", reconciliation.check_in()
+    table = stages.load(source)
+    log.info("load      %d patients from %s, digest %s", len(table), short(table.source), table.digest[:8])
     origin = registry.origin_here(recipe, evaluation, table.digest)
     champion = registry.find_champion()
     theirs = registry.origin_of(champion) if champion else None
@@ -132,8 +138,8 @@ def pipeline(
     import_tensorflow()  # seconds, which nothing to do need not wait for
     before = registry.find_try(flow_run, origin)
     with registry.open_run(recipe.title, {**tags, "source": table.source}, resume=before) as run:
-        verdict = steps.validate(table)
-        publish.validation(run, verdict)
+        verdict = stages.validate(table)
+        validate.publish(run, verdict)
         if not verdict.passed:
             raise RejectedError(verdict.refusal("nothing was trained"))
 
@@ -144,11 +150,11 @@ def pipeline(
         rivals = shipping.rivals(rival, splits, len(table), recipe.seed) if rival else []
         registry.log_start(run, table, origin)
 
-        inputs = steps.encode(table.frame, evaluate.encoders(splits, len(table)))
+        inputs = stages.encode(table.frame, evaluate.encoders(splits, len(table)))
         log.info("encode    %d columns -> %d inputs, once for each fold", len(schema.COLUMNS), inputs.shape[2])
 
         started = time.monotonic()
-        networks = steps.train(inputs, labels, [*ours, *rivals], device=device, progress=publish.progress())
+        networks = stages.train(inputs, labels, [*ours, *rivals], device=device, progress=progress_log())
         log.info(
             "train     %d network%s of %d parameters, %d epochs on %s: %.1f s",
             len(ours), "s" * (len(ours) > 1), recipe.size, recipe.epochs, networks.device, time.monotonic() - started,
@@ -159,7 +165,7 @@ def pipeline(
 
         def judge(challengers: Networks, members: int) -> Report:
             rival_members = rival.members if rival else 1
-            found = steps.evaluate(
+            found = stages.evaluate(
                 challengers, inputs, labels, splits, seed=recipe.seed, members=members,
                 champion=champions if rival else None, champion_members=rival_members,
             )  # fmt: skip
@@ -183,6 +189,6 @@ def pipeline(
             data_changed=theirs is not None and theirs.data != table.digest,
         )
         registry.log_tags(run, {registry.DEVICE: networks.device, registry.MEMBERS: str(members)})
-        ref, decision = steps.register(run, model, table, report, decision, champion)
+        ref, decision = stages.register(run, model, table, report, decision, champion)
         log.info("register  %s version %s, loaded back and checked", ref.name, ref.version)
     return Outcome(run, flow_run, ref, decision, report)

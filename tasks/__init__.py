@@ -1,1 +1,1 @@
-"""One module per stage: plain functions on plain values."""
+"""The Prefect tasks, one for each box of the README's picture."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import absl.logging
 import pytest
 
-from flows.cli import ENVIRONMENT
+from heart_disease.cli.main import ENVIRONMENT
 
 for _name, _value in ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)

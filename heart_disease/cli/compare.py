@@ -1,0 +1,149 @@
+"""`heart compare`: runs side by side, and which recipe is better; with --on, which of two models."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+
+from heart_disease import registry
+from heart_disease.data import sources
+from heart_disease.evaluation import comparison
+from heart_disease.evaluation.comparison import OutOfFold
+from heart_disease.evaluation.verdict import Comparison
+from heart_disease.model import schema
+from heart_disease.model.errors import RejectedError, UnavailableError, UsageError
+from heart_disease.registry import Record
+from heart_disease.reporting import comparison as shown
+from heart_disease.reporting import tables
+from heart_disease.reporting.comparison import Cells
+from heart_disease.reporting.terminal import wrapped
+
+SIDE_BY_SIDE = 3  # more runs stand below each other
+
+
+def run(words: Sequence[str], on: str | None, margin: float) -> int:
+    """Compare the runs that `words` name, each with the first; without words the champion and the challenger.
+
+    on: a file of patients, on which two registered models are compared instead of their recipes.
+
+    Raises:
+        UsageError: fewer than two runs, a word that may be several, or --on with anything but two versions.
+        UnavailableError: there is no such run.
+        DataError: the file is refused, or has too few patients that neither model learned from.
+    """
+    if len(words) == 1:
+        raise UsageError(f"expected two or more runs, or none for champion and challenger; got one, '{words[0]}'")
+    records = [registry.find_record(word) for word in words] if words else list(registry.two_records())
+    seen: dict[str, str] = {}
+    for word, record in zip(words, records, strict=False):
+        if record.label in seen:
+            raise UsageError(f"'{seen[record.label]}' and '{word}' are both {record.label}; expected different runs")
+        seen[record.label] = word
+    for record in records:
+        if "epochs" not in record.params:
+            raise UsageError(f"{record.label} ('{record.name}') has no recipe; expected the run of a training")
+    if on is None:
+        _runs(records, margin)
+    else:
+        _models(records, on, margin)
+    return 0
+
+
+def _runs(records: Sequence[Record], margin: float) -> None:
+    _heads(records)
+    params = {record.label: record.params for record in records}
+    recipes = shown.settings(params)
+    print("recipe, evaluation and data are equal\n" if len(recipes) == 1 else _shown(recipes, len(records)))
+    print(_shown(shown.metrics({record.label: record.metrics for record in records}), len(records)))
+    first, *others = records
+    notes: list[str] = []
+    tested = {record.label: _out_of_fold(record, notes) for record in records}
+    rows = [(other.label, *_pair(other, first, tested, margin, notes)) for other in others]
+    print(_shown(shown.pairs(rows, first.label)))
+    for note in notes:
+        print(wrapped(note))
+    print(wrapped(f"Below 0 is better than {first.label}. {_margin(margin)}"))
+
+
+def _out_of_fold(record: Record, notes: list[str]) -> OutOfFold | None:
+    """What the run recorded; without it None, and why not as a note."""
+    path = f"evaluation/{tables.OUT_OF_FOLD}"
+    text = registry.read_text(record, path)
+    try:
+        if text is not None:
+            return comparison.read_out_of_fold(text)
+        why = f"the run has no {path}"
+    except ValueError as error:
+        why = f"its {path} cannot be read: {error}"
+    notes.append(f"{record.label}: no out-of-fold probabilities: {why}")
+    return None
+
+
+def _pair(
+    other: Record, first: Record, tested: Mapping[str, OutOfFold | None], margin: float, notes: list[str]
+) -> tuple[Comparison | None, int]:
+    """The difference of `other` minus `first`, and of how many patients; what a reader must know of it as a note."""
+    ours, theirs = tested[other.label], tested[first.label]
+    if ours is None or theirs is None:
+        return None, 0
+    try:
+        widen = max(comparison.widening(first.params), comparison.widening(other.params))
+        found, n = comparison.paired(ours, theirs, widen=widen, margin=margin, seed=int(other.params.get("seed", 0)))
+    except ValueError as error:
+        notes.append(f"{other.label}: not comparable with {first.label}: {error}")
+        return None, 0
+    if n < max(len(ours.patients), len(theirs.patients)):
+        counts = f"{len(ours.patients)} of {other.label}, {len(theirs.patients)} of {first.label}"
+        notes.append(f"{other.label}: compared on the {n} patients that both have ({counts})")
+    if changed := comparison.other_test(other.params, first.params):
+        notes.append(f"{other.label}: other folds or data than {first.label}, which adds to the difference: {changed}")
+    return found, n
+
+
+def _models(records: Sequence[Record], source: str, margin: float) -> None:
+    if len(records) != 2:
+        raise UsageError(f"--on compares two models; got {len(records)}")
+    models = {record.label: registry.load_model(record.ref) for record in records}
+    learned = {name: model.learned_from for name, model in models.items()}
+    for name in learned:
+        if not learned[name]:
+            raise UnavailableError(
+                f"{name} does not say which patients it learned from; expected their digests in its learned_from.txt. "
+                "It was registered before that was recorded: train it again."
+            )
+    table = sources.load(source)
+    from expectations import gate
+
+    judged = gate.validate(table)
+    if not judged.passed:
+        raise RejectedError(judged.refusal("nothing was compared"))
+    fresh, counts = comparison.unseen(table, learned)
+    patients = table.frame[fresh]
+    labels = schema.label(patients).to_numpy()
+    probabilities = {name: model.predict(patients)["probability"].to_numpy() for name, model in models.items()}
+    first, other = probabilities
+    _heads(records)
+    left_out = len(table) - len(patients)
+    print(wrapped(f"{table.source}: {len(patients)} rows used, {left_out} left out as training rows ({counts})"))
+    print()
+    print(_shown(shown.metrics(comparison.on_rows(labels, probabilities)), 2))
+    found = comparison.on_rows_minus(labels, probabilities[other], probabilities[first], margin)
+    print(_shown(shown.pairs([(other, found, len(labels))], first)))
+    print(wrapped(f"Below 0 is better than {first}, for these two models as they are. {_margin(margin)}"))
+
+
+def _margin(margin: float) -> str:
+    return f"Intervals of 95 %; 'not worse' ends below {margin:g}."
+
+
+def _heads(records: Sequence[Record]) -> None:
+    for record in records:
+        known = ", ".join([*record.aliases, *([f"run {record.run_id[:8]}"] if record.version else [])])
+        print(wrapped(f"{record.label}{f' ({known})' if known else ''}: {record.name}"))
+    print()
+
+
+def _shown(table: Cells, runs: int = 1) -> str:
+    """Within the terminal's width; many runs below each other. Ends in an empty line."""
+    table = shown.transposed(table) if runs > SIDE_BY_SIDE else table
+    return "\n\n".join(shown.blocks(table, shutil.get_terminal_size().columns)) + "\n"

@@ -1,0 +1,57 @@
+"""Command line options from a pydantic dataclass: named, described and checked by its fields."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Container
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from pydantic import ValidationError
+
+from heart_disease.model.errors import UsageError
+
+T = TypeVar("T")
+
+
+def add_options(
+    group: argparse._ActionsContainer, kind: type, *, base: object = None, leave_out: Container[str] = ()
+) -> None:
+    """An option for each field of a pydantic dataclass, which checks the values itself; `base` has the defaults."""
+    for name, field in kind.__pydantic_fields__.items():  # type: ignore[attr-defined]
+        if name in leave_out:
+            continue
+        default = getattr(base, name, field.default)
+        shown = {(): "none", None: "none"}.get(default, default)
+        if isinstance(shown, tuple):
+            shown = ",".join(map(str, shown))
+        option: dict[str, Any] = {"help": f"{field.description.rstrip('.')} (default {shown})", "metavar": "X"}
+        if get_origin(field.annotation) is tuple:
+            option |= {"type": _parts, "metavar": "X[,X...]"}
+        elif get_origin(field.annotation) is Literal:
+            option |= {"choices": get_args(field.annotation), "metavar": None}
+        group.add_argument(f"--{name.replace('_', '-')}", dest=f"{kind.__name__}.{name}", **option)
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return () if text in ("", "none") else tuple(text.split(","))
+
+
+def made(kind: type[T], options: argparse.Namespace, base: dict[str, Any]) -> T:
+    """A `kind` of what was given on the command line, and of `base` for the rest."""
+    prefix = f"{kind.__name__}."
+    given = {name.removeprefix(prefix): value for name, value in vars(options).items() if name.startswith(prefix)}
+    try:
+        return kind(**base | {name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise UsageError(_in_words(error)) from error
+
+
+def _in_words(error: ValidationError) -> str:
+    """``--epochs 0: input should be greater than or equal to 1``."""
+    lines = []
+    for problem in error.errors():
+        message = problem["msg"].removeprefix("Value error, ")
+        where = problem["loc"]
+        name = f"--{str(where[0]).replace('_', '-')} {problem['input']}: " if where else ""
+        lines.append(f"{name}{message[0].lower()}{message[1:]}")
+    return "; ".join(lines)

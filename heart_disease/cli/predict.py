@@ -1,0 +1,53 @@
+"""`heart predict`: raw patient rows in, the champion's probability and answer out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from heart_disease import registry
+from heart_disease.data import sources
+from heart_disease.model.errors import RejectedError, UsageError
+from heart_disease.reporting.terminal import wrapped
+
+TERMINAL_ROWS = 50
+
+
+def run(source: str, output: str | None) -> int:
+    """Score the rows of `source` in the file's order; to `output` (every column and the answer), or the terminal.
+
+    Rows that break a hard limit have no answer and a reason; they are counted on stderr.
+
+    Raises:
+        DataError: the file cannot be read, lacks a column, or has no row that can be scored.
+        UnavailableError: there is no champion.
+        OSError: the output cannot be written.
+    """
+    if output and Path(output).suffix not in (".csv", ".parquet"):
+        raise UsageError(f"output '{output}': expected a name that ends in .csv or .parquet")
+    patients = sources.load(source).frame.sort_index()
+    ref = registry.champion()
+    answers = registry.load_model(ref).predict(patients)
+    refused = answers[answers["problem"] != ""]
+    if len(refused) == len(answers):
+        raise RejectedError(f"no row of '{source}' can be scored; row {refused.index[0]}: {refused['problem'].iloc[0]}")
+    print(f"{ref.name} version {ref.version} (champion): {len(answers) - len(refused)} rows scored", file=sys.stderr)
+    if output:
+        path = Path(output)
+        table = patients.assign(**answers)
+        temporary = path.with_name(f".{path.name}.part")
+        if path.suffix == ".csv":
+            table.to_csv(temporary)
+        else:
+            table.to_parquet(temporary)
+        temporary.replace(path)
+    else:
+        shown = answers.loc[answers["problem"] == "", ["probability", "disease"]].head(TERMINAL_ROWS)
+        print(shown.reset_index().to_string(index=False, formatters={"probability": "{:.3f}".format}))
+        if len(answers) - len(refused) > TERMINAL_ROWS:
+            print(f"... the first {TERMINAL_ROWS}; take -o FILE for all", file=sys.stderr)
+    for row, problem in refused["problem"].head(TERMINAL_ROWS).items():
+        print(wrapped(f"row {row} not scored: {problem}"), file=sys.stderr)
+    if len(refused) > TERMINAL_ROWS:
+        print(f"... and {len(refused) - TERMINAL_ROWS} more rows not scored", file=sys.stderr)
+    return 0

@@ -1,0 +1,154 @@
+"""Two or more runs side by side: where their recipes differ, their metrics, and the paired difference in log loss.
+
+Between runs the difference judges recipes: it is taken from their out-of-fold probabilities, and widened as in an
+evaluation (`evaluate.Splits.widening`). Between models, on patients that neither of them learned from, it judges those
+two as they are, and is not widened.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from heart_disease.data import sources
+from heart_disease.data.sources import Table
+from heart_disease.evaluation import evaluate, verdict
+from heart_disease.evaluation.evaluate import Estimate, Numbers
+from heart_disease.evaluation.settings import Evaluation
+from heart_disease.evaluation.verdict import Comparison
+from heart_disease.model import schema
+from heart_disease.model.errors import DataError
+
+LEAST, LEAST_OF_CLASS = 30, 10  # patients on which two models are compared
+DATA = "data_digest"
+EVALUATION = tuple(field.name for field in fields(Evaluation))
+TEST = (*EVALUATION, "seed", DATA)  # what decides which patients are tested by which network
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """patients: n digests. labels: (n,) of 0 and 1. probabilities: (R, n), a row a repeat."""
+
+    patients: tuple[str, ...]
+    labels: Numbers
+    probabilities: Numbers
+
+
+def read_out_of_fold(text: str) -> OutOfFold:
+    """What `report.out_of_fold` wrote.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    frame = pd.read_csv(io.StringIO(text), dtype={"patient": str})
+    names = [name for name in frame if str(name).startswith("probability_")]
+    if not {"patient", "label"} <= set(frame) or not names or frame["patient"].duplicated().any():
+        raise ValueError("expected the columns patient (each once), label, probability_1, ...")
+    labels, probabilities = frame["label"].to_numpy("float64"), frame[names].to_numpy("float64").T
+    if not (np.isin(labels, (0, 1)).all() and ((probabilities >= 0) & (probabilities <= 1)).all()):
+        raise ValueError("expected labels of 0 and 1, and probabilities")
+    return OutOfFold(tuple(frame["patient"]), labels, probabilities)
+
+
+def widening(params: Mapping[str, str]) -> float:
+    """`evaluate.Splits.widening` from what a run recorded: sqrt(1 / R + k / (k - 1)), or sqrt(1 + n2 / n1).
+
+    Raises:
+        ValueError: neither holdout nor folds and repeats are recorded.
+    """
+    if "holdout" in params:
+        share = float(params["holdout"])
+        return float(np.sqrt(1 + share / (1 - share)))
+    if not {"folds", "repeats"} <= set(params):
+        raise ValueError("expected folds and repeats, or holdout, among its parameters")
+    folds, repeats = int(params["folds"]), int(params["repeats"])
+    return float(np.sqrt(1 / repeats + folds / (folds - 1)))
+
+
+def paired(ours: OutOfFold, theirs: OutOfFold, *, widen: float, margin: float, seed: int) -> tuple[Comparison, int]:
+    """Log loss of `ours` minus `theirs` on the patients that both have, and how many these are.
+
+    Raises:
+        ValueError: they have none in common.
+    """
+    at = {patient: i for i, patient in enumerate(theirs.patients)}
+    both = np.array([(i, at[p]) for i, p in enumerate(ours.patients) if p in at], np.int64).reshape(-1, 2)
+    if not len(both):
+        raise ValueError("no patient in common")
+    mine, other = both.T
+    found = evaluate.difference(
+        ours.labels[mine], ours.probabilities[:, mine], theirs.probabilities[:, other],
+        evaluate.bootstrap_weights(len(both), seed), widen,
+    )  # fmt: skip
+    return verdict.compare(found, margin), len(both)
+
+
+def other_test(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
+    """How the tests of two runs differ, ``seed 3, not 0; data 2f1e..., not 1bce...``; empty where they do not."""
+    return "; ".join(
+        f"{title_of(name)} {setting_of(name, ours, 'none')}, not {setting_of(name, theirs, 'none')}"
+        for name in TEST
+        if ours.get(name) != theirs.get(name)
+    )
+
+
+def unseen(table: Table, learned: Mapping[str, frozenset[str]]) -> tuple[NDArray[np.bool_], str]:
+    """Which rows of `table` no model learned from (n,), and in words how many each of them did learn from.
+
+    learned: the digests of a model's patients, by model.
+
+    A patient is known by the 13 inputs, however the file is written.
+
+    Raises:
+        DataError: too few are left to compare on.
+    """
+    ids = sources.patient_ids(table.frame)
+    trained = {name: np.array([one in digests for one in ids]) for name, digests in learned.items()}
+    fresh = ~np.any(list(trained.values()), axis=0)
+    sick = int(schema.label(table.frame)[fresh].sum())
+    counts = ", ".join(f"{rows.sum()} of {name}" for name, rows in trained.items())
+    left, smaller = int(fresh.sum()), min(sick, int(fresh.sum()) - sick)
+    if left < LEAST or smaller < LEAST_OF_CLASS:
+        raise DataError(
+            f"'{table.source}' has {left} rows that no model learned from, {smaller} of the smaller class; expected at "
+            f"least {LEAST} and {LEAST_OF_CLASS}. Of its {len(ids)} rows these are training rows: {counts}. Compare on "
+            "patients that the models have not seen, or compare the runs, without --on."
+        )
+    return fresh, counts
+
+
+def on_rows(labels: Numbers, probabilities: Mapping[str, Numbers]) -> dict[str, dict[str, float]]:
+    """The metrics of each model on the same patients, named as a run records them; probabilities (n,) by model."""
+    weights = evaluate.bootstrap_weights(len(labels), 0)
+    found = {name: evaluate.measure(labels, p[None], weights) for name, p in probabilities.items()}
+    return {name: _ends(one) for name, one in found.items()}
+
+
+def on_rows_minus(labels: Numbers, ours: Numbers, theirs: Numbers, margin: float) -> Comparison:
+    """Log loss of one model minus another's, probabilities (n,); the interval is of patients alone."""
+    weights = evaluate.bootstrap_weights(len(labels), 0)
+    return verdict.compare(evaluate.difference(labels, ours[None], theirs[None], weights), margin)
+
+
+def _ends(estimates: Mapping[str, Estimate]) -> dict[str, float]:
+    return {
+        f"{name}{end}": value
+        for name, one in estimates.items()
+        for end, value in (("", one.value), ("_low", one.low), ("_high", one.high))
+    }
+
+
+def title_of(name: str) -> str:
+    """A parameter of a run, for people."""
+    return "data" if name == DATA else name
+
+
+def setting_of(name: str, params: Mapping[str, str], nothing: str) -> str:
+    """Its value, for people."""
+    value = params.get(name, nothing)
+    return value[:8] if name == DATA else value

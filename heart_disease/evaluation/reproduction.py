@@ -1,0 +1,65 @@
+"""Train the model of a version again, from its recipe, seed and data, and compare what the two say.
+
+What is trained is the very set of networks of that day, and not the shipped one alone: a compiled program rounds
+as its shape wants it, and a recipe that amplifies the last bit (rate 0.01 for 300 epochs, two hidden layers) then ends
+up to 0.001 away. The same set on the same machine gives the same bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from heart_disease.data.sources import Table
+from heart_disease.evaluation import evaluate, shipping
+from heart_disease.evaluation.evaluate import Numbers
+from heart_disease.evaluation.settings import Evaluation
+from heart_disease.model import encoding, schema
+from heart_disease.model.patient_model import PatientModel
+from heart_disease.training.engine import train
+from heart_disease.training.recipe import Recipe
+
+TOLERANCE = 1e-6  # of a probability: what a model may lose by being stored
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """patients: how many were asked about. apart: of how many the probabilities differ by more than `TOLERANCE`."""
+
+    patients: int
+    apart: int
+    gap: float
+
+    def __str__(self) -> str:
+        apart = f"{self.apart} of {self.patients} probabilities differ by more than {TOLERANCE:g}"
+        agree = f"{self.patients} probabilities agree"
+        return f"{apart if self.apart else agree}, largest gap {self.gap:.2g}"
+
+
+def agreement(ours: Numbers, theirs: Numbers) -> Agreement:
+    """Of two models' probabilities of the same patients, each (n,)."""
+    gaps = np.abs(ours - theirs)
+    return Agreement(len(gaps), int((~(gaps <= TOLERANCE)).sum()), float(gaps.max()))
+
+
+def train_again(
+    table: Table, recipe: Recipe, evaluation: Evaluation, members: int, rival: Recipe | None, device: str
+) -> tuple[PatientModel, str]:
+    """The model that `flows.train` ships for `recipe`, and the name of the device.
+
+    members: of the model, which may be fewer than the recipe asked for. rival: the recipe of the champion of that day,
+    whose networks were trained beside these: in another batch some networks round otherwise, and a few recipes make
+    much of that.
+
+    Raises:
+        UsageError: the data is too small for the folds.
+        UnavailableError: the device is not there.
+    """
+    labels = schema.label(table.frame).to_numpy()
+    splits = evaluate.split(labels, evaluation, recipe.seed)
+    jobs = evaluate.jobs(recipe, splits, len(table))
+    rivals = shipping.rivals(rival, splits, len(table), recipe.seed) if rival else []
+    inputs = encoding.matrices(table.frame, evaluate.encoders(splits, len(table)))
+    networks = train(inputs, labels, [*jobs, *rivals], device=device)[: len(jobs) : recipe.members // members]
+    return shipping.ship(table, networks, splits, members), networks.device

@@ -1,0 +1,40 @@
+"""How a network is judged, and when a challenger becomes champion: what may be set, checked when it is made."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class Evaluation:
+    """How a network is judged: by repeated cross-validation, or on one part that is held out."""
+
+    folds: Annotated[int, Field(ge=2, le=50, description="Of the cross-validation.")] = 10
+    repeats: Annotated[int, Field(ge=1, le=50, description="Of the cross-validation, with other folds each time.")] = 5
+    holdout: Annotated[
+        float | None,
+        Field(gt=0, lt=1, description="Hold out this share once instead of cross-validation; the course's is 0.2."),
+    ] = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What applies, by name, for JSON and for a tracker."""
+        if self.holdout is not None:
+            return {"holdout": self.holdout}
+        return {"folds": self.folds, "repeats": self.repeats}
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class Promotion:
+    """When a challenger takes the champion's place."""
+
+    margin: Annotated[
+        float,
+        Field(ge=0, le=1, description="Log loss by which a challenger may at most be worse to count as not worse."),
+    ] = 0.02
+    promote_if: Annotated[
+        Literal["better", "not-worse"],
+        Field(description="What moves the champion while the data is the same; on new data not-worse is enough."),
+    ] = "better"

@@ -1,0 +1,105 @@
+"""Challenger against champion: better, not worse, worse or inconclusive, and what follows from it.
+
+The question is one of non-inferiority: a difference d in log loss (challenger minus champion, patient by patient) with
+its 95 % interval, and a margin that was set before anyone looked:
+
+    better        the whole interval is below 0
+    worse         the whole interval is above 0, however little: small losses add up over many retrains
+    not worse     neither, and the whole interval is below the margin
+    inconclusive  the interval reaches from below 0 to above the margin: these patients cannot tell
+
+A log loss of 0.38 is that of a model that gives what then happens a probability of 0.684, in the geometric mean; with
+the default margin of 0.02 that may fall to 0.670. The margin is also just above the half width that 303 patients give
+the comparison of two good models: a smaller one would leave nearly all of them inconclusive. (On such margins: Piaggio
+et al., Reporting of noninferiority and equivalence randomized trials, JAMA 308, 2012.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from heart_disease.evaluation.evaluate import CHAMPION, LOGISTIC, PREVALENCE, Estimate, Report
+from heart_disease.evaluation.settings import Promotion
+
+# Log loss that averaging must gain to be worth several times the model; that it gains something is certain.
+WORTH_AVERAGING = 0.001
+BETTER, NOT_WORSE, WORSE, INCONCLUSIVE = "better", "not worse", "worse", "inconclusive"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A difference in log loss with its interval, the margin, and which of the four kinds it is."""
+
+    kind: str
+    difference: Estimate
+    margin: float
+
+    def words(self, rival: str) -> str:
+        """``better than RIVAL: difference in log loss -0.160 [-0.230, -0.098]``."""
+        start = {
+            BETTER: f"better than {rival}",
+            NOT_WORSE: f"not worse than {rival} (margin {self.margin:g})",
+            WORSE: f"worse than {rival}",
+            INCONCLUSIVE: f"inconclusive against {rival} (margin {self.margin:g})",
+        }[self.kind]
+        return f"{start}: difference in log loss {in_words(self.difference)}"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether to promote, and why; against the champion, where there is one, and against logistic regression."""
+
+    promote: bool
+    reason: str
+    logistic: Comparison
+    champion: Comparison | None = None
+
+
+def compare(difference: Estimate, margin: float) -> Comparison:
+    """Which of the four kinds a difference (challenger minus the other) is."""
+    if difference.high < 0:
+        kind = BETTER
+    elif difference.low > 0:
+        kind = WORSE
+    else:
+        kind = NOT_WORSE if difference.high <= margin else INCONCLUSIVE
+    return Comparison(kind, difference, margin)
+
+
+def decide(
+    report: Report, promotion: Promotion, *, champion: str | None = None, data_changed: bool = False
+) -> Decision:
+    """Whether the challenger takes the champion's place; `champion` is the name of the present one in words.
+
+    Whoever does not beat the prevalence, or is neither better nor not worse than logistic regression, never does.
+    Otherwise the first model does, then one that is better than the champion, and one that is not worse if it is a
+    refit on other data or `promotion` says so.
+    """
+    logistic = compare(report.differences[LOGISTIC], promotion.margin)
+    rival = compare(report.differences[CHAMPION], promotion.margin) if champion else None
+    prevalence = compare(report.differences[PREVALENCE], promotion.margin)
+    if prevalence.kind != BETTER:
+        reason = f"does not beat the prevalence: difference in log loss {in_words(prevalence.difference)}, not below 0"
+        return Decision(False, reason, logistic, rival)
+    if logistic.kind not in (BETTER, NOT_WORSE):
+        return Decision(False, logistic.words("logistic regression"), logistic, rival)
+    if rival is None or champion is None:
+        return Decision(True, f"the first champion; {logistic.words('logistic regression')}", logistic)
+    reason = rival.words(champion)
+    if rival.kind == BETTER:
+        return Decision(True, reason, logistic, rival)
+    if rival.kind == NOT_WORSE and data_changed:
+        return Decision(True, f"refit on other data, {reason}", logistic, rival)
+    if rival.kind == NOT_WORSE and promotion.promote_if == "better":
+        reason += "; on the same data only a better one takes its place (see --promote-if)"
+    return Decision(rival.kind == NOT_WORSE and promotion.promote_if == "not-worse", reason, logistic, rival)
+
+
+def averaging_helps(gain: Estimate) -> bool:
+    """Whether the average of several networks is surely better than one of them by `WORTH_AVERAGING`; see `Report`."""
+    return gain.high < -WORTH_AVERAGING
+
+
+def in_words(difference: Estimate) -> str:
+    """``+0.002 [-0.014, +0.016]``."""
+    return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"

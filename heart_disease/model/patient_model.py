@@ -1,0 +1,103 @@
+"""Encoder, network and threshold as one model: raw patient rows in UCI codes -> probability and yes or no.
+
+Everything that scores a patient goes through `PatientModel.predict`: the command line, the registered model, and the
+check that the two agree. Stored as JSON and a .keras file; no pickle, and nothing that is executed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from . import keras_file, schema
+from .encoding import Encoder
+from .errors import RejectedError
+
+
+@dataclass(frozen=True)
+class PatientModel:
+    """`network` gives (n, 29) inputs (n, 1) probabilities; from `threshold` on the answer is yes.
+
+    It is a Keras model where it was trained, and what `keras_file` reads where it was loaded.
+
+    learned_from: the digests of the patients that encoder and network were fitted on (`sources.patient_ids`), so that
+    whoever compares two models can leave them out; empty where that is not known.
+    """
+
+    encoder: Encoder
+    network: Any
+    threshold: float = 0.5
+    learned_from: frozenset[str] = frozenset()
+
+    def predict(self, patients: pd.DataFrame) -> pd.DataFrame:
+        """One row a patient: `probability` of heart disease, `disease` ("yes", "no"), and `problem`.
+
+        A row that the schema does not allow has the reason in `problem`, and neither probability nor answer. Columns
+        that the model does not know are ignored.
+
+        Raises:
+            RejectedError: a column is missing.
+        """
+        missing = [name for name in schema.INPUT_NAMES if name not in patients]
+        if missing:
+            raise RejectedError(
+                f"column {', '.join(map(repr, missing))} missing; expected {', '.join(schema.INPUT_NAMES)}. "
+                "Name the columns in the header."
+            )
+        cells = np.column_stack([schema.numbers(patients[name]) for name in schema.INPUT_NAMES])  # (n, 13)
+        bad = np.column_stack([schema.outside(cells[:, k], column) for k, column in enumerate(schema.COLUMNS)])
+        good = ~bad.any(axis=1)
+        probability = np.full(len(cells), np.nan)
+        if good.any():
+            probability[good] = np.asarray(self.network(self.encoder.encode(cells[good])))[:, 0]
+        answer = np.where(probability >= self.threshold, "yes", "no").astype("object")
+        answer[~good] = ""
+        problem = np.full(len(cells), "", "object")
+        for row in np.flatnonzero(~good):
+            problem[row] = "; ".join(
+                f"column '{column.name}' has {schema.show(patients[column.name].iloc[row])}; expected {column.expected}"
+                for column, wrong in zip(schema.COLUMNS, bad[row], strict=True)
+                if wrong
+            )
+        columns = {
+            "probability": pd.Series(probability, patients.index),
+            "disease": pd.Series(answer, patients.index, dtype="object"),
+            "problem": pd.Series(problem, patients.index, dtype="object"),
+        }
+        return pd.DataFrame(columns, copy=False)
+
+    def save(self, folder: Path) -> None:
+        """Write `encoder.json`, `network.keras`, `threshold.json` and `learned_from.txt` into `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.network.save(folder / "network.keras")
+        (folder / "encoder.json").write_text(self.encoder.to_json())
+        (folder / "threshold.json").write_text(json.dumps({"threshold": self.threshold}))
+        (folder / "learned_from.txt").write_text("".join(f"{digest}\n" for digest in sorted(self.learned_from)))
+
+    @classmethod
+    def load(cls, folder: Path) -> PatientModel:
+        """Read what `save` wrote, without Keras.
+
+        Raises:
+            ValueError, LookupError, OSError: `save` did not write this.
+        """
+        learned_from = folder / "learned_from.txt"  # older versions have none
+        return cls(
+            Encoder.from_json((folder / "encoder.json").read_text()),
+            keras_file.read(folder / "network.keras"),
+            json.loads((folder / "threshold.json").read_text())["threshold"],
+            frozenset(learned_from.read_text().split() if learned_from.exists() else []),
+        )
+
+
+def difference(ours: pd.DataFrame, theirs: pd.DataFrame) -> float:
+    """The greatest difference between two models' probabilities for the same rows; infinity where answers differ."""
+    if list(ours["disease"]) != list(theirs["disease"]):
+        return np.inf
+    gaps = (ours["probability"].to_numpy() - theirs["probability"].to_numpy())[(ours["disease"] != "").to_numpy()]
+    return float(np.abs(gaps).max(initial=0))

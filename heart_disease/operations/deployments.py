@@ -1,0 +1,151 @@
+"""Deployments: the flows that a Prefect server starts, on a schedule, on new data, or when somebody asks.
+
+`heart schedule` serves them from this machine; `prefect.yaml` deploys the same to a work pool.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from prefect import Flow
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import RunnerDeployment
+from prefect.events import DeploymentEventTrigger
+from prefect.schedules import Cron, Interval, Schedule
+from prefect.types.entrypoint import EntrypointType
+
+from heart_disease.evaluation.settings import Evaluation, Promotion
+from heart_disease.model.errors import UsageError
+from heart_disease.training.recipe import Recipe
+
+RETRAIN = "heart-disease-train/retrain"
+RECONCILE = "heart-disease-reconcile/reconcile"
+DATA_CHANGED = "heart.data.changed"
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+IF_RUNNING = {"wait": ConcurrencyLimitStrategy.ENQUEUE, "skip": ConcurrencyLimitStrategy.CANCEL_NEW}
+ANCHOR = datetime(2020, 1, 6, tzinfo=UTC)  # a Monday; so that an interval means the same times after a restart
+
+
+@dataclass(frozen=True)
+class When:
+    """When the retraining runs by itself.
+
+    cron, every: "0 6 * * 1" or "6h", at most one of them. timezone: of these. on_data: a file; a run for each new
+        content. if_running: what a second run does.
+    """
+
+    cron: str | None = None
+    every: str | None = None
+    timezone: str = "UTC"
+    on_data: str | None = None
+    if_running: Literal["wait", "skip"] = "wait"
+
+    def schedule(self) -> Schedule | None:
+        """As Prefect has it; None where no time is set.
+
+        Raises:
+            UsageError: a part of it makes no sense.
+        """
+        try:
+            zone = ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise UsageError(
+                f"--timezone {self.timezone}: no such time zone; expected a name such as UTC or Europe/Berlin"
+            ) from error
+        if self.cron is not None:
+            try:
+                return Cron(self.cron, timezone=self.timezone)
+            except ValueError as error:
+                raise UsageError(
+                    f"--cron '{self.cron}': expected minute, hour, day, month and day of the week, such as '0 6 * * 1' "
+                    "for Mondays at 6"
+                ) from error
+        if self.every is not None:
+            return Interval(interval(self.every), anchor_date=ANCHOR.replace(tzinfo=zone), timezone=self.timezone)
+        return None
+
+    def in_words(self) -> list[str]:
+        """A line for each thing that starts a run."""
+        lines = [f"cron {self.cron}, {self.timezone}"] * (self.cron is not None)
+        lines += [f"every {self.every}, {self.timezone}"] * (self.every is not None)
+        lines += [f"when {self.on_data} changes"] * (self.on_data is not None)
+        return [*lines, "heart retrain --on-server, or Run in Prefect's page"]
+
+
+def interval(text: str, option: str = "--every") -> timedelta:
+    """``6h`` -> 6 hours. option: that it was given by, for the message.
+
+    Raises:
+        UsageError: it is no interval, or a zero one.
+    """
+    found = re.fullmatch("([0-9]{1,4})([mhdw])", text)
+    if not found or not int(found[1]):
+        raise UsageError(f"{option} {text}: expected a number and m, h, d or w, such as 30m, 6h, 1d or 2w")
+    return timedelta(**{UNITS[found[2]]: int(found[1])})
+
+
+def parameters(
+    source: str | None, recipe: Recipe, evaluation: Evaluation, promotion: Promotion, device: str, force: bool = False
+) -> dict[str, Any]:
+    """Of the training flow, as JSON has them. A file is named by its full path: it is read by another process."""
+    return {
+        "source": source if source is None else str(Path(source).absolute()),
+        "recipe": asdict(recipe),
+        "evaluation": asdict(evaluation),
+        "promotion": asdict(promotion),
+        "device": device,
+        "force": force,
+    }
+
+
+def data_resource(path: str) -> str:
+    """The name of a watched file in Prefect's events."""
+    return f"heart.data.{Path(path).absolute()}"
+
+
+def retrain(flow: Flow[..., Any], when: When, given: Mapping[str, Any]) -> RunnerDeployment:
+    """The training flow with these parameters, one run at a time.
+
+    Raises:
+        UsageError: the schedule makes no sense.
+    """
+    schedule = when.schedule()
+    triggers = []
+    if when.on_data is not None:
+        trigger = DeploymentEventTrigger(
+            name=f"retrain when {Path(when.on_data).name} changes",
+            expect={DATA_CHANGED},
+            match={"prefect.resource.id": data_resource(when.on_data)},
+            parameters={"source": str(Path(when.on_data).absolute())},
+        )
+        triggers.append(trigger)
+    made = flow.to_deployment(
+        name="retrain",
+        schedules=[schedule] if schedule else [],
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=IF_RUNNING[when.if_running]),
+        parameters=dict(given),
+        triggers=list(triggers),
+        tags=["heart"],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    assert isinstance(made, RunnerDeployment)  # and no coroutine, for nothing here is asynchronous
+    return made
+
+
+def reconcile(flow: Flow[..., Any]) -> RunnerDeployment:
+    """The flow that closes orphaned runs, once an hour."""
+    made = flow.to_deployment(
+        name="reconcile",
+        interval=timedelta(hours=1),
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+        tags=["heart"],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    assert isinstance(made, RunnerDeployment)
+    return made

@@ -1,0 +1,217 @@
+"""`heart retrain --on-server`: start a run of the deployment, follow its log, and end as a training here would."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
+    LogFilter,
+    LogFilterFlowRunId,
+    LogFilterTimestamp,
+)
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.sorting import LogSort
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import get_current_settings
+
+from heart_disease.model.errors import UnavailableError, UsageError
+from heart_disease.operations import states
+from heart_disease.operations.deployments import RETRAIN
+from heart_disease.processes.server import check_login, problem_of
+from heart_disease.reporting.terminal import wrapped
+
+LOOK_SECONDS = 1.0
+PATIENCE_SECONDS = 20.0  # until it is said what the run waits for; and again after three times that
+LAST_LINES_SECONDS = 8.0  # that a log takes at most to arrive after its run has ended
+LATE = timedelta(seconds=10)  # that a line may arrive after one with a later time
+SOMEBODY = "`heart schedule`, or `prefect worker start --pool heart`"
+
+
+@contextmanager
+def server() -> Iterator[SyncPrefectClient]:
+    """The configured Prefect server.
+
+    Raises:
+        UnavailableError: none is configured, or it does not answer.
+    """
+    url = get_current_settings().api.url
+    if not url:
+        raise UnavailableError(
+            "PREFECT_API_URL is not set; expected the address of a Prefect server. For `heart schedule` on this "
+            "machine: export PREFECT_API_URL=http://127.0.0.1:4200/api"
+        )
+    problem = problem_of(f"{url.rstrip('/')}/health")
+    if problem:
+        raise UnavailableError(
+            f"the Prefect server of PREFECT_API_URL at {url} does not answer: {problem}. Start it, or {SOMEBODY}"
+        )
+    check_login(url.rstrip("/"))
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+def deployment(client: SyncPrefectClient) -> DeploymentResponse:
+    """The training's deployment.
+
+    Raises:
+        UnavailableError: the server has none.
+    """
+    try:
+        return client.read_deployment_by_name(RETRAIN)
+    except ObjectNotFound as error:
+        raise UnavailableError(
+            f"the Prefect server at {get_current_settings().api.url} has no deployment {RETRAIN}; start `heart "
+            "schedule` with this PREFECT_API_URL, or `prefect deploy --all` in the project's folder"
+        ) from error
+
+
+def run(client: SyncPrefectClient, found: DeploymentResponse, parameters: Mapping[str, Any]) -> int:
+    """Start a run with these parameters, and follow it; its exit code.
+
+    Raises:
+        UsageError: the server refuses the parameters.
+        UnavailableError: the run was deleted meanwhile.
+    """
+    try:
+        flow_run = client.create_flow_run_from_deployment(found.id, parameters=dict(parameters))
+    except PrefectHTTPStatusError as error:
+        raise UsageError(f"the Prefect server refuses the parameters: {error.response.text}") from error
+    page = (get_current_settings().ui_url or "").rstrip("/")
+    _say(f"flow run  {flow_run.name}\n          {page}/runs/flow-run/{flow_run.id}")
+    try:
+        state = follow(client, flow_run.id)
+    except (KeyboardInterrupt, SystemExit):
+        _say(f"\nthe run goes on without this; to end it: prefect flow-run cancel {flow_run.id}")
+        raise
+    show(client, flow_run.id, state)
+    return states.exit_code(state)
+
+
+def follow(client: SyncPrefectClient, flow_run_id: UUID) -> State[Any]:
+    """Show the log of a flow run as it comes, and what it waits for, until it has ended; its final state.
+
+    Raises:
+        UnavailableError: there is no such run any more.
+    """
+    tail, waits = _Tail(client, flow_run_id), _Waits()
+    away = False
+    while True:
+        try:
+            flow_run = client.read_flow_run(flow_run_id)
+            ended = tail.show()
+            if flow_run.state and flow_run.state.is_final():
+                break
+            waits.say(flow_run)
+            away = False
+        except ObjectNotFound as error:
+            raise UnavailableError(f"the flow run {flow_run_id} was deleted; nothing more can be told of it") from error
+        except httpx.TransportError as error:
+            if not away:
+                _say(f"waiting   the Prefect server does not answer: {error}")
+            away = True
+        time.sleep(LOOK_SECONDS)
+    last = time.monotonic() + LAST_LINES_SECONDS
+    while flow_run.start_time and not ended and time.monotonic() < last:
+        time.sleep(LOOK_SECONDS)
+        ended = tail.show()
+    if flow_run.state.name not in states.EXIT_CODES:  # one that nobody foresaw
+        print("\n".join(tail.errors), file=sys.stderr)
+    return flow_run.state
+
+
+def show(client: SyncPrefectClient, flow_run_id: UUID, state: State[Any]) -> None:
+    """What a training here would print at its end."""
+    message = state.message or ""
+    if state.name in ("Promoted", "NotPromoted"):
+        _show_metrics(client, flow_run_id)
+        headline, _, reason = message.partition("; ")
+        print(f"{headline}\n{wrapped(f'  {reason}')}")
+    elif state.is_completed():
+        print(wrapped(message))
+    elif state.name in states.EXIT_CODES:
+        _say(f"heart: {message}", indent="  ")
+    else:
+        _say(f"heart: the run ended as {state.name}: {message}", indent="  ")
+
+
+def _show_metrics(client: SyncPrefectClient, flow_run_id: UUID) -> None:
+    found = client.read_artifacts(
+        artifact_filter=ArtifactFilter(
+            key=ArtifactFilterKey(any_=["metrics"]), flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id])
+        )
+    )
+    for artifact in found[:1]:
+        from heart_disease.reporting import tables
+
+        rows = json.loads(str(artifact.data))
+        names = [name for name in rows[0] if name != tables.MODEL_NAMES["prevalence"]]
+        table = [names, *([row[name] for name in names] for row in rows)]
+        print(f"\n{tables.aligned(table)}\n")
+
+
+class _Tail:
+    """The lines of a flow run's log that people want, each once; errors of Prefect's are kept back."""
+
+    def __init__(self, client: SyncPrefectClient, flow_run_id: UUID) -> None:
+        self.errors: list[str] = []
+        self._client, self._run = client, LogFilterFlowRunId(any_=[flow_run_id])
+        self._seen: set[UUID] = set()
+        self._newest: Any = None
+
+    def show(self) -> bool:
+        """Those that have come; whether the last one of the run is among them, or has been before."""
+        after = LogFilterTimestamp(after_=self._newest - LATE) if self._newest else None
+        wanted = LogFilter(flow_run_id=self._run, timestamp=after)
+        offset, ended = 0, False
+        while True:
+            lines = self._client.read_logs(wanted, offset=offset, sort=LogSort.TIMESTAMP_ASC)
+            for line in lines:
+                if line.id not in self._seen:
+                    self._seen.add(line.id)
+                    self._newest = max(self._newest or line.timestamp, line.timestamp)
+                    if line.name == "heart":
+                        _say(line.message)
+                    elif line.level >= logging.ERROR:
+                        self.errors.append(line.message)
+                ended = ended or (line.message.startswith("Finished in state") and line.name == "prefect.flow_runs")
+            offset += len(lines)
+            if not lines:
+                return ended
+
+
+class _Waits:
+    """Says what a run waits for, when it waits for long."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + PATIENCE_SECONDS
+
+    def say(self, flow_run: FlowRun) -> None:
+        """Look at its state, every now and then."""
+        state = flow_run.state
+        if not state or not (state.is_scheduled() or state.is_pending()) or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + 3 * PATIENCE_SECONDS
+        if state.name == "AwaitingConcurrencySlot":
+            _say("waiting   for the run before it: one at a time")
+        elif state.is_pending():
+            _say("waiting   for its process to start")
+        else:
+            _say(f"waiting   nobody has taken the run yet; expected {SOMEBODY}, on this Prefect server")
+
+
+def _say(text: str, indent: str = " " * 10) -> None:
+    print(wrapped(text, indent=indent), file=sys.stderr, flush=True)

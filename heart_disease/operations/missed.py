@@ -1,0 +1,75 @@
+"""Scheduled runs that were missed while nothing ran: one makes up for all of them, the others are closed.
+
+They would do the same on the same data. So the latest is run, and those before it end as Superseded, at once and
+without a process of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterExpectedStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, FlowRun, StateType
+from prefect.context import FlowRunContext
+from prefect.types import DateTime
+
+from heart_disease.operations import states
+
+
+def superseded() -> str:
+    """Why the present flow run need not work, after closing the runs that it makes up for; empty where it must."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    if not run or not run.deployment_id or not run.auto_scheduled:
+        return ""
+    with get_client(sync_client=True) as client:
+        others = due(client, run.deployment_id)
+        options = client.read_deployment(run.deployment_id).concurrency_options
+        # Where a second run is skipped, the later one may be cancelled before it starts: this one does the work.
+        skips = options is not None and options.collision_strategy == ConcurrencyLimitStrategy.CANCEL_NEW
+        latest = run if skips else max([run, *others], key=_planned)
+        _close(client, [other for other in others if other is not latest], latest)
+    return "" if latest is run else _because(latest)
+
+
+def make_up(deployment_id: UUID) -> None:
+    """Of a deployment's scheduled runs that are due, keep the latest."""
+    with get_client(sync_client=True) as client:
+        runs = sorted(due(client, deployment_id), key=_planned)
+        if runs:
+            _close(client, runs[:-1], runs[-1])
+
+
+def due(client: SyncPrefectClient, deployment_id: UUID) -> list[FlowRun]:
+    """Its scheduled runs whose time has come, and that have not started."""
+    found = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=[deployment_id]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+            expected_start_time=FlowRunFilterExpectedStartTime(before_=DateTime.now(UTC)),
+        )
+    )
+    return [run for run in found if run.auto_scheduled]
+
+
+def _close(client: SyncPrefectClient, runs: Sequence[FlowRun], latest: FlowRun) -> None:
+    for run in runs:
+        client.set_flow_run_state(run.id, states.completed("Superseded", _because(latest)))
+
+
+def _because(latest: FlowRun) -> str:
+    return f"The later run '{latest.name}', planned for {_planned(latest):%Y-%m-%d %H:%M} UTC, makes up for this one."
+
+
+def _planned(run: FlowRun) -> datetime:
+    assert run.expected_start_time  # each scheduled run has one
+    return run.expected_start_time

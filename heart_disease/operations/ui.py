@@ -1,0 +1,59 @@
+"""`heart ui`: MLflow's and Prefect's pages on the embedded stores, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, suppress
+
+from heart_disease.model.errors import UnavailableError
+from heart_disease.processes import tethered
+from heart_disease.processes.server import problem_of
+
+END_SECONDS = 20  # that a page has to end with all its processes
+
+
+def run(mlflow_port: int, prefect_port: int) -> int:
+    """Start both, say where they are, and stop both when one ends or on Ctrl-C.
+
+    Raises:
+        UnavailableError: one of them could not start, or ended by itself.
+    """
+    store = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    api = f"http://127.0.0.1:{prefect_port}/api"
+    commands = {
+        "MLflow": [
+            "mlflow", "ui", "--backend-store-uri", store, "--port", str(mlflow_port), "--workers", "1",
+        ],
+        "Prefect": ["prefect", "server", "start", "--port", str(prefect_port)],
+    }  # fmt: skip
+    # The page asks 4200 for its data unless it is told where the server is.
+    environment = {**os.environ, "PREFECT_SERVER_UI_API_URL": api, "PREFECT_API_URL": api}
+    waiting = {"MLflow": f"http://127.0.0.1:{mlflow_port}/health", "Prefect": f"{api}/health"}
+    with suppress(KeyboardInterrupt), ExitStack() as stack:
+        processes = {
+            name: stack.enter_context(
+                tethered.running(*command, env=environment, output=subprocess.DEVNULL, patience=END_SECONDS)
+            )
+            for name, command in commands.items()
+        }
+        print("starting, about 15 seconds ...", file=sys.stderr)
+        while True:
+            for name, process in processes.items():
+                if process.poll() is not None:
+                    raise UnavailableError(
+                        f"{name}'s server ended with code {process.returncode}; see why with: "
+                        f"{' '.join(['python -m', *commands[name]])}"
+                    )
+            if waiting:
+                waiting = {name: url for name, url in waiting.items() if problem_of(url)}
+                if not waiting:
+                    print(
+                        f"MLflow   http://127.0.0.1:{mlflow_port}\nPrefect  http://127.0.0.1:{prefect_port}", flush=True
+                    )
+                    # MLflow keeps the choice in the browser; nothing on the server makes it.
+                    print('In MLflow, first choose "Model training", top left. Ctrl-C stops both.', file=sys.stderr)
+            time.sleep(0.5)
+    return 0

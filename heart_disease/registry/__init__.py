@@ -1,0 +1,150 @@
+"""MLflow: runs, curves, figures, models and aliases. The only importer of mlflow but for the script in a model.
+
+    store.py      where it is, what things are called, one error for all the ways in which it fails
+    runs.py       runs, and what is written into them
+    sweeps.py     a search, and a run for each of its configurations
+    orphans.py    runs that nobody is at any more
+    prune.py      what nobody needs any more
+    origins.py    what a version was made from
+    artifacts.py  the files of a version: fetched, and compared with their digest
+    models.py     versions of the model: made, checked, loaded, found
+    lookup.py     runs and versions by what a person types, and what they left
+    champions.py  which of them is champion, and every move of that alias
+
+The rest of the project takes all of it from here: `from tasks import registry`.
+"""
+
+from __future__ import annotations
+
+from heart_disease.registry.champions import (
+    Kind,
+    Move,
+    champion,
+    earlier_champions,
+    find_champion,
+    history,
+    move_champion,
+)
+from heart_disease.registry.lookup import Record, find_record, read_text, two_records
+from heart_disease.registry.models import (
+    SAME,
+    by_alias,
+    by_version,
+    check_loads,
+    check_model,
+    load_model,
+    log_model,
+    log_version_tags,
+    set_challenger,
+    versions,
+)
+from heart_disease.registry.origins import DEVICE, MEMBERS, Origin, origin_here, origin_of
+from heart_disease.registry.orphans import Open, close_run, open_runs
+from heart_disease.registry.prune import Unneeded, delete, find_unneeded
+from heart_disease.registry.runs import (
+    artifact_uri,
+    find_try,
+    finish_try,
+    log_data,
+    log_evaluation,
+    log_files,
+    log_lesson,
+    log_start,
+    log_tags,
+    open_experiment,
+    open_run,
+    read_run,
+)
+from heart_disease.registry.store import (
+    CHALLENGER,
+    CHAMPION,
+    EXPERIMENT,
+    FLOW_API,
+    FLOW_RUN,
+    LESSONS,
+    MODEL,
+    TRAINING,
+    ModelRef,
+    Run,
+    page,
+    run_url,
+    uri,
+)
+from heart_disease.registry.sweeps import (
+    forget_batch,
+    log_batch,
+    log_configuration,
+    log_search,
+    open_sweep,
+    read_batches,
+    save_view,
+    tag_configuration,
+)
+
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "DEVICE",
+    "EXPERIMENT",
+    "FLOW_API",
+    "FLOW_RUN",
+    "LESSONS",
+    "MEMBERS",
+    "MODEL",
+    "SAME",
+    "TRAINING",
+    "Kind",
+    "ModelRef",
+    "Move",
+    "Open",
+    "Origin",
+    "Record",
+    "Run",
+    "Unneeded",
+    "artifact_uri",
+    "by_alias",
+    "by_version",
+    "champion",
+    "check_loads",
+    "check_model",
+    "close_run",
+    "delete",
+    "earlier_champions",
+    "find_champion",
+    "find_record",
+    "find_try",
+    "find_unneeded",
+    "finish_try",
+    "forget_batch",
+    "history",
+    "load_model",
+    "log_batch",
+    "log_configuration",
+    "log_data",
+    "log_evaluation",
+    "log_files",
+    "log_lesson",
+    "log_model",
+    "log_search",
+    "log_start",
+    "log_tags",
+    "log_version_tags",
+    "move_champion",
+    "open_experiment",
+    "open_run",
+    "open_runs",
+    "open_sweep",
+    "origin_here",
+    "origin_of",
+    "page",
+    "read_batches",
+    "read_run",
+    "read_text",
+    "run_url",
+    "save_view",
+    "set_challenger",
+    "tag_configuration",
+    "two_records",
+    "uri",
+    "versions",
+]

@@ -1,0 +1,51 @@
+"""Accounts of an MLflow server with a login: one for the worker and one for the API, neither an administrator.
+
+    python -m heart_disease.registry.accounts    # as the administrator, by MLFLOW_TRACKING_USERNAME and _PASSWORD
+
+The worker may change every experiment and model, whoever made it, and manages no accounts. The API has no grant: with
+``default_permission = READ`` it reads everything and changes nothing. Run again, it sets the passwords again.
+"""
+
+from __future__ import annotations
+
+import os
+
+from mlflow.exceptions import MlflowException
+from mlflow.server.auth.client import AuthServiceClient
+
+from heart_disease.registry.store import reachable, uri
+
+ROLE, WORKSPACE = "heart-worker", "default"
+PASSWORDS = {"worker": "MLFLOW_WORKER_PASSWORD", "api": "MLFLOW_API_PASSWORD"}
+GRANTS = {"experiment": "MANAGE", "registered_model": "MANAGE"}
+
+
+@reachable()
+def make_accounts() -> None:
+    """Make both accounts as they should be, with the passwords of the environment.
+
+    Raises:
+        UnavailableError: the server does not answer, has no login, or the caller is no administrator.
+    """
+    client = AuthServiceClient(uri())
+    for user, variable in PASSWORDS.items():
+        try:
+            client.get_user(user)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            client.create_user(user, os.environ[variable])
+        else:
+            client.update_user_password(user, os.environ[variable])
+    if ROLE not in [role.name for role in client.list_roles(WORKSPACE)]:
+        client.create_role(WORKSPACE, ROLE, "changes every experiment and model")
+    role = next(role for role in client.list_roles(WORKSPACE) if role.name == ROLE)
+    granted = {grant.resource_type for grant in client.list_role_permissions(role.id)}
+    for kind in GRANTS.keys() - granted:
+        client.add_role_permission(role.id, kind, "*", GRANTS[kind])
+    if ROLE not in [held.name for held in client.list_user_roles("worker")]:
+        client.assign_role("worker", role.id)
+
+
+if __name__ == "__main__":
+    make_accounts()

@@ -1,0 +1,276 @@
+"""Registered models: a version made, loaded back and compared, looked up by its alias."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.models.model import ModelInfo
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
+
+from heart_disease.model import patient_model, schema
+from heart_disease.model.errors import UnavailableError
+from heart_disease.model.patient_model import PatientModel, difference
+from heart_disease.registry.artifacts import DIGEST, differing, digest_of, download, fetched
+from heart_disease.registry.store import CHALLENGER, MISSING, MODEL, ModelRef, Run, first_line, reachable, uri
+
+DESCRIPTION = (
+    "Probability of heart disease (over 50 % narrowing of a major vessel) from 13 columns in UCI codes. "
+    "The alias `champion` is the version to use."
+)
+PACKAGE = "heart_disease_model"  # the name under which the package `model` travels
+REQUIREMENTS = ("h5py", "mlflow", "numpy", "pandas", "scipy")  # what it needs to score patients
+SCRIPT = "mlflow_script.py"
+SAME = 1e-6  # two probabilities that differ by no more are the same
+
+
+def log_model(run: Run, model: PatientModel, example: pd.DataFrame) -> ModelRef:
+    """Register `model` as a version of `heart-disease`, with a signature and `example` rows as input example.
+
+    Once for each run: what a try before this one registered is taken, if it is this model. The version has no alias
+    yet: `check_model`, `set_challenger` and `move_champion` follow.
+    """
+    with reachable():
+        found = _newest_first(f"name='{MODEL}' and run_id='{run.run_id}'")
+    for ref in map(_ref, found):
+        if _is(ref, model, example):
+            return ref
+    with tempfile.TemporaryDirectory() as temporary:
+        sent = Path(temporary)
+        _write(model, sent)
+        with reachable():
+            info = _upload(run, sent, example)
+        with download(info.model_uri) as came:
+            if damaged := differing(sent, came):
+                raise UnavailableError(
+                    f"the artifact store of {uri()} gave back other files than were sent: {', '.join(damaged)}; "
+                    "nothing was registered. Check the store, and who can write there; then run again."
+                )
+            digest = digest_of(came)
+    with reachable():
+        client = mlflow.MlflowClient()
+        with suppress(MlflowException):  # it exists already
+            client.create_registered_model(MODEL, description=DESCRIPTION)
+        made = client.create_model_version(
+            MODEL, info.model_uri, run.run_id, tags={DIGEST: digest}, model_id=info.model_id
+        )
+        # A server does this itself; without one, the model's page would say "Not registered".
+        registered = json.dumps([{"name": MODEL, "version": str(made.version)}])
+        client.set_logged_model_tags(info.model_id, {MLFLOW_MODEL_VERSIONS: registered})
+    return _ref(made)
+
+
+def _is(ref: ModelRef, model: PatientModel, example: pd.DataFrame) -> bool:
+    """Whether a version that is there already is `model`, whole and in working order."""
+    try:
+        stored = load_model(ref)
+    except UnavailableError:
+        return False
+    return (stored.encoder, stored.threshold, stored.learned_from) == (
+        model.encoder, model.threshold, model.learned_from
+    ) and difference(stored.predict(example), model.predict(example)) <= SAME  # fmt: skip
+
+
+def _write(model: PatientModel, folder: Path) -> None:
+    """The files that travel, where they lie in MLflow's folder too."""
+    package = Path(patient_model.__file__).parent
+    copy = folder / "artifacts" / PACKAGE
+    copy.mkdir(parents=True)
+    for file in package.glob("*.py"):
+        if file.name != SCRIPT:
+            shutil.copy(file, copy)
+    shutil.copy(package / SCRIPT, folder)
+    model.save(folder / "artifacts" / "model")
+
+
+def _upload(run: Run, folder: Path, example: pd.DataFrame) -> ModelInfo:
+    inputs = Schema([ColSpec(DataType.double, name) for name in schema.INPUT_NAMES])
+    outputs = Schema([ColSpec(DataType.double, "probability"), ColSpec(DataType.string, "disease"),
+                      ColSpec(DataType.string, "problem")])  # fmt: skip
+    with _active(run), _no_bytecode():
+        return mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(folder / SCRIPT),
+            artifacts={name: str(folder / "artifacts" / name) for name in ("model", PACKAGE)},
+            signature=ModelSignature(inputs, outputs),
+            input_example=example[list(schema.INPUT_NAMES)].astype("float64").reset_index(drop=True),
+            # Given, because guessing them loads the model in a second process for ten seconds.
+            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+        )
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """MLflow imports the module that it uploads, and would upload what Python leaves beside it: no file of a model."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
+
+
+def check_model(ref: ModelRef, model: PatientModel, patients: pd.DataFrame) -> None:
+    """Load `ref` back, as this project does and as MLflow's users do, and compare both with `model` in memory.
+
+    Raises:
+        RuntimeError: the probabilities differ by more than 1e-6, or an answer differs.
+        UnavailableError: it cannot be loaded.
+    """
+    rows = patients[list(schema.INPUT_NAMES)]
+    expected = model.predict(rows)
+    with fetched(ref.name, ref.version) as folder:
+        stored_here = _read(ref, folder)
+        with reachable():
+            # The one place where code from the artifact store runs: just written by this process, and found unchanged.
+            pyfunc = mlflow.pyfunc.load_model(str(folder))
+    for stored in (stored_here, pyfunc):
+        if not (gap := difference(stored.predict(rows), expected)) <= SAME:
+            raise RuntimeError(
+                f"{ref.name} version {ref.version}, loaded back, differs from the model in memory: probabilities by up "
+                f"to {gap:g}, expected at most {SAME:g}. The version is registered without an alias."
+            )
+
+
+def check_loads(ref: ModelRef, patients: pd.DataFrame) -> PatientModel:
+    """Load `ref` and score `patients`, before it answers anyone.
+
+    Raises:
+        UnavailableError: it does not load, does not answer, or with something else than probabilities.
+    """
+    model = load_model(ref)
+    scored = model.predict(patients)["probability"].dropna()
+    if not (len(scored) and scored.between(0, 1).all()):
+        raise UnavailableError(
+            f"{ref.name} version {ref.version} cannot be used: {len(scored)} probabilities for {len(patients)} "
+            f"patients; expected some, from 0 to 1. Use another version."
+        )
+    return model
+
+
+def load_model(ref: ModelRef) -> PatientModel:
+    """The model of a version, its files compared with the digest that was recorded; nothing in them is executed.
+
+    Raises:
+        UnavailableError: the files are others, or no model of this project, or the store does not answer.
+    """
+    with fetched(ref.name, ref.version) as folder:
+        return _read(ref, folder)
+
+
+def _read(ref: ModelRef, folder: Path) -> PatientModel:
+    try:
+        return PatientModel.load(folder / "artifacts" / "model")
+    except (ValueError, LookupError, TypeError, OSError) as error:
+        raise UnavailableError(
+            f"{ref.name} version {ref.version} cannot be used: {first_line(error)}. Expected a model that this "
+            "project wrote; use another version."
+        ) from error
+
+
+@reachable()
+def by_alias(alias: str) -> ModelRef | None:
+    """The version that the alias points to, and None where there is none."""
+    client = mlflow.MlflowClient()
+    try:
+        # Of the model: where there is none, a server with a login would call the question for its alias forbidden.
+        version = client.get_registered_model(MODEL).aliases.get(alias)
+        return _ref(client.get_model_version(MODEL, version)) if version else None
+    except MlflowException as error:
+        if error.error_code in MISSING:
+            return None
+        raise
+
+
+@reachable()
+def by_version(version: str) -> ModelRef:
+    """The version of this number.
+
+    Raises:
+        UnavailableError: there is none, or the store does not answer.
+    """
+    try:
+        return _ref(mlflow.MlflowClient().get_model_version(MODEL, version))
+    except MlflowException as error:
+        if error.error_code not in MISSING:
+            raise
+    raise UnavailableError(
+        f"no version {version} of '{MODEL}' in {uri()}; there is: {', '.join(reversed(versions())) or 'none'}."
+    )
+
+
+@reachable()
+def versions() -> list[str]:
+    """The numbers of all versions that there are, newest first."""
+    return [str(found.version) for found in _newest_first()]
+
+
+@reachable()
+def set_challenger(ref: ModelRef, why: str) -> None:
+    """Label `ref` as a challenger, and point the alias `challenger` to the newest version that has a label.
+
+    So of two that finish at once the newer one is challenger in the end, whoever comes last.
+    """
+    label(ref.version, CHALLENGER, why)
+    pointed = None
+    while pointed != (newest := next(str(it.version) for it in _newest_first() if "promotion" in it.tags)):
+        set_alias(CHALLENGER, newest)
+        pointed = newest
+
+
+def set_alias(alias: str, version: str) -> None:
+    """Point `alias` to the version, and nothing else; for the champion see champions.py."""
+    _again(mlflow.MlflowClient().set_registered_model_alias, MODEL, alias, version)
+
+
+def label(version: str, alias: str, why: str) -> None:
+    """What the version is or was, and why: tags and description."""
+    client = mlflow.MlflowClient()
+    _again(client.set_model_version_tag, MODEL, version, "promotion", alias)
+    _again(client.set_model_version_tag, MODEL, version, "promotion_reason", why)
+    client.update_model_version(MODEL, version, f"{alias}: {why}")
+
+
+@reachable()
+def log_version_tags(ref: ModelRef, tags: Mapping[str, str]) -> None:
+    """Tags of a registered version."""
+    for key, value in tags.items():
+        _again(mlflow.MlflowClient().set_model_version_tag, ref.name, ref.version, key, value)
+
+
+def _again(call: Callable[..., object], *arguments: str) -> None:
+    """Of two that set a thing for the first time at once, one is refused; the second time it is there to be changed."""
+    try:
+        call(*arguments)
+    except MlflowException:
+        call(*arguments)
+
+
+def _newest_first(which: str = f"name='{MODEL}'") -> list[ModelVersion]:
+    found = mlflow.MlflowClient().search_model_versions(which)
+    return sorted(found, key=lambda version: int(version.version), reverse=True)
+
+
+def _ref(found: ModelVersion) -> ModelRef:
+    return ModelRef(found.name, str(found.version), found.run_id or "")
+
+
+@contextmanager
+def _active(run: Run) -> Iterator[None]:
+    """For MLflow's calls that know only an active run. Leaves the run's end to `open_run`."""
+    mlflow.start_run(run_id=run.run_id)
+    try:
+        yield
+    finally:
+        mlflow.tracking.fluent._active_run_stack.get().pop()

@@ -1,0 +1,137 @@
+"""What a version was made from: recipe, evaluation, data, code, libraries, device. Written at the start of its run.
+
+Two equal origins make the same model, so a retrain with an origin that is champion already has nothing to do.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+from mlflow.entities import Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from heart_disease.evaluation.settings import Evaluation
+from heart_disease.model.errors import UnavailableError
+from heart_disease.registry.store import LIBRARIES, MISSING, ModelRef, reachable
+from heart_disease.training.code import code_digest
+from heart_disease.training.recipe import Recipe
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+COMMIT, DIRTY, CODE_DIGEST = "mlflow.source.git.commit", "git_dirty", "code_digest"
+DEVICE, SOURCE, MEMBERS = "device", "source", "members_shipped"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """recipe, evaluation: as they were set. data, code: digests of their content. libraries: versions by name.
+
+    source, commit and device are for people and for a second try: they do not change what is made from the rest, but
+    for the device, which may round otherwise. members: how many networks the model has, where that is not what the
+    recipe asked for, because averaging was not shown to help.
+    """
+
+    recipe: Recipe
+    evaluation: Mapping[str, str]
+    data: str
+    code: str
+    libraries: Mapping[str, str]
+    source: str = ""
+    commit: str = ""
+    device: str = ""
+    members: int | None = None
+
+    @property
+    def shipped(self) -> Recipe:
+        """The recipe of the model that was registered."""
+        return replace(self.recipe, members=self.members or self.recipe.members)
+
+    def differences(self, other: Origin) -> dict[str, str]:
+        """What differs, in words: ``data``, ``recipe``, ``evaluation``, ``code``, ``versions``; empty where nothing."""
+        ours, theirs = self.recipe.as_text(), other.recipe.as_text()
+        changed = {
+            "data": _change({"digest": self.data[:8]}, {"digest": other.data[:8]}),
+            "recipe": _change(ours, theirs),
+            "evaluation": _change(self.evaluation, other.evaluation),
+            "code": _change({"digest": self.code[:8]}, {"digest": other.code[:8]}),
+            "versions": _change(self.libraries, other.libraries),
+        }
+        return {name: words for name, words in changed.items() if words}
+
+
+def _change(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
+    names = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
+    return ", ".join(f"{name} {ours.get(name, 'none')} -> {theirs.get(name, 'none')}" for name in names)
+
+
+def origin_here(recipe: Recipe, evaluation: Evaluation, data: str) -> Origin:
+    """The origin of what would be made now, from data of this digest."""
+    settings = {name: str(value) for name, value in evaluation.as_dict().items()}
+    libraries = {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()}
+    return Origin(recipe, settings, data, code_digest(), libraries, commit=_git().get(COMMIT, ""))
+
+
+def origin_of(ref: ModelRef) -> Origin:
+    """The origin that the run of a version recorded.
+
+    Raises:
+        UnavailableError: the run is gone or incomplete, or the store does not answer.
+    """
+    with reachable():
+        try:
+            data = mlflow.MlflowClient().get_run(ref.run_id).data
+        except MlflowException as error:
+            if error.error_code not in MISSING:
+                raise
+            raise UnavailableError(
+                f"the run {ref.run_id} of {ref.name} version {ref.version} is gone, and its recipe with it; expected "
+                "the run that made it. Make another version champion: heart promote VERSION --because ..."
+            ) from error
+    try:
+        recipe = Recipe.from_text(data.params)
+    except ValueError as error:
+        raise UnavailableError(
+            f"the recipe of {ref.name} version {ref.version} cannot be read from its run {ref.run_id}: {error}. Make "
+            "another version champion: heart promote VERSION --because ..."
+        ) from error
+    evaluation = {name: data.params[name] for name in ("folds", "repeats", "holdout") if name in data.params}
+    prefix = "library."
+    libraries = {name.removeprefix(prefix): value for name, value in data.tags.items() if name.startswith(prefix)}
+    return Origin(
+        recipe, evaluation, data.params.get("data_digest", ""), data.tags.get(CODE_DIGEST, ""), libraries,
+        data.tags.get(SOURCE, ""), data.tags.get(COMMIT, ""), data.tags.get(DEVICE, ""),
+        int(data.tags[MEMBERS]) if MEMBERS in data.tags else None,
+    )  # fmt: skip
+
+
+def origin_params(origin: Origin) -> list[Param]:
+    """As parameters of a run."""
+    values = {**origin.recipe.as_text(), **origin.evaluation, "data_digest": origin.data}
+    return [Param(name, value) for name, value in values.items()]
+
+
+def origin_tags(origin: Origin) -> list[RunTag]:
+    """As tags of a run."""
+    tags = {f"library.{name}": value for name, value in origin.libraries.items()}
+    return [RunTag(name, value) for name, value in {**tags, CODE_DIGEST: origin.code, **_git()}.items()]
+
+
+@cache
+def _git() -> dict[str, str]:
+    """The commit of the code that runs, and whether it had changes; nothing where it is not a git checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(ROOT), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        dirty = "yes" if git("status", "--porcelain", "--untracked-files=no") else "no"
+        return {COMMIT: git("rev-parse", "HEAD"), DIRTY: dirty}
+    except (OSError, subprocess.CalledProcessError):
+        return {}

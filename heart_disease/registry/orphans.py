@@ -1,0 +1,74 @@
+"""Runs left RUNNING: which process works at each, and how to end those whose process is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from heart_disease.registry.store import (
+    CLOSED,
+    FLOW_API,
+    FLOW_RUN,
+    MISSING,
+    PROCESS,
+    check_embedded_store,
+    experiment_ids,
+    reachable,
+)
+
+
+@dataclass(frozen=True)
+class Open:
+    """A run that says RUNNING. Empty strings: its tags do not say."""
+
+    run_id: str
+    process: str  # see heart_disease/processes/process.py
+    flow_run_id: str
+    flow_api: str  # the Prefect server that knows this flow run
+
+
+@reachable()
+def open_runs() -> list[Open]:
+    """All of this project's experiments.
+
+    Raises:
+        UnavailableError: the store does not answer.
+    """
+    check_embedded_store()
+    return list(_open_runs())
+
+
+def _open_runs() -> Iterator[Open]:
+    client = mlflow.MlflowClient()
+    ids = experiment_ids()
+    page: str | None = ""
+    while ids and page is not None:
+        found = client.search_runs(ids, "attributes.status = 'RUNNING'", page_token=page or None)
+        for run in found:
+            tags = run.data.tags
+            above = tags.get(MLFLOW_PARENT_RUN_ID)
+            if above:  # a configuration of a sweep, whose flow run is the sweep's
+                tags = {**client.get_run(above).data.tags, **tags}
+            yield Open(run.info.run_id, *(tags.get(name, "") for name in (PROCESS, FLOW_RUN, FLOW_API)))
+        page = found.token or None
+
+
+@reachable()
+def close_run(run_id: str, status: Literal["FAILED", "KILLED"], why: str) -> bool:
+    """End a run for its process, and say why in a tag; False where somebody has ended or deleted it meanwhile."""
+    client = mlflow.MlflowClient()
+    try:
+        if client.get_run(run_id).info.status != "RUNNING":
+            return False
+        client.set_tag(run_id, CLOSED, why)
+        client.set_terminated(run_id, status)
+    except MlflowException as error:
+        if error.error_code in MISSING:
+            return False
+        raise
+    return True

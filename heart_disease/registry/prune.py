@@ -1,0 +1,140 @@
+"""What nobody needs any more: old runs with all that belongs to them, and models that never became a version.
+
+Needed are: every version that is or was champion or has an alias, with its run; the history; what says RUNNING; a
+search and its configurations as long as one of them is. In MLflow a deleted run is only hidden; here its files go, and
+where the database can be reached, its record too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import mlflow
+from mlflow.entities import LoggedModel, ViewType
+from mlflow.entities import Run as Stored
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.tracking._tracking_service.utils import _get_store
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from heart_disease.registry.champions import history
+from heart_disease.registry.store import MODEL, check_embedded_store, experiment_ids, reachable, uri
+
+
+@dataclass(frozen=True)
+class Unneeded:
+    """What can go, by ID and number. bytes: of their files."""
+
+    runs: Sequence[str]
+    versions: Sequence[str]
+    models: Sequence[str]
+    bytes: int
+
+
+@reachable()
+def find_unneeded(before: int) -> Unneeded:
+    """Runs that ended before that time, in milliseconds since 1970, and models without a version, however old.
+
+    Raises:
+        UnavailableError: the store does not answer.
+    """
+    check_embedded_store()
+    client = mlflow.MlflowClient()
+    champions = {version for move in history() for version in (move.before, move.after)}
+    versions = client.search_model_versions(f"name = '{MODEL}'")
+    aliased = client.get_registered_model(MODEL).aliases.values() if versions else ()
+    kept = {*champions, *map(str, aliased)}  # MLflow's own numbers are text here and numbers there
+    experiments = experiment_ids()
+    runs = {run.info.run_id: run for run in _runs(client, experiments)}
+    above = {run_id: run.data.tags.get(MLFLOW_PARENT_RUN_ID, run_id) for run_id, run in runs.items()}
+    needed = {version.run_id for version in versions if str(version.version) in kept}
+    needed |= {run_id for run_id, run in runs.items() if _young(run, before)}
+    needed |= {above[run_id] for run_id in needed & above.keys()}  # a search with one of its configurations
+    # ... and those with the search, but for what is hidden.
+    gone = {
+        run_id: run
+        for run_id, run in runs.items()
+        if run_id not in needed and (above[run_id] not in needed or run.info.lifecycle_stage == "deleted")
+    }
+    registered = " ".join(version.source for version in versions if version.run_id not in gone)  # models:/ID, or a path
+    models = [
+        model
+        for model in _models(client, experiments)
+        if model.source_run_id in gone or (model.model_id not in registered and not _at_work(runs, model))
+    ]
+    places = [run.info.artifact_uri for run in gone.values()] + [model.artifact_location for model in models]
+    return Unneeded(
+        list(gone),
+        [str(version.version) for version in versions if version.run_id in gone],
+        [model.model_id for model in models],
+        sum(_size(place) for place in places),
+    )
+
+
+def _runs(client: mlflow.MlflowClient, experiments: Sequence[str]) -> Iterator[Stored]:
+    token: str | None = ""
+    while experiments and token is not None:
+        page = client.search_runs(experiments, "", ViewType.ALL, page_token=token or None)
+        yield from page
+        token = page.token or None
+
+
+def _models(client: mlflow.MlflowClient, experiments: Sequence[str]) -> Iterator[LoggedModel]:
+    token: str | None = ""
+    while experiments and token is not None:
+        page = client.search_logged_models(experiments, page_token=token or None)
+        yield from page
+        token = page.token or None
+
+
+def _young(run: Stored, before: int) -> bool:
+    return run.info.status == "RUNNING" or (run.info.end_time or run.info.start_time) >= before
+
+
+def _at_work(runs: dict[str, Stored], model: LoggedModel) -> bool:
+    """Whether the run that uploaded it may still register it."""
+    run = runs.get(model.source_run_id or "")
+    return bool(run and run.info.status == "RUNNING")
+
+
+def _size(place: str) -> int:
+    """Bytes of all files below an address; 0 where there is nothing any more."""
+    try:
+        files = mlflow.artifacts.list_artifacts(place)
+    except (MlflowException, OSError):
+        return 0
+    return sum(
+        _size(f"{place.rstrip('/')}/{file.path.rsplit('/', 1)[-1]}") if file.is_dir else file.file_size or 0
+        for file in files
+    )
+
+
+@reachable()
+def delete(unneeded: Unneeded) -> bool:
+    """Delete them, versions first: whoever is interrupted can do it again. Whether they are gone for good.
+
+    MLflow's own `mlflow gc` is not used, because it takes everything with it that anyone has deleted and might restore,
+    whole experiments too. Of a server the database cannot be reached; the files can.
+
+    Raises:
+        UnavailableError: the store does not answer, or refuses.
+    """
+    client = mlflow.MlflowClient()
+    for version in unneeded.versions:
+        client.delete_model_version(MODEL, version)
+    store = None if uri().startswith("http") else _get_store()
+    for model in unneeded.models:
+        place = client.get_logged_model(model).artifact_location
+        client.delete_logged_model(model)
+        get_artifact_repository(place).delete_artifacts()
+        if store:
+            store._hard_delete_logged_model(model)
+    for run in unneeded.runs:
+        info = client.get_run(run).info
+        if info.lifecycle_stage == "active":
+            client.delete_run(run)
+        get_artifact_repository(info.artifact_uri).delete_artifacts()
+        if store:
+            store._hard_delete_run(run)
+    return store is not None

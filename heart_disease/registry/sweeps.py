@@ -1,0 +1,210 @@
+"""Sweeps: one run for the search, and one below it for each configuration.
+
+Configurations come in batches. A batch's runs are written first and its numbers (an .npz file in `batches/` of the
+search's run) last, so a batch whose file is there is complete, and a search that was stopped goes on with the others.
+
+One machine runs a search once at a time. Two machines that share a server do not know of each other: both find the
+same, and a configuration may then be listed twice.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import json
+import math
+import os
+import re
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from zipfile import BadZipFile
+
+import mlflow
+import numpy as np
+from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from numpy.typing import NDArray
+
+from heart_disease.model.errors import UnavailableError
+from heart_disease.registry.runs import BATCH, log_files, open_run
+from heart_disease.registry.store import SWEEPS, Run, author_tags, check_embedded_store, place, reachable
+
+ABOUT = (
+    "A run for each search of recipes (`heart sweep`), and below it one for each configuration. "
+    "The newest search as a table, the best configuration first, and as charts: Views, above the runs."
+)
+VIEW, VIEW_TAG = "Newest search, best first", "mlflow.sharedViewState.newest"
+IDENTITY = "sweep"  # a tag: the digest of all that decides what a search finds
+CUT_SHORT = (BadZipFile, zlib.error, EOFError, ValueError)  # how numpy refuses a file that is not all there
+Arrays = Mapping[str, NDArray[np.float32]]
+
+
+@contextmanager
+def open_sweep(name: str, identity: str, tags: Mapping[str, str]) -> Iterator[Run]:
+    """The run of the search with this identity, as it was left; a new one where there is none. See `open_run`.
+
+    Raises:
+        UnavailableError: another process of this machine is at it, or the store cannot be used.
+    """
+    check_embedded_store()
+    tags = {**tags, IDENTITY: identity}
+    with _alone(identity), open_run(name, tags, experiment=SWEEPS, about=ABOUT, resume=_find(identity)) as run:
+        yield run
+
+
+@contextmanager
+def _alone(identity: str) -> Iterator[None]:
+    """Hold the search's lock, which the system takes back from a process that ends, however it ends."""
+    name = hashlib.sha256(f"{place()} {identity}".encode()).hexdigest()[:32]
+    path = Path(tempfile.gettempdir(), f"heart-sweep-{os.getuid()}-{name}.lock")
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UnavailableError(
+                "this very search is running in another process. Wait for it, or stop it there; then the same command "
+                "goes on from where it was."
+            ) from error
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _find(identity: str) -> str | None:
+    with reachable():
+        client = mlflow.MlflowClient()
+        experiment = client.get_experiment_by_name(SWEEPS)
+        if experiment is None:
+            return None
+        found = client.search_runs(
+            [experiment.experiment_id], f"tags.`{IDENTITY}` = '{identity}'", ViewType.ACTIVE_ONLY, max_results=1
+        )
+        return found[0].info.run_id if found else None
+
+
+@reachable()
+def read_batches(run: Run) -> dict[int, Arrays]:
+    """The numbers of the batches that are complete, as `log_batch` took them; a file that was cut short is none."""
+    client = mlflow.MlflowClient()
+    found: dict[int, Arrays] = {}
+    for file in client.list_artifacts(run.run_id, "batches"):
+        number = re.fullmatch(r"batches/(\d+)\.npz", file.path)
+        if number:
+            with tempfile.TemporaryDirectory() as folder, suppress(*CUT_SHORT):
+                path = client.download_artifacts(run.run_id, file.path, folder)
+                with np.load(path, allow_pickle=False) as arrays:
+                    found[int(number[1])] = dict(arrays)
+    return found
+
+
+@reachable()
+def log_configuration(
+    run: Run,
+    name: str,
+    tags: Mapping[str, str],
+    params: Mapping[str, str],
+    metrics: Mapping[str, float],
+    curves: Mapping[str, Sequence[float]],
+) -> None:
+    """One configuration below the search's run; curves epoch by epoch from 1."""
+    client, now = mlflow.MlflowClient(), int(time.time() * 1000)
+    below = {**author_tags(), **tags, MLFLOW_PARENT_RUN_ID: run.run_id}
+    run_id = client.create_run(run.experiment_id, now, below, name).info.run_id
+    values = [Metric(key, value, now, 0) for key, value in metrics.items()]
+    values += [Metric(key, float(v), now, epoch) for key, curve in curves.items() for epoch, v in enumerate(curve, 1)]
+    values = [value for value in values if math.isfinite(value.value)]  # a network that diverged has no curve
+    client.log_batch(run_id, values, [Param(key, value) for key, value in params.items()])
+    client.set_terminated(run_id)
+
+
+@reachable()
+def log_batch(run: Run, number: int, arrays: Arrays) -> None:
+    """The numbers of a batch, whose configurations are all logged."""
+    file = io.BytesIO()
+    np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]
+    log_files(run, "batches", {f"{number:04}.npz": file.getvalue()})
+
+
+@reachable()
+def forget_batch(run: Run, number: int) -> None:
+    """Delete what a batch that was cut short has left below the search's run."""
+    client = mlflow.MlflowClient()
+    filters = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.run_id}' and tags.batch = '{number}'"
+    for left in client.search_runs([run.experiment_id], filters, max_results=BATCH):
+        client.delete_run(left.info.run_id)
+
+
+@reachable()
+def log_search(run: Run, params: Mapping[str, str], metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+    """What the search was set to, and what it found."""
+    mlflow.MlflowClient().log_batch(
+        run.run_id,
+        [Metric(key, value, run.started, 0) for key, value in metrics.items()],
+        [Param(key, value) for key, value in params.items()],
+        [RunTag(key, value) for key, value in tags.items()],
+    )
+
+
+@reachable()
+def tag_configuration(run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
+    """Tags for the configuration below the search's run that has these parameters; the id of its run, or of that."""
+    client = mlflow.MlflowClient()
+    filters = [f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.run_id}'"]
+    filters += [f"params.`{name}` = '{value}'" for name, value in params.items()]
+    for found in client.search_runs([run.experiment_id], " and ".join(filters), max_results=1):
+        client.log_batch(found.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        return found.info.run_id
+    return run.run_id  # someone deleted it
+
+
+@reachable()
+def save_view(
+    run: Run, metrics: Sequence[str], params: Sequence[str], tags: Sequence[str], axes: Sequence[str]
+) -> None:
+    """The search's configurations with these columns, the lowest of the first metric on top, under the page's "Views".
+
+    As charts: how `axes`, which are parameters, lead to the first metric, above the curves of the best. By itself the
+    page's table shows no metric and no parameter, and of the charts, behind the curves, a bar for each end of each
+    metric. A view is a tag of the experiment, in a format of the page's own; one that a later page does not understand
+    is left out of its list. It takes the place of the view of the search before.
+    """
+    columns = [f"metrics.`{name}`" for name in metrics] + [f"params.`{name}`" for name in params]
+    state = {
+        "searchFilter": f"tags.{MLFLOW_PARENT_RUN_ID} = '{run.run_id}'",
+        "orderByKey": columns[0],
+        "orderByAsc": True,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "selectedColumns": columns + [f"tags.`{name}`" for name in tags],
+        **_charts(metrics[0], axes),
+    }
+    now = int(time.time() * 1000)
+    view = {"name": VIEW, "createdAt": now, "updatedAt": now, "state": json.dumps(state)}
+    mlflow.MlflowClient().set_experiment_tag(run.experiment_id, VIEW_TAG, json.dumps(view))
+
+
+def _charts(metric: str, params: Sequence[str]) -> dict[str, object]:
+    """What the page shows as charts; it adds one for each metric, under the sections of these names, by itself."""
+    # The page puts them in the order of the alphabet, its own last.
+    sections: list[dict[str, object]] = [
+        {"name": "configurations", "display": True, "columns": 1},
+        {"name": "loss", "display": True},
+        {"name": "Model metrics", "display": False},  # folded
+    ]
+    parallel = {
+        "uuid": "parallel", "type": "PARALLEL", "metricSectionId": "configurations", "displayName": "",
+        "selectedParams": list(params), "selectedMetrics": [metric], "showAllRuns": True,
+        "deleted": False, "isGenerated": False,
+    }  # fmt: skip
+    return {
+        "compareRunCharts": [parallel],
+        "compareRunSections": [{**section, "uuid": section["name"], "isReordered": False} for section in sections],
+    }

@@ -1,0 +1,69 @@
+"""Runs side by side, as people read them: recipes, metrics, and each one's difference from the first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+
+from heart_disease.evaluation import verdict
+from heart_disease.evaluation.comparison import DATA, EVALUATION, setting_of, title_of
+from heart_disease.evaluation.evaluate import METRICS, Estimate
+from heart_disease.evaluation.verdict import Comparison
+from heart_disease.reporting import tables
+from heart_disease.training.recipe import Recipe
+
+NONE = "-"  # a cell without a value
+RECIPE = tuple(field.name for field in fields(Recipe))
+
+Cells = list[tuple[str, ...]]
+
+
+def settings(params: Mapping[str, Mapping[str, str]]) -> Cells:
+    """A header, and each part of recipe, evaluation and data in which not all runs agree; `params` by run."""
+    names = [*RECIPE, *EVALUATION, DATA]
+    rows = [(title_of(name), *(setting_of(name, one, NONE) for one in params.values())) for name in names]
+    return [("recipe", *params), *(row for row in rows if len(set(row[1:])) > 1)]
+
+
+def metrics(found: Mapping[str, Mapping[str, float]]) -> Cells:
+    """A header, and each metric with its interval as the runs recorded it; `found` by run."""
+    return [
+        ("metric", *found),
+        *((tables.METRIC_NAMES[name], *(_figure(name, one) for one in found.values())) for name in METRICS),
+    ]
+
+
+def pairs(rows: Sequence[tuple[str, Comparison | None, int]], first: str) -> Cells:
+    """A header, and for each run its difference from the first one, the verdict, and how many patients it is of."""
+    header = ("run", f"log loss minus {first}", "verdict", "patients")
+    nothing = ("not available", NONE, NONE)
+    return [
+        header,
+        *((name, *((verdict.in_words(d.difference), d.kind, str(n)) if d else nothing)) for name, d, n in rows),
+    ]
+
+
+def transposed(table: Cells) -> Cells:
+    """Runs in rows."""
+    corner = ("run", *(row[0] for row in table[1:]))
+    return [corner, *((name, *(row[i] for row in table[1:])) for i, name in enumerate(table[0]) if i)]
+
+
+def blocks(table: Cells, width: int) -> list[str]:
+    """The table as text, in as many parts as it takes to stay within `width`; each has the first column."""
+    widths = [max(map(len, column)) + 2 for column in zip(*table, strict=True)]
+    parts: list[list[int]] = [[]]
+    for i in range(1, len(widths)):
+        if parts[-1] and sum(widths[j] for j in [0, *parts[-1], i]) - 2 > width:
+            parts.append([])
+        parts[-1].append(i)
+    return [tables.aligned([[row[j] for j in [0, *part]] for row in table]) for part in parts]
+
+
+def _figure(name: str, found: Mapping[str, float]) -> str:
+    ends = [found.get(f"{name}{end}") for end in ("", "_low", "_high")]
+    if ends[0] is None:
+        return NONE
+    if ends[1] is None or ends[2] is None:
+        return f"{ends[0]:.3f}"
+    return tables.in_brackets(Estimate(ends[0], ends[1], ends[2]))

@@ -1,0 +1,120 @@
+"""The figures of a run: loss curves, ROC, calibration, confusion matrix, each a PNG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+from heart_disease.evaluation.evaluate import LOGISTIC, NETWORK, Numbers, Report
+from heart_disease.reporting.tables import MODEL_NAMES, in_brackets
+
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # told apart by colour-blind readers too (Okabe and Ito)
+COLORS = {NETWORK: BLUE, LOGISTIC: ORANGE}
+
+
+def draw_all(report: Report) -> dict[str, bytes]:
+    """The figures by file name."""
+    drawings: dict[str, Callable[[Axes, Report], None]] = {
+        "loss_curves": loss_curves,
+        "roc_curve": roc,
+        "calibration": calibration,
+        "confusion_matrix": confusion,
+    }
+    return {f"{name}.png": _png(draw, report) for name, draw in drawings.items()}
+
+
+def loss_curves(axes: Axes, report: Report) -> None:
+    """Loss on training and on test rows at each epoch: mean over the folds, and the band of one standard deviation."""
+    for name, color, label in (("train_loss", GREY, "training rows"), ("validation_loss", BLUE, "test rows")):
+        values = report.curves[name]
+        epochs = np.arange(1, values.shape[1] + 1)
+        mean, spread = values.mean(axis=0), values.std(axis=0)
+        axes.plot(epochs, mean, color=color, label=f"{label}: {mean[-1]:.3f} at the end")
+        axes.fill_between(epochs, mean - spread, mean + spread, color=color, alpha=0.15, linewidth=0)
+    folds = len(report.curves["train_loss"])
+    axes.set(xlabel="epoch", ylabel="binary cross-entropy", title="Loss")
+    axes.set_ylim(bottom=0)
+    axes.legend(title=f"mean of {folds} folds, band: 1 SD" if folds > 1 else None)
+
+
+def roc(axes: Axes, report: Report) -> None:
+    """The ROC curve of each repeat, network and logistic regression."""
+    for model, color in COLORS.items():
+        area = in_brackets(report.metrics[model]["roc_auc"])
+        repeats = report.probabilities[model]
+        for i, probabilities in enumerate(repeats):
+            fpr, tpr, _ = roc_curve(report.labels, probabilities)
+            label = f"{MODEL_NAMES[model]}: {area}" if i == 0 else None
+            axes.plot(fpr, tpr, color=color, alpha=0.9 if len(repeats) == 1 else 0.5, linewidth=1.2, label=label)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
+    axes.set(
+        xlabel="1 - specificity", ylabel="sensitivity", title="ROC, a line for each repeat", aspect="equal",
+        xlim=(0, 1), ylim=(0, 1.005),
+    )  # fmt: skip
+    axes.legend(title="area under the curve", loc="lower right")
+
+
+def calibration(axes: Axes, report: Report) -> None:
+    """Share of sick patients against mean probability, in groups of equal size; bars: 95 % intervals (Wilson, 1927)."""
+    groups = max(2, min(10, len(report.labels) // 20))
+    for model, color in COLORS.items():
+        probability = report.probabilities[model].mean(axis=0)
+        parts = np.array_split(np.argsort(probability, kind="stable"), groups)
+        x = np.array([probability[part].mean() for part in parts])
+        k, n = np.array([report.labels[part].sum() for part in parts]), np.array([len(part) for part in parts])
+        low, high = _wilson(k, n)
+        # Rounding may put an end a hair inside the point.
+        bars = [np.maximum(k / n - low, 0), np.maximum(high - k / n, 0)]
+        shift = 0.006 if model == LOGISTIC else 0.0  # beside, not on top of, the other model's bars
+        axes.errorbar(
+            x + shift, k / n, yerr=bars, color=color, marker="o", markersize=4, linewidth=1, elinewidth=0.8,
+            label=MODEL_NAMES[model],
+        )  # fmt: skip
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
+    axes.set(
+        xlabel="mean predicted probability", ylabel="share with heart disease", aspect="equal",
+        title=f"Calibration, {groups} groups of patients", xlim=(0, 1), ylim=(0, 1),
+    )  # fmt: skip
+    axes.legend(loc="upper left")
+
+
+def confusion(axes: Axes, report: Report) -> None:
+    """Patients by truth and answer of the network at 0.5, the mean over the repeats."""
+    sick = report.labels > 0.5
+    yes = (report.probabilities[NETWORK] >= 0.5).mean(axis=0)
+    counts = np.array([[(1 - yes)[~sick].sum(), yes[~sick].sum()], [(1 - yes)[sick].sum(), yes[sick].sum()]])
+    axes.imshow(counts, cmap="Blues", vmin=0)
+    repeats = len(report.probabilities[NETWORK])
+    for i in range(2):
+        for j in range(2):
+            shown = f"{counts[i, j]:.1f}" if repeats > 1 else f"{counts[i, j]:.0f}"
+            share = f"{counts[i, j] / counts[i].sum():.0%} of row"
+            color = "white" if counts[i, j] > counts.max() / 2 else "black"
+            axes.text(j, i, f"{shown}\n{share}", ha="center", va="center", color=color, fontsize=13)
+    axes.set_xticks([0, 1], ["no", "yes"])
+    axes.set_yticks([0, 1], ["no", "yes"])
+    title = "Patients, mean of the repeats" if repeats > 1 else "Patients"
+    axes.set(xlabel="network says heart disease", ylabel="has heart disease", title=title)
+
+
+def _wilson(k: Numbers, n: Numbers) -> tuple[Numbers, Numbers]:
+    z = 1.959964
+    centre = (k + z**2 / 2) / (n + z**2)
+    half = z / (n + z**2) * np.sqrt(k * (n - k) / n + z**2 / 4)
+    return centre - half, centre + half
+
+
+def _png(draw: Callable[[Axes, Report], None], report: Report) -> bytes:
+    figure = Figure(figsize=(6.4, 5.4), layout="constrained")
+    axes = figure.add_subplot()
+    draw(axes, report)
+    figure.suptitle(axes.get_title())
+    axes.set_title(report.description, fontsize=8, color=GREY)
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=110)
+    return out.getvalue()

@@ -1,0 +1,188 @@
+"""A report as a tracker wants it (names and numbers) and as people read it (tables)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from heart_disease.evaluation.evaluate import CHAMPION, LOGISTIC, METRICS, NETWORK, PREVALENCE, Estimate, Report
+from heart_disease.evaluation.verdict import Decision
+from heart_disease.search.study import Study, Summary
+from heart_disease.training.engine import CURVES
+from heart_disease.training.recipe import Recipe
+
+OUT_OF_FOLD = "out_of_fold.csv"
+MODEL_NAMES = {
+    NETWORK: "network", CHAMPION: "champion", LOGISTIC: "logistic regression", PREVALENCE: "prevalence",
+}  # fmt: skip
+METRIC_NAMES = {
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "roc_auc": "ROC AUC",
+    "accuracy": "accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+}
+
+
+def metrics(report: Report) -> dict[str, float]:
+    """All figures by name, a name each for value, `_low` and `_high`.
+
+    The network's are plain (``log_loss``, ``log_loss_low``); a baseline's have its name in front
+    (``logistic_regression/log_loss``); the paired differences are ``log_loss_minus/logistic_regression``.
+    """
+    out: dict[str, float] = {}
+    for model, estimates in report.metrics.items():
+        prefix = "" if model == NETWORK else f"{model}/"
+        out |= figures(estimates, prefix)
+    for baseline, estimate in report.differences.items():
+        out.update(_ends(f"log_loss_minus/{baseline}", estimate))
+    if report.averaging:
+        out.update(_ends("log_loss_minus/one_member", report.averaging))
+    return out
+
+
+def figures(estimates: Mapping[str, Estimate], prefix: str = "") -> dict[str, float]:
+    """Of one model, by name: value and both ends of each figure."""
+    return {key: value for name, one in estimates.items() for key, value in _ends(f"{prefix}{name}", one).items()}
+
+
+def decision_tags(decision: Decision, champion: str | None) -> dict[str, str]:
+    """A decision by name, for a run and for a version: what it was compared with, the verdicts and their intervals."""
+    out = {"decision": decision.reason, "promoted": "yes" if decision.promote else "no"}
+    for name, found in (("logistic_regression", decision.logistic), ("champion", decision.champion)):
+        if found:
+            ends = _ends(f"log_loss_minus/{name}", found.difference)
+            out |= {f"verdict/{name}": found.kind, "margin": f"{found.margin:g}"}
+            out |= {key: f"{value:.6f}" for key, value in ends.items()}
+    return out | ({"compared_with": f"version {champion}"} if champion and decision.champion else {})
+
+
+def out_of_fold(report: Report, ids: Sequence[str]) -> str:
+    """CSV: a line a patient, his digest, his label, and the network's probability in each repeat."""
+    probabilities = report.probabilities[NETWORK]  # (R, n)
+    header = ["patient", "label", *(f"probability_{r}" for r in range(1, len(probabilities) + 1))]
+    lines = [
+        [patient, f"{label:g}", *(f"{p:.9g}" for p in row)]
+        for patient, label, row in zip(ids, report.labels, probabilities.T, strict=True)
+    ]
+    return "".join(",".join(line) + "\n" for line in [header, *lines])
+
+
+def curves(report: Report) -> Iterator[tuple[str, int, float]]:
+    """Name, epoch (from 1) and value of every curve: the mean over the folds, and their standard deviation.
+
+    ``loss/train``, ``loss/validation``, ``loss_std/train`` ...: MLflow's page groups charts by what stands first.
+    """
+    for name in CURVES:
+        values = report.curves[name]  # (folds, epochs)
+        part, kind = name.split("_")
+        for suffix, line in (("", values.mean(axis=0)), ("_std", values.std(axis=0))):
+            if suffix and len(values) == 1:
+                continue
+            for epoch, value in enumerate(line, start=1):
+                if np.isfinite(value):
+                    yield f"{kind}{suffix}/{part}", epoch, float(value)
+
+
+def search_text(study: Study, found: Summary) -> str:
+    """What a search tried and found, in Markdown: the choice, what it is worth, what was tried, and the best ten."""
+    folds = study.evaluation
+    lines = [
+        f"Chosen: **{found.chosen.title}**, the simplest within one standard error of the best.",
+        "",
+        "| log loss | 95 % interval |",
+        "|---|---|",
+        f"| of the choice, on the folds that chose it | {in_brackets(found.of_chosen)} |",
+        f"| of the best, {found.best.title} | {in_brackets(found.of_best)} |",
+        f"| **of the whole search, by nested cross-validation** | **{in_brackets(found.nested)}** |",
+        "",
+        f"{len(found.ranked)} configurations on {len(study.frame)} patients: {folds.folds}-fold cross-validation, "
+        f"{folds.repeats} repeat{'s' * (folds.repeats > 1)}, with {study.inner_folds} inner folds for the nested one.",
+        "",
+        "| tried | values |",
+        "|---|---|",
+        *(f"| {name} | {values} |" for name, values in tried(study, found).items()),
+        "",
+        f"The best {min(10, len(found.ranked))}, best first:",
+        "",
+        "| configuration, at its best epochs | log loss |",
+        "|---|---|",
+    ]
+    lines += [
+        f"| {recipe.title} | {in_brackets(loss)} |" for recipe, loss in zip(found.ranked[:10], found.loss, strict=False)
+    ]
+    return "\n".join(lines)
+
+
+def tried(study: Study, found: Summary) -> dict[str, str]:
+    """What differed between the configurations of a search, by name: the values, or the ends where there are many."""
+    out = {"epochs": ", ".join(map(str, study.epochs))}
+    for name in found.chosen.as_text():
+        values = {getattr(recipe, name): recipe.as_text()[name] for recipe in found.ranked}
+        if name != "epochs" and len(values) > 1:
+            text = [values[value] for value in sorted(values)]
+            out[name] = ", ".join(text) if len(text) <= 8 else f"{text[0]} to {text[-1]}"
+    return out
+
+
+def configuration_text(study: Study, recipe: Recipe, estimates: Mapping[str, Estimate]) -> str:
+    """What one configuration of a search is worth at its best epochs, in Markdown."""
+    epochs, folds = study.epochs, len(study.splits.pairs)
+    lines = [
+        f"Figures at {recipe.epochs} epochs, its best of {', '.join(map(str, epochs))}. "
+        f"Curves to {epochs[-1]}, means over {folds} folds.",
+        "",
+        "| metric | 95 % interval |",
+        "|---|---|",
+        *(f"| {METRIC_NAMES[name]} | {in_brackets(one)} |" for name, one in estimates.items()),
+    ]
+    return "\n".join(lines)
+
+
+def ranking(found: Summary) -> str:
+    """CSV: every configuration at its best epochs, the best first."""
+    names = list(found.chosen.as_text())
+    lines = [["rank", *names, "weights", "log_loss", "log_loss_low", "log_loss_high"]]
+    for rank, (recipe, loss) in enumerate(zip(found.ranked, found.loss, strict=True), start=1):
+        numbers = [f"{value:.6f}" for value in (loss.value, loss.low, loss.high)]
+        lines.append([str(rank), *recipe.as_text().values(), str(recipe.size), *numbers])
+    return "".join(",".join(line) + "\n" for line in lines)
+
+
+def rows(report: Report) -> list[tuple[str, ...]]:
+    """A header, then metric and every model of the report, each with its interval."""
+    header = ("metric", *(MODEL_NAMES[model] for model in report.metrics))
+    body = [
+        (METRIC_NAMES[metric], *(in_brackets(found[metric]) for found in report.metrics.values())) for metric in METRICS
+    ]
+    return [header, *body]
+
+
+def text(report: Report) -> str:
+    """The table for a terminal, under 80 columns: all models but the prevalence."""
+    table = [row[:-1] for row in rows(report)]
+    return aligned(table)
+
+
+def aligned(table: Sequence[Sequence[str]]) -> str:
+    """A header and rows in columns, with a line between them."""
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def markdown(report: Report) -> str:
+    """The table with all models, for Prefect's artifact and MLflow's description."""
+    head, *body = ["| " + " | ".join(row) + " |" for row in rows(report)]
+    return "\n".join([head, "|---" * len(rows(report)[0]) + "|", *body])
+
+
+def in_brackets(estimate: Estimate) -> str:
+    """``0.377 [0.331, 0.425]``."""
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def _ends(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

@@ -1,0 +1,126 @@
+"""What the terminal shows: progress, wrapped text, and nothing that a library says on its own account."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self, TextIO
+
+from heart_disease.training.interrupts import undisturbed
+
+
+def import_tensorflow() -> None:
+    """Import it without the lines that its C++ part writes to stderr whatever its log level is."""
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere, undisturbed():
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            import tensorflow as tf
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+    tf.get_logger().setLevel("ERROR")  # it warns of traces that are wanted: each batch of networks has its own
+
+
+class _Stages(logging.Formatter):
+    """A line a stage, wrapped below its text and not below its name."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message alone."""
+        return wrapped(record.getMessage(), indent=" " * 10)
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """To what is stderr at the moment: while a bar is shown, that writes above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+@contextmanager
+def progress() -> Iterator[None]:
+    """Show on stderr what the stages report."""
+    handler = _Stderr()
+    handler.setFormatter(_Stages())
+    log = logging.getLogger("heart")
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+def wrapped(text: str, indent: str = "  ") -> str:
+    """`text` in lines of the terminal's width, continued lines indented."""
+    width = shutil.get_terminal_size().columns
+    return "\n".join(
+        textwrap.fill(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+        )
+        for line in text.splitlines()
+    )
+
+
+def short(path: str) -> str:
+    """A path relative to the working directory where that is shorter."""
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(path) else path
+
+
+class Bar:
+    """A bar on the terminal: how many of `total` networks, how many a second, time left. A line now and then elsewhere.
+
+    A context manager; `add` when networks are done, `part` for a callback that tells of a part of the next ones.
+    """
+
+    def __init__(self, name: str, total: int) -> None:
+        self.name, self.total, self.done = name, total, 0.0
+        self._started = self._said = time.monotonic()
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description:<9}"), BarColumn(None), TextColumn("{task.fields[text]}"))
+            left = (TextColumn("left"), TimeRemainingColumn())
+            self._bar = Progress(*columns, *left, console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(self.name, total=self.total, text="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def add(self, networks: int) -> None:
+        """So many more are done."""
+        self.done += networks
+        self._show(self.done)
+
+    def part(self, networks: int) -> Callable[[int, int], None]:
+        """For work on so many networks: called with the steps done, and the steps in all."""
+        return lambda done, total: self._show(self.done + networks * done / total)
+
+    def _show(self, done: float) -> None:
+        seconds = time.monotonic() - self._started
+        rate = done / seconds if seconds else 0
+        if self._bar:
+            self._bar.update(self._task, completed=done, text=f"{done:.0f} of {self.total} networks, {rate:.0f}/s")
+        elif time.monotonic() - self._said >= 10:
+            self._said = time.monotonic()
+            left = (self.total - done) / rate if rate else 0
+            logging.getLogger("heart").info(
+                "%-9s %3.0f %% of %d networks, %.0f a second, %.0f s left",
+                self.name, 100 * done / self.total, self.total, rate, left,
+            )  # fmt: skip

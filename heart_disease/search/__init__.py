@@ -1,0 +1,1 @@
+"""The search for a better recipe: its space, its study, and the clusters that it can run on."""

@@ -1,0 +1,1 @@
+"""The scoring API, the version that it follows, and the rehearsal before a version becomes champion."""

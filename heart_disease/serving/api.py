@@ -1,0 +1,251 @@
+"""`heart serve`: the model over HTTP. Patients in, probabilities out, by the same `PatientModel.predict` as anywhere.
+
+    GET  /health        no token needed; 200 where a model is loaded, else 503
+    GET  /model         which version answers, since when, and what is wrong
+    POST /predict       {"patients": [{"age": 63, ...}, ...]}, at most 1000
+    GET  /openapi.json  all of that, with an example patient, for programs
+
+FastAPI's own page at /docs needs the internet for its scripts, so there is none.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import socket
+import traceback
+from contextlib import suppress
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field, create_model
+
+from heart_disease.data import sources
+from heart_disease.model import schema
+from heart_disease.model.errors import UnavailableError, UsageError
+from heart_disease.model.schema import Column
+from heart_disease.serving.follower import TOKEN, Served, Serving
+from heart_disease.serving.limits import Bounds, Protocol
+
+log = logging.getLogger("heart")
+ROWS = 1000
+GRACE_SECONDS = 8  # for the requests under way, after SIGTERM
+SHOWN = 5  # problems of a request that its answer names
+
+
+def _field(column: Column) -> Any:
+    words = ", ".join(filter(None, [column.meaning, column.unit, *(f"{k} {v}" for k, v in column.codes.items())]))
+    blank = "; null where it is not known" if column.optional else ""
+    limits = dict(zip(("minimum", "maximum"), column.limits, strict=True)) if column.limits else {}
+    strict = Field(strict=True, allow_inf_nan=False)  # a number is a number: no text, no true, no NaN, no 1e999
+    number = Annotated[float, strict]
+    return Annotated[
+        number | None if column.optional else number, Field(description=words + blank, json_schema_extra={**limits})
+    ]
+
+
+def _example() -> dict[str, float]:
+    row = sources.load().frame.iloc[0]
+    return {name: float(row[name]) for name in schema.INPUT_NAMES}
+
+
+_FIELDS: dict[str, Any] = {column.name: (_field(column), ...) for column in schema.COLUMNS}
+Patient: Any = create_model("Patient", **_FIELDS)
+
+
+class Patients(BaseModel):
+    """The patients to score."""
+
+    # The first patient that is none ends it: a thousand of them would be many messages.
+    patients: Annotated[list[Patient], Field(min_length=1, max_length=ROWS, fail_fast=True)]
+
+
+class Answer(BaseModel):
+    """probability of heart disease; disease: yes or no. Of a patient outside the limits: null, empty, the problem."""
+
+    probability: float | None
+    disease: str
+    problem: str
+
+
+class Refusal(BaseModel):
+    """What is wrong with a request: what was expected, what came, and where."""
+
+    detail: str
+
+
+class Answers(BaseModel):
+    """One answer a patient, in their order, and the version that gave them."""
+
+    model: str
+    version: str
+    answers: list[Answer]
+
+
+def make_app(serving: Serving) -> FastAPI:
+    """The routes; for what a client may do at most, see bounds.py."""
+    app = FastAPI(
+        title="heart-disease",
+        description="Probability of heart disease, over 50 % narrowing of a major vessel, from 13 columns in UCI "
+        f"codes. Where {TOKEN} is set, the header `Authorization: Bearer TOKEN` is needed, but for /health.",
+        version="1", docs_url=None, redoc_url=None,
+    )  # fmt: skip
+    app.add_exception_handler(RequestValidationError, _refuse)
+    app.add_exception_handler(Exception, _fail)
+
+    def now() -> Served:
+        if serving.now is None:
+            what = f"no model is loaded: {serving.problem or 'the store has not answered yet'}"
+            raise HTTPException(503, what, headers={"Retry-After": "5"})
+        return serving.now
+
+    @app.get("/health")
+    async def health() -> JSONResponse:
+        """200 where a model is loaded; `stale` where it could not be seen whether there is a newer one."""
+        state = ("stale" if serving.problem else "ok") if serving.now else "no model"
+        return JSONResponse({"status": state}, 200 if serving.now else 503)
+
+    @app.get("/model")
+    async def model() -> dict[str, str]:
+        """Which version answers, since when, and what is wrong."""
+        served = now()
+        return {
+            "name": served.ref.name,
+            "version": served.ref.version,
+            "follows": "" if serving.is_fixed else serving.version,
+            "since": served.since,
+            "problem": serving.problem,
+        }
+
+    @app.post(
+        "/predict",
+        response_model=Answers,
+        responses={status: {"model": Refusal} for status in (401, 408, 413, 422, 503)},
+        openapi_extra={
+            "requestBody": {"content": {"application/json": {"example": {"patients": [_example()]}}}, "required": True}
+        },
+    )
+    async def predict(body: Patients) -> JSONResponse:
+        """Score up to 1000 patients. One outside the limits has its problem as answer; if all are, that is a 422."""
+        served = now()
+        cells = np.array([list(patient.__dict__.values()) for patient in body.patients], "float64")  # (n, 13)
+        scored = served.model.predict(pd.DataFrame(cells, columns=list(schema.INPUT_NAMES), copy=False))
+        answers = [
+            {"probability": None if problem else probability, "disease": disease, "problem": problem}
+            for probability, disease, problem in zip(*(scored[name].tolist() for name in scored), strict=True)
+        ]
+        problems = [f"patients[{k}]: {answer['problem']}" for k, answer in enumerate(answers) if answer["problem"]]
+        if len(problems) == len(answers):
+            raise HTTPException(422, _some(problems))
+        return JSONResponse({"model": served.ref.name, "version": served.ref.version, "answers": answers})
+
+    return app
+
+
+async def _refuse(request: Request, error: Exception) -> JSONResponse:
+    """What is wrong with a body, in the words of the schema instead of pydantic's."""
+    assert isinstance(error, RequestValidationError)
+    return JSONResponse({"detail": _some([_problem(one) for one in error.errors()])}, 422)
+
+
+def _problem(error: Any) -> str:
+    _, *path = error["loc"]
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path if part != "float").strip(".")
+    column = next((schema.BY_NAME[part] for part in path if part in schema.BY_NAME), None)
+    kind, came = error["type"], error.get("input")
+    if kind == "json_invalid":
+        return f"the body is no JSON: {error['ctx']['error']}"
+    if kind == "too_long":
+        return f"{where} has too many; expected at most {ROWS} patients a request"
+    if kind == "missing":
+        expected = f"a number ({column.expected})" if column else '{"patients": [{"age": 63, ...}, ...]}'
+        return f"{where or 'the body'} is missing; expected {expected}"
+    if not path and isinstance(came, bytes):
+        return "the body was not read as JSON; expected the header 'Content-Type: application/json'"
+    if column:
+        return f"{where} has {_show(came)}; expected a number: {column.expected.replace('blank', 'null')}"
+    return f"{where or 'the body'} is not understood: {error['msg']}"
+
+
+def _show(came: object) -> str:
+    if came is None:
+        return "null"
+    if isinstance(came, float) and not math.isfinite(came):
+        return "no finite number"
+    text = repr(came)
+    return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+def _some(problems: list[str]) -> str:
+    more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+    return "; ".join(problems[:SHOWN]) + more
+
+
+async def _fail(request: Request, error: Exception) -> JSONResponse:
+    *_, last = traceback.extract_tb(error.__traceback__)  # its message may have a patient in it
+    log.error(
+        "failed: %s %s: %s at %s:%s", request.method, request.url.path, type(error).__name__, last.filename, last.lineno
+    )
+    return JSONResponse({"detail": "an unexpected failure; the log of the server says where"}, 500)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections.
+
+    Raises:
+        UsageError: there is no such port.
+        UnavailableError: the port is taken, or the host is not this machine.
+    """
+    if not 0 <= port <= 65535:
+        raise UsageError(f"--port {port}: expected 0 to 65535; 0 takes a free one")
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}. Expected a free port of this machine; take "
+            "another one with --port."
+        ) from error
+
+
+def run(host: str, port: int, version: str) -> int:
+    """Serve until Ctrl-C or SIGTERM, which the requests under way survive.
+
+    Raises:
+        UsageError: there is no such port.
+        UnavailableError: the port is taken, or `version` is a number and cannot be used.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    with listen(host, port) as listener:
+        serving = Serving(version)
+        if not serving.is_fixed:
+            serving.follow()
+        else:
+            serving.refresh()
+            if serving.problem:
+                raise UnavailableError(serving.problem)
+        serve(listener, serving)
+    log.info("stopped")
+    return 0
+
+
+def serve(listener: socket.socket, serving: Serving) -> None:
+    """Answer on `listener` until a signal ends it."""
+    token = os.environ.get(TOKEN, "")
+    host, port, *_ = listener.getsockname()
+    guard = f"with the token of {TOKEN}" if token else f"without a token: {TOKEN} is not set"
+    log.info("listening on http://%s:%d, %s", f"[{host}]" if ":" in host else host, port, guard)
+    config = uvicorn.Config(
+        Bounds(make_app(serving), token), http=Protocol, ws="none", lifespan="off", log_level="critical",
+        access_log=False, server_header=False, timeout_graceful_shutdown=GRACE_SECONDS,
+    )  # fmt: skip
+    with suppress(KeyboardInterrupt, SystemExit):  # uvicorn ends well, and then raises the signal once more
+        uvicorn.Server(config).run(sockets=[listener])

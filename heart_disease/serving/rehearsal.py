@@ -1,0 +1,135 @@
+"""Before any alias moves: a version is loaded by a fresh process, scores patients over HTTP, and says what it should.
+
+That process is the API of `heart serve`, on a free port of this machine, for this one version. It starts while there
+is other work, is told the version when that is registered, and ends with the process that started it, however that
+ends: then its standard input ends.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+import pandas as pd
+
+from heart_disease import registry
+from heart_disease.model import schema
+from heart_disease.model.errors import UnavailableError
+from heart_disease.model.patient_model import PatientModel, difference
+from heart_disease.processes import tethered
+from heart_disease.registry import ModelRef
+from heart_disease.serving.follower import TOKEN, Serving
+
+SECONDS = 120  # to start, load and answer, on a machine that has other work
+END_SECONDS = 10
+ROWS = 500  # of those there are; the API takes 1000
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class FreshProcess:
+    """A process that imports what the API needs, and waits for a version. `port` is where it will answer."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, said: IO[bytes], token: str) -> None:
+        self.process, self.port, self._said, self._token = process, port, said, token
+
+    def check(self, ref: ModelRef, model: PatientModel, patients: pd.DataFrame) -> None:
+        """Let it load `ref` and score the first of `patients`, and compare that with `model`.
+
+        Raises:
+            UnavailableError: it does not answer in time, or something else than `model`.
+        """
+        rows = patients[list(schema.INPUT_NAMES)].head(ROWS)
+        try:
+            gap = difference(self._ask(ref, rows), model.predict(rows))
+            if not gap <= registry.SAME:
+                raise ValueError(f"its probabilities differ by up to {gap:g}, expected at most {registry.SAME:g}")
+        except (OSError, ValueError, LookupError, http.client.HTTPException) as error:
+            if isinstance(error, ConnectionError):  # it is ending, and then there is more to be told
+                with suppress(subprocess.TimeoutExpired):
+                    self.process.wait(timeout=END_SECONDS)
+            raise UnavailableError(
+                f"{ref.name} version {ref.version} failed its test, in which a fresh process loads it and scores "
+                f"patients over HTTP: {self._last_words() or error}. Expected the answers of the model in memory. No "
+                "alias was moved."
+            ) from error
+
+    def _ask(self, ref: ModelRef, rows: pd.DataFrame) -> pd.DataFrame:
+        assert self.process.stdin
+        self.process.stdin.write(f"{ref.version}\n".encode())
+        self.process.stdin.flush()
+        # No proxy of the environment is asked. Whoever connects before the process answers waits in its queue.
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
+        patients = rows.astype("object").where(rows.notna(), None).to_dict("records")
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        connection.request("POST", "/predict", json.dumps({"patients": patients}), headers)
+        response = connection.getresponse()
+        content = json.loads(response.read())
+        if response.status != 200 or content["version"] != ref.version:
+            raise ValueError(f"it answered HTTP {response.status}: {content.get('detail', content.get('version'))}")
+        return pd.DataFrame(content["answers"]).astype({"probability": "float64"})
+
+    def _last_words(self) -> str:
+        """What it said before it ended; nothing where it runs."""
+        if self.process.poll() is None:
+            return ""
+        self._said.seek(0)
+        lines = self._said.read().decode(errors="replace").split("\n")
+        said = [line.strip() for line in lines if line.strip()]
+        return said[-1][:400] if said else f"it ended with code {self.process.returncode}"
+
+
+@contextmanager
+def fresh_process() -> Iterator[FreshProcess]:
+    """One that is starting; gone at the end."""
+    token = secrets.token_hex()
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # the same code as here
+    with tempfile.TemporaryFile() as said:
+        with socket.create_server(("127.0.0.1", 0)) as listener:  # theirs alone from here on, and closed when they end
+            port = int(listener.getsockname()[1])
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "heart_disease.serving.rehearsal", str(listener.fileno())],
+                env={**os.environ, TOKEN: token, "PYTHONPATH": path}, pass_fds=[listener.fileno()],
+                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said,
+                start_new_session=True,  # Ctrl-C is for who started it
+            )  # fmt: skip
+        try:
+            yield FreshProcess(process, port, said, token)
+        finally:
+            process.kill()  # it has nothing to lose
+            process.wait()
+            with suppress(OSError):
+                process.communicate()
+
+
+def main() -> None:
+    """What the fresh process does."""
+    from heart_disease.serving import api
+
+    version = sys.stdin.readline().strip()
+
+    def end_with_the_starter() -> None:
+        tethered.wait_for_the_starter()
+        os._exit(0)
+
+    if version:
+        threading.Thread(target=end_with_the_starter, daemon=True).start()
+        serving = Serving(version)
+        serving.refresh()
+        if serving.problem:
+            sys.exit(serving.problem)
+        api.serve(socket.socket(fileno=int(sys.argv[1])), serving)
+
+
+if __name__ == "__main__":
+    main()

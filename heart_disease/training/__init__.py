@@ -1,0 +1,1 @@
+"""Networks: their recipe, and the engine that trains many of them at once."""

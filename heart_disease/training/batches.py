@@ -1,0 +1,191 @@
+"""Which rows each of K networks takes at each step: planned on the host, segment by segment.
+
+Networks with equal rows, seed and batch size share one order of rows, however many they are: a sweep over learning
+rates costs no more planning than one network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import chain, pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heart_disease.training.recipe import Recipe
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+# Steps run in segments: between two of them Python reports progress and takes Ctrl-C. The batches of a segment are
+# held in memory, so very many networks make the segments shorter.
+SEGMENT_STEPS = 256
+SEGMENT_CELLS = 16_000_000
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to train: on `rows` of the matrix `inputs[matrix]`, watched on the rows `watch`.
+
+    rows, watch: row numbers. `watch` may be empty; its loss and accuracy are measured, and never learned from.
+    """
+
+    params: Recipe
+    rows: Ints
+    watch: Ints
+    matrix: int = 0
+
+
+@lru_cache(maxsize=2**15)  # asked three times for each job; making a recipe checks it, and takes as long as all else
+def _but_epochs(params: Recipe) -> Recipe:
+    """What recipes that differ in nothing but epochs have in common."""
+    return replace(params, epochs=1)
+
+
+def by_kind(jobs: Sequence[Job], most: int) -> list[list[int]]:
+    """Numbers of the jobs that are trained together: of one shape, activation, optimizer and batch size.
+
+    At most `most` networks a batch. Those with the same rows and seed come together, since they share their batches.
+    """
+    kinds: dict[tuple[object, ...], dict[tuple[object, ...], dict[Recipe, list[int]]]] = {}
+    for j, job in enumerate(jobs):
+        p = job.params
+        size = 0 if p.optimizer == "gd" else p.batch_size
+        kind = kinds.setdefault((p.hidden, p.activation, p.optimizer, p.momentum, p.dropout > 0, size), {})
+        order = kind.setdefault((p.seed, job.matrix, job.rows.tobytes()), {})
+        order.setdefault(_but_epochs(p), []).append(j)
+    batches = []
+    for kind in kinds.values():
+        networks = [numbers for order in kind.values() for numbers in order.values()]
+        parts = -(-len(networks) // most)
+        cuts = [len(networks) * i // parts for i in range(parts + 1)]
+        batches += [list(chain.from_iterable(networks[a:b])) for a, b in pairwise(cuts)]
+    return batches
+
+
+def padded(rows: Sequence[Ints]) -> tuple[Ints, NDArray[np.bool_]]:
+    """Row numbers of different lengths as one table (len(rows), longest), at least 1 wide; and which cells are real."""
+    lengths = np.array([len(part) for part in rows])
+    real = np.arange(max(1, lengths.max())) < lengths[:, None]
+    table = np.zeros(real.shape, np.int64)
+    table[real] = np.concatenate(rows)
+    return table, real
+
+
+class Plan:
+    """Which rows every network takes at every step, for jobs of one kind (see `by_kind`).
+
+    Networks with one order of rows stand side by side: network (u, c) is column c of order u. U orders, C columns; an
+    order with fewer networks leaves columns unused. Jobs that differ in nothing but epochs are one network.
+    """
+
+    def __init__(self, jobs: Sequence[Job], n: int) -> None:
+        self.jobs = jobs
+        orders: dict[tuple[object, ...], Order] = {}
+        columns: list[dict[Recipe, int]] = []  # by order: which recipe has which column
+        self.slots = np.zeros((len(jobs), 2), np.int64)  # (J, 2), the network (u, c) of each job
+        for j, job in enumerate(jobs):
+            size = len(job.rows) if job.params.optimizer == "gd" else min(job.params.batch_size, len(job.rows))
+            key = (job.rows.tobytes(), job.watch.tobytes(), job.matrix, job.params.seed, size)
+            if key not in orders:
+                orders[key] = Order(len(orders), job, size, n)
+                columns.append({})
+            u = orders[key].number
+            self.slots[j] = u, columns[u].setdefault(_but_epochs(job.params), len(columns[u]))
+        self.orders = list(orders.values())
+        self.recipes = [list(column) for column in columns]
+        self.networks = sum(map(len, columns))
+        self.columns = max(map(len, columns))  # C
+        self.width = max(order.size for order in self.orders)
+        self.noise_width = sum(jobs[0].params.hidden) if jobs[0].params.dropout else 0
+        self.last_step = np.array(
+            [job.params.epochs * self.orders[u].steps for job, (u, _) in zip(jobs, self.slots, strict=True)]
+        )
+        self.steps = int(self.last_step.max())
+        cells = len(self.orders) * (self.width * (2 + self.noise_width) + 4 * self.columns)
+        self.segment_steps = max(1, min(SEGMENT_STEPS, SEGMENT_CELLS // cells, self.steps))
+
+    def values(self, name: str) -> Floats:
+        """A part of the recipe by network (U, C); 0 in unused columns."""
+        table = np.zeros((len(self.orders), self.columns), np.float32)
+        for u, recipes in enumerate(self.recipes):
+            table[u, : len(recipes)] = [getattr(recipe, name) for recipe in recipes]
+        return table
+
+    def segments(self) -> Iterator[tuple[int, int]]:
+        """Steps from and to; a segment ends wherever a job is finished."""
+        start = 0
+        for end in sorted(set(self.last_step.tolist())):
+            for stop in [*range(start + self.segment_steps, end, self.segment_steps), end]:
+                yield start, stop
+                start = stop
+
+    def batches(self, start: int, stop: int) -> tuple[NDArray[Any], ...]:
+        """Batches of the steps from `start` to `stop`, padded to S = `segment_steps`.
+
+        Rows (S, U, B) in the stacked matrices; the share of each row in its batch's mean (S, U, B), 0 for padding;
+        whether an epoch ends (S, U); noise for dropout (S, U, B, hidden units), of no width where none is used.
+        """
+        s, u, b = self.segment_steps, len(self.orders), self.width
+        rows, share = np.zeros((s, u, b), np.int32), np.zeros((s, u, b), np.float32)
+        ends, noise = np.zeros((s, u), bool), np.zeros((s, u, b, self.noise_width), np.float32)
+        for order in self.orders:
+            for epoch in range(start // order.steps, -(-stop // order.steps)):
+                first = epoch * order.steps
+                at = slice(max(start, first) - start, min(stop, first + order.steps) - start)
+                steps = slice(at.start + start - first, at.stop + start - first)
+                rows[at, order.number, : order.size] = order.batches(epoch)[steps]
+                share[at, order.number, : order.size] = order.share[steps]
+            ends[:, order.number] = (np.arange(start, start + s) + 1) % order.steps == 0
+            if self.noise_width:
+                noise[: stop - start, order.number, : order.size] = order.noise(stop - start, self.noise_width)
+        return rows, share, ends, noise
+
+    def watched(self) -> tuple[Ints, Floats]:
+        """The watched rows (U, V) in the stacked matrices, and the share of each in the mean."""
+        rows, real = padded([order.watch for order in self.orders])
+        return rows, (real / np.maximum(real.sum(axis=1, keepdims=True), 1)).astype(np.float32)
+
+    def copy_marks(self, start: int, stop: int, marks: Floats, curves: Floats) -> None:
+        """Move what was marked at the ends of epochs, (steps, 4, U, C), to its epoch in `curves`, (4, U, C, epochs)."""
+        for order in self.orders:
+            epochs = np.arange(start // order.steps, stop // order.steps)
+            epochs = epochs[epochs < curves.shape[3]]
+            measured = len(curves) if len(order.watch) else 2
+            at = (epochs + 1) * order.steps - 1 - start
+            curves[:measured, order.number][..., epochs] = marks[at, :measured, order.number].transpose(1, 2, 0)
+
+    def of_jobs(self, curves: Floats) -> Floats:
+        """The curves of each job, (4, U, C, epochs) -> (4, J, epochs); nan after its last epoch."""
+        found = curves[:, self.slots[:, 0], self.slots[:, 1]]
+        own = np.array([job.params.epochs for job in self.jobs])
+        found[:, np.arange(curves.shape[3]) >= own[:, None]] = np.nan
+        return found
+
+
+class Order:
+    """The batches of one order of rows: each epoch a new shuffle, the last batch of an epoch smaller."""
+
+    def __init__(self, number: int, job: Job, size: int, n: int) -> None:
+        self.number, self.size = number, size
+        self.rows, self.watch = job.rows + job.matrix * n, job.watch + job.matrix * n  # rows of the stacked matrices
+        self.steps = -(-len(job.rows) // size)  # an epoch
+        real = (np.arange(self.steps * size) < len(job.rows)).reshape(self.steps, size)
+        self.share = (real / real.sum(axis=1, keepdims=True)).astype(np.float32)  # (steps, size), 0 for padding
+        shuffles, noise = np.random.SeedSequence(job.params.seed).spawn(2)
+        self._shuffles, self._noise = np.random.default_rng(shuffles), np.random.default_rng(noise)
+        self._epoch, self._batches = -1, np.zeros((self.steps, size), np.int32)
+
+    def batches(self, epoch: int) -> NDArray[np.int32]:
+        """(steps, size), padded with row 0; epochs must be asked for in order."""
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._batches.ravel()[: len(self.rows)] = self._shuffles.permutation(self.rows)
+        return self._batches
+
+    def noise(self, steps: int, width: int) -> Floats:
+        """(steps, size, width) uniform numbers for the next steps."""
+        return self._noise.random((steps, self.size, width), np.float32)

@@ -1,0 +1,75 @@
+"""The network as the course draws it, in Keras.
+
+29 inputs -> hidden layers (one of 16 ReLU units) -> one sigmoid unit: 29 x 16 + 16 + 16 x 1 + 1 = 497 parameters.
+Binary cross-entropy, Adam, mini-batches of 32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heart_disease.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    import keras  # at run time where it is used: it takes TensorFlow's seconds to import
+
+
+def build(params: Recipe, inputs: int, name: str = "heart_disease") -> keras.Sequential:
+    """The network for rows of `inputs` values, with the weights of `initial_weights`."""
+    import keras
+
+    network = keras.Sequential([keras.Input((inputs,), name="inputs")], name=name)
+    for units in params.hidden:
+        network.add(keras.layers.Dense(units, params.activation))
+        if params.dropout:
+            network.add(keras.layers.Dropout(params.dropout, seed=params.seed))
+    network.add(keras.layers.Dense(1, "sigmoid", name="probability"))
+    network.set_weights(initial_weights(params, inputs))
+    return network
+
+
+def average(networks: Sequence[keras.Sequential]) -> keras.Model:
+    """One model whose probability is the mean of those of `networks`, which need names of their own."""
+    import keras
+
+    inputs = keras.Input(networks[0].input_shape[1:], name="inputs")
+    mean = keras.layers.Average(name="probability")([network(inputs) for network in networks])
+    return keras.Model(inputs, mean, name="heart_disease")
+
+
+def build_optimizer(params: Recipe) -> keras.optimizers.Optimizer:
+    """Keras's optimizer for `params`; gd is sgd, and its caller gives it all rows as one batch."""
+    import keras
+
+    decay = params.weight_decay or None
+    if params.optimizer == "adam":
+        return keras.optimizers.Adam(params.learning_rate, weight_decay=decay)
+    return keras.optimizers.SGD(params.learning_rate, momentum=params.momentum, weight_decay=decay)
+
+
+def layer_shapes(params: Recipe, inputs: int) -> list[tuple[int, ...]]:
+    """Shapes of kernels and biases, layer by layer: (29, 16), (16,), (16, 1), (1,)."""
+    widths = [inputs, *params.hidden, 1]
+    return [shape for a, b in pairwise(widths) for shape in ((a, b), (b,))]
+
+
+def initial_weights(params: Recipe, inputs: int) -> list[NDArray[np.float32]]:
+    """Kernels (Glorot uniform, Keras's default) and biases (zeros), in the shapes of `layer_shapes`.
+
+    Each kernel has a seed of its own: with one for all, layers of equal shape would start equal.
+    """
+    import keras
+
+    weights = []
+    for i, shape in enumerate(layer_shapes(params, inputs)):
+        if len(shape) == 1:
+            weights.append(np.zeros(shape, np.float32))
+        else:
+            seed = int(np.random.SeedSequence([params.seed, i]).generate_state(1)[0])
+            weights.append(np.asarray(keras.initializers.GlorotUniform(seed)(shape)))
+    return weights

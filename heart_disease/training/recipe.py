@@ -1,0 +1,100 @@
+"""The recipe of a network: what may be set, checked when it is made; plain values, frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+Units = Annotated[int, Field(ge=1, le=4096)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class Recipe:
+    """The recipe of a network: all that decides its weights, apart from the data."""
+
+    hidden: Annotated[
+        tuple[Units, ...], Field(description="Units of each hidden layer; empty for logistic regression.")
+    ] = (16,)
+    activation: Annotated[
+        Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"], Field(description="Of the hidden layers.")
+    ] = "relu"
+    epochs: Annotated[int, Field(ge=1, le=100_000, description="Passes over the training rows.")] = 75
+    batch_size: Annotated[int, Field(ge=1, description="Rows a step; gd takes all rows instead.")] = 32
+    learning_rate: Annotated[float, Field(gt=0, lt=100, description="Step size of the optimizer.")] = 1e-3
+    optimizer: Annotated[
+        Literal["adam", "sgd", "gd"],
+        Field(description="adam, sgd (mini-batches), or gd (gradient descent on all rows at once)."),
+    ] = "adam"
+    momentum: Annotated[float, Field(ge=0, lt=1, description="Of sgd and gd.")] = 0.0
+    weight_decay: Annotated[
+        float, Field(ge=0, description="Decoupled: each step shrinks every weight by learning rate x decay.")
+    ] = 1.0
+    dropout: Annotated[float, Field(ge=0, lt=1, description="Share of hidden units left out at each step.")] = 0.0
+    members: Annotated[
+        int, Field(ge=1, le=64, description="Networks whose probabilities are averaged, each with a seed of its own.")
+    ] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Of initial weights, shuffles, dropout and folds.")] = 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        if self.momentum and self.optimizer == "adam":
+            raise ValueError(f"momentum (={self.momentum:g}) belongs to sgd and gd; adam has its own")
+        if self.learning_rate * self.weight_decay >= 1:
+            raise ValueError(
+                f"learning_rate (={self.learning_rate:g}) x weight_decay (={self.weight_decay:g}) must be below 1, "
+                "or each step wipes the weights out"
+            )
+        return self
+
+    @property
+    def title(self) -> str:
+        """The recipe in a line: ``29-16-1, 75 epochs, decay 1, adam 0.001, relu``; what differs most comes first."""
+        parts = ["-".join(map(str, (29, *self.hidden, 1))), f"{self.epochs} epochs"]
+        parts += [f"decay {self.weight_decay:g}"] * bool(self.weight_decay)
+        parts += [f"dropout {self.dropout:g}"] * bool(self.dropout)
+        momentum = f" momentum {self.momentum:g}" if self.momentum else ""
+        parts.append(f"{self.optimizer} {self.learning_rate:g}{momentum}")
+        parts += [self.activation] * bool(self.hidden)
+        return ", ".join([*parts, *([f"{self.members} averaged"] if self.members > 1 else [])])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values by name, for JSON and for a tracker."""
+        return asdict(self)
+
+    def as_text(self) -> dict[str, str]:
+        """Text by name, as a tracker shows it: ``hidden`` is ``16-8``, or ``none``."""
+        return {name: str(value) for name, value in self.as_dict().items()} | {
+            "hidden": "-".join(map(str, self.hidden)) or "none"
+        }
+
+    @classmethod
+    def from_text(cls, values: Mapping[str, str]) -> Recipe:
+        """The recipe that `as_text` wrote; other names are ignored, and what an older version did not know is default.
+
+        Raises:
+            ValueError: a value makes no sense.
+        """
+        fields = cls.__pydantic_fields__  # type: ignore[attr-defined]
+        known: dict[str, Any] = {name: value for name, value in values.items() if name in fields}
+        if "hidden" in known:
+            known["hidden"] = () if known["hidden"] == "none" else tuple(known["hidden"].split("-"))
+        return cls(**known)
+
+    @property
+    def size(self) -> int:
+        """Number of weights of one network with 29 inputs: 497 for 29-16-1."""
+        widths = [29, *self.hidden, 1]
+        return sum((a + 1) * b for a, b in pairwise(widths))
+
+
+PRESETS: dict[str, Recipe] = {
+    "default": Recipe(),
+    "lecture": Recipe(epochs=300, weight_decay=0.0),
+}
+# For more rows than one machine holds: a step can take many of them, and nothing has to be held back by decay.
+MANY_ROWS = Recipe(epochs=10, batch_size=8192, learning_rate=3e-3, weight_decay=0.0)

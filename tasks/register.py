@@ -1,0 +1,81 @@
+"""Register a model: record what was found, check that it loads, and only then move an alias."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from heart_disease import registry
+from heart_disease.data.sources import Table
+from heart_disease.evaluation.evaluate import Report
+from heart_disease.evaluation.verdict import Decision, in_words
+from heart_disease.model.errors import MovedError
+from heart_disease.model.patient_model import PatientModel
+from heart_disease.registry import ModelRef, Run
+from heart_disease.reporting import figures, tables
+from heart_disease.serving.rehearsal import fresh_process
+
+EXAMPLE_ROWS = 5
+
+
+def register(
+    run: Run,
+    model: PatientModel,
+    table: Table,
+    report: Report,
+    decision: Decision,
+    champion: ModelRef | None,
+) -> tuple[ModelRef, Decision]:
+    """Register the model, record metrics, curves and figures, check the model, and only then move an alias.
+
+    champion: the one that `report` compares with. Where another took its place meanwhile, nothing is promoted, and the
+    decision that comes back says so. Tried again, it goes on from what is there: one version, moved once.
+    """
+    with fresh_process() as server:  # which starts meanwhile
+        ref = registry.log_model(run, model, table.frame.head(EXAMPLE_ROWS))
+        registry.log_evaluation(
+            run, ref, tables.metrics(report), tables.curves(report), report.description,
+            f"{report.description}\n\n{tables.markdown(report)}",
+        )  # fmt: skip
+        registry.log_files(run, "figures", figures.draw_all(report))
+        ids = [table.row_ids[row] for row in report.rows]
+        registry.log_files(run, "evaluation", {tables.OUT_OF_FOLD: tables.out_of_fold(report, ids)})
+        registry.check_model(ref, model, table.frame)
+        server.check(ref, model, table.frame)
+    if registry.find_champion() != ref:  # else an earlier try got as far as to move the alias
+        expected = champion.version if champion else None
+        _decided(run, ref, decision, expected)  # before the alias moves: whoever dies then has left nothing out
+        if decision.promote:
+            try:
+                registry.move_champion(ref, expected=expected, kind="promotion", why=decision.reason)
+            except MovedError as error:
+                decision = replace(decision, promote=False, reason=str(error))
+                _decided(run, ref, decision, expected)
+    _decision_artifacts(ref, report, decision)
+    return ref, decision
+
+
+def _decided(run: Run, ref: ModelRef, decision: Decision, champion: str | None) -> None:
+    tags = tables.decision_tags(decision, champion)
+    registry.log_tags(run, tags)
+    registry.log_version_tags(ref, tags)
+    registry.set_challenger(ref, decision.reason)
+
+
+def _decision_artifacts(ref: ModelRef, report: Report, decision: Decision) -> None:
+    header, *body = tables.rows(report)
+    create_table_artifact(
+        [dict(zip(header, row, strict=True)) for row in body], key="metrics", description=f"{report.description}."
+    )
+    alias = "champion" if decision.promote else "challenger, not champion"
+    lines = [
+        f"* against {name}: **{found.kind}**, {in_words(found.difference)}"
+        for name, found in (("logistic regression", decision.logistic), ("the champion", decision.champion))
+        if found
+    ]
+    create_markdown_artifact(
+        f"**{ref.name} version {ref.version}** is now `{alias}`: {decision.reason}.\n\n"
+        f"Difference in log loss, 95 % interval, margin {decision.logistic.margin:g}:\n\n" + "\n".join(lines),
+        key="decision",
+    )

@@ -1,0 +1,76 @@
+"""What a search leaves in MLflow and Prefect: each batch as it is finished, and the choice at the end."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import numpy as np
+from prefect.artifacts import create_markdown_artifact
+
+from heart_disease import registry
+from heart_disease.registry import TRAINING, Run
+from heart_disease.reporting import tables
+from heart_disease.search.study import Result, Study, Summary, measure
+from heart_disease.training.recipe import Recipe
+
+
+def publish_batch(
+    run: Run, study: Study, number: int, numbered: Sequence[tuple[int, Recipe]], results: Sequence[Result]
+) -> None:
+    """A finished batch of a search: a run for each configuration, then what the search needs to go on from here."""
+    registry.forget_batch(run, number)
+    for (configuration, _), result in zip(numbered, results, strict=True):
+        recipe, estimates = measure(study, result)
+        registry.log_configuration(
+            run, recipe.title,
+            {
+                "configuration": str(configuration), "batch": str(number), "mlflow.runColor": _colour(configuration),
+                "mlflow.note.content": tables.configuration_text(study, recipe, estimates),
+            },
+            recipe.as_text() | {"weights": str(recipe.size)}, tables.figures(estimates),
+            {"loss/train": result.train.tolist(), "loss/validation": result.validation.tolist()},
+        )  # fmt: skip
+    names = ("probabilities", "inner", "train", "validation")
+    registry.log_batch(run, number, {name: np.stack([getattr(one, name) for one in results]) for name in names})
+
+
+def _colour(number: int) -> str:
+    """For a run's curves, unlike those of the numbers before; MLflow's own choice is often the same for two runs."""
+    rgb = colorsys.hls_to_rgb(number * 0.618 % 1, 0.42, 0.75)  # the golden section: never near where it was of late
+    return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
+
+
+def publish(run: Run, study: Study, found: Summary) -> None:
+    """What a search found: figures, ranking and description of its run; an artifact for Prefect."""
+    metrics = tables.figures({"log_loss": found.of_chosen, "log_loss_minus/best": found.apart})
+    metrics |= tables.figures({"best/log_loss": found.of_best, "nested/log_loss": found.nested})
+    description = tables.search_text(study, found)
+    registry.log_search(run, {}, metrics, {"chosen": found.chosen.title, "best": found.best.title})
+    registry.log_files(run, "evaluation", {"ranking.csv": tables.ranking(found)})
+    note = f"{description}\n\nTheir runs: {', '.join(_mark(run, found))}."
+    registry.log_tags(run, {"mlflow.note.content": note})
+    columns = ["epochs", *(name for name in tables.tried(study, found) if name != "epochs")]
+    # A chart leaves out what is no number where most are: 16-8 among 8, 16 and 32. `weights` says as much.
+    axes = ["weights" if name == "hidden" else name for name in columns]
+    registry.save_view(run, ["log_loss", "log_loss_low", "log_loss_high", "roc_auc"], columns, ["chosen"], axes)
+    create_markdown_artifact(description, key="sweep", description=f"Chosen: {found.chosen.title}.")
+
+
+def _mark(run: Run, found: Summary) -> list[str]:
+    """Mark the chosen and the best configuration, and colour the best ten; links to the two, in Markdown."""
+    # The page's charts begin with these ten; in the colours of their numbers some might look alike.
+    for rank, recipe in enumerate(found.ranked[:10]):
+        registry.tag_configuration(run, _but_epochs(recipe), {"mlflow.runColor": _colour(rank)})
+    links = []
+    # A run is named after the epochs that are best for it; the choice may be the same configuration at fewer.
+    for tag, recipe, loss in (("chosen", found.chosen, found.of_chosen), ("best", found.best, found.of_best)):
+        what = f"{recipe.epochs} epochs, {tables.in_brackets(loss)}"
+        run_id = registry.tag_configuration(run, _but_epochs(recipe), {tag: what})
+        links.append(f"[the {tag} one](#/experiments/{run.experiment_id}/runs/{run_id}?{TRAINING})")
+    return links
+
+
+def _but_epochs(recipe: Recipe) -> dict[str, str]:
+    """What a configuration's run is found by: all of the recipe but the epochs, of which every run measures many."""
+    return {name: value for name, value in recipe.as_text().items() if name != "epochs"}

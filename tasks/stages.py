@@ -1,0 +1,69 @@
+"""The stages as Prefect tasks: names, retries, caching. Policy, and nothing else.
+
+Nothing is cached or persisted: a stage that runs again must do its work again. Nothing is retried that would fail the
+same way twice. A store that answers late is MLflow's own business (MLFLOW_HTTP_REQUEST_MAX_RETRIES); where it is a
+server that is away for longer, the last stage is tried again, for all the work is done and would be lost. It ends in
+one version, however often it is tried. With the store on this machine nobody waits: an error there stays one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import runtime, task
+from prefect.cache_policies import NO_CACHE
+
+from expectations import gate
+from heart_disease import registry
+from heart_disease.data import sources
+from heart_disease.evaluation.evaluate import report
+from heart_disease.model import encoding
+from heart_disease.model.errors import UnavailableError
+from heart_disease.search import clusters, study
+from heart_disease.training import engine
+from tasks.register import register as register_model
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _stage(
+    name: str, function: Callable[P, R], run_name: str | Callable[[], str] = "", **policy: Any
+) -> Callable[P, R]:
+    return task(name=name, task_run_name=run_name or name, cache_policy=NO_CACHE, persist_result=False, **policy)(
+        function
+    )
+
+
+def _server_is_away(task: object, run: object, state: Any) -> bool:
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, UnavailableError) and registry.uri().startswith("http")
+
+
+def _load_name() -> str:
+    return f"load {Path(runtime.task_run.parameters['source'] or sources.BUNDLED).name}"
+
+
+def _train_name() -> str:
+    return f"train {len(runtime.task_run.parameters['jobs'])} networks at once"
+
+
+def _sweep_name() -> str:
+    recipes = runtime.task_run.parameters["recipes"]
+    shape = "-".join(map(str, (29, *recipes[0].hidden, 1)))
+    return f"cross-validate {len(recipes)} configuration{'s' * (len(recipes) > 1)} of {shape}"
+
+
+load = _stage("load", sources.load, _load_name)
+validate = _stage("validate", gate.validate)
+encode = _stage("encode", encoding.matrices)
+train = _stage("train", engine.train, _train_name)
+evaluate = _stage("evaluate", report)
+cross_validate = _stage("cross-validate", study.cross_validate, _sweep_name)
+cross_validate_there = _stage("cross-validate", clusters.cross_validate_there, _sweep_name)
+summarise = _stage("choose", study.summarise)
+register = _stage(
+    "register", register_model, retries=3, retry_delay_seconds=[10, 60, 300], retry_condition_fn=_server_is_away
+)

@@ -1,0 +1,260 @@
+"""The `heart` command: help, exit codes, and one clear message for everything that goes wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from heart_disease.cli import main
+from heart_disease.data import sources
+from tests.harness import patients
+
+COMMANDS = (
+    "train", "schedule", "notify", "sweep", "distribute", "check", "predict", "champion", "history", "promote",
+    "rollback", "compare", "reproduce", "reconcile", "prune", "learn", "ui",
+)  # fmt: skip
+Change = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def heart(*arguments: str) -> int:
+    """Run the command in this process; argparse leaves by SystemExit."""
+    try:
+        return main.main(arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def test_help_lists_the_commands_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert heart("--help") == 0
+    shown = capsys.readouterr().out
+    for word in (*COMMANDS, "exit codes", "trained, but not promoted", "not reproduced"):
+        assert word in shown
+
+
+def test_help_imports_none_of_the_heavy_libraries() -> None:
+    script = (
+        "import sys, heart_disease.cli.main\n"
+        "try: heart_disease.cli.main.main(['train', '--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'prefect', 'mlflow', 'tensorflow', 'keras', 'pandas', 'sklearn', 'great_expectations', 'numpy'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)\n"
+    )
+    root = Path(main.__file__).parent.parent.parent
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_command_and_option_has_help_and_is_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (Path(main.__file__).parent.parent.parent / "README.md").read_text()
+    for command in COMMANDS:
+        assert heart(command, "--help") == 0
+        assert "usage: heart" in capsys.readouterr().out
+        assert f"heart {command}" in readme
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--epochs", "0"], "--epochs 0: input should be greater than or equal to 1"),
+        (["train", "--hidden", "16,x"], "--hidden x: input should be a valid integer"),
+        (["train", "--momentum", "0.9"], "momentum (=0.9) belongs to sgd and gd"),
+        (["train", "--learning-rate", "fast"], "--learning-rate fast: input should be a valid number"),
+        (["train", "--optimizer", "magic"], "invalid choice: 'magic'"),
+        (["train", "--folds", "1"], "--folds 1"),
+        (["train", "--repeats", "0"], "--repeats 0"),
+        (["train", "--holdout", "1.5"], "--holdout 1.5: input should be less than 1"),
+        (["train", "--nonsense"], "unrecognized arguments"),
+        (["dance"], "invalid choice"),
+        ([], "required"),
+        (["compare", "1"], "expected two or more runs, or none for champion and challenger; got one, '1'"),
+        (["compare", "1", "2", "--margin", "-1"], "--margin -1: input should be greater than or equal to 0"),
+        (["predict", "x.csv", "-o", "out.docx"], "expected a name that ends in .csv or .parquet"),
+    ],
+)
+def test_wrong_usage_ends_in_2(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert heart(*arguments) == 2
+    assert message in one_line(capsys.readouterr().err)
+
+
+def one_line(text: str) -> str:
+    """Without the wrapping at the terminal's width."""
+    return " ".join(text.split())
+
+
+def test_check_of_the_bundled_patients_passes_with_warnings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert heart("check") == 0
+    shown = capsys.readouterr().out
+    assert "303 rows" in shown
+    assert "passed" in shown
+    assert "0 errors" in shown
+
+
+def test_a_page_that_cannot_be_written_ends_in_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert heart("check", "--page", str(tmp_path / "nowhere" / "page.html")) == 4
+    assert "nowhere/page.html' cannot be used: No such file or directory" in one_line(capsys.readouterr().err)
+
+
+def test_a_pipe_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert heart("check", str(tmp_path / "pipe.csv")) == 3
+    assert "is a pipe" in one_line(capsys.readouterr().err)
+
+
+def test_check_writes_the_page(tmp_path: Path) -> None:
+    assert heart("check", "--page", str(tmp_path / "page.html")) == 0
+    assert "<html" in (tmp_path / "page.html").read_text()
+
+
+def drop(name: str) -> Change:
+    return lambda frame: frame.drop(columns=name)
+
+
+def put(name: str, value: object, row: int = 7) -> Change:
+    def change(frame: pd.DataFrame) -> pd.DataFrame:
+        frame[name] = frame[name].astype("object")
+        frame.loc[frame.index[row - 1], name] = value
+        return frame
+
+    return change
+
+
+def every(name: str, value: object) -> Change:
+    return lambda frame: frame.assign(**{name: value})
+
+
+def invert(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(num=(frame["num"] == 0).astype(int))
+
+
+def repeat(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([frame, frame.iloc[[2, 4]]])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(drop("thal"), "'thal' is missing", id="missing column"),
+        pytest.param(lambda frame: frame.assign(note=1), "'note' is unknown", id="extra column"),
+        pytest.param(lambda f: f.rename(columns={"thalach": "thalac"}), "did you mean 'thalach'", id="misspelt column"),
+        pytest.param(put("chol", "high"), "column 'chol' has 'high' in row 7", id="text in a number"),
+        pytest.param(put("chol", 9999), "column 'chol' has 9999 in row 7; expected 70 to 700 mg/dl", id="limit"),
+        pytest.param(put("thal", 2), "column 'thal' has 2 in row 7; expected 3, 6, 7 or blank", id="code"),
+        pytest.param(put("age", np.inf), "column 'age' has inf in row 7", id="infinity"),
+        pytest.param(put("age", ""), "column 'age' is blank in row 7", id="blank"),
+        pytest.param(every("num", 0), "0 % of the", id="all one class"),
+        pytest.param(lambda frame: frame.head(49), "49 rows; expected at least 50", id="too few rows"),
+        pytest.param(repeat, "2 of", id="duplicated patients"),
+        pytest.param(invert, "the label looks inverted", id="inverted label"),
+    ],
+)
+def test_data_that_validation_refuses_ends_in_3(
+    change: Change, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(patients.make(120)).to_csv(tmp_path / "bad.csv", index=False)
+    assert heart("check", str(tmp_path / "bad.csv")) == 3
+    assert message in one_line(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(None, "no file", id="missing"),
+        pytest.param(b"", "is empty", id="empty"),
+        pytest.param(b"age,sex,cp\n", "no rows", id="header only"),
+        pytest.param(b"\x89PNG\r\n\x1a\n\x00\xff", "not UTF-8", id="binary"),
+        pytest.param("age,sex\n63,m\xe4nnlich\n".encode("latin-1"), "not UTF-8 text", id="wrong encoding"),
+        pytest.param(b"age,sex,age\n63,1,63\n", "column 'age' 2 times", id="duplicated column"),
+        pytest.param(b"age;sex;cp\n63;1;1\n", "has ';' between its columns; expected commas", id="semicolons"),
+    ],
+)
+def test_a_file_that_cannot_be_read_ends_in_3(
+    content: bytes | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "file.csv"
+    if content is not None:
+        path.write_bytes(content)
+    assert heart("check", str(path)) == 3
+    error = capsys.readouterr().err
+    assert message in one_line(error)
+    assert "Traceback" not in error
+
+
+def test_predict_without_a_champion_ends_in_4(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'empty.db'}")
+    assert heart("predict", str(sources.BUNDLED)) == 4
+    assert "Run `heart train` first" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.usefixtures("prefect")
+@pytest.mark.parametrize("store", ["http://127.0.0.1:9", "sqlite:////proc/nowhere/mlflow.db"])
+def test_training_without_an_mlflow_store_ends_in_4(
+    store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    assert heart("train") == 4
+    said = one_line(capsys.readouterr().err)
+    assert f"the MLflow store {store} cannot be used" in said
+    assert "Traceback" not in said
+
+
+def test_training_without_the_configured_prefect_server_ends_in_4(capsys: pytest.CaptureFixture[str]) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        assert heart("train") == 4
+    assert "the Prefect server of PREFECT_API_URL at http://127.0.0.1:9/api" in one_line(capsys.readouterr().err)
+
+
+def test_training_without_a_home_for_prefects_own_server_ends_in_4(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "heart_disease", "train"],
+        env={**os.environ, "PREFECT_HOME": "/proc/nowhere", "PYTHONPATH": root()},
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert "Prefect cannot write its folder '/proc/nowhere'" in one_line(done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+def test_ui_shows_both_pages_until_it_is_ended(stores: Path) -> None:
+    mlflow_port, prefect_port = free_port(), free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "heart_disease", "ui", f"--mlflow-port={mlflow_port}", f"--prefect-port={prefect_port}"],
+        env={**os.environ, "PYTHONPATH": root()}, cwd=stores, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout
+        said = [process.stdout.readline() for _ in range(2)]
+        assert f"http://127.0.0.1:{mlflow_port}" in said[0]
+        assert f"http://127.0.0.1:{prefect_port}" in said[1]
+        for port in (mlflow_port, prefect_port):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:
+                assert b"<html" in page.read()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    for port in (mlflow_port, prefect_port):
+        with socket.socket() as client:
+            assert client.connect_ex(("127.0.0.1", port)) != 0
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def root() -> str:
+    return str(Path(main.__file__).parent.parent.parent)

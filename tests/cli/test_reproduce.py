@@ -1,0 +1,181 @@
+"""`heart reproduce`: the same model comes out again, and where it does not, what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from heart_disease import registry
+from heart_disease.cli import main
+from heart_disease.data import sources
+from heart_disease.evaluation import reproduction
+from heart_disease.evaluation.settings import Evaluation, Promotion
+from heart_disease.training.recipe import Recipe
+from tests.harness import patients
+
+pytestmark = pytest.mark.slow
+
+QUICK = Evaluation(folds=2, repeats=1)
+
+
+@pytest.fixture(scope="module")
+def store(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A store of its own. Version 1 is champion; 2 amplifies the last bit; 3 was held out; 4 learned from a file."""
+    from flows.train import train
+
+    folder = tmp_path_factory.mktemp("reproduce")
+    patients.make(100, seed=5).to_csv(folder / "patients.csv", index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        assert train(evaluation=QUICK, promotion=Promotion(margin=0.5)).decision.promote
+        train(recipe=Recipe(epochs=300, learning_rate=0.01, weight_decay=0), evaluation=QUICK)
+        train(recipe=Recipe(members=2, epochs=20), evaluation=Evaluation(holdout=0.2))
+        train(source=str(folder / "patients.csv"), recipe=Recipe(epochs=20, members=3, seed=7), evaluation=QUICK)
+        yield folder
+
+
+@pytest.fixture
+def heart(store: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """The command: exit code, and what it said, each in one line."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = main.main(arguments)
+        out, err = capsys.readouterr()
+        return code, " ".join(out.split()), " ".join(err.split())
+
+    return call
+
+
+def run_id(version: str) -> str:
+    return str(mlflow.MlflowClient().get_model_version(registry.MODEL, version).run_id)
+
+
+@pytest.mark.parametrize(("version", "rows"), [("1", 303), ("2", 303), ("3", 303), ("4", 100)])
+def test_the_same_model_comes_out(version: str, rows: int, heart: Any) -> None:
+    code, out, _ = heart("reproduce", version)
+    assert code == 0
+    assert f"reproduced: {rows} probabilities agree, largest gap 0" in out
+    assert "other" not in out
+
+
+def test_an_alias_is_a_version(heart: Any) -> None:
+    code, out, _ = heart("reproduce", "champion")
+    assert code == 0
+    assert out.startswith("heart-disease version ")
+
+
+def test_the_order_and_the_form_of_the_file_do_not_matter(heart: Any, store: Path) -> None:
+    frame = pd.read_csv(store / "patients.csv").sample(frac=1, random_state=2)
+    frame.astype("float32").to_parquet(store / "shuffled.parquet")
+    code, out, _ = heart("reproduce", "4", "--source", str(store / "shuffled.parquet"))
+    assert code == 0
+    assert "reproduced: 100 probabilities agree" in out
+
+
+def test_other_data_is_reported_and_ends_in_6(heart: Any, store: Path) -> None:
+    frame = pd.read_csv(store / "patients.csv")
+    frame.loc[0, "age"] += 9
+    frame.to_csv(store / "changed.csv", index=False)
+    code, out, _ = heart("reproduce", "4", "--source", str(store / "changed.csv"))
+    assert code == 6
+    assert "not reproduced: " in out
+    assert f"other data: digest {sources.load(store / 'patients.csv').digest[:8]} -> " in out
+
+
+def test_other_data_that_validation_refuses_ends_in_3(heart: Any, store: Path) -> None:
+    patients.make(100, chol=9999).to_csv(store / "bad.csv", index=False)
+    code, _, err = heart("reproduce", "4", "--source", str(store / "bad.csv"))
+    assert code == 3
+    assert "was rejected; nothing was trained. error: column 'chol' has 9999" in err
+
+
+def test_another_model_is_not_reproduced(heart: Any) -> None:
+    client = mlflow.MlflowClient()
+    other = client.get_model_version(registry.MODEL, "3")
+    false = client.create_model_version(registry.MODEL, other.source, run_id("1"), tags=other.tags)
+    code, out, _ = heart("reproduce", str(false.version))
+    assert code == 6
+    assert "not reproduced: 303 of 303 probabilities differ by more than 1e-06, largest gap 0." in out
+    assert "with the same data, recipe, code, versions and device" in out
+
+
+def test_other_code_versions_and_device_are_named_even_where_it_agrees(heart: Any) -> None:
+    client, run = mlflow.MlflowClient(), run_id("3")
+    before = client.get_run(run).data.tags
+    changed = {"library.numpy": "1.0", "code_digest": "0123456789", "device": "gpu (of that day)"}
+    for name, value in changed.items():
+        client.set_tag(run, name, value)
+    try:
+        code, out, _ = heart("reproduce", "3")
+    finally:
+        for name in changed:
+            client.set_tag(run, name, before[name])
+    assert code == 0
+    assert "other code: digest 01234567 -> " in out
+    assert "other versions: numpy 1.0 -> " in out
+    assert "other device: gpu (of that day) -> cpu" in out
+
+
+def test_the_bundled_patients_are_found_wherever_the_project_lies(heart: Any) -> None:
+    client, run = mlflow.MlflowClient(), run_id("3")
+    before = client.get_run(run).data.tags["source"]
+    client.set_tag(run, "source", "/nowhere/data/cleveland.csv")
+    try:
+        assert heart("reproduce", "3")[0] == 0
+    finally:
+        client.set_tag(run, "source", before)
+
+
+def test_data_that_is_gone_ends_in_4_and_names_the_option(heart: Any, store: Path) -> None:
+    path = store / "patients.csv"
+    path.rename(store / "elsewhere.csv")
+    try:
+        code, _, err = heart("reproduce", "4")
+        assert code == 4
+        assert "no file" in err
+        assert "name their file: heart reproduce 4 --source FILE" in err
+        assert heart("reproduce", "4", "--source", str(store / "elsewhere.csv"))[0] == 0
+    finally:
+        (store / "elsewhere.csv").rename(path)
+
+
+def test_a_champion_that_is_gone_is_named(heart: Any) -> None:
+    client, run = mlflow.MlflowClient(), run_id("3")
+    before = client.get_run(run).data.tags["compared_with"]
+    client.set_tag(run, "compared_with", "version 99")
+    try:
+        _, out, _ = heart("reproduce", "3")
+    finally:
+        client.set_tag(run, "compared_with", before)
+    assert "version 99, trained beside it in the same run, is gone" in out
+
+
+@pytest.mark.parametrize(("word", "message"), [("99", "no version 99"), ("nobody", "no run 'nobody'")])
+def test_a_version_that_is_not_there_ends_in_4(word: str, message: str, heart: Any) -> None:
+    code, _, err = heart("reproduce", word)
+    assert (code, message in err) == (4, True)
+
+
+def test_a_run_without_a_version_ends_in_2(heart: Any) -> None:
+    with registry.open_run("no version", {}):
+        pass
+    code, _, err = heart("reproduce", "no version")
+    assert code == 2
+    assert "made no version" in err
+
+
+@pytest.mark.parametrize(
+    ("gap", "words"),
+    [(0.0, "3 probabilities agree, largest gap 0"), (9e-7, "3 probabilities agree, largest gap 9e-07"),
+     (0.01, "1 of 3 probabilities differ by more than 1e-06, largest gap 0.01"),
+     (np.nan, "1 of 3 probabilities differ by more than 1e-06, largest gap nan")],
+)  # fmt: skip
+def test_agreement_in_words(gap: float, words: str) -> None:
+    theirs = np.array([0.25, 0.5, 0.75])
+    assert str(reproduction.agreement(theirs + np.array([0, gap, 0]), theirs)) == words

@@ -1,0 +1,174 @@
+"""The four verdicts at their edges, and who becomes champion."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from heart_disease.evaluation import verdict
+from heart_disease.evaluation.evaluate import CHAMPION, LOGISTIC, PREVALENCE, Estimate, Report
+from heart_disease.evaluation.settings import Promotion
+
+CLEARLY_LESS = Estimate(-0.3, -0.4, -0.2)
+CLEARLY_MORE = Estimate(0.15, 0.09, 0.21)
+ABOUT_EQUAL = Estimate(0.002, -0.014, 0.016)
+CANNOT_TELL = Estimate(0.01, -0.03, 0.05)
+
+
+def decide(
+    *,
+    prevalence: Estimate = CLEARLY_LESS,
+    logistic: Estimate = ABOUT_EQUAL,
+    champion: Estimate | None = None,
+    data_changed: bool = False,
+    promotion: Promotion = Promotion(),  # noqa: B008
+) -> verdict.Decision:
+    """The decision on a report with these differences: network minus each other model, in log loss."""
+    differences = {LOGISTIC: logistic, PREVALENCE: prevalence} | ({CHAMPION: champion} if champion else {})
+    report = Report("", np.zeros(0, np.int64), np.zeros(0), {}, {}, differences, {})
+    return verdict.decide(
+        report, promotion, champion="champion version 7" if champion else None, data_changed=data_changed
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "kind"),
+    [
+        (-0.05, -1e-9, "better"),
+        (-0.05, 0.0, "not worse"),
+        (0.0, 0.0, "not worse"),
+        (-0.05, 0.02, "not worse"),
+        (0.0, 0.02, "not worse"),
+        (-0.05, 0.02 + 1e-9, "inconclusive"),
+        (0.0, 0.03, "inconclusive"),
+        (1e-9, 0.01, "worse"),  # surely worse, however little
+        (1e-9, 0.5, "worse"),
+    ],
+)
+def test_the_verdict_follows_from_the_interval_and_the_margin(low: float, high: float, kind: str) -> None:
+    assert verdict.compare(Estimate((low + high) / 2, low, high), 0.02).kind == kind
+
+
+@pytest.mark.parametrize("value", [-0.02, 0.0, 0.019])
+def test_what_counts_is_the_interval_and_not_the_value(value: float) -> None:
+    assert verdict.compare(Estimate(value, -0.03, 0.02), 0.02).kind == "not worse"
+
+
+@pytest.mark.parametrize(("margin", "kind"), [(0.0, "inconclusive"), (0.01, "inconclusive"), (0.05, "not worse")])
+def test_the_margin_is_a_parameter(margin: float, kind: str) -> None:
+    assert verdict.compare(ABOUT_EQUAL, margin).kind == kind
+
+
+# --- the gate: prevalence and logistic regression
+
+
+def test_the_first_good_network_is_champion() -> None:
+    decision = decide()
+    assert decision.promote
+    assert decision.champion is None
+    assert decision.reason == (
+        "the first champion; not worse than logistic regression (margin 0.02): "
+        "difference in log loss +0.002 [-0.014, +0.016]"
+    )
+
+
+@pytest.mark.parametrize(("high", "promote"), [(-1e-9, True), (0.0, False), (1e-9, False)])
+def test_the_whole_interval_against_the_prevalence_must_be_below_0(high: float, promote: bool) -> None:
+    assert decide(prevalence=Estimate(-0.3, -0.4, high)).promote is promote
+
+
+@pytest.mark.parametrize(
+    ("logistic", "promote"),
+    [(CLEARLY_LESS, True), (ABOUT_EQUAL, True), (CANNOT_TELL, False), (CLEARLY_MORE, False)],
+)
+def test_it_must_be_better_or_not_worse_than_logistic_regression(logistic: Estimate, promote: bool) -> None:
+    assert decide(logistic=logistic).promote is promote
+    # Not even a better network than the champion, nor with a wish to promote, nor on new data.
+    eager = decide(
+        logistic=logistic, champion=CLEARLY_LESS, data_changed=True, promotion=Promotion(promote_if="not-worse")
+    )
+    assert eager.promote is promote
+
+
+def test_held_back_it_is_told_why_and_the_verdict_on_the_champion_is_kept() -> None:
+    decision = decide(logistic=CLEARLY_MORE, champion=CANNOT_TELL)
+    assert decision.reason == "worse than logistic regression: difference in log loss +0.150 [+0.090, +0.210]"
+    assert decision.logistic.kind == "worse"
+    assert decision.champion
+    assert decision.champion.kind == "inconclusive"
+
+
+def test_the_prevalence_comes_first_where_both_rules_fail() -> None:
+    decision = decide(prevalence=Estimate(0.01, -0.02, 0.04), logistic=CLEARLY_MORE)
+    assert decision.reason == (
+        "does not beat the prevalence: difference in log loss +0.010 [-0.020, +0.040], not below 0"
+    )
+
+
+# --- the champion
+
+
+@pytest.mark.parametrize(
+    ("champion", "data_changed", "promote_if", "promote"),
+    [
+        (CLEARLY_LESS, False, "better", True),
+        (CLEARLY_LESS, True, "better", True),
+        (ABOUT_EQUAL, False, "better", False),
+        (ABOUT_EQUAL, True, "better", True),
+        (ABOUT_EQUAL, False, "not-worse", True),
+        (CANNOT_TELL, False, "better", False),
+        (CANNOT_TELL, True, "not-worse", False),
+        (CLEARLY_MORE, False, "better", False),
+        (CLEARLY_MORE, True, "not-worse", False),
+    ],
+)
+def test_who_takes_the_champions_place(champion: Estimate, data_changed: bool, promote_if: str, promote: bool) -> None:
+    decision = decide(champion=champion, data_changed=data_changed, promotion=Promotion(promote_if=promote_if))  # type: ignore[arg-type]
+    assert decision.promote is promote
+
+
+@pytest.mark.parametrize(
+    ("champion", "data_changed", "reason"),
+    [
+        (CLEARLY_LESS, False, "better than champion version 7: difference in log loss -0.300 [-0.400, -0.200]"),
+        (CLEARLY_MORE, False, "worse than champion version 7: difference in log loss +0.150 [+0.090, +0.210]"),
+        (
+            CANNOT_TELL,
+            False,
+            "inconclusive against champion version 7 (margin 0.02): difference in log loss +0.010 [-0.030, +0.050]",
+        ),
+        (
+            ABOUT_EQUAL,
+            True,
+            "refit on other data, not worse than champion version 7 (margin 0.02): "
+            "difference in log loss +0.002 [-0.014, +0.016]",
+        ),
+        (
+            ABOUT_EQUAL,
+            False,
+            "not worse than champion version 7 (margin 0.02): difference in log loss +0.002 [-0.014, +0.016]; "
+            "on the same data only a better one takes its place (see --promote-if)",
+        ),
+    ],
+)
+def test_the_reason_says_the_verdict_the_rival_and_the_interval(
+    champion: Estimate, data_changed: bool, reason: str
+) -> None:
+    assert decide(champion=champion, data_changed=data_changed).reason == reason
+
+
+@pytest.mark.parametrize(("high", "helps"), [(-0.0011, True), (-0.001, False), (0.0, False)])
+def test_averaging_must_surely_gain_a_thousandth(high: float, helps: bool) -> None:
+    assert verdict.averaging_helps(Estimate(-0.002, -0.003, high)) is helps
+
+
+@pytest.mark.parametrize(
+    ("difference", "words"),
+    [
+        (Estimate(0.002, -0.014, 0.016), "+0.002 [-0.014, +0.016]"),
+        (Estimate(-0.25, -0.3456, -0.2), "-0.250 [-0.346, -0.200]"),
+        (Estimate(0.0, 0.0, 0.0), "+0.000 [+0.000, +0.000]"),
+    ],
+)
+def test_in_words(difference: Estimate, words: str) -> None:
+    assert verdict.in_words(difference) == words

@@ -1,0 +1,386 @@
+"""The flow from end to end, on a temporary MLflow store and Prefect's test harness."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+
+from heart_disease import registry
+from heart_disease.cli import main
+from heart_disease.data import sources
+from heart_disease.evaluation import verdict
+from heart_disease.evaluation.evaluate import Estimate
+from heart_disease.evaluation.settings import Evaluation, Promotion
+from heart_disease.model import schema
+from heart_disease.model.errors import RejectedError
+from heart_disease.reporting import tables
+from heart_disease.training.recipe import PRESETS, Recipe
+from tasks import stages
+from tests.harness import patients
+
+pytestmark = pytest.mark.usefixtures("prefect")
+
+QUICK = {"evaluation": Evaluation(folds=10, repeats=2)}
+
+
+@pytest.fixture(scope="module")
+def outcome(prefect: None) -> Any:
+    """A small run on the bundled patients."""
+    from flows.train import train
+
+    return train(**QUICK)
+
+
+@pytest.fixture(scope="module")
+def run(outcome: Any) -> mlflow.entities.Run:
+    return mlflow.get_run(outcome.run.run_id)
+
+
+def read_artifacts(key: str, flow_run_id: str) -> list[Any]:
+    """Prefect's artifacts of one flow run."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
+
+    async def ask() -> list[Any]:
+        async with get_client() as client:
+            found = ArtifactFilter(
+                key=ArtifactFilterKey(any_=[key]), flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id])
+            )
+            return await client.read_artifacts(artifact_filter=found)
+
+    return asyncio.run(ask())
+
+
+def test_the_default_recipe_becomes_champion(outcome: Any) -> None:
+    assert outcome.decision.promote
+    assert registry.champion() == outcome.model
+    version = mlflow.MlflowClient().get_model_version(outcome.model.name, outcome.model.version)
+    assert version.tags["promotion_reason"] == outcome.decision.reason
+    assert version.run_id == outcome.run.run_id
+
+
+def test_the_run_is_finished_and_named_after_its_recipe(run: mlflow.entities.Run) -> None:
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "29-16-1, 75 epochs, decay 1, adam 0.001, relu"
+
+
+def test_the_run_holds_every_parameter_of_the_recipe_and_of_the_evaluation(run: mlflow.entities.Run) -> None:
+    expected = {name: str(value) for name, value in Recipe().as_dict().items()} | {"hidden": "16"}
+    assert run.data.params == expected | {"folds": "10", "repeats": "2", "data_digest": sources.load().digest}
+
+
+def test_the_run_says_where_it_comes_from(run: mlflow.entities.Run, outcome: Any) -> None:
+    tags = run.data.tags
+    assert tags["prefect.flow_run_id"] == outcome.flow_run_id
+    assert tags["device"].startswith(("cpu", "gpu"))
+    assert tags["library.tensorflow"].startswith("2.")
+    assert len(tags["mlflow.source.git.commit"]) == 40
+    assert tags["git_dirty"] in ("yes", "no")
+
+
+def test_the_run_has_its_data_set_as_an_input(run: mlflow.entities.Run) -> None:
+    [entry] = run.inputs.dataset_inputs
+    assert entry.dataset.digest == sources.load().digest
+    assert entry.dataset.name == "cleveland"
+    assert {tag.value for tag in entry.tags} == {"training"}
+
+
+def test_every_metric_has_both_ends_of_its_interval(run: mlflow.entities.Run, outcome: Any) -> None:
+    expected = tables.metrics(outcome.report)
+    found = {name: value for name, value in run.data.metrics.items() if name in expected}
+    assert found == pytest.approx(expected)
+    assert found["log_loss_low"] < found["log_loss"] < found["log_loss_high"]
+
+
+def test_the_models_page_has_its_version_the_metrics_of_its_run_and_no_point_of_a_curve(
+    run: mlflow.entities.Run, outcome: Any
+) -> None:
+    ref = outcome.model
+    model = mlflow.get_logged_model(mlflow.models.get_model_info(f"models:/{ref.name}/{ref.version}").model_id)
+    assert json.loads(model.tags["mlflow.modelVersions"]) == [{"name": ref.name, "version": ref.version}]
+    found = {metric.key: metric.value for metric in model.metrics}
+    curves = ("loss/", "loss_std/", "accuracy/", "accuracy_std/")
+    assert found == {key: value for key, value in run.data.metrics.items() if not key.startswith(curves)}
+
+
+@pytest.mark.parametrize("curve", ["loss/train", "loss/validation", "accuracy/train", "accuracy/validation"])
+def test_curves_have_a_point_for_every_epoch(run: mlflow.entities.Run, curve: str) -> None:
+    for name in (curve, curve.replace("/", "_std/")):
+        steps = [point.step for point in mlflow.MlflowClient().get_metric_history(run.info.run_id, name)]
+        assert steps == list(range(1, 76))
+
+
+def test_figures_and_the_validation_page_are_attached(run: mlflow.entities.Run) -> None:
+    client = mlflow.MlflowClient()
+    figures = {Path(file.path).name for file in client.list_artifacts(run.info.run_id, "figures")}
+    assert figures == {"loss_curves.png", "roc_curve.png", "calibration.png", "confusion_matrix.png"}
+    files = {Path(file.path).name for file in client.list_artifacts(run.info.run_id, "validation")}
+    assert files == {"validation.html", "validation.json"}
+    result = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/validation/validation.json")
+    assert result["success"] in (True, False)
+    assert len(result["results"]) > 20
+
+
+def test_the_model_has_a_signature_an_example_and_no_pickle(outcome: Any) -> None:
+    uri = f"models:/{outcome.model.name}/{outcome.model.version}"
+    info = mlflow.models.get_model_info(uri)
+    assert info.signature.inputs.input_names() == list(sources.load().frame.columns[:13])
+    assert info.signature.outputs.input_names() == ["probability", "disease", "problem"]
+    folder = Path(mlflow.artifacts.download_artifacts(uri))
+    assert (folder / "input_example.json").exists()
+    suffixes = {path.suffix for path in folder.rglob("*") if path.is_file()}
+    assert suffixes <= {".py", ".json", ".keras", ".yaml", ".yml", ".txt", ""}
+
+
+def test_the_model_loads_and_scores_where_the_project_is_not_installed(outcome: Any, tmp_path: Path) -> None:
+    rows = sources.load().frame.head(3).drop(columns="num")
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    script = f"""
+import sys
+from importlib.machinery import PathFinder
+root = {str(Path(main.__file__).parent.parent.parent)!r}
+sys.path = [entry for entry in sys.path if entry not in ("", root)]
+sys.meta_path = [finder for finder in sys.meta_path if "editable" not in str(finder).lower()]
+for name in ("tasks", "flows", "expectations", "heart_disease"):
+    assert PathFinder.find_spec(name) is None, name
+import mlflow, pandas
+model = mlflow.pyfunc.load_model("models:/{outcome.model.name}/{outcome.model.version}")
+rows = pandas.read_csv("rows.csv").astype("float64")
+print(model.predict(rows)["probability"].tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    expected = registry.load_model(outcome.model).predict(rows)["probability"].tolist()
+    assert json.loads(done.stdout.splitlines()[-1]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_champion_scores_a_csv_file_as_the_readme_says(outcome: Any) -> None:
+    rows = pd.read_csv(sources.BUNDLED, dtype="float64")
+    answers = mlflow.pyfunc.load_model("models:/heart-disease@champion").predict(rows.drop(columns="num"))
+    assert answers["probability"].between(0, 1).all()
+
+
+def test_predict_scores_good_rows_and_says_why_not_the_others(
+    outcome: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = pd.read_csv(sources.BUNDLED).drop(columns="num").head(6)
+    rows.insert(0, "patient", [f"P{i}" for i in range(6)])
+    rows["chol"] = rows["chol"].astype("object")
+    rows.loc[2, "chol"] = "n/a"
+    rows.loc[4, "trestbps"] = 999
+    rows.to_csv(tmp_path / "in.csv", index=False)
+
+    assert main.main(["predict", str(tmp_path / "in.csv"), "-o", str(tmp_path / "out.csv")]) == 0
+    said = capsys.readouterr().err
+    assert "4 rows scored" in said
+    said = " ".join(said.split())
+    assert "row 3 not scored: column 'chol' has 'n/a'; expected 70 to 700 mg/dl" in said
+    assert "row 5 not scored: column 'trestbps' has 999; expected 60 to 260 mm Hg" in said
+    written = pd.read_csv(tmp_path / "out.csv")
+    assert written["patient"].tolist() == [f"P{i}" for i in range(6)]
+    assert written["probability"].isna().tolist() == [False, False, True, False, True, False]
+    assert set(written.loc[[0, 1, 3, 5], "disease"]) <= {"yes", "no"}
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+    assert main.main(["predict", str(tmp_path / "in.csv")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.drop(columns="thal"), "column 'thal' missing"),
+        (lambda rows: rows.assign(age=999), "no row of"),
+    ],
+)
+def test_predict_refuses_what_it_cannot_score(
+    change: Any, message: str, outcome: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(pd.read_csv(sources.BUNDLED)).to_csv(tmp_path / "in.csv", index=False)
+    assert main.main(["predict", str(tmp_path / "in.csv"), "-o", str(tmp_path / "out.csv")]) == 3
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_predict_to_a_folder_that_is_not_there_ends_in_4(outcome: Any, tmp_path: Path) -> None:
+    assert main.main(["predict", str(sources.BUNDLED), "-o", str(tmp_path / "nowhere" / "out.csv")]) == 4
+
+
+def test_the_flows_parameters_make_a_form_with_names_limits_and_defaults(outcome: Any) -> None:
+    from prefect.utilities.callables import parameter_schema
+
+    from flows.train import train
+
+    form = parameter_schema(train.fn).model_dump()
+    assert list(form["properties"]) == ["source", "recipe", "evaluation", "promotion", "device", "force"]
+    recipe = form["definitions"]["Recipe"]["properties"]
+    assert recipe["epochs"]["minimum"] == 1
+    assert recipe["optimizer"]["enum"] == ["adam", "sgd", "gd"]
+    assert all(field["description"] for field in recipe.values())
+    assert form["properties"]["recipe"]["default"]["epochs"] == 75
+
+
+def test_the_prefect_run_has_artifacts_of_its_own(outcome: Any) -> None:
+    [validation] = read_artifacts("validation", outcome.flow_run_id)
+    assert "0 errors" in validation.description
+    [metrics] = read_artifacts("metrics", outcome.flow_run_id)
+    assert [row["metric"] for row in json.loads(metrics.data)][0] == "log loss"
+    [link] = read_artifacts("mlflow-run", outcome.flow_run_id)
+    assert outcome.run.run_id in link.data
+
+
+def test_the_same_again_is_nothing_to_do_and_leaves_no_trace(outcome: Any) -> None:
+    from flows.train import Unchanged, train
+
+    before = len(mlflow.search_runs(experiment_names=[registry.EXPERIMENT], output_format="list"))
+    again = train(**QUICK)
+    assert isinstance(again, Unchanged)
+    assert again.champion == outcome.model
+    assert len(mlflow.search_runs(experiment_names=[registry.EXPERIMENT], output_format="list")) == before
+
+
+def test_forced_it_gives_the_same_metrics_and_a_version_that_is_not_worse(outcome: Any) -> None:
+    from flows.train import train
+
+    again = train(force=True, **QUICK)
+    ours, theirs = tables.metrics(again.report), tables.metrics(outcome.report)
+    assert {name: ours[name] for name in theirs} == theirs
+    assert int(again.model.version) > int(outcome.model.version)
+    assert again.decision.champion.kind == "not worse"
+    assert again.decision.champion.difference == Estimate(0.0, 0.0, 0.0)
+    assert not again.decision.promote
+    assert registry.champion() == outcome.model
+
+
+def test_the_order_of_the_rows_changes_nothing(outcome: Any, tmp_path: Path) -> None:
+    from flows.train import train
+
+    shuffled = sources.load().frame.sample(frac=1, random_state=3)
+    shuffled.to_parquet(tmp_path / "shuffled.parquet")
+    again = train(source=str(tmp_path / "shuffled.parquet"), force=True, **QUICK)
+    ours, theirs = tables.metrics(again.report), tables.metrics(outcome.report)
+    assert {name: ours[name] for name in theirs} == theirs
+
+
+def test_the_lectures_recipe_is_held_back_as_worse_than_logistic_regression(outcome: Any) -> None:
+    from flows.train import train
+
+    before = registry.champion()
+    lecture = train(recipe=PRESETS["lecture"])
+    assert not lecture.decision.promote
+    assert "worse than logistic regression" in lecture.decision.reason
+    assert registry.champion() == before
+    version = mlflow.MlflowClient().get_model_version_by_alias(registry.MODEL, registry.CHALLENGER)
+    assert str(version.version) == lecture.model.version
+    assert version.tags["promotion_reason"] == lecture.decision.reason
+    assert version.tags["verdict/logistic_regression"] == "worse"
+    assert version.tags["compared_with"] == f"version {before.version}"
+    assert version.tags["promoted"] == "no"
+    ends = [float(version.tags[f"log_loss_minus/champion{end}"]) for end in ("_low", "", "_high")]
+    assert ends == sorted(ends)
+    [decision] = read_artifacts("decision", lecture.flow_run_id)
+    assert "against logistic regression: **worse**" in decision.data
+    assert "against the champion: **worse**" in decision.data
+
+
+def test_promoted_by_hand_it_loses_to_the_next_default_which_keeps_its_place_against_the_reverse(outcome: Any) -> None:
+    from flows.train import train
+
+    lecture = train(recipe=PRESETS["lecture"], force=True, **QUICK)
+    before = registry.champion()
+    registry.move_champion(lecture.model, expected=before.version, kind="by hand", why="a test")
+    assert registry.champion() == lecture.model
+
+    better = train(**QUICK)
+    assert better.decision.promote
+    assert better.decision.champion.kind == "better"
+    assert better.decision.champion.difference.high < 0
+    assert registry.champion() == better.model
+    assert registry.history()[-1].why == better.decision.reason
+
+    reverse = train(recipe=PRESETS["lecture"], **QUICK)
+    assert not reverse.decision.promote
+    assert reverse.decision.champion.kind == "worse"
+    assert registry.champion() == better.model
+
+
+def test_a_refit_on_other_data_takes_its_place_when_it_is_not_worse(outcome: Any, tmp_path: Path) -> None:
+    from flows.train import train
+
+    sources.load().frame.iloc[:290].to_csv(tmp_path / "fewer.csv", index=False)
+    refit = train(source=str(tmp_path / "fewer.csv"), promotion=Promotion(margin=0.05), **QUICK)
+    assert refit.decision.champion.kind == "not worse"
+    assert refit.decision.promote
+    assert refit.decision.reason.startswith("refit on other data")
+    assert registry.champion() == refit.model
+
+
+def test_a_champion_that_moved_meanwhile_is_left_alone(outcome: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.train import train
+
+    present = registry.champion()
+    other = next(ref for ref in (outcome.model, registry.by_version("1"), registry.by_version("2")) if ref != present)
+    judge = stages.evaluate
+
+    def judge_while_another_is_quicker(*given: Any, **named: Any) -> Any:
+        if registry.champion() == present:
+            registry.move_champion(other, expected=present.version, kind="promotion", why="quicker")
+        return judge(*given, **named)
+
+    monkeypatch.setattr("tasks.stages.evaluate", judge_while_another_is_quicker)
+    late = train(force=True, promotion=Promotion(promote_if="not-worse"), **QUICK)
+    assert not late.decision.promote
+    assert f"from version {present.version} to version {other.version}" in late.decision.reason
+    assert registry.champion() == other
+
+
+def test_the_version_carries_the_digests_of_the_patients_that_it_learned_from(outcome: Any) -> None:
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{outcome.model.name}/{outcome.model.version}"))
+    [file] = folder.rglob("learned_from.txt")
+    assert set(file.read_text().split()) == set(sources.patient_ids(sources.load().frame))
+
+
+def test_members_are_shipped_as_one_model_whose_probability_is_their_mean(outcome: Any) -> None:
+    from flows.train import train
+
+    averaged = train(recipe=Recipe(members=4), **QUICK)
+    assert averaged.report.averaging.high < 0
+    origin = registry.origin_of(averaged.model)
+    assert origin.shipped.members == (4 if verdict.averaging_helps(averaged.report.averaging) else 1)
+    answers = registry.load_model(averaged.model).predict(sources.load().frame[list(schema.INPUT_NAMES)])
+    assert answers["probability"].between(0, 1).all()
+
+
+def test_a_holdout_tests_the_shipped_network_on_rows_that_it_never_saw(outcome: Any) -> None:
+    from flows.train import train
+
+    held_out = train(evaluation=Evaluation(holdout=0.2))
+    assert held_out.report.description == "one split: 61 patients held out of 303"
+    assert len(held_out.report.labels) == 61
+    assert mlflow.get_run(held_out.run.run_id).data.params["holdout"] == "0.2"
+
+
+def test_rejected_data_stops_the_flow_before_training_and_is_recorded(outcome: Any, tmp_path: Path) -> None:
+    from flows.train import train
+
+    before = registry.champion(), len(mlflow.MlflowClient().search_model_versions(f"name='{registry.MODEL}'"))
+    bad = patients.make(80)
+    bad.loc[bad.index[4], "chol"] = 9999
+    bad.to_csv(tmp_path / "bad.csv", index=False)
+    with pytest.raises(RejectedError, match=r"chol.*9999"):
+        train(source=str(tmp_path / "bad.csv"), **QUICK)
+    failed, *_ = mlflow.search_runs(  # the newest first
+        experiment_names=[registry.EXPERIMENT], filter_string="status = 'FAILED'", output_format="list"
+    )
+    page = mlflow.artifacts.load_text(f"runs:/{failed.info.run_id}/validation/validation.html")
+    assert "9999" in page
+    after = registry.champion(), len(mlflow.MlflowClient().search_model_versions(f"name='{registry.MODEL}'"))
+    assert after == before

@@ -1,0 +1,383 @@
+"""The services of docker-compose.yml as processes of this machine, for tests: no container engine runs where CI runs.
+
+Each starts by the file's own command, in the file's own environment, in the file's order, and counts as healthy when
+the file's own check says so. What a container has of its own is mapped: `host:port` of a service to a free port on
+loopback, volumes, configs and tmpfs to folders of the stack. Of postgres, whose command is its image's, the documented
+start is repeated: initdb, the scripts of /docker-entrypoint-initdb.d, the server. As root on Linux, a service also has
+no capabilities, cannot gain any, and can write nowhere but in its volumes and tmpfs, as the file says (namespaces.7).
+Not shown: that the image is built, its user, who reaches whom by the networks, and that what ends is started again.
+
+    with Stack.start(folder, ["postgres", "mlflow", "prefect"]) as stack:
+        requests.get(stack.url("mlflow"), auth=("admin", stack.secrets["MLFLOW_ADMIN_PASSWORD"]))
+        stack.kill("mlflow")
+        stack.start_service("mlflow")
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+import yaml
+
+ROOT = Path(__file__).parent.parent.parent
+FILE = ROOT / "docker-compose.yml"
+HEALTHY_SECONDS, STOP_SECONDS = 300, 10
+VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:[-?])([^}]*))?\})")
+# The root folder read-only, but for some folders in it; then the command.
+READ_ONLY = 'while [ "$1" != -- ]; do mount --bind "$1" "$1"; shift; done; shift; mount -o remount,bind,ro /; exec "$@"'
+# What the processes of a stack have in their environment, so that none is overlooked.
+MARK = "HEART_TEST_STACK"
+
+
+def postgres_programs() -> Path | None:
+    """Where the newest PostgreSQL of this machine has its programs; None without one."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    on_path = shutil.which("initdb")
+    return found[-1].parent if found else Path(on_path).parent if on_path else None
+
+
+def variables(text: str) -> set[str]:
+    """The variables of the file that have no default: the secrets, and which worker is to run."""
+    return {name for _, name, kind, _ in VARIABLE.findall(text) if kind == ":?"}
+
+
+def interpolated(value: Any, given: dict[str, str]) -> Any:
+    """The file's content with Compose's variables replaced: ${X}, ${X:-default}, ${X:?what to do}, and $$."""
+
+    def one(found: re.Match[str]) -> str:
+        dollar, name, kind, rest = found.groups()
+        if dollar:
+            return "$"
+        if kind == ":?" and not given.get(name):
+            raise ValueError(f"{name} is not set: {rest}")
+        return given.get(name) or (rest if kind == ":-" else "")
+
+    if isinstance(value, str):
+        return VARIABLE.sub(one, value)
+    if isinstance(value, dict):
+        return {key: interpolated(item, given) for key, item in value.items()}
+    return [interpolated(item, given) for item in value] if isinstance(value, list) else value
+
+
+@cache
+def can_confine() -> bool:
+    """Whether this user may make mount namespaces."""
+    with suppress(OSError):
+        return os.getuid() == 0 and subprocess.run(["unshare", "--mount", "true"], check=False).returncode == 0
+    return False
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Stack:
+    """The services that were started. `processes`: by name; `logs`: the folder with a file for each of them."""
+
+    def __init__(self, folder: Path, file: Path = FILE, **given: str) -> None:
+        text = file.read_text()
+        # Signs that would have to be escaped in an address: nothing here may put a secret into one.
+        self.secrets = {name: f"{secrets.token_hex(12)}@:/?#%&" for name in sorted(variables(text))}
+        self.secrets["COMPOSE_PROFILES"] = given.pop("COMPOSE_PROFILES", "cpu")
+        self.file = interpolated(yaml.safe_load(text), {**self.secrets, **given})
+        self.profile = self.secrets.pop("COMPOSE_PROFILES")
+        self.services: dict[str, dict[str, Any]] = {
+            name: service
+            for name, service in self.file["services"].items()
+            if self.profile in service.get("profiles", [self.profile])
+        }
+        self.folder, self.logs, self.id = folder, folder / "logs", secrets.token_hex(8)
+        # PostgreSQL's user has no way into pytest's folders, which every new pytest of this user closes again.
+        self._open = Path(tempfile.mkdtemp(prefix="heart-stack-"))
+        self._open.chmod(0o755)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._files: list[IO[bytes]] = []
+        # The ports of a service inside its container -> those that it has here.
+        self.ports = {
+            name: {inside: free_port() for inside in self._container_ports(service)}
+            for name, service in self.services.items()
+        }
+        self.logs.mkdir(parents=True, exist_ok=True)
+
+    @classmethod
+    @contextmanager
+    def start(cls, folder: Path, services: Sequence[str], **given: str) -> Iterator[Stack]:
+        """The named services and what they depend on, started and healthy; ended at the end.
+
+        given: variables of the file, such as HEART_CRON. `api` is healthy only where there is a champion.
+        """
+        stack = cls(folder, FILE, **given)
+        try:
+            for name in stack.in_order(services):
+                stack.start_service(name)
+            yield stack
+        finally:
+            stack.close()
+
+    @staticmethod
+    def _container_ports(service: dict[str, Any]) -> list[int]:
+        published = [int(port.rsplit(":", 1)[1]) for port in service.get("ports", [])]
+        return published + [int(port) for port in service.get("expose", [])]
+
+    def in_order(self, names: Sequence[str]) -> list[str]:
+        """These services and what they depend on, the first to start first."""
+        order: list[str] = []
+        for name in names:
+            needed = self.in_order(list(self.services[name].get("depends_on", {})))
+            order += [one for one in [*needed, name] if one not in order]
+        return order
+
+    # Where things are
+
+    def port(self, name: str) -> int:
+        """The port of a service on this machine, where it has one."""
+        return next(iter(self.ports[name].values()))
+
+    def url(self, name: str) -> str:
+        """The address of a service on this machine."""
+        return f"http://127.0.0.1:{self.port(name)}"
+
+    def log(self, name: str) -> str:
+        """What a service wrote, over all its starts."""
+        path = self.logs / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def process(self, name: str) -> subprocess.Popen[bytes]:
+        """The first process of a service, the one that Compose would signal."""
+        return self.processes[name]
+
+    def environment_of(self, name: str) -> dict[str, str]:
+        """What the file sets for a service, mapped to this machine."""
+        found = self.services[name].get("environment", {})
+        return {key: self.mapped(str(value), name) for key, value in found.items()}
+
+    @property
+    def client_environment(self) -> dict[str, str]:
+        """The variables with which a program on this machine uses the servers, as the file's worker does."""
+        worker = self.environment_of("worker")
+        names = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
+        return {key: value for key, value in worker.items() if key in names or key.startswith("MLFLOW_")}
+
+    def mapped(self, text: str, name: str) -> str:
+        """A text of the service `name` with the addresses and paths that are right here."""
+        rules = {r"(?<![\d.])0\.0\.0\.0(?![\d.])": "127.0.0.1"}
+        for host, ports in self.ports.items():
+            rules |= {rf"(?<![\w.-]){host}:{inside}(?!\d)": f"127.0.0.1:{here}" for inside, here in ports.items()}
+        rules |= {rf"(?:^|(?<=:)|(?<=port[ =])){inside}(?!\d)": str(here) for inside, here in self.ports[name].items()}
+        rules |= {rf"(?<![\w.-]){re.escape(path)}(?![\w.-])": str(here) for path, here in self._folders(name).items()}
+        either = re.compile("|".join(f"({rule})" for rule in rules))
+        answers = list(rules.values())
+        return either.sub(lambda found: answers[(found.lastindex or 0) - 1], text)
+
+    def _folders(self, name: str) -> dict[str, Path]:
+        """Paths of the container that are not the image's -> where they are here."""
+        service = self.services[name]
+        folder = self._open if self._user(service) else self.folder
+        own = folder / name
+        found = {path: own / path.strip("/").replace("/", "_") for path in service.get("tmpfs", [])}
+        for volume in service.get("volumes", []):
+            source, path = volume.split(":")[:2]
+            found[path] = folder / "volumes" / source
+        for config in service.get("configs", []):
+            found[config["target"]] = own / Path(config["target"]).name
+        return found
+
+    # Starting and ending
+
+    def start_service(self, name: str) -> None:
+        """Start one service, and wait until it is healthy, or has ended well if it has no health check."""
+        if name in self.processes and self.processes[name].poll() is None:
+            raise ValueError(f"{name} is running as process {self.processes[name].pid}")
+        service = self.services[name]
+        self._prepare(name)
+        log = (self.logs / f"{name}.log").open("ab")
+        self._files.append(log)
+        if self._is_postgres(service):
+            command = self._postgres(name, log)
+        else:
+            command = [self.mapped(part, name) for part in shlex.split(service["command"])]
+        self.processes[name] = subprocess.Popen(
+            # Tests started with & by a shell would hand down that SIGINT is ignored; Prefect's worker sends it.
+            [*self._confined(name), "env", "--default-signal=INT", *command],
+            cwd=ROOT, env=self._environment(name), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            start_new_session=True, **({} if can_confine() else self._user(service)),
+        )  # fmt: skip
+        if "healthcheck" in service:
+            self.wait_healthy(name)
+        elif code := self.processes[name].wait(timeout=HEALTHY_SECONDS):
+            raise RuntimeError(f"{name} ended with code {code}:\n{self.log(name)[-3000:]}")
+
+    def healthy(self, name: str) -> bool:
+        """Whether the file's own check is content."""
+        kind, *command = self.services[name]["healthcheck"]["test"]
+        assert kind == "CMD", "the harness knows no other form"
+        done = subprocess.run(
+            [self.mapped(part, name) for part in command], env=self._environment(name), capture_output=True, check=False
+        )
+        return done.returncode == 0
+
+    def wait_healthy(self, name: str, seconds: float = HEALTHY_SECONDS) -> None:
+        """Return when the service is healthy.
+
+        Raises:
+            RuntimeError: it ended instead.
+            TimeoutError: it did not become healthy.
+        """
+        deadline = time.monotonic() + seconds
+        while not self.healthy(name):
+            code = self.processes[name].poll()
+            if code is not None:
+                raise RuntimeError(f"{name} ended with code {code}:\n{self.log(name)[-3000:]}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{name} is not healthy after {seconds} s:\n{self.log(name)[-3000:]}")
+            time.sleep(0.3)
+
+    def members(self, name: str) -> list[psutil.Process]:
+        """All processes of a service, also those that left its session or lost their parent."""
+        found: dict[int, psutil.Process] = {}
+        with suppress(psutil.NoSuchProcess, KeyError):
+            first = psutil.Process(self.processes[name].pid)
+            found = {process.pid: process for process in [first, *first.children(recursive=True)]}
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get(MARK) == f"{self.id}/{name}":
+                    found[process.pid] = process
+        return [process for process in found.values() if self._lives(process)]
+
+    @staticmethod
+    def _lives(process: psutil.Process) -> bool:
+        """Not gone, and not a zombie that nobody has buried yet."""
+        with suppress(psutil.Error):
+            return process.status() != psutil.STATUS_ZOMBIE
+        return False
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to every process of the service, as when its container is killed; `start_service` starts it again."""
+        for process in self.members(name):
+            with suppress(psutil.Error):
+                process.kill()
+        self.processes[name].wait()
+
+    def stop(self, name: str, seconds: float = STOP_SECONDS) -> int:
+        """What `docker compose stop` does: the service's stop signal, and its exit code.
+
+        Raises:
+            TimeoutError: it is still there when the container would be killed.
+        """
+        process = self.processes[name]
+        process.send_signal(getattr(signal, self.services[name].get("stop_signal", "SIGTERM")))
+        try:
+            return process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"{name} has not stopped after {seconds} s:\n{self.log(name)[-3000:]}") from None
+
+    def close(self) -> None:
+        """End all services, the last first; kill what does not go."""
+        for name in reversed(self.processes):
+            if self.processes[name].poll() is None:
+                with suppress(TimeoutError):
+                    self.stop(name)
+            self.kill(name)
+        for log in self._files:
+            log.close()
+        shutil.rmtree(self._open)
+
+    def _environment(self, name: str) -> dict[str, str]:
+        """What the service sees: nothing of the tests' own variables but the path to the same programs."""
+        programs = [Path(sys.executable).parent, postgres_programs(), *os.environ["PATH"].split(os.pathsep)]
+        home = self._folders(name).get("/home/heart", self.folder / name)
+        return {
+            "PATH": os.pathsep.join(str(path) for path in programs if path),
+            "PYTHONPATH": str(ROOT),
+            "LANG": "C.UTF-8",
+            "HOME": str(home),
+            "TMPDIR": str(self._folders(name).get("/tmp", self.folder / name)),
+            **self.environment_of(name),
+            MARK: f"{self.id}/{name}",
+        }
+
+    def _confined(self, name: str) -> list[str]:
+        """What takes from a command all that the file takes from a service, and then becomes it."""
+        if not can_confine():
+            return []
+        configs = [config["target"] for config in self.services[name].get("configs", [])]
+        writable = [str(here) for path, here in self._folders(name).items() if path not in configs]
+        user = self._user(self.services[name])
+        become = [f"--reuid={user['user']}", f"--regid={user['group']}", "--clear-groups"] if user else []
+        drop = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", *become]
+        return ["unshare", "--mount", "sh", "-ec", READ_ONLY, "sh", *writable, "--", *drop]
+
+    def _prepare(self, name: str) -> None:
+        service = self.services[name]
+        for path, here in self._folders(name).items():
+            configs = [one["source"] for one in service.get("configs", []) if one["target"] == path]
+            if configs:
+                here.parent.mkdir(parents=True, exist_ok=True)
+                here.write_text(self.mapped(self.file["configs"][configs[0]]["content"], name))
+            else:
+                here.mkdir(parents=True, exist_ok=True)
+                if user := self._user(service):
+                    shutil.chown(here, user["user"])
+
+    # What the image of PostgreSQL does
+
+    @staticmethod
+    def _is_postgres(service: dict[str, Any]) -> bool:
+        return str(service.get("image", "")).startswith("postgres:")
+
+    def _user(self, service: dict[str, Any]) -> dict[str, Any]:
+        """PostgreSQL refuses to run as root."""
+        if self._is_postgres(service) and os.getuid() == 0:
+            return {"user": "postgres", "group": "postgres", "extra_groups": []}
+        return {}
+
+    def _postgres(self, name: str, log: IO[bytes]) -> list[str]:
+        """The server's command, after initdb and the scripts where the volume is empty."""
+        service, folders, environment = self.services[name], self._folders(name), self._environment(name)
+        options = shlex.split(service["command"])[1:]
+        data, sockets = folders["/var/lib/postgresql/data"], folders["/run/postgresql"]
+        programs = postgres_programs()
+        assert programs, "PostgreSQL is not installed"
+
+        def run(*command: str, **more: Any) -> None:
+            subprocess.run(
+                command, env=environment, stdout=log, stderr=log, check=True, cwd=data, **self._user(service), **more
+            )
+
+        if not (data / "PG_VERSION").exists():
+            password = folders["/tmp"] / "password"
+            password.write_text(environment["POSTGRES_PASSWORD"])
+            run(
+                str(programs / "initdb"), "--username=postgres", f"--pwfile={password}",
+                "--auth-local=trust", "--auth-host=scram-sha-256", "-D", str(data),
+            )  # fmt: skip
+            password.unlink()
+            alone = [*options, "-c", "listen_addresses=", "-k", str(sockets)]  # no one else may come in yet
+            run(str(programs / "pg_ctl"), "-D", str(data), "-o", shlex.join(alone), "-w", "start")
+            for target, script in folders.items():
+                if target.startswith("/docker-entrypoint-initdb.d/"):
+                    run(
+                        str(programs / "psql"), "-v", "ON_ERROR_STOP=1", "--no-psqlrc", "--username=postgres",
+                        "--no-password", f"--host={sockets}", "--file", str(script),
+                    )  # fmt: skip
+            run(str(programs / "pg_ctl"), "-D", str(data), "-m", "fast", "-w", "stop")
+        server = [str(programs / "postgres"), "-D", str(data), "-k", str(sockets)]
+        return [*server, "-h", "127.0.0.1", "-p", str(self.port(name)), *options]

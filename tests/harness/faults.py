@@ -1,0 +1,573 @@
+"""Faults on real processes and servers: for tests/servers/test_faults.py, and for the benchmark that counts them.
+
+A training runs in a process of its own, forked from one that has imported everything, and stops at a named point of
+the flow: there it is killed, or waits until the test has killed something else. What must hold afterwards is `Checked`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import astuple, dataclass, replace
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal, Self
+from unittest.mock import patch
+from uuid import UUID
+
+import mlflow
+import psutil
+from prefect import runtime
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.states import Scheduled
+
+from heart_disease import registry
+from heart_disease.cli import main
+from heart_disease.data import sources
+from heart_disease.evaluation.settings import Evaluation, Promotion
+from heart_disease.model import schema
+from heart_disease.operations import deployments, reconciliation
+from heart_disease.processes import process
+from heart_disease.processes.server import prefect_server
+from heart_disease.training.recipe import Recipe
+from tests.harness.compose import ROOT, Stack
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.harness.faults_preload"])
+PATIENCE = 300.0  # seconds for anything at all, on a busy machine
+# Points of the flow: what is called there. A fault comes before the call.
+POINTS = {
+    "load": ("heart_disease.data.sources", "load"),
+    "validate": ("expectations.gate", "validate"),
+    "encode": ("heart_disease.model.encoding", "matrices"),
+    "train": ("heart_disease.training.engine", "train"),
+    "evaluate": ("heart_disease.evaluation.evaluate", "report"),
+    "upload": ("heart_disease.registry", "log_model"),
+    "registration": ("mlflow.MlflowClient", "create_model_version"),  # its artefacts are there, the version is not
+    "metrics": ("heart_disease.registry", "log_evaluation"),
+    "loading back": ("heart_disease.registry", "check_model"),  # the version is there, no alias
+    "moving the alias": ("heart_disease.registry.champions", "_finish"),  # the move is in the history, not yet done
+    "saying so": ("tasks.register", "_decision_artifacts"),  # the alias has moved
+}
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+# With libfaketime 0.9.10, where only the clock of the wall steps, every sleep to an absolute time is refused.
+SLEEP = "import select, time\ntime.sleep = lambda seconds: select.select([], [], [], seconds) and None\n"
+DISK = 256  # megabytes, of the servers' files
+# Small, and promoted every time.
+TRAIN = ("train", "--folds=2", "--repeats=1", "--epochs=30", "--promote-if=not-worse", "--margin=0.5", "--force")
+Action = Literal["kill", "wait", "go on"]
+
+
+@contextmanager
+def using(stores: Mapping[str, str]) -> Iterator[None]:
+    """Work on the stores that these variables name."""
+    settings: dict[Any, Any] = {
+        setting: stores.get(setting.name) for setting in (PREFECT_API_URL, PREFECT_API_AUTH_STRING)
+    }
+    if "PREFECT_HOME" in stores:  # and an embedded server
+        settings[PREFECT_HOME] = Path(stores["PREFECT_HOME"])
+    with patch.dict(os.environ, stores), temporary_settings(settings):
+        yield
+
+
+@contextmanager
+def servers(folder: Path) -> Iterator[Stack]:
+    """PostgreSQL, MLflow and Prefect of docker-compose.yml, with their accounts, deployments and a champion.
+
+    MLflow answers at every port, for there will be proxies.
+    """
+    stack = Stack(folder)
+    mlflow_server = stack.services["mlflow"]
+    mlflow_server["command"] = re.sub(r"--allowed-hosts \S+", "--allowed-hosts *", mlflow_server["command"])
+    small = _small_disk(artifacts(stack))
+    try:
+        for name in ("postgres", "mlflow", "prefect", "deploy"):
+            stack.start_service(name)
+        assert Work(stack.client_environment).join() == 0
+        yield stack
+    finally:
+        stack.close()
+        if small:
+            subprocess.run(["umount", artifacts(stack)], check=True)
+
+
+def artifacts(stack: Stack) -> Path:
+    """Where the MLflow server keeps its files."""
+    return stack.folder / "volumes" / "artifacts"
+
+
+def _small_disk(folder: Path) -> bool:
+    """Mount one there; False where that is not allowed."""
+    folder.mkdir(parents=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}m", "tmpfs", str(folder)]
+    return os.getuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+class Work:
+    """A process at work on the stores; at `point`, it says so and does the action."""
+
+    def __init__(
+        self,
+        stores: Mapping[str, str],
+        work: Callable[..., int] = main.main,
+        *arguments: Any,
+        point: str = "",
+        action: Action = "go on",
+    ) -> None:
+        self.here, there = PROCESSES.Pipe()
+        self.children: list[str] = []
+        with patch.dict(os.environ, {"PYTHONPATH": str(ROOT)}):  # which pytest has for itself alone
+            forkserver.ensure_running()
+        arguments = (TRAIN,) if work is main.main else arguments
+        self.process = PROCESSES.Process(target=_work, args=(stores, work, arguments, point, action, there))
+        self.process.start()
+        there.close()
+
+    def reached(self) -> str:
+        """Wait until it is at the point; the ID of its flow run."""
+        if not self.here.poll(PATIENCE):
+            raise TimeoutError("the process did not get to the point")
+        flow_run, self.children = self.here.recv()
+        return str(flow_run)
+
+    def left_behind(self) -> list[str]:
+        """The processes that it had started when it was at the point, and that live although they have had time."""
+        since = time.monotonic()
+        while (left := [who for who in self.children if process.alive(who)]) and time.monotonic() - since < 60:
+            time.sleep(0.1)
+        return left
+
+    def go_on(self) -> None:
+        self.here.send("go on")
+
+    def send(self, number: int) -> None:
+        assert self.process.pid
+        os.kill(self.process.pid, number)
+
+    def ended(self) -> bool:
+        return not self.process.is_alive()
+
+    def join(self) -> int:
+        """Its exit code, negative for a signal."""
+        self.process.join(PATIENCE)
+        code = self.process.exitcode
+        if code is None:
+            self.process.kill()
+            raise TimeoutError("the process did not end")
+        return code
+
+
+def _work(
+    stores: Mapping[str, str],
+    work: Callable[..., int],
+    arguments: Sequence[Any],
+    point: str,
+    action: Action,
+    there: Connection,
+) -> None:
+    def fault() -> None:
+        children = psutil.Process().children(recursive=True)
+        there.send((runtime.flow_run.id, [process.identity(child.pid) for child in children]))
+        if action == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif action == "wait":
+            there.recv()
+
+    if point:
+        _install(point, fault)
+    with using(stores):
+        code = work(*arguments)
+    raise SystemExit(code)
+
+
+def _install(point: str, fault: Callable[[], None]) -> None:
+    """Call `fault` once, at the point. Before tasks.stages is imported, which takes what it finds."""
+    where, name = POINTS[point]
+    try:
+        holder = importlib.import_module(where)
+    except ModuleNotFoundError:
+        module, kind = where.rsplit(".", 1)
+        holder = getattr(importlib.import_module(module), kind)
+    called = getattr(holder, name)
+
+    @functools.wraps(called)
+    def fail(*given: Any, **named: Any) -> Any:
+        setattr(holder, name, called)
+        fault()
+        return called(*given, **named)
+
+    setattr(holder, name, fail)
+
+
+def killed(stack: Stack, points: Sequence[str]) -> Checked:
+    """Kill -9 of one flow run at each of these points in turn: every try goes on, until the last comes to the end."""
+    stores, flow_run, left = stack.client_environment, "", 0
+    for point in points:
+        given = (rerun, flow_run) if flow_run else ()
+        work = Work(stores, *given, point=point, action="kill")
+        flow_run = work.reached()
+        assert work.join() == -signal.SIGKILL
+        left += len(work.left_behind())
+        close(stores)
+    assert Work(stores, rerun, flow_run).join() == 0
+    return replace(check(stores, [flow_run]), left=left)
+
+
+def server_killed(stack: Stack, name: str, points: Sequence[str]) -> Checked:
+    """Kill -9 of a server while a training waits at a point; it is back while the training tries again."""
+    stores, flow_runs = stack.client_environment, []
+    for point in points:
+        work = Work(stores, point=point, action="wait")
+        flow_runs.append(work.reached())
+        stack.kill(name)
+        work.go_on()
+        stack.start_service(name)
+        again(stores, work, flow_runs[-1])
+    return check(stores, flow_runs)
+
+
+def two_at_once(stores: Mapping[str, str]) -> Checked:
+    """Two trainings that have read the same champion."""
+    both = [Work(stores, point="train", action="wait") for _ in range(2)]
+    flow_runs = [work.reached() for work in both]
+    for work in both:
+        work.go_on()
+    codes = sorted(work.join() for work in both)
+    assert codes == [0, 5], codes  # one is promoted, and the other has been compared with another champion
+    return check(stores, flow_runs)
+
+
+def full_disk(stack: Stack) -> Checked:
+    """No room for the model's files, and then some: the training tries its last stage again."""
+    stores = {**stack.client_environment, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    work = Work(stores, point="upload", action="wait")
+    flow_run = work.reached()
+    filler = artifacts(stack) / "filler"
+    with suppress(OSError), filler.open("wb") as file:  # the error is the aim
+        while True:
+            file.write(bytes(2**20))
+    assert shutil.disk_usage(filler.parent).free < 2**20
+    said = len(stack.log("mlflow"))
+    work.go_on()
+    until(lambda: "No space left" in stack.log("mlflow")[said:] or work.ended())
+    filler.unlink()
+    again(stores, work, flow_run)
+    return check(stores, [flow_run])
+
+
+def stalled_network(stack: Stack, points: Sequence[str]) -> Checked:
+    """Both servers take connections and bytes and answer nothing, until the training has given up and asked again."""
+    flow_runs = []
+    with Proxy(stack.port("mlflow")) as to_mlflow, Proxy(stack.port("prefect")) as to_prefect:
+        stores = {
+            **stack.client_environment,
+            "MLFLOW_TRACKING_URI": to_mlflow.url,
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
+            "PREFECT_API_URL": f"{to_prefect.url}/api",
+            "PREFECT_API_REQUEST_TIMEOUT": "3",
+        }
+        for point in points:
+            work = Work(stores, point=point, action="wait")
+            flow_runs.append(work.reached())
+            to_mlflow.stall()
+            to_prefect.stall()
+            work.go_on()
+            while to_mlflow.waiting < 2 and to_prefect.waiting < 2 and not work.ended():
+                time.sleep(0.1)
+            to_mlflow.go_on()
+            to_prefect.go_on()
+            again(stores, work, flow_runs[-1])
+    return check(stack.client_environment, flow_runs)
+
+
+def worker_killed(stack: Stack) -> Checked:
+    """Kill -9 of the worker and of the flow run that it has started; another worker takes that up again."""
+
+    def kill(_: UUID) -> Checked:
+        stack.kill("worker")
+        close(stack.client_environment)
+        return Checked()
+
+    return _worker_ended(stack, kill)
+
+
+def worker_stopped(stack: Stack) -> Checked:
+    """SIGTERM to the worker: its run ends as crashed, and nothing is left to be closed; another takes that up again."""
+
+    def stop(flow_run: UUID) -> Checked:
+        stack.stop("worker")
+        left = len(stack.members("worker"))
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(flow_run).state
+        assert state, "the flow run has no state"
+        assert state.is_crashed(), state
+        return Checked(running=len(registry.open_runs()) + _running_flows(), left=left)
+
+    return _worker_ended(stack, stop)
+
+
+def _worker_ended(stack: Stack, end: Callable[[UUID], Checked]) -> Checked:
+    stores = stack.client_environment
+    small = deployments.parameters(
+        None,
+        Recipe(epochs=30),
+        Evaluation(folds=2, repeats=1),
+        Promotion(margin=0.5, promote_if="not-worse"),
+        "cpu",
+        force=True,
+    )
+    stack.start_service("worker")
+    with using(stores), get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name(deployments.RETRAIN)
+        flow_run = client.create_flow_run_from_deployment(deployment.id, parameters=small).id
+        until(lambda: bool(_runs(str(flow_run))))
+        found = end(flow_run)
+        stack.start_service("worker")
+        client.set_flow_run_state(flow_run, Scheduled())
+        until(lambda: client.read_flow_run(flow_run).state_type in (StateType.COMPLETED, StateType.FAILED))
+        until(lambda: not _running_flows())  # the worker has others to do, too
+    stack.kill("worker")
+    after = check(stores, [str(flow_run)])
+    return Checked(*(sum(both) for both in zip(astuple(found), astuple(after), strict=True)))
+
+
+def embedded(folder: Path) -> dict[str, str]:
+    """Stores of one's own on this machine, as `heart` has them without any server."""
+    (folder / "prefect").mkdir(parents=True)
+    return {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}", "PREFECT_HOME": str(folder / "prefect")}
+
+
+def killed_embedded(folder: Path, points: Sequence[str]) -> Checked:
+    """Kill -9 of trainings with a Prefect server of their own; the next one closes what they left."""
+    stores, left = embedded(folder), 0
+    for point in points:
+        work = Work(stores, point=point, action="kill")
+        work.reached()
+        assert work.join() == -signal.SIGKILL
+        left += len(work.left_behind())
+    work = Work(stores, point="saying so")
+    flow_run = work.reached()
+    assert work.join() == 0
+    return replace(_check_embedded(stores, [flow_run]), left=left)
+
+
+def two_at_once_embedded(folder: Path) -> Checked:
+    """As `two_at_once`, the first there ever were on stores of their own."""
+    stores = embedded(folder)
+    both = [Work(stores, point="train") for _ in range(2)]
+    flow_runs = [work.reached() for work in both]
+    codes = sorted(work.join() for work in both)
+    assert codes in ([0, 5], [0, 0]), codes  # the second may have come so late that the first was champion
+    return _check_embedded(stores, flow_runs)
+
+
+def clock_steps(folder: Path, point: str, offset: str) -> Checked:
+    """A training in whose midst the clock is set by `offset`, for it and for its Prefect server."""
+    stores = embedded(folder)
+    clock = folder / "clock"
+    clock.write_text("+0d")
+    (folder / "sitecustomize.py").write_text(SLEEP)
+    faked = {
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    script = f"from tests import faults; raise SystemExit(faults.cold({point!r}, {str(clock)!r}, {offset!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": f"{folder}:{ROOT}", **stores, **faked},
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    [flow_run] = re.findall("^at the point: (.+)", done.stdout, re.MULTILINE)
+    return _check_embedded(stores, [flow_run])
+
+
+def cold(point: str, clock: str, offset: str) -> int:
+    """A training that sets its own clock at the point."""
+
+    def fault() -> None:
+        Path(clock).write_text(offset)
+        print(f"at the point: {runtime.flow_run.id}", flush=True)
+
+    _install(point, fault)
+    return main.main(TRAIN)
+
+
+def _check_embedded(stores: Mapping[str, str], flow_runs: Sequence[str]) -> Checked:
+    with using(stores), prefect_server() as server:
+        server.wait()
+        return check({**stores, "PREFECT_API_URL": server.url}, flow_runs)
+
+
+class Proxy:
+    """A TCP proxy on the loopback, which can stop to forward. waiting: connections that came since it has."""
+
+    def __init__(self, port: int) -> None:
+        self.port, self.waiting, self._flows = port, 0, threading.Event()
+        self._flows.set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+        self.go_on()
+
+    def stall(self) -> None:
+        self.waiting = 0
+        self._flows.clear()
+
+    def go_on(self) -> None:
+        self._flows.set()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                here, _ = self._listener.accept()
+                self.waiting += not self._flows.is_set()
+                threading.Thread(target=self._serve, args=(here,), daemon=True).start()
+
+    def _serve(self, here: socket.socket) -> None:
+        self._flows.wait()
+        with suppress(OSError):
+            there = socket.create_connection(("127.0.0.1", self.port))
+            threading.Thread(target=self._forward, args=(there, here), daemon=True).start()
+            self._forward(here, there)
+
+    def _forward(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError), source, target:
+            while data := source.recv(65536):
+                self._flows.wait()
+                target.sendall(data)
+
+
+def again(stores: Mapping[str, str], work: Work, flow_run: str) -> None:
+    """Where a training did not come to its end by itself: close what it left, and try it again."""
+    if work.join():
+        close(stores)
+        assert Work(stores, rerun, flow_run).join() == 0
+
+
+def close(stores: Mapping[str, str]) -> None:
+    assert Work(stores, close_orphans).join() == 0
+
+
+def until(done: Callable[[], bool]) -> None:
+    since = time.monotonic()
+    while not done():
+        if time.monotonic() - since > PATIENCE:
+            raise TimeoutError("it did not happen")
+        time.sleep(0.1)
+
+
+def rerun(flow_run_id: str) -> int:
+    """What a worker does with a flow run that is tried again."""
+    from prefect.flow_engine import run_flow
+
+    from flows.train import train
+
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(UUID(flow_run_id))
+    state: Any = run_flow(train, flow_run=run, parameters=run.parameters, return_type="state")
+    return 0 if state.is_completed() else 1
+
+
+def load_champion() -> int:
+    """Load the champion in this process, and score with it."""
+    rows = sources.load().frame[list(schema.INPUT_NAMES)]
+    answers = registry.load_model(registry.champion()).predict(rows)
+    return 0 if answers["probability"].between(0, 1).all() else 1
+
+
+def close_orphans() -> int:
+    """As the next training does at its start."""
+    reconciliation.close_orphans()
+    return 0
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What is wrong with the stores after a fault; all of it 0 where all is well.
+
+    lost: champions and versions that were reported and are not complete; flow runs that did not come to their end.
+    duplicated: MLflow runs and versions beyond the one of a flow run, points of a curve beyond the one of a step.
+    running: runs that say so in one of the stores, and that nobody is at. left: processes that outlived their parent.
+    """
+
+    lost: int = 0
+    duplicated: int = 0
+    running: int = 0
+    left: int = 0
+
+
+def check(stores: Mapping[str, str], flow_runs: Sequence[str]) -> Checked:
+    """Look at the stores with nothing under way; `flow_runs` were to end as completed."""
+    with using(stores):
+        lost = _incomplete() + sum(not _completed(one) for one in flow_runs)
+        duplicated = sum(_duplicated(one) for one in flow_runs)
+        running = len(registry.open_runs()) + _running_flows()
+    return Checked(lost + bool(Work(stores, load_champion).join()), duplicated, running)
+
+
+def _completed(flow_run_id: str) -> bool:
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(UUID(flow_run_id)).state
+    return bool(state and state.is_completed())
+
+
+def _running_flows() -> int:
+    with get_client(sync_client=True) as client:
+        return len(reconciliation._ours(client, StateType.RUNNING, StateType.CANCELLING, StateType.PENDING))
+
+
+def _incomplete() -> int:
+    """Gaps of the history, a last move that is not where the alias is, and champions whose files are not there."""
+    moves = registry.history()
+    gaps = [move.number for move in moves] != list(range(1, len(moves) + 1))
+    gaps = gaps or [move.before for move in moves] != [None, *[move.after for move in moves[:-1]]][: len(moves)]
+    present = registry.by_alias(registry.CHAMPION)
+    astray = (present.version if present else None) != (moves[-1].after if moves else None)
+    missing = 0
+    for version in {move.after for move in moves if move.after}:
+        files = mlflow.artifacts.list_artifacts(f"models:/{registry.MODEL}/{version}")
+        missing += not any(file.path.endswith("MLmodel") for file in files)
+    return int(gaps) + int(astray) + missing
+
+
+def _runs(flow_run_id: str) -> list[Any]:
+    """The MLflow runs of a flow run."""
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name(registry.EXPERIMENT)
+    assert experiment
+    return client.search_runs([experiment.experiment_id], f"tags.`{registry.FLOW_RUN}` = '{flow_run_id}'")
+
+
+def _duplicated(flow_run_id: str) -> int:
+    client, runs = mlflow.MlflowClient(), _runs(flow_run_id)
+    found = max(len(runs) - 1, 0)
+    for run in runs:
+        found += max(len(client.search_model_versions(f"run_id = '{run.info.run_id}'")) - 1, 0)
+        for name in run.data.metrics:
+            steps = Counter(point.step for point in client.get_metric_history(run.info.run_id, name))
+            found += sum(times - 1 for times in steps.values())
+    return found

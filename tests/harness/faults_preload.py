@@ -1,0 +1,8 @@
+"""What takes long to import, for the process from which tests/harness/faults.py forks its own."""
+
+import expectations.gate  # noqa: F401
+import heart_disease.training.engine  # noqa: F401
+import tasks.register  # noqa: F401
+from heart_disease.reporting.terminal import import_tensorflow
+
+import_tensorflow()

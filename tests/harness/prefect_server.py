@@ -1,0 +1,93 @@
+"""A whole Prefect server for tests, with its services, and the `heart` command against it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heart_disease.processes.server import problem_of
+from tests.cli.test_cli import free_port, root
+
+PATIENCE = 300  # seconds; a machine that trains something else is slow
+QUICK = ("--folds", "2", "--repeats", "1", "--epochs", "2")
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the server is, and the environment of whoever uses it."""
+
+    folder: Path
+    url: str
+    environment: dict[str, str]
+
+    def start(self, *command: str, **more: Any) -> subprocess.Popen[str]:
+        """`python -m ...` in the folder."""
+        return subprocess.Popen(
+            [sys.executable, "-m", *command], env=self.environment, cwd=self.folder, text=True, **more
+        )
+
+    def heart(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The command, to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "heart_disease", *arguments],
+            env=self.environment, cwd=self.folder, text=True, capture_output=True, timeout=PATIENCE, check=False,
+        )  # fmt: skip
+
+    @contextmanager
+    def schedule(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """`heart schedule`, from when it serves until SIGTERM."""
+        process = self.start("heart_disease", "schedule", *QUICK, *arguments, stdout=subprocess.PIPE)
+        try:
+            assert process.stdout
+            said = [process.stdout.readline()]
+            while said[-1] and not said[-1].startswith("Ctrl-C"):
+                said.append(process.stdout.readline())
+            assert said[-1], "".join(said)
+            yield process
+        finally:
+            process.terminate()
+            process.wait(timeout=PATIENCE)
+
+
+def site(folder: Path, port: int) -> Site:
+    """Of a server that is started by somebody else."""
+    url = f"http://127.0.0.1:{port}/api"
+    stores = {"PREFECT_HOME": str(folder / "prefect"), "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
+    return Site(folder, url, {**os.environ, **stores, "PYTHONPATH": root(), "PREFECT_API_URL": url})
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[Site]:
+    """`prefect server start`, from when it answers."""
+    port = free_port()
+    it = site(folder, port)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = it.start("prefect", "server", "start", "--port", str(port), **quiet)
+    try:
+        wait_for(lambda: not problem_of(f"{it.url}/health"))
+        yield it
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_for(happened: Callable[[], Any]) -> Any:
+    """What `happened` returns as soon as that is true."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        found = happened()
+        if found:
+            return found
+        time.sleep(0.5)
+    raise AssertionError(f"did not happen within {PATIENCE} s")

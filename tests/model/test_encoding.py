@@ -1,0 +1,199 @@
+"""13 columns -> 29 inputs, the same for every encoder, fitted on the training rows and on nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from heart_disease.data import sources
+from heart_disease.model import encoding, schema
+from heart_disease.model.encoding import Encoder
+from tests.harness import patients
+
+NAMES = [
+    *("age", "trestbps", "chol", "thalach", "oldpeak", "slope"),
+    *("sex=female", "sex=male"),
+    *("cp=unknown", "cp=typical angina", "cp=atypical angina", "cp=non-anginal pain", "cp=asymptomatic"),
+    *("fbs=no", "fbs=yes"),
+    *("restecg=normal", "restecg=ST-T wave abnormality", "restecg=left ventricular hypertrophy"),
+    *("exang=no", "exang=yes"),
+    *("ca=blank", "ca=none", "ca=one", "ca=two", "ca=three"),
+    *("thal=blank", "thal=normal", "thal=fixed defect", "thal=reversible defect"),
+]
+
+
+def plainly(frame: pd.DataFrame, fitted_on: pd.DataFrame) -> pd.DataFrame:
+    """The encoding as one would write it down: a column an input, by name. Slow, and right."""
+    out: dict[str, pd.Series] = {}
+    for column in schema.COLUMNS:
+        values = frame[column.name]
+        if column.is_number:
+            out[column.name] = (values - fitted_on[column.name].mean()) / fitted_on[column.name].std(ddof=0)
+            continue
+        for code, meaning in column.codes.items():
+            out[f"{column.name}={meaning}"] = (values == code).astype(float)
+        if column.optional:
+            out[f"{column.name}=blank"] = values.isna().astype(float)
+    return pd.DataFrame(out)
+
+
+def groups() -> dict[str, list[int]]:
+    """The inputs of each coded column."""
+    return {
+        column.name: [i for i, name in enumerate(NAMES) if name.startswith(f"{column.name}=")]
+        for column in schema.COLUMNS
+        if not column.is_number
+    }
+
+
+def test_the_names_of_the_inputs_and_their_order() -> None:
+    assert encoding.input_names() == NAMES
+    assert len(NAMES) == 29
+
+
+@pytest.mark.parametrize("n", [1, 2, 50])
+def test_one_row_a_patient_of_29_float32(n: int) -> None:
+    encoded = Encoder.fit(patients.make(50)).transform(patients.make(n, seed=1))
+    assert encoded.shape == (n, 29)
+    assert encoded.dtype == np.float32
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_equals_the_plain_encoding(seed: int) -> None:
+    frame = patients.make(80, seed)
+    frame.loc[[3, 4], "cp"] = 0
+    training = frame.iloc[::2]
+    expected = plainly(frame, training)
+    encoded = Encoder.fit(training).transform(frame)
+    assert set(expected.columns) == set(NAMES)
+    np.testing.assert_allclose(encoded, expected[NAMES], rtol=1e-6, atol=1e-6)
+
+
+def test_it_equals_the_plain_encoding_for_the_bundled_patients() -> None:
+    frame = sources.load().frame
+    np.testing.assert_allclose(Encoder.fit(frame).transform(frame), plainly(frame, frame)[NAMES], rtol=1e-6, atol=1e-6)
+
+
+def test_numbers_have_mean_0_and_spread_1_on_the_fitted_rows_only() -> None:
+    frame = patients.make(100)
+    rows = np.arange(60)
+    numbers = Encoder.fit(frame.iloc[rows]).transform(frame)[:, :6].astype("float64")
+    np.testing.assert_allclose(numbers[rows].mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(numbers[rows].std(axis=0), 1, atol=1e-6)
+    assert np.abs(numbers.mean(axis=0)).max() > 1e-3
+
+
+def test_rows_that_it_was_not_fitted_on_change_nothing() -> None:
+    frame = patients.make(100)
+    rows = np.arange(60)
+    changed = frame.copy()
+    changed.iloc[60:] = patients.make(40, seed=9).to_numpy()
+    assert Encoder.fit(changed.iloc[rows]) == Encoder.fit(frame.iloc[rows])
+    one, other = encoding.matrices(frame, [rows]), encoding.matrices(changed, [rows])
+    np.testing.assert_array_equal(one[0, rows], other[0, rows])
+
+
+def test_the_label_is_not_an_input() -> None:
+    frame = patients.make(50)
+    turned = frame.assign(num=4 - frame["num"])
+    np.testing.assert_array_equal(Encoder.fit(frame).transform(frame), Encoder.fit(turned).transform(turned))
+    np.testing.assert_array_equal(
+        Encoder.fit(frame).transform(frame), Encoder.fit(frame).transform(frame.drop(columns="num"))
+    )
+
+
+def test_exactly_one_input_of_each_coded_column_is_1() -> None:
+    encoded = Encoder.fit(patients.make(80)).transform(patients.make(80))
+    assert sorted(i for group in groups().values() for i in group) == list(range(6, 29))
+    for inputs in groups().values():
+        assert set(np.unique(encoded[:, inputs])) <= {0, 1}
+        np.testing.assert_array_equal(encoded[:, inputs].sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("name", ["ca", "thal"])
+def test_a_blank_has_an_input_of_its_own(name: str) -> None:
+    frame = patients.make(20, **{name: np.nan})
+    encoded = Encoder.fit(frame).transform(frame)
+    np.testing.assert_array_equal(encoded[:, NAMES.index(f"{name}=blank")], 1)
+    np.testing.assert_array_equal(encoded[:, groups()[name]].sum(axis=1), 1)
+
+
+def test_codes_that_the_fitted_rows_lack_have_their_inputs_all_the_same() -> None:
+    encoder = Encoder.fit(patients.make(20, cp=1, thal=3, ca=0))
+    encoded = encoder.transform(patients.make(20, cp=4, thal=7, ca=np.nan))
+    for name in ("cp=asymptomatic", "thal=reversible defect", "ca=blank"):
+        np.testing.assert_array_equal(encoded[:, NAMES.index(name)], 1)
+
+
+def test_a_number_that_does_not_vary_becomes_0() -> None:
+    frame = patients.make(20, chol=250)
+    np.testing.assert_array_equal(Encoder.fit(frame).transform(frame)[:, NAMES.index("chol")], 0)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("cp", 5), ("thal", 4), ("ca", 4), ("sex", 0.5), ("restecg", np.nan), ("thal", -2)]
+)
+def test_an_unknown_code_is_an_error_and_not_a_row_of_zeros(column: str, value: float) -> None:
+    frame = patients.make(20)
+    encoder = Encoder.fit(frame)
+    frame.loc[7, column] = value
+    with pytest.raises(ValueError, match="unknown categor"):
+        encoder.transform(frame)
+
+
+@pytest.mark.parametrize("column", encoding.NUMBERS)
+def test_a_blank_number_is_an_error(column: str) -> None:
+    frame = patients.make(20)
+    encoder = Encoder.fit(frame)
+    frame.loc[7, column] = np.nan
+    with pytest.raises(ValueError, match=r"expected a number in every cell of age, .*; got a blank"):
+        encoder.transform(frame)
+
+
+def test_json_and_back_is_exact() -> None:
+    encoder = Encoder.fit(patients.make(97, seed=3))
+    again = Encoder.from_json(encoder.to_json())
+    assert again == encoder
+    frame = patients.make(30, seed=4)
+    np.testing.assert_array_equal(again.transform(frame), encoder.transform(frame))
+
+
+def test_json_names_the_inputs_for_a_reader() -> None:
+    written = json.loads(Encoder.fit(patients.make(20)).to_json())
+    assert written["inputs"] == NAMES
+    assert list(written["numbers"]) == NAMES[:6]
+
+
+def test_neither_the_order_of_columns_nor_the_index_matters_and_the_frame_is_not_changed() -> None:
+    frame = patients.make(30)
+    before = frame.copy()
+    encoder = Encoder.fit(frame)
+    shuffled = frame[frame.columns[::-1]].set_axis(range(100, 130))
+    np.testing.assert_array_equal(encoder.transform(shuffled), encoder.transform(frame))
+    assert Encoder.fit(shuffled) == encoder
+    pd.testing.assert_frame_equal(frame, before)
+
+
+def test_a_row_is_encoded_alike_alone_and_among_others() -> None:
+    frame = patients.make(30)
+    encoder = Encoder.fit(frame)
+    np.testing.assert_array_equal(encoder.transform(frame.iloc[[11]]), encoder.transform(frame)[[11]])
+
+
+def test_matrices_encode_all_rows_once_for_each_set_of_training_rows() -> None:
+    frame = patients.make(40)
+    parts = [np.arange(0, 30), np.arange(10, 40)]
+    stacked = encoding.matrices(frame, parts)
+    assert stacked.shape == (2, 40, 29)
+    assert stacked.dtype == np.float32
+    for matrix, rows in zip(stacked, parts, strict=True):
+        np.testing.assert_array_equal(matrix, Encoder.fit(frame.iloc[rows]).transform(frame))
+
+
+def test_an_encoder_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Encoder.fit(patients.make(20)).means = ()  # type: ignore[misc]

@@ -1,0 +1,220 @@
+"""Scoring: who gets a probability, who gets a reason instead, and that a stored model is the same model."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from heart_disease.model import schema
+from heart_disease.model.encoding import Encoder
+from heart_disease.model.errors import RejectedError
+from heart_disease.model.patient_model import PatientModel
+from heart_disease.training import network
+from heart_disease.training.recipe import Recipe
+from tests.harness import patients
+
+PATIENTS = patients.make(40, seed=2)
+
+
+@pytest.fixture(scope="module")
+def model() -> PatientModel:
+    untrained = network.build(Recipe(seed=3), 29)
+    untrained.set_weights([3 * weight for weight in untrained.get_weights()])  # so that answers differ
+    return PatientModel(Encoder.fit(patients.make(100)), untrained)
+
+
+def put(row: int, column: str, value: object) -> pd.DataFrame:
+    """Patients with one cell changed; its column may then hold text."""
+    values = PATIENTS[column].astype("object")
+    values[row] = value
+    return PATIENTS.assign(**{column: values})
+
+
+def assert_scored(scored: pd.DataFrame) -> None:
+    assert scored["probability"].between(0, 1).all()
+    assert scored["disease"].isin(["yes", "no"]).all()
+    assert (scored["problem"] == "").all()
+
+
+def test_a_patient_gets_a_probability_and_an_answer(model: PatientModel) -> None:
+    scored = model.predict(PATIENTS)
+    assert list(scored.columns) == ["probability", "disease", "problem"]
+    assert scored.index.equals(PATIENTS.index)
+    assert_scored(scored)
+    assert scored["probability"].nunique() > 30
+    assert set(scored["disease"]) == {"yes", "no"}
+
+
+def test_the_probability_is_the_networks_on_the_encoded_rows(model: PatientModel) -> None:
+    expected = np.asarray(model.network(model.encoder.transform(PATIENTS)))[:, 0]
+    np.testing.assert_array_equal(model.predict(PATIENTS)["probability"], expected)
+
+
+def test_from_the_threshold_on_the_answer_is_yes(model: PatientModel) -> None:
+    probability = model.predict(PATIENTS)["probability"]
+    edge = float(np.sort(probability)[10])
+    answer = PatientModel(model.encoder, model.network, threshold=edge).predict(PATIENTS)["disease"]
+    assert (answer == np.where(probability >= edge, "yes", "no")).all()
+    assert (answer == "yes").sum() == 30
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "problem"),
+    [
+        ("age", 150, "column 'age' has 150; expected 18 to 100 years"),
+        ("age", 100.0001, "column 'age' has 100.0001; expected 18 to 100 years"),
+        ("age", np.nan, "column 'age' has blank; expected 18 to 100 years"),
+        ("chol", "high", "column 'chol' has 'high'; expected 70 to 700 mg/dl"),
+        ("chol", "", "column 'chol' has ''; expected 70 to 700 mg/dl"),
+        ("oldpeak", np.inf, "column 'oldpeak' has inf; expected -3 to 10 mm"),
+        ("slope", 0, "column 'slope' has 0; expected 1, 2 or 3"),
+        ("sex", None, "column 'sex' has blank; expected 0 or 1"),
+        ("thal", "fixed", "column 'thal' has 'fixed'; expected 3, 6, 7 or blank"),
+        ("ca", 4, "column 'ca' has 4; expected 0, 1, 2, 3 or blank"),
+        ("trestbps", "\x1b[2J", r"column 'trestbps' has '\x1b[2J'; expected 60 to 260 mm Hg"),
+    ],
+)
+def test_a_row_that_is_not_allowed_has_a_reason_and_no_probability(
+    column: str, value: object, problem: str, model: PatientModel
+) -> None:
+    scored = model.predict(put(7, column, value))
+    assert scored.loc[7, "problem"] == problem
+    assert np.isnan(scored.loc[7, "probability"])
+    assert scored.loc[7, "disease"] == ""
+
+
+def test_the_other_rows_are_scored_as_if_it_were_not_there(model: PatientModel) -> None:
+    alone = model.predict(PATIENTS.drop(index=7))
+    pd.testing.assert_frame_equal(model.predict(put(7, "chol", "high")).drop(index=7), alone)
+    assert_scored(alone)
+
+
+def test_a_row_with_several_problems_names_them_all(model: PatientModel) -> None:
+    frame = put(7, "chol", "high").assign(age=PATIENTS["age"].where(PATIENTS.index != 7, 12))
+    assert model.predict(frame).loc[7, "problem"] == (
+        "column 'age' has 12; expected 18 to 100 years; column 'chol' has 'high'; expected 70 to 700 mg/dl"
+    )
+
+
+def test_where_no_row_is_allowed_there_is_no_probability_at_all(model: PatientModel) -> None:
+    scored = model.predict(PATIENTS.assign(age=0))
+    assert scored["probability"].isna().all()
+    assert (scored["disease"] == "").all()
+    assert (scored["problem"] == "column 'age' has 0; expected 18 to 100 years").all()
+
+
+def test_a_blank_that_is_allowed_is_scored(model: PatientModel) -> None:
+    assert_scored(model.predict(PATIENTS.assign(ca=np.nan, thal=None)))
+
+
+@pytest.mark.parametrize("missing", [["chol"], ["ca", "thal"]])
+def test_a_missing_column_is_refused(missing: list[str], model: PatientModel) -> None:
+    with pytest.raises(RejectedError) as caught:
+        model.predict(PATIENTS.drop(columns=missing))
+    names = ", ".join(f"'{name}'" for name in missing)
+    assert str(caught.value).startswith(f"column {names} missing; expected {', '.join(schema.INPUT_NAMES)}.")
+
+
+def test_other_columns_their_order_and_the_label_are_ignored(model: PatientModel) -> None:
+    frame = PATIENTS.assign(hospital="Cleveland", num="unknown")[["hospital", "num", *schema.INPUT_NAMES[::-1]]]
+    pd.testing.assert_frame_equal(model.predict(frame), model.predict(PATIENTS))
+    pd.testing.assert_frame_equal(model.predict(PATIENTS.drop(columns="num")), model.predict(PATIENTS))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "object", "str", "string", "Float64", "category"])
+def test_the_type_of_the_columns_does_not_matter(dtype: str, model: PatientModel) -> None:
+    expected = model.predict(PATIENTS)
+    scored = model.predict(PATIENTS.astype(dtype))
+    pd.testing.assert_frame_equal(scored, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int8", "Int64", "str"])
+def test_whole_numbers_may_be_integers(dtype: str, model: PatientModel) -> None:
+    whole = [c.name for c in schema.COLUMNS if not c.optional and c.name not in {"oldpeak", "chol", "thalach"}]
+    frame = PATIENTS.drop(columns=whole).join(PATIENTS[whole].astype("int64").clip(upper=120).astype(dtype))
+    plain = PATIENTS.drop(columns=whole).join(PATIENTS[whole].clip(upper=120))
+    pd.testing.assert_frame_equal(model.predict(frame), model.predict(plain))
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "Float64", "string", "int64[pyarrow]", "object"])
+def test_a_blank_in_a_column_of_a_type_that_knows_missing_is_named_and_spoils_no_other_row(
+    dtype: str, model: PatientModel
+) -> None:
+    frame = put(7, "age", None)
+    frame["age"] = frame["age"].astype("Int64").astype(dtype)
+    scored = model.predict(frame)
+    assert scored.loc[7, "problem"] == "column 'age' has blank; expected 18 to 100 years"
+    assert_scored(scored.drop(index=7))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "object", "str"])
+def test_no_patients_are_no_answers(dtype: str, model: PatientModel) -> None:
+    scored = model.predict(PATIENTS.head(0).astype(dtype))
+    assert list(scored.columns) == ["probability", "disease", "problem"]
+    assert len(scored) == 0
+    assert scored["probability"].dtype == "float64"
+
+
+def test_one_patient_is_scored_as_among_others(model: PatientModel) -> None:
+    one, all_of_them = model.predict(PATIENTS.loc[[9]]), model.predict(PATIENTS)
+    pd.testing.assert_frame_equal(one, all_of_them.loc[[9]], rtol=1e-6)
+
+
+def test_rows_may_share_a_name(model: PatientModel) -> None:
+    frame = put(7, "age", 150).set_axis(["a", "b"] * 20)
+    scored = model.predict(frame)
+    assert list(scored.index) == ["a", "b"] * 20
+    assert (scored["problem"] != "").tolist() == [row == 7 for row in PATIENTS.index]
+    np.testing.assert_array_equal(scored["probability"], model.predict(put(7, "age", 150))["probability"])
+
+
+def test_the_given_frame_is_not_changed(model: PatientModel) -> None:
+    frame = put(7, "chol", "high").astype({"age": "str"})
+    before = frame.copy()
+    model.predict(frame)
+    pd.testing.assert_frame_equal(frame, before)
+
+
+def test_a_stored_model_gives_the_same_answers(model: PatientModel, tmp_path: Path) -> None:
+    PatientModel(model.encoder, model.network, threshold=0.3).save(tmp_path / "new" / "model")
+    again = PatientModel.load(tmp_path / "new" / "model")
+    assert again.encoder == model.encoder
+    assert again.threshold == 0.3
+    frame = put(7, "chol", "high")
+    expected = PatientModel(model.encoder, model.network, threshold=0.3).predict(frame)
+    pd.testing.assert_frame_equal(again.predict(frame), expected, rtol=0, atol=1e-6)
+
+
+def test_a_model_with_dropout_answers_the_same_each_time(tmp_path: Path) -> None:
+    params = Recipe(hidden=(8, 4), dropout=0.5)
+    PatientModel(Encoder.fit(PATIENTS), network.build(params, 29)).save(tmp_path)
+    again = PatientModel.load(tmp_path)
+    pd.testing.assert_frame_equal(again.predict(PATIENTS), again.predict(PATIENTS), check_exact=True)
+
+
+def test_a_stored_model_is_json_and_keras_and_no_pickle(model: PatientModel, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "encoder.json", "learned_from.txt", "network.keras", "threshold.json",
+    ]  # fmt: skip
+    assert json.loads((tmp_path / "threshold.json").read_text()) == {"threshold": 0.5}
+    assert len(json.loads((tmp_path / "encoder.json").read_text())["inputs"]) == 29
+    with zipfile.ZipFile(tmp_path / "network.keras") as parts:
+        assert set(parts.namelist()) == {"metadata.json", "config.json", "model.weights.h5"}
+        for name in ("metadata.json", "config.json"):
+            assert isinstance(json.loads(parts.read(name)), dict)
+        assert parts.read("model.weights.h5").startswith(b"\x89HDF\r\n\x1a\n")
+        assert b"Lambda" not in parts.read("config.json")
+
+
+def test_saving_again_replaces_the_model(model: PatientModel, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    PatientModel(Encoder.fit(PATIENTS), network.build(Recipe(seed=9), 29), threshold=0.2).save(tmp_path)
+    again = PatientModel.load(tmp_path)
+    assert again.threshold == 0.2
+    assert again.encoder == Encoder.fit(PATIENTS)

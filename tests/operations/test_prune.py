@@ -1,0 +1,202 @@
+"""What goes is old and needed by nobody; what goes, goes with all that belongs to it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import mlflow
+import pytest
+from mlflow.entities import ViewType
+from mlflow.exceptions import MlflowException
+
+from heart_disease import registry
+from heart_disease.operations import prune
+from heart_disease.registry import store as stores
+
+DAY = 24 * 3600 * 1000
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables, which take MLflow a second to make."""
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").create_registered_model(registry.MODEL)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def store(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(database, tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+
+def experiment(name: str) -> str:
+    client = mlflow.MlflowClient()
+    found = client.get_experiment_by_name(name)
+    return str(found.experiment_id if found else client.create_experiment(name))
+
+
+def trained(days_ago: int, *, name: str = registry.EXPERIMENT, ended: bool = True, **tags: str) -> str:
+    """A run with a file."""
+    client, when = mlflow.MlflowClient(), int(time.time() * 1000) - days_ago * DAY
+    run = client.create_run(experiment(name), start_time=when, tags=tags).info.run_id
+    client.log_text(run, "x" * 1000, "figures/roc.svg")
+    if ended:
+        client.set_terminated(run, end_time=when)
+    return str(run)
+
+
+def uploaded(run: str) -> str:
+    """A model of the run that is not registered."""
+    client = mlflow.MlflowClient()
+    model = client.create_logged_model(experiment(registry.EXPERIMENT), "model", source_run_id=run)
+    folder = Path(unquote(urlparse(model.artifact_location).path))
+    folder.mkdir(parents=True)
+    (folder / "MLmodel").write_text("x" * 1000)
+    return str(client.finalize_logged_model(model.model_id, "READY").model_id)
+
+
+def registered(run: str) -> str:
+    """A version of a model of the run."""
+    model = uploaded(run)
+    made = mlflow.MlflowClient().create_model_version(registry.MODEL, f"models:/{model}", run, model_id=model)
+    return str(made.version)
+
+
+def promoted(run: str) -> str:
+    """A version that becomes champion."""
+    version = registered(run)
+    before = registry.find_champion()
+    registry.move_champion(
+        registry.by_version(version), expected=before.version if before else None, kind="promotion", why="a test"
+    )
+    return version
+
+
+def find(days: int = 90) -> registry.Unneeded:
+    return registry.find_unneeded(int(time.time() * 1000) - days * DAY)
+
+
+def test_an_old_run_goes_with_its_version_its_model_and_its_files() -> None:
+    run = trained(100)
+    version = registered(run)
+    client = mlflow.MlflowClient()
+    [model] = client.search_logged_models([experiment(registry.EXPERIMENT)])
+    places = [client.get_run(run).info.artifact_uri, model.artifact_location]
+    found = find()
+    assert (found.runs, found.versions, found.models, found.bytes) == ([run], [version], [model.model_id], 2000)
+    assert registry.delete(found)
+    for place in places:
+        assert not any(path.is_file() for path in Path(unquote(urlparse(place).path)).rglob("*"))
+    with pytest.raises(MlflowException, match="not found"):
+        client.get_run(run)
+    assert registry.versions() == []
+    assert find() == registry.Unneeded([], [], [], 0)
+
+
+def test_every_champion_there_was_is_kept_and_so_is_what_has_an_alias() -> None:
+    first, second, challenger = trained(300), trained(200), trained(100)
+    promoted(first)
+    promoted(second)
+    client = mlflow.MlflowClient()
+    client.set_registered_model_alias(registry.MODEL, "mine", registered(challenger))
+    assert find() == registry.Unneeded([], [], [], 0)
+    registry.delete(find())
+    assert [move.after for move in registry.history()] == ["1", "2"]
+    assert registry.champion().run_id == second
+
+
+def test_what_is_young_or_under_way_is_kept() -> None:
+    trained(100, ended=False)
+    uploaded(trained(99, ended=False))
+    registered(trained(1))
+    assert find() == registry.Unneeded([], [], [], 0)
+    assert len(find(days=0).runs) == 1
+
+
+def test_a_search_is_kept_while_one_of_its_configurations_is_needed_and_goes_as_a_whole() -> None:
+    name = "heart-disease sweeps"
+    above = trained(100, name=name)
+    old, young = (trained(age, name=name, **{"mlflow.parentRunId": above}) for age in (100, 1))
+    assert find().runs == []
+    assert set(find(days=0).runs) == {above, old, young}
+
+
+def test_a_model_that_a_crash_left_without_a_version_goes_at_once() -> None:
+    run = trained(1)
+    kept, left = registered(run), uploaded(run)
+    found = find()
+    assert (found.runs, found.versions, found.models) == ([], [], [left])
+    registry.delete(found)
+    assert registry.versions() == [kept]
+    assert registry.by_version(kept).run_id == run
+
+
+def test_what_was_hidden_before_goes_too_when_it_is_old() -> None:
+    client = mlflow.MlflowClient()
+    old, young = trained(100), trained(1)
+    for run in (old, young):
+        client.delete_run(run)
+    assert find().runs == [old]
+    registry.delete(find())
+    left = client.search_runs([experiment(registry.EXPERIMENT)], "", ViewType.DELETED_ONLY)
+    assert [run.info.run_id for run in left] == [young]
+
+
+def test_what_belongs_to_others_is_left_even_if_they_have_deleted_it() -> None:
+    client = mlflow.MlflowClient()
+    theirs = trained(1000, name="heart-disease of others")
+    client.delete_experiment(experiment("heart-disease of others"))
+    trained(100)
+    registry.delete(find())
+    client.restore_experiment(client.get_run(theirs).info.experiment_id)
+    assert client.get_run(theirs).info.status == "FINISHED"
+
+
+def test_an_interrupted_deletion_is_finished_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        registered(trained(100))
+    remove = stores.mlflow.MlflowClient.delete_run
+
+    def once(client: mlflow.MlflowClient, run: str) -> None:
+        monkeypatch.setattr(mlflow.MlflowClient, "delete_run", remove)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mlflow.MlflowClient, "delete_run", once)
+    with pytest.raises(KeyboardInterrupt):
+        registry.delete(find())
+    registry.delete(find())
+    assert find() == registry.Unneeded([], [], [], 0)
+
+
+@pytest.mark.slow
+def test_the_command_says_what_would_go_and_deletes_when_told(
+    prefect: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+
+    @flow(name="heart-disease-train")
+    def old() -> None:
+        """One of ours."""
+
+    old()
+    registered(trained(100))
+    prune.run(timedelta(0), yes=False)
+    said = capsys.readouterr().out
+    assert "1 MLflow runs" in said
+    assert "1 versions" in said
+    assert "nothing was deleted" in said
+    flow_runs = int(re.findall(r"(\d+) Prefect flow runs", said)[0])
+    assert flow_runs >= 1
+    prune.run(timedelta(0), yes=True)
+    assert "deleted" in capsys.readouterr().out.splitlines()
+    assert find(days=0).runs == []
+    with get_client(sync_client=True) as client:
+        assert prune._flow_runs(client, prune.datetime.now(prune.UTC)) == []

@@ -1,0 +1,315 @@
+"""Schedules: what is refused, what starts a run, one at a time, and what becomes of runs that were missed."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import yaml
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.utilities.importtools import import_object
+
+from heart_disease.cli import main
+from heart_disease.data import sources
+from heart_disease.operations import missed
+from heart_disease.operations.deployments import RECONCILE, RETRAIN, When, interval
+from heart_disease.operations.watch import Watch
+from heart_disease.processes.server import problem_of
+from tests.cli.test_cli import free_port, heart, one_line, root
+from tests.harness.prefect_server import QUICK, Site, server, site, wait_for
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--cron", "a b"], "--cron 'a b': expected minute, hour, day, month and day of the week"),
+        (["--every", "6x"], "--every 6x: expected a number and m, h, d or w, such as 30m, 6h, 1d or 2w"),
+        (["--every", "0h"], "--every 0h: expected a number"),
+        (["--every", "1h", "--timezone", "Mars/Base"], "--timezone Mars/Base: no such time zone"),
+        (["--every", "1h", "--cron", "* * * * *"], "not allowed with argument"),
+        (["--epochs", "0"], "--epochs 0: input should be greater than or equal to 1"),
+        (["--if-running", "hope"], "invalid choice: 'hope'"),
+    ],
+)
+def test_a_schedule_that_makes_no_sense_ends_in_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert heart("schedule", *arguments) == 2
+    assert message in one_line(capsys.readouterr().err)
+
+
+def test_a_port_that_is_taken_ends_in_4(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as listener, temporary_settings(restore_defaults={PREFECT_API_URL}):
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        assert heart("schedule", "--every", "1h", "--port", str(port)) == 4
+    said = one_line(capsys.readouterr().err)
+    assert f"port {port} cannot be used" in said
+    assert f"export PREFECT_API_URL=http://127.0.0.1:{port}/api" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("30m", timedelta(minutes=30)),
+        ("6h", timedelta(hours=6)),
+        ("1d", timedelta(days=1)),
+        ("2w", timedelta(weeks=2)),
+    ],
+)
+def test_an_interval_has_a_unit(text: str, expected: timedelta) -> None:
+    assert interval(text) == expected
+
+
+def test_an_interval_means_the_same_times_after_a_restart() -> None:
+    first, second = When(every="6h").schedule(), When(every="6h").schedule()
+    assert first is not None
+    assert first == second
+
+
+def test_a_content_is_new_once_it_has_stood_still(tmp_path: Path) -> None:
+    path = tmp_path / "patients.csv"
+    watch = Watch(path)
+    assert watch.look() is None  # there is no file
+    path.write_text("half of")
+    assert watch.look() is None  # it may still be written
+    path.write_text("half of it, and the rest")
+    assert watch.look() is None
+    digest = watch.look()
+    assert digest is not None
+    assert watch.look() is None  # known
+    path.write_text("half of it, and the rest")
+    assert watch.look() is None
+    assert watch.look() == digest  # written again; Prefect, which remembers the digest, need not be told
+    path.unlink()
+    assert watch.look() is None
+
+
+@pytest.mark.usefixtures("prefect")
+def test_prefect_is_told_of_a_content_once_also_by_the_next_process(tmp_path: Path) -> None:
+    path = tmp_path / "patients.csv"
+    assert Watch(path).report("one")
+    assert not Watch(path).report("one")
+    assert Watch(tmp_path / "others.csv").report("one")
+    assert Watch(path).report("two")
+
+
+class Missed:
+    """A client of a server on which these runs are due, one an hour; what becomes of them."""
+
+    def __init__(self, hours: list[int], strategy: str) -> None:
+        self.runs = [self.run(hour) for hour in hours]
+        self.closed: list[str] = []
+        self._options = SimpleNamespace(collision_strategy=strategy)
+
+    @staticmethod
+    def run(hour: int) -> Any:
+        planned = datetime(2026, 1, 1, hour, tzinfo=UTC)
+        run = {"id": f"{hour}h", "name": f"{hour}h", "expected_start_time": planned}
+        return SimpleNamespace(**run, deployment_id=uuid4(), auto_scheduled=True)
+
+    def read_flow_runs(self, **_: Any) -> list[Any]:
+        return self.runs
+
+    def read_deployment(self, _: Any) -> Any:
+        return SimpleNamespace(concurrency_options=self._options)
+
+    def set_flow_run_state(self, run_id: str, state: Any) -> None:
+        assert state.name == "Superseded"
+        self.closed.append(run_id)
+
+
+@pytest.mark.parametrize(
+    ("hour", "strategy", "closed", "works"),
+    [
+        (1, "ENQUEUE", ["2h"], False),  # the run of 3 h does it
+        (4, "ENQUEUE", ["2h", "3h"], True),
+        (1, "CANCEL_NEW", ["2h", "3h"], True),  # nobody can count on the later ones: they may be skipped
+    ],
+)
+def test_of_missed_runs_one_works_and_the_others_are_closed(
+    hour: int, strategy: str, closed: list[str], works: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Missed([2, 3], strategy)
+    monkeypatch.setattr(missed, "get_client", lambda **_: nullcontext(client))
+    monkeypatch.setattr(missed.FlowRunContext, "get", lambda: SimpleNamespace(flow_run=Missed.run(hour)))
+    assert (missed.superseded() == "") == works
+    assert client.closed == closed
+
+
+def test_before_anything_is_served_all_but_the_latest_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Missed([3, 1, 2], "ENQUEUE")
+    monkeypatch.setattr(missed, "get_client", lambda **_: nullcontext(client))
+    missed.make_up(uuid4())
+    assert client.closed == ["1h", "2h"]
+
+
+def deployed() -> dict[str, Any]:
+    """prefect.yaml."""
+    found: dict[str, Any] = yaml.safe_load((Path(root()) / "prefect.yaml").read_text())
+    return found
+
+
+def test_prefect_yaml_deploys_what_heart_schedule_serves() -> None:
+    for deployment, full_name in zip(deployed()["deployments"], (RETRAIN, RECONCILE), strict=True):
+        flow = import_object(deployment["entrypoint"])
+        assert f"{flow.name}/{deployment['name']}" == full_name
+        assert deployment["concurrency_limit"]["limit"] == 1
+        assert deployment["work_pool"]["name"] == "heart"
+
+
+def test_prefect_yaml_sets_what_the_command_sets() -> None:
+    for deployment in deployed()["deployments"]:
+        env = deployment["work_pool"]["job_variables"]["env"]
+        assert env == {**main.ENVIRONMENT, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5"}
+
+
+# From here on with whole servers.
+
+
+@pytest.fixture(scope="module")
+def prefect_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with server(tmp_path_factory.mktemp("schedule")) as it, temporary_settings({PREFECT_API_URL: it.url}):
+        yield it
+
+
+@pytest.fixture
+def client(prefect_site: Site) -> Iterator[SyncPrefectClient]:
+    with get_client(sync_client=True) as found:
+        yield found
+
+
+def runs(client: SyncPrefectClient) -> list[FlowRun]:
+    """Of the training's deployment, in the order in which they were to start."""
+    wanted = DeploymentFilter(name=DeploymentFilterName(any_=["retrain"]))
+    found = client.read_flow_runs(deployment_filter=wanted)
+    return sorted(found, key=lambda run: run.expected_start_time or datetime.max.replace(tzinfo=UTC))
+
+
+def started(client: SyncPrefectClient) -> list[FlowRun]:
+    return [run for run in runs(client) if run.state and not run.state.is_scheduled()]
+
+
+def trigger(client: SyncPrefectClient, **parameters: Any) -> FlowRun:
+    deployment = client.read_deployment_by_name(RETRAIN)
+    return client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+
+
+def ended(client: SyncPrefectClient, *flow_runs: FlowRun) -> list[FlowRun]:
+    """These runs, once all of them have ended."""
+
+    def look() -> list[FlowRun] | None:
+        now = [client.read_flow_run(run.id) for run in flow_runs]
+        return now if all(run.state and run.state.is_final() for run in now) else None
+
+    found: list[FlowRun] = wait_for(look)
+    return found
+
+
+@pytest.mark.slow
+def test_it_starts_a_server_fires_at_its_times_and_leaves_nothing_running(tmp_path: Path) -> None:
+    port = free_port()
+    it = site(tmp_path, port)
+    del it.environment["PREFECT_API_URL"]
+    with temporary_settings({PREFECT_API_URL: it.url}):
+        with it.schedule("--cron", "* * * * *", "--port", str(port)) as process, get_client(sync_client=True) as client:
+            first = wait_for(lambda: [run for run in started(client) if run.state and run.state.is_final()])[0]
+            assert first.auto_scheduled
+            assert first.state
+            assert first.state.name == "NotPromoted"
+            deployment = client.read_deployment_by_name(RETRAIN)
+            assert [one.schedule.cron for one in deployment.schedules] == ["* * * * *"]  # type: ignore[union-attr]
+            running = trigger(client, recipe={"epochs": 100_000}, force=True)
+            wait_for(lambda: client.read_flow_run(running.id).state_name == "Running")
+        assert process.returncode == 143
+        assert problem_of(f"{it.url}/health")
+    with sqlite3.connect(tmp_path / "prefect" / "prefect.db") as database:
+        found = {kind for (kind,) in database.execute("SELECT state_type FROM flow_run")}
+        assert found <= {"COMPLETED", "CRASHED", "SCHEDULED", "CANCELLED"}
+        [(state,)] = database.execute("SELECT state_type FROM flow_run WHERE id = ?", [str(running.id)])
+        assert state in ("CRASHED", "CANCELLED")  # by itself, or by Prefect's runner where it was too slow
+
+
+@pytest.mark.slow
+def test_a_second_run_waits(prefect_site: Site, client: SyncPrefectClient) -> None:
+    with prefect_site.schedule("--if-running", "wait"):
+        first, second = ended(client, trigger(client, force=True), trigger(client, force=True))
+    assert [run.state_name for run in (first, second)] == ["NotPromoted"] * 2
+    (one, other) = sorted((first, second), key=lambda run: str(run.start_time))
+    assert one.end_time
+    assert other.start_time
+    assert one.end_time <= other.start_time
+
+
+@pytest.mark.slow
+def test_a_second_run_is_skipped(prefect_site: Site, client: SyncPrefectClient) -> None:
+    with prefect_site.schedule("--if-running", "skip"):
+        both = ended(client, trigger(client, force=True), trigger(client, force=True))
+    assert sorted(str(run.state_name) for run in both) == ["Cancelled", "NotPromoted"]
+
+
+@pytest.mark.slow
+def test_new_data_starts_a_run_on_it(prefect_site: Site, client: SyncPrefectClient) -> None:
+    path = prefect_site.folder / "patients.csv"
+    before = {run.id for run in runs(client)}
+    for content, expected in ((sources.BUNDLED.read_text(), "NotPromoted"), ("nothing", "Rejected")):
+        with prefect_site.schedule("--on-data", str(path)):  # and also what has changed while it was not there
+            path.write_text(content)
+            [new] = wait_for(lambda: [run for run in runs(client) if run.id not in before])
+            [run] = ended(client, new)
+        before.add(run.id)
+        assert run.parameters["source"] == str(path)
+        assert run.state_name == expected
+
+
+@pytest.mark.slow
+def test_of_the_missed_runs_the_latest_is_made_up_for(prefect_site: Site, client: SyncPrefectClient) -> None:
+    """On a work pool, as prefect.yaml deploys it; nothing runs until several runs are late."""
+    site = prefect_site
+    with suppress(ObjectNotFound):
+        client.delete_deployment(client.read_deployment_by_name(RETRAIN).id)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    assert site.start("prefect", "work-pool", "create", "heart", "--type", "process", **quiet).wait() == 0
+    site.environment["HEART_CRON"] = "* * * * *"
+    deploy = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        env=site.environment, cwd=root(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert deploy.returncode == 0, deploy.stdout + deploy.stderr
+    deployment = client.read_deployment_by_name(RETRAIN)
+    wait_for(lambda: len(missed.due(client, deployment.id)) >= 3)
+    [schedule] = deployment.schedules
+    client.update_deployment_schedule(deployment.id, schedule.id, active=False)  # no more of them
+    late = missed.due(client, deployment.id)
+    worker = site.start("prefect", "worker", "start", "--pool", "heart", **quiet)
+    try:
+        *earlier, latest = sorted(ended(client, *late), key=lambda run: run.expected_start_time)
+    finally:
+        worker.terminate()
+        worker.wait(timeout=60)
+    assert {run.state_name for run in earlier} == {"Superseded"}
+    assert latest.state_name in ("Promoted", "NotPromoted")
+    assert earlier[0].state
+    assert "makes up for this one" in str(earlier[0].state.message)
+
+
+@pytest.mark.slow
+def test_a_deployment_on_a_work_pool_is_not_taken_away_from_it(prefect_site: Site) -> None:
+    refused = prefect_site.heart("schedule", "--every", "1h", *QUICK)
+    assert refused.returncode == 2
+    assert "the work pool 'heart' runs heart-disease-train/retrain" in one_line(refused.stderr)

@@ -1,0 +1,312 @@
+"""Registered models: registered once for each run, and refused when they are not the files that were registered."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import keras
+import mlflow
+import pytest
+import yaml
+
+from heart_disease import registry
+from heart_disease.cli import main
+from heart_disease.data import sources
+from heart_disease.model.encoding import Encoder
+from heart_disease.model.errors import UnavailableError
+from heart_disease.model.patient_model import PatientModel
+from heart_disease.registry import Run
+from heart_disease.training import network
+from heart_disease.training.recipe import Recipe
+from tasks import stages
+from tests.harness import patients
+
+TABLE = patients.make(60)
+EXAMPLE = TABLE.head(3)
+
+
+def a_model(seed: int = 0) -> PatientModel:
+    return PatientModel(Encoder.fit(TABLE), network.build(Recipe(hidden=(2,), seed=seed), 29))
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of its own, in which version 1 is champion and 2 is not."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.chdir(tmp_path)
+    for seed in (1, 2):
+        with registry.open_run(f"recipe {seed}", {}) as run:
+            ref = registry.log_model(run, a_model(seed), EXAMPLE)
+        registry.set_challenger(ref, "a test")
+    registry.move_champion(registry.by_version("1"), expected=None, kind="by hand", why="a test")
+    return tmp_path
+
+
+def files_of(version: str) -> Path:
+    """Where the store keeps the files of a version."""
+    source = mlflow.MlflowClient().get_model_version(registry.MODEL, version).source
+    model_id = source.rsplit("/", 1)[-1]
+    return Path(mlflow.MlflowClient().get_logged_model(model_id).artifact_location.removeprefix("file://"))
+
+
+def versions_of(run: Run) -> list[str]:
+    found = mlflow.MlflowClient().search_model_versions(f"run_id='{run.run_id}'")
+    return [str(version.version) for version in found]
+
+
+class Malicious:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+# What someone who can write to the artifact store may do there: each takes the model's folder and a file to create.
+
+
+def plant_a_pickle(folder: Path, trace: Path) -> None:
+    (folder / "artifacts" / "model" / "encoder.pkl").write_bytes(pickle.dumps(Malicious(trace)))
+
+
+def plant_a_pickle_under_another_name(folder: Path, trace: Path) -> None:
+    (folder / "artifacts" / "model" / "learned_from.txt").write_bytes(pickle.dumps(Malicious(trace)))
+
+
+def plant_a_joblib(folder: Path, trace: Path) -> None:
+    (folder / "model.joblib").write_bytes(pickle.dumps(Malicious(trace)))
+
+
+def make_it_a_pickled_model(folder: Path, trace: Path) -> None:
+    """As MLflow's own pickled models are: a python_model.pkl, and an MLmodel that says to load it."""
+    (folder / "python_model.pkl").write_bytes(cloudpickle.dumps(Malicious(trace)))
+    meta = yaml.safe_load((folder / "MLmodel").read_text())
+    meta["flavors"]["python_function"] |= {"loader_module": "mlflow.pyfunc.model", "python_model": "python_model.pkl"}
+    (folder / "MLmodel").write_text(yaml.safe_dump(meta))
+
+
+def replace_the_script(folder: Path, trace: Path) -> None:
+    (folder / "mlflow_script.py").write_text(f"import pathlib\npathlib.Path({str(trace)!r}).touch()\n")
+
+
+def replace_the_code(folder: Path, trace: Path) -> None:
+    (folder / "artifacts" / "heart_disease_model" / "__init__.py").write_text(
+        f"import pathlib\npathlib.Path({str(trace)!r}).touch()\n"
+    )
+
+
+def flip_a_byte(folder: Path, trace: Path) -> None:
+    path = folder / "artifacts" / "model" / "network.keras"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def swap_the_network(folder: Path, trace: Path) -> None:
+    a_model(9).save(folder / "artifacts" / "model")
+
+
+def rename_a_file(folder: Path, trace: Path) -> None:
+    (folder / "requirements.txt").rename(folder / "requirement.txt")
+
+
+def remove_a_file(folder: Path, trace: Path) -> None:
+    (folder / "conda.yaml").unlink()
+
+
+DAMAGES = [
+    plant_a_pickle, plant_a_pickle_under_another_name, plant_a_joblib, make_it_a_pickled_model, replace_the_script,
+    replace_the_code, flip_a_byte, swap_the_network, rename_a_file, remove_a_file,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_predict_and_promote_refuse_other_files_than_were_registered_and_execute_none(
+    damage: Callable[[Path, Path], None], store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = store / "executed"
+    for version in ("1", "2"):
+        damage(files_of(version), trace)
+    for command in (["predict", str(sources.BUNDLED)], ["promote", "2", "--because", "a test"]):
+        assert main.main(command) == 4
+        said = " ".join(capsys.readouterr().err.split())
+        assert f"heart-disease version {'1' if command[0] == 'predict' else '2'} was not loaded: " in said
+        assert "has no business in a model" in said or "have the digest" in said
+        assert "heart promote VERSION" in said
+    assert not trace.exists()
+    assert registry.champion().version == "1"
+
+
+def test_the_malicious_files_would_work_where_nobody_checks(store: Path) -> None:
+    trace = store / "executed"
+    make_it_a_pickled_model(files_of("1"), trace)
+    pickle.loads((files_of("1") / "python_model.pkl").read_bytes())  # noqa: S301
+    assert trace.exists()
+
+
+def test_the_refusal_names_the_file_that_has_no_business_there(store: Path) -> None:
+    plant_a_pickle(files_of("1"), store / "executed")
+    with pytest.raises(UnavailableError, match=r"'artifacts/model/encoder.pkl' in .* has no business in a model"):
+        registry.load_model(registry.champion())
+
+
+def test_a_layer_that_carries_code_is_refused_even_if_it_was_registered(store: Path) -> None:
+    layers = [keras.Input((29,)), keras.layers.Dense(1, "sigmoid"), keras.layers.Lambda(lambda x: x)]
+    with registry.open_run("lambda", {}) as run:
+        ref = registry.log_model(run, PatientModel(Encoder.fit(TABLE), keras.Sequential(layers)), EXAMPLE)
+    with pytest.raises(UnavailableError, match="version 3 cannot be used: a layer of class 'Lambda'"):
+        registry.load_model(ref)
+
+
+def test_a_version_without_a_digest_is_refused_and_told_what_to_type(store: Path) -> None:
+    mlflow.MlflowClient().delete_model_version_tag(registry.MODEL, "1", "artifact_digest")
+    with pytest.raises(UnavailableError, match="no tag 'artifact_digest'.* heart train --force"):
+        registry.load_model(registry.champion())
+
+
+def test_a_load_through_mlflow_leaves_the_digest_as_it_was(store: Path) -> None:
+    mlflow.pyfunc.load_model("models:/heart-disease@champion")  # leaves a file in a local store
+    registry.load_model(registry.champion())
+
+
+def test_a_version_is_the_model_in_memory_by_both_ways_of_loading(store: Path) -> None:
+    registry.check_model(registry.by_version("2"), a_model(2), TABLE)
+    with pytest.raises(RuntimeError, match="version 2, loaded back, differs from the model in memory"):
+        registry.check_model(registry.by_version("2"), a_model(1), TABLE)
+
+
+def test_what_a_store_damages_on_its_way_is_not_registered(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log_model = mlflow.pyfunc.log_model
+
+    def lossy(**given: Any) -> Any:
+        info = log_model(**given)
+        folder = Path(mlflow.MlflowClient().get_logged_model(info.model_id).artifact_location)
+        flip_a_byte(folder, store)
+        return info
+
+    monkeypatch.setattr(mlflow.pyfunc, "log_model", lossy)
+    with registry.open_run("lossy", {}) as run, pytest.raises(UnavailableError, match="gave back other files"):
+        registry.log_model(run, a_model(3), EXAMPLE)
+    assert registry.versions() == ["2", "1"]
+
+
+# Once for each run.
+
+
+def test_the_same_run_registers_its_model_once(store: Path) -> None:
+    with registry.open_run("again", {}) as run:
+        first = registry.log_model(run, a_model(3), EXAMPLE)
+        assert registry.log_model(run, a_model(3), EXAMPLE) == first
+    assert versions_of(run) == [first.version]
+    with registry.open_run("another", {}) as other:
+        assert registry.log_model(other, a_model(3), EXAMPLE) != first
+
+
+@pytest.mark.parametrize("died", ["create_model_version", "create_registered_model"])
+def test_a_try_that_died_between_upload_and_registration_leaves_one_version(
+    died: str, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    with registry.open_run("again", {}) as run:
+        with monkeypatch.context() as patch:
+            patch.setattr(mlflow.MlflowClient, died, dies)
+            with pytest.raises(SystemExit):
+                registry.log_model(run, a_model(3), EXAMPLE)
+        ref = registry.log_model(run, a_model(3), EXAMPLE)
+    assert versions_of(run) == [ref.version]
+
+
+def test_a_try_whose_answer_was_lost_leaves_one_version(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = mlflow.MlflowClient.create_model_version
+
+    def creates_and_dies(*given: Any, **named: Any) -> None:
+        create(*given, **named)
+        raise SystemExit
+
+    with registry.open_run("again", {}) as run:
+        with monkeypatch.context() as patch:
+            patch.setattr(mlflow.MlflowClient, "create_model_version", creates_and_dies)
+            with pytest.raises(SystemExit):
+                registry.log_model(run, a_model(3), EXAMPLE)
+        ref = registry.log_model(run, a_model(3), EXAMPLE)
+    assert versions_of(run) == [ref.version]
+
+
+@pytest.mark.parametrize("why", ["it is damaged", "it is another model"])
+def test_a_version_of_the_run_that_is_not_this_model_is_left_alone(why: str, store: Path) -> None:
+    with registry.open_run("again", {}) as run:
+        first = registry.log_model(run, a_model(4 if why == "it is another model" else 3), EXAMPLE)
+        if why == "it is damaged":
+            shutil.rmtree(files_of(first.version))
+        second = registry.log_model(run, a_model(3), EXAMPLE)
+    assert second != first
+    registry.check_model(second, a_model(3), TABLE)
+
+
+# Tried again where the store is a server.
+
+
+class Ended:
+    """The state of a task that failed."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def result(self, raise_on_failure: bool) -> Exception:
+        return self.error
+
+
+@pytest.mark.parametrize(
+    ("store_uri", "error", "again"),
+    [
+        ("http://127.0.0.1:5000", UnavailableError("it does not answer"), True),
+        ("https://mlflow.example", UnavailableError("it does not answer"), True),
+        ("http://127.0.0.1:5000", RuntimeError("a fault of our own"), False),
+        ("sqlite:///mlflow.db", UnavailableError("it cannot be written"), False),
+    ],
+)
+def test_register_is_tried_again_only_where_a_server_did_not_answer(
+    store_uri: str, error: Exception, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: store_uri)
+    register: Any = stages.register
+    assert register.retry_delay_seconds == [10, 60, 300]
+    assert register.retries == 3
+    assert register.retry_condition_fn(register, None, Ended(error)) is again
+
+
+# No password is told.
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("http://heart:s3cr3t@mlflow:5000", "http://heart:***@mlflow:5000"),
+        ("postgresql+psycopg2://heart:s3:cr@db/mlflow", "postgresql+psycopg2://heart:***@db/mlflow"),
+        ("http://:s3cr3t@mlflow:5000/x:y@z", "http://:***@mlflow:5000/x:y@z"),
+        ("http://mlflow:5000", "http://mlflow:5000"),
+        ("sqlite:////a/b:c@d.db", "sqlite:////a/b:c@d.db"),
+    ],
+)
+def test_the_address_of_a_store_is_told_without_its_password(
+    address: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: address)
+    assert registry.uri() == told
+
+
+def test_what_a_client_says_of_a_server_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://heart:s3cr3t@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(UnavailableError, match=r"heart:\*\*\*@127.0.0.1") as caught:
+        registry.by_alias("champion")
+    assert "s3cr3t" not in str(caught.value)

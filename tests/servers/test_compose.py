@@ -1,0 +1,129 @@
+"""What docker-compose.yml promises, read off the file; test_servers.py starts its services."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.harness.compose import FILE, ROOT, Stack, interpolated, variables
+
+TEXT = FILE.read_text()
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+ONE_SHOTS = {"deploy"}
+PUBLISHED = {"mlflow": "5000", "prefect": "4200", "api": "8000"}
+
+every_service = pytest.mark.parametrize("name", SERVICES)
+
+
+# The file
+
+
+@pytest.mark.parametrize("profile", ["cpu", "gpu"])
+def test_it_is_valid_with_all_variables_set(profile: str, tmp_path: Path) -> None:
+    given = dict.fromkeys(variables(TEXT), "x") | {"COMPOSE_PROFILES": profile}
+    file = tmp_path / "docker-compose.yml"
+    for content in (TEXT, yaml.safe_dump(interpolated(yaml.safe_load(TEXT), given))):
+        file.write_text(content)
+        command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
+def test_secrets_come_from_the_environment_and_have_no_default() -> None:
+    wanted = variables(TEXT)
+    assert len(wanted) > 5
+    for name in wanted:
+        given = dict.fromkeys(wanted - {name}, "x")
+        with pytest.raises(ValueError, match=f"{name} is not set: set it in .env"):
+            interpolated(yaml.safe_load(TEXT), given)
+    secret = re.compile(r"PASSWORD|SECRET|TOKEN|AUTH_STRING")
+    for name, service in SERVICES.items():
+        for key, value in service.get("environment", {}).items():
+            assert not secret.search(key) or re.fullmatch(r"(admin:)?\$\{\w+:\?set it in \.env\}", value), (name, key)
+
+
+@every_service
+def test_a_service_may_do_no_more_than_it_must(name: str) -> None:
+    service = SERVICES[name]
+    assert service["user"] not in ("root", "0", "0:0")
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not service.keys() & {"privileged", "cap_add", "network_mode", "pid", "devices"}
+    assert all(not volume.startswith((".", "/")) for volume in service.get("volumes", []))  # nothing of the host
+
+
+@every_service
+def test_a_service_starts_again_and_its_logs_do_not_fill_the_disk(name: str) -> None:
+    service = SERVICES[name]
+    assert service["restart"] == ("on-failure:3" if name in ONE_SHOTS else "unless-stopped")
+    assert ("healthcheck" in service) == (name not in ONE_SHOTS)
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+@every_service
+def test_only_the_pages_and_the_api_are_published_and_on_loopback(name: str) -> None:
+    port = PUBLISHED.get(name)
+    expected = [f"${{HEART_BIND:-127.0.0.1}}:{port}:{port}"] if port else []
+    assert SERVICES[name].get("ports", []) == expected
+
+
+def test_only_the_two_servers_reach_the_database() -> None:
+    assert {name for name, service in SERVICES.items() if "database" in service["networks"]} == {
+        "postgres", "mlflow", "prefect",
+    }  # fmt: skip
+    assert yaml.safe_load(TEXT)["networks"]["database"] == {"internal": True}
+
+
+@every_service
+def test_images_are_pinned(name: str) -> None:
+    assert re.fullmatch(r"postgres:\d+\.\d+-\w+|heart-disease-pipeline:\d+\.\d+\.\d+(-gpu)?", SERVICES[name]["image"])
+
+
+def test_one_worker_runs_the_one_of_the_profile(tmp_path: Path) -> None:
+    for profile, expected in (("cpu", "worker"), ("gpu", "worker-gpu")):
+        with closing(Stack(tmp_path, COMPOSE_PROFILES=profile)) as stack:
+            started = {name for name in stack.services if name.startswith("worker")}
+        assert started == {expected}
+    devices = SERVICES["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert devices == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+
+
+@pytest.mark.parametrize("name", ["server.lock", "gpu.lock"])
+def test_an_image_has_the_versions_that_are_tested_and_all_that_it_needs(name: str) -> None:
+    def versions(lock: str) -> dict[str, str]:
+        return dict(re.findall(r"^([\w.-]+)==([\w.+-]+)", (ROOT / lock).read_text(), re.MULTILINE))
+
+    tested, image = versions("requirements.lock"), versions(name)
+    assert {package: tested.get(package, version) for package, version in image.items()} == image
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["server"]]
+    assert {re.match(r"[\w.-]+", one)[0] for one in needed} <= image.keys()  # type: ignore[index]
+    assert not image.keys() & {"pytest", "ruff", "mypy", "playwright", "dask", "ray"}
+
+
+@pytest.mark.parametrize("ignored", [".gitignore", ".dockerignore"])
+def test_the_secrets_are_neither_committed_nor_in_the_image(ignored: str) -> None:
+    assert ".env" in (ROOT / ignored).read_text().splitlines()
+
+
+@pytest.mark.parametrize("name", ["deploy", "worker"])
+def test_links_lead_people_to_where_the_pages_are_published(name: str) -> None:
+    for page, variable in (("mlflow", "HEART_MLFLOW_URL"), ("prefect", "PREFECT_UI_URL")):
+        assert SERVICES[name]["environment"][variable] == f"http://${{HEART_HOST:-127.0.0.1}}:{PUBLISHED[page]}"
+
+
+def test_started_natively_a_port_is_another_one_and_an_equal_number_is_not(tmp_path: Path) -> None:
+    with closing(Stack(tmp_path)) as stack:
+        [here] = stack.ports["mlflow"].values()
+        for text in ("5000", "--port 5000", "--port=5000", "http://localhost:5000/health"):
+            assert stack.mapped(text, "mlflow") == text.replace("5000", str(here))
+        assert stack.mapped("--limit-max-requests 5000", "mlflow") == "--limit-max-requests 5000"

@@ -1,0 +1,403 @@
+"""Every service of docker-compose.yml, started natively by the file's own words: the pipeline as it runs unattended."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.harness.compose import ROOT, STOP_SECONDS, Stack, postgres_programs
+
+pytestmark = pytest.mark.slow
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PATIENT = 600  # seconds; a machine that trains something else is slow
+RETRAIN = "heart-disease-train/retrain"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """All services but the API, which has nothing to serve yet."""
+    if not postgres_programs():
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    with Stack.start(tmp_path_factory.mktemp("stack"), ["mlflow", "prefect", "worker"]) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def prefect_api(stack: Stack) -> Iterator[httpx.Client]:
+    environment = stack.client_environment
+    login = httpx.BasicAuth(*environment["PREFECT_API_AUTH_STRING"].split(":", 1))
+    with httpx.Client(base_url=environment["PREFECT_API_URL"], auth=login, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def mlflow_api(stack: Stack) -> Iterator[httpx.Client]:
+    login = httpx.BasicAuth("admin", stack.secrets["MLFLOW_ADMIN_PASSWORD"])
+    with httpx.Client(base_url=f"{stack.url('mlflow')}/api/2.0/mlflow", auth=login, timeout=60) as client:
+        yield client
+
+
+def answer(client: httpx.Client, method: str, path: str, /, **content: Any) -> Any:
+    reply = client.request(method, path, **({"json": content} if method == "POST" else {"params": content}))
+    assert reply.is_success, reply.text
+    return reply.json() if reply.content else None
+
+
+def run_flow(prefect_api: httpx.Client, name: str = RETRAIN, /, **parameters: Any) -> dict[str, Any]:
+    """A run of a deployment, when it has ended."""
+    deployment = answer(prefect_api, "GET", f"/deployments/name/{name}")["id"]
+    run = answer(prefect_api, "POST", f"/deployments/{deployment}/create_flow_run", parameters=parameters)
+    return wait_for(lambda: ended(answer(prefect_api, "GET", f"/flow_runs/{run['id']}")))
+
+
+def ended(run: dict[str, Any]) -> dict[str, Any] | None:
+    return run if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
+
+
+def wait_for(what: Any, seconds: float = PATIENT) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(1)
+    return found
+
+
+def heart(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command as somebody on this machine runs it, in a folder of his own."""
+    environment = {**os.environ, **environment, "PREFECT_HOME": str(folder), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "heart_disease", *arguments]
+    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def trained(stack: Stack, prefect_api: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The run of a retraining that the server was asked for, and the worker did."""
+    here = tmp_path_factory.mktemp("client")
+    done = heart(here, stack.client_environment, "retrain", "--on-server", "--folds", "10", "--repeats", "2")
+    assert done.returncode == 0, done.stderr
+    completed, retrain = {"state": {"type": {"any_": ["COMPLETED"]}}}, {"name": {"any_": ["retrain"]}}
+    [run] = answer(prefect_api, "POST", "/flow_runs/filter", flow_runs=completed, deployments=retrain)
+    return dict(run)
+
+
+@pytest.fixture(scope="module")
+def scoring(stack: Stack, trained: dict[str, Any]) -> httpx.Client:
+    """The API, with its token."""
+    assert trained["state_name"] == "Promoted"
+    stack.start_service("api")
+    token = {"Authorization": f"Bearer {stack.secrets['HEART_API_TOKEN']}"}
+    return httpx.Client(base_url=stack.url("api"), headers=token, timeout=60)
+
+
+def test_every_service_is_healthy_and_reached_on_loopback_alone(stack: Stack) -> None:
+    for name in ("postgres", "mlflow", "prefect", "worker"):
+        assert stack.healthy(name)
+        listening = [
+            one.laddr.ip
+            for process in stack.members(name)
+            for one in process.net_connections(kind="tcp")
+            if one.status == psutil.CONN_LISTEN
+        ]
+        assert listening
+        assert set(listening) == {"127.0.0.1"}
+    assert stack.process("deploy").returncode == 0
+
+
+def test_mlflow_answers_nobody_without_a_login_and_no_other_hosts_name(stack: Stack) -> None:
+    url = stack.url("mlflow")
+    admin = ("admin", stack.secrets["MLFLOW_ADMIN_PASSWORD"])
+    search = "/api/2.0/mlflow/experiments/search?max_results=1"
+    for path in ("/", search, "/ajax-api/2.0/mlflow/experiments/search?max_results=1", "/signup", "/metrics"):
+        assert httpx.get(url + path).status_code == 401, path
+    assert httpx.get(url + search, auth=("admin", "password1234")).status_code == 401
+    assert httpx.get(url + search, auth=admin).status_code == 200
+    assert httpx.get(url, auth=admin).status_code == 200
+    assert httpx.get(url + search, auth=admin, headers={"Host": "evil.example"}).status_code == 403
+    other = {"Origin": "http://evil.example"}
+    assert httpx.post(url + search, auth=admin, json={}, headers=other).status_code == 403
+
+
+def test_prefect_answers_nobody_without_a_login(stack: Stack, prefect_api: httpx.Client) -> None:
+    api = stack.client_environment["PREFECT_API_URL"]
+    for path in ("/flows/filter", "/flow_runs/filter", "/deployments/filter", "/block_documents/filter"):
+        assert httpx.post(api + path, json={}).status_code == 401
+        assert httpx.post(api + path, json={}, auth=("admin", "no")).status_code == 401
+        assert answer(prefect_api, "POST", path) is not None
+    assert httpx.get(f"{api}/admin/version").status_code == 401
+    assert httpx.get(f"{stack.url('prefect')}/ui-settings").json()["auth"] == "BASIC"  # so the page asks for it
+
+
+@pytest.mark.parametrize("login", ["admin:no", ""], ids=["another", "none"])
+@pytest.mark.parametrize("command", [["train"], ["retrain", "--on-server"]], ids=" ".join)
+def test_the_command_says_that_the_login_is_refused(
+    login: str, command: list[str], stack: Stack, tmp_path: Path
+) -> None:
+    done = heart(tmp_path, {**stack.client_environment, "PREFECT_API_AUTH_STRING": login}, *command)
+    assert done.returncode == 4
+    assert "refuses the login: expected its user:password in PREFECT_API_AUTH_STRING" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_the_deployments_are_registered_and_their_cron_plans_runs(prefect_api: httpx.Client) -> None:
+    found = answer(prefect_api, "POST", "/deployments/filter")
+    assert {one["name"]: one["work_pool_name"] for one in found} == {"retrain": "heart", "reconcile": "heart"}
+    planned = answer(prefect_api, "POST", "/flow_runs/filter", flow_runs={"state": {"type": {"any_": ["SCHEDULED"]}}})
+    retrains = [run for run in planned if run["auto_scheduled"] and "T06:00:00" in run["expected_start_time"]]
+    assert len(retrains) >= 3
+
+
+def test_a_retrain_over_the_server_ends_promoted(trained: dict[str, Any], mlflow_api: httpx.Client) -> None:
+    assert (trained["state_type"], trained["state_name"]) == ("COMPLETED", "Promoted")
+    champion = answer(mlflow_api, "GET", "/registered-models/alias", name="heart-disease", alias="champion")
+    run = answer(mlflow_api, "GET", "/runs/get", run_id=champion["model_version"]["run_id"])["run"]
+    assert {tag["key"]: tag["value"] for tag in run["data"]["tags"]}["prefect.flow_run_id"] == trained["id"]
+    assert run["info"]["artifact_uri"].startswith("mlflow-artifacts:/")  # by the server, not by a shared folder
+
+
+def test_a_retrain_leaves_no_file_in_the_workers_tmp(stack: Stack, trained: dict[str, Any]) -> None:
+    """It is memory. The process of a run ends a little after the run."""
+
+    def left() -> list[str]:
+        return [f"{where}/{name}" for where, _, names in os.walk(stack.mapped("/tmp", "worker")) for name in names]
+
+    with suppress(AssertionError):
+        wait_for(lambda: not left(), seconds=30)
+    assert left() == []
+
+
+def test_a_cron_deployment_fires(prefect_api: httpx.Client, trained: dict[str, Any]) -> None:
+    deployment = answer(prefect_api, "GET", f"/deployments/name/{RETRAIN}")
+    every_minute = {"schedule": {"cron": "* * * * *", "timezone": "UTC"}, "active": True}
+    parameters = {"evaluation": {"folds": 10, "repeats": 2}}
+    made = answer(
+        prefect_api, "POST", "/deployments/", name="every-minute", flow_id=deployment["flow_id"], parameters=parameters,
+        entrypoint=deployment["entrypoint"], work_pool_name="heart", schedules=[every_minute], pull_steps=[],
+        job_variables=deployment["job_variables"], path=deployment["path"],
+    )  # fmt: skip
+
+    def fired() -> Any:
+        runs = answer(prefect_api, "POST", "/flow_runs/filter", deployments={"id": {"any_": [made["id"]]}})
+        return [run for run in runs if ended(run)]
+
+    run = wait_for(fired)[0]
+    assert prefect_api.delete(f"/deployments/{made['id']}").is_success
+    assert run["auto_scheduled"]
+    assert (run["state_type"], run["state_name"]) == ("COMPLETED", "NothingToDo")
+
+
+def test_the_orphans_of_an_earlier_worker_are_looked_for_at_every_start(prefect_api: httpx.Client) -> None:
+    def looked() -> Any:
+        reconcile = {"name": {"any_": ["reconcile"]}}
+        runs = answer(prefect_api, "POST", "/flow_runs/filter", deployments=reconcile)
+        return [run for run in runs if ended(run)]
+
+    run = wait_for(looked)[0]
+    assert not run["auto_scheduled"]
+    assert run["state_type"] == "COMPLETED"
+
+
+def test_the_api_serves_the_champion_and_follows_it(
+    scoring: httpx.Client, prefect_api: httpx.Client, mlflow_api: httpx.Client
+) -> None:
+    from heart_disease.data import sources
+    from heart_disease.model import schema
+
+    row = sources.load().frame.iloc[0]
+    patient = {name: float(row[name]) for name in schema.INPUT_NAMES}
+    before = scoring.post("/predict", json={"patients": [patient]}).json()
+    assert before["version"] == "1"
+    assert 0 < before["answers"][0]["probability"] < 1
+    assert httpx.post(f"{scoring.base_url}/predict", json={"patients": [patient]}).status_code == 401
+
+    lenient = {"margin": 0.5, "promote_if": "not-worse"}
+    again = run_flow(
+        prefect_api, force=True, recipe={"seed": 1}, evaluation={"folds": 10, "repeats": 2}, promotion=lenient
+    )
+    assert (again["state_type"], again["state_name"]) == ("COMPLETED", "Promoted")
+    after = wait_for(
+        lambda: (now := scoring.post("/predict", json={"patients": [patient]}).json())["version"] == "2" and now
+    )
+    assert after["answers"][0]["probability"] != before["answers"][0]["probability"]
+
+
+def test_no_secret_is_in_a_log_a_command_line_a_store_or_an_artifact(
+    stack: Stack, trained: dict[str, Any], tmp_path: Path
+) -> None:
+    texts = {f"log of {name}": stack.log(name) for name in stack.services}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            texts[f"process {process.pid}"] = " ".join(process.cmdline())
+    for path in (stack.folder / "volumes" / "artifacts").rglob("*"):
+        if path.is_file():
+            texts[str(path)] = path.read_bytes().decode(errors="replace")
+    programs = postgres_programs()
+    assert programs
+    for database in ("mlflow", "prefect"):
+        dump = subprocess.run(
+            [programs / "pg_dump", "-h", "127.0.0.1", "-p", str(stack.port("postgres")), "-U", database, database],
+            env={"PGPASSWORD": stack.secrets[f"{database.upper()}_DB_PASSWORD"]}, capture_output=True, check=True,
+        )  # fmt: skip
+        texts[f"database {database}"] = dump.stdout.decode()
+    assert trained["id"] in texts["database prefect"]
+    assert trained["id"] in texts["database mlflow"]
+    for name, secret in stack.secrets.items():
+        # As it is, and up to the first sign that an address, JSON or HTML would write differently.
+        assert [where for where, text in texts.items() if secret in text or secret.split("@")[0] in text] == [], name
+
+
+def test_a_server_that_was_killed_comes_back_with_what_it_had(
+    stack: Stack, prefect_api: httpx.Client, mlflow_api: httpx.Client, trained: dict[str, Any]
+) -> None:
+    for name in ("mlflow", "prefect"):
+        stack.kill(name)
+        assert not stack.members(name)
+        stack.start_service(name)
+    assert answer(prefect_api, "GET", f"/flow_runs/{trained['id']}")["state_name"] == "Promoted"
+    assert answer(mlflow_api, "GET", "/registered-models/get", name="heart-disease")
+
+
+def test_a_retrain_does_not_suffer_when_mlflows_processes_are_replaced(
+    stack: Stack, prefect_api: httpx.Client, trained: dict[str, Any]
+) -> None:
+    """As the file has it done after some thousand requests, against what grows in them; here, in the midst of a run."""
+    as_in_file = stack.services["mlflow"]["command"]
+    often = re.sub(r"(limit-max-requests) \d+ (--limit-max-requests-jitter) \d+", r"\1 40 \2 20", as_in_file)
+    assert often != as_in_file
+    replaced = "Maximum request limit"
+    before = stack.log("mlflow").count(replaced)
+
+    def restart(command: str) -> None:
+        stack.stop("mlflow")
+        stack.services["mlflow"]["command"] = command
+        stack.start_service("mlflow")
+
+    restart(often)
+    try:
+        run = run_flow(prefect_api, force=True, recipe={"epochs": 2}, evaluation={"folds": 2, "repeats": 1})
+    finally:
+        restart(as_in_file)
+    assert run["state_type"] == "COMPLETED", run["state"]["message"]
+    assert stack.log("mlflow").count(replaced) - before >= 2
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
+def test_both_pages_show_scheduled_runs_and_artifacts_to_who_logs_in(
+    stack: Stack, trained: dict[str, Any], prefect_api: httpx.Client, mlflow_api: httpx.Client, tmp_path: Path
+) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    expect = playwright.expect
+    folder = Path(os.environ.get("HEART_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    expect.set_options(timeout=60_000)
+    prefect_url, mlflow_url = stack.url("prefect"), stack.url("mlflow")
+    deployment = answer(prefect_api, "GET", f"/deployments/name/{RETRAIN}")["id"]
+    champion = answer(mlflow_api, "GET", "/registered-models/alias", name="heart-disease", alias="champion")
+    run = answer(mlflow_api, "GET", "/runs/get", run_id=champion["model_version"]["run_id"])["run"]["info"]
+    asked: list[str] = []
+    with playwright.sync_playwright() as started:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=options)
+        login = {"username": "admin", "password": stack.secrets["MLFLOW_ADMIN_PASSWORD"]}
+        for service, context in (
+            ("prefect", browser.new_context(viewport={"width": 1600, "height": 1000})),
+            ("mlflow", browser.new_context(viewport={"width": 1600, "height": 1000}, http_credentials=login)),
+        ):
+            context.set_default_timeout(60_000)
+            context.on("request", lambda request: asked.append(request.url))
+            page = context.new_page()
+            if service == "prefect":
+                page.goto(f"{prefect_url}/deployments")
+                page.get_by_placeholder("admin:pass").fill(stack.client_environment["PREFECT_API_AUTH_STRING"])
+                page.get_by_role("button", name="Login").click()
+                expect(page.get_by_text("retrain").first).to_be_visible()
+                page.goto(f"{prefect_url}/deployments/deployment/{deployment}?tab=Upcoming")
+                expect(page.get_by_text(re.compile(r"[1-9]\d* Flow runs?"))).to_be_visible()  # those that are planned
+                page.wait_for_timeout(1000)  # until they have faded in, for who looks at the picture
+                page.screenshot(path=folder / "servers prefect schedule.png")
+                page.goto(f"{prefect_url}/runs/flow-run/{trained['id']}")
+                page.get_by_text("Artifacts", exact=True).click()
+                expect(page.get_by_text("mlflow-run", exact=True).first).to_be_visible()
+                page.screenshot(path=folder / "servers prefect artifacts.png")
+            else:
+                page.goto(f"{mlflow_url}/#/models/heart-disease")
+                expect(page.get_by_text("champion", exact=True).first).to_be_visible()
+                page.get_by_role("button", name="Close", exact=True).click()  # the assistant, which opens by itself
+                page.screenshot(path=folder / "servers mlflow model.png")
+                page.goto(f"{mlflow_url}/#/experiments/{run['experiment_id']}/runs/{run['run_id']}/artifacts")
+                expect(page.get_by_text("validation", exact=True).first).to_be_visible()
+                page.screenshot(path=folder / "servers mlflow artifacts.png")
+    assert [url for url in asked if not url.startswith((prefect_url, mlflow_url, "blob:", "data:"))] == []
+
+
+def test_the_accounts_of_worker_and_api_can_do_no_more_than_they_need(
+    stack: Stack, mlflow_api: httpx.Client, trained: dict[str, Any]
+) -> None:
+    tag = {"name": "heart-disease", "key": "x", "value": "1"}
+    reached = {
+        "worker": {"/registered-models/set-tag": 200, "/users/create": 403},
+        "api": {"/registered-models/set-tag": 403, "/users/create": 403},
+    }
+    for user, expected in reached.items():
+        login = (user, stack.secrets[f"MLFLOW_{user.upper()}_PASSWORD"])
+        with httpx.Client(base_url=mlflow_api.base_url, auth=login) as client:
+            assert client.get("/registered-models/get", params={"name": "heart-disease"}).status_code == 200
+            for path, status in expected.items():
+                content = tag if "tag" in path else {"username": "mallory", "password": "long enough to be one"}
+                assert client.post(path, json=content).status_code == status, (user, path)
+
+
+def test_pruning_over_the_servers_takes_what_nobody_needs_and_leaves_the_champion(
+    stack: Stack, scoring: httpx.Client, prefect_api: httpx.Client, mlflow_api: httpx.Client, tmp_path: Path
+) -> None:
+    from heart_disease.data import sources
+    from heart_disease.operations import prune
+    from tests.harness.faults import using
+
+    sources.load().frame.assign(age=500).to_csv(tmp_path / "bad.csv", index=False)
+    assert heart(tmp_path, stack.client_environment, "train", "--source", "bad.csv").returncode == 3
+    experiment = answer(mlflow_api, "GET", "/experiments/get-by-name", experiment_name="heart-disease")
+    [unneeded] = answer(
+        mlflow_api, "POST", "/runs/search", experiment_ids=[experiment["experiment"]["experiment_id"]],
+        filter="attributes.status = 'FAILED'",
+    )["runs"]  # fmt: skip
+    run_id = unneeded["info"]["run_id"]
+    flow_run = {tag["key"]: tag["value"] for tag in unneeded["data"]["tags"]}["prefect.flow_run_id"]
+    files = stack.folder / "volumes" / "artifacts"
+    assert list(files.rglob(f"{run_id}/artifacts/*"))
+
+    with using(stack.client_environment):
+        prune.run(timedelta(0), yes=True)
+    assert not list(files.rglob(f"{run_id}/artifacts/*"))
+    assert answer(mlflow_api, "GET", "/runs/get", run_id=run_id)["run"]["info"]["lifecycle_stage"] == "deleted"
+    assert prefect_api.get(f"/flow_runs/{flow_run}").status_code == 404
+
+    champion = answer(mlflow_api, "GET", "/registered-models/alias", name="heart-disease", alias="champion")
+    version = champion["model_version"]["version"]
+    assert scoring.get("/model").json()["version"] == version
+    sources.load().frame.to_csv(tmp_path / "patients.csv", index=False)
+    loaded = heart(tmp_path, stack.client_environment, "predict", "patients.csv", "-o", "scored.csv")
+    assert loaded.returncode == 0, loaded.stderr
+
+
+def test_every_service_ends_within_ten_seconds_of_its_signal_and_leaves_no_process(
+    stack: Stack, scoring: httpx.Client
+) -> None:
+    for name in reversed(stack.processes):
+        if name == "deploy":
+            continue
+        assert stack.stop(name, STOP_SECONDS) in (0, -15, 143)
+        assert not stack.members(name)

@@ -1,0 +1,151 @@
+"""Before an alias moves, a fresh process serves the version; whatever is wrong with it, no alias moves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from heart_disease import registry
+from heart_disease.cli import main
+from heart_disease.data import sources
+from heart_disease.model.encoding import Encoder
+from heart_disease.model.errors import UnavailableError
+from heart_disease.model.patient_model import PatientModel
+from heart_disease.serving import rehearsal
+from heart_disease.serving.rehearsal import FreshProcess, fresh_process
+from heart_disease.training import network
+from heart_disease.training.recipe import Recipe
+from tests.harness import patients
+from tests.registry.test_models import files_of, flip_a_byte
+
+pytestmark = pytest.mark.slow
+
+TABLE = patients.make(60)
+MODEL = PatientModel(Encoder.fit(TABLE), network.build(Recipe(hidden=(2,)), 29))
+ROOT = Path(main.__file__).parent.parent.parent
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store in which versions 1 and 2 are `MODEL`, and 1 is champion."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        with registry.open_run("a test", {}) as run:
+            registry.log_model(run, MODEL, TABLE.head(2))
+    registry.move_champion(registry.by_version("1"), expected=None, kind="by hand", why="a test")
+    return tmp_path
+
+
+def gone(pid: int) -> bool:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_good_version_passes_and_the_process_is_gone(store: Path) -> None:
+    with fresh_process() as server:
+        server.check(registry.by_version("1"), MODEL, sources.load().frame)
+        assert server.process.poll() is None
+    assert gone(server.process.pid)
+
+
+def test_it_answers_for_many_members_as_they_do_in_memory(store: Path) -> None:
+    members = [network.build(Recipe(hidden=(4,), seed=k), 29, f"member_{k}") for k in range(8)]
+    model = replace(MODEL, network=network.average(members))
+    with registry.open_run("members", {}) as run:
+        ref = registry.log_model(run, model, TABLE.head(2))
+    with fresh_process() as server:
+        server.check(ref, model, TABLE)
+
+
+def test_another_model_than_in_memory_does_not_pass(store: Path) -> None:
+    other = replace(MODEL, network=network.build(Recipe(hidden=(2,), seed=9), 29))
+    with fresh_process() as server, pytest.raises(UnavailableError, match="its probabilities differ by up to"):
+        server.check(registry.by_version("1"), other, TABLE)
+
+
+def test_a_damaged_version_does_not_pass_and_its_reason_is_told(store: Path) -> None:
+    flip_a_byte(files_of("2"), store)
+    with fresh_process() as server, pytest.raises(UnavailableError, match="failed its test.* have the digest"):
+        server.check(registry.by_version("2"), MODEL, TABLE)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_process_that_dies_is_an_error_at_once(number: signal.Signals, store: Path) -> None:
+    with fresh_process() as server:
+        server.process.send_signal(number)
+        with pytest.raises(UnavailableError, match=f"it ended with code -{number.value}"):
+            server.check(registry.by_version("1"), MODEL, TABLE)
+
+
+def test_a_process_that_hangs_is_an_error_in_time_and_is_gone(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsal, "SECONDS", 1)
+    with fresh_process() as server:
+        server.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(UnavailableError, match="timed out"):
+            server.check(registry.by_version("1"), MODEL, TABLE)
+    assert gone(server.process.pid)
+
+
+def test_no_champion_moves_when_the_test_fails(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @contextmanager
+    def dying() -> Iterator[FreshProcess]:
+        with fresh_process() as server:
+            server.process.kill()
+            yield server
+
+    monkeypatch.setattr("heart_disease.cli.champions.fresh_process", dying)
+    assert main.main(["promote", "2", "--because", "a test"]) == 4
+    assert "heart-disease version 2 failed its test" in " ".join(capsys.readouterr().err.split())
+    assert registry.champion().version == "1"
+
+
+def test_promote_moves_the_champion_when_it_passes(store: Path) -> None:
+    assert main.main(["promote", "2", "--because", "a test"]) == 0
+    assert registry.champion().version == "2"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("when", ["before it knows its version", "while it serves"])
+def test_it_ends_with_the_process_that_started_it_however_that_ends(
+    number: signal.Signals, when: str, store: Path
+) -> None:
+    script = (
+        "import sys, time\n"
+        "from heart_disease.serving.rehearsal import fresh_process\n"
+        "from heart_disease import registry\nfrom heart_disease.data import sources\n"
+        "with fresh_process() as server:\n"
+        "    ref = registry.by_version('1')\n"
+        f"    if {when!r} == 'while it serves':\n"
+        "        server.check(ref, registry.load_model(ref), sources.load().frame)\n"
+        "    print(server.process.pid, flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    parent = subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        assert psutil.pid_exists(child)
+        parent.send_signal(number)
+        parent.communicate()
+        assert gone(child)
+    finally:
+        parent.kill()
+        parent.wait()

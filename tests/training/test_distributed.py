@@ -1,0 +1,307 @@
+"""Several processes that train one network, each on its part, are one process on all rows; and none waits for ever."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from heart_disease import registry
+from heart_disease.cli import main
+from heart_disease.model import schema
+from heart_disease.model.encoding import NUMBERS, Encoder
+from heart_disease.model.errors import DataError, UsageError
+from heart_disease.model.patient_model import PatientModel
+from heart_disease.training.network import build, build_optimizer
+from heart_disease.training.parts import Feed, Part, pooled, taken
+from heart_disease.training.recipe import MANY_ROWS
+from heart_disease.training.workers import Cluster
+from tests.cli.test_cli import free_port, heart, one_line
+from tests.harness import patients
+
+pytestmark = pytest.mark.slow
+
+# float32 sums in another order: 1e-7 a step, a little more after some tens of steps.
+TOLERANCE = 2e-5
+SIZES = (333, 700)
+RECIPE = replace(MANY_ROWS, epochs=4, batch_size=128, weight_decay=0.1)
+OPTIONS = ("--epochs=4", "--batch-size=128", "--weight-decay=0.1", "--shuffle-rows=0")
+
+
+class Workers:
+    """`heart distribute` on loopback, a process for each part; one for which there is None is never started."""
+
+    def __init__(self, parts: Sequence[Path | None], *options: str) -> None:
+        addresses = [f"127.0.0.1:{free_port()}" for _ in parts]
+        self.processes: dict[int, subprocess.Popen[str]] = {}
+        for index, part in enumerate(parts):
+            config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+            environment = {"PYTHONPATH": str(Path(main.__file__).parent.parent.parent), "TF_CONFIG": json.dumps(config)}
+            if part is not None:
+                self.processes[index] = subprocess.Popen(
+                    [sys.executable, "-m", "heart_disease", "distribute", "--source", str(part), *options],
+                    env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                )  # fmt: skip
+
+    def ends(self) -> list[tuple[int, str]]:
+        """Exit code of each, and what it said."""
+        try:
+            said = [one_line(process.communicate(timeout=300)[1]) for process in self.processes.values()]
+        finally:
+            for process in self.processes.values():
+                process.kill()
+        assert not any(word in text for text in said for word in ("Traceback", "Exception", "terminate")), said
+        return [(process.returncode, text) for process, text in zip(self.processes.values(), said, strict=True)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def store() -> None:
+    """A store that is there already: two chiefs that start at once would both create it."""
+    with registry.open_run("first", {}):
+        pass
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[pd.DataFrame]:
+    """Two parts, of different sizes and from different hospitals: the second's patients are older."""
+    parts = [patients.make(n, seed=n) for n in SIZES]
+    return [parts[0], parts[1].assign(age=(parts[1]["age"] + 20).clip(upper=100))]
+
+
+def write(folder: Path, frames: Sequence[pd.DataFrame]) -> list[Path]:
+    paths = [folder / f"part-{i}.parquet" for i in range(len(frames))]
+    for path, frame in zip(paths, frames, strict=True):
+        frame.to_parquet(path, index=False, row_group_size=100)
+    return paths
+
+
+def joined(frames: Sequence[pd.DataFrame], batch: int) -> pd.DataFrame:
+    """All rows in the order of the steps, which take of each part in proportion to its size."""
+    cuts = taken([len(frame) for frame in frames], batch)
+    steps = range(len(cuts[0]) - 1)
+    return pd.concat([frame[cut[s] : cut[s + 1]] for s in steps for frame, cut in zip(frames, cuts, strict=True)])
+
+
+def fit_with_keras(frame: pd.DataFrame) -> tuple[list[np.ndarray], list[float]]:
+    """The plain reference: `compile` and `fit` on all rows, in the frame's order."""
+    inputs = Encoder.fit(frame).transform(frame)
+    model = build(RECIPE, inputs.shape[1])
+    model.compile(build_optimizer(RECIPE), "binary_crossentropy")
+    labels = schema.label(frame).to_numpy()
+    result = model.fit(inputs, labels, batch_size=RECIPE.batch_size, epochs=RECIPE.epochs, shuffle=False, verbose=0)
+    return model.get_weights(), result.history["loss"]
+
+
+def test_two_processes_are_one_process_and_keras_fit_on_all_rows(frames: list[pd.DataFrame], tmp_path: Path) -> None:
+    everything = joined(frames, RECIPE.batch_size)
+    everything.to_parquet(tmp_path / "all.parquet", index=False)
+    two = Workers(write(tmp_path, frames), "-o", str(tmp_path / "two"), *OPTIONS)
+    one = Workers([tmp_path / "all.parquet"], "-o", str(tmp_path / "one"), *OPTIONS)
+    weights, losses = fit_with_keras(everything)
+    for code, said in [*two.ends(), *one.ends()]:
+        assert code == 0, said
+        assert f"{sum(SIZES)} rows" in said
+
+    encoder = Encoder.fit(everything)
+    for name in ("one", "two"):
+        model = PatientModel.load(tmp_path / name)
+        np.testing.assert_allclose(model.encoder.means, encoder.means, rtol=1e-12)
+        np.testing.assert_allclose(model.encoder.scales, encoder.scales, rtol=1e-12)
+        [layers] = model.network.members
+        stored = [weight for layer in layers for weight in (layer.kernel, layer.bias)]
+        for got, expected in zip(stored, weights, strict=True):
+            np.testing.assert_allclose(got, expected, atol=TOLERANCE)
+
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name(registry.EXPERIMENT).experiment_id
+    run = client.search_runs([experiment], "tags.workers = '2'")[0]
+    assert run.info.status == "FINISHED"
+    assert (run.data.params["rows"], run.data.params["parts"]) == (str(sum(SIZES)), str(SIZES))
+    curve = [metric.value for metric in client.get_metric_history(run.info.run_id, "loss/train")]
+    np.testing.assert_allclose(curve, losses, atol=TOLERANCE)
+    [version] = client.search_model_versions(f"run_id = '{run.info.run_id}'")
+    assert not version.aliases
+    answers = registry.load_model(registry.ModelRef(version.name, version.version, run.info.run_id)).predict(everything)
+    expected = PatientModel.load(tmp_path / "two").predict(everything)
+    np.testing.assert_allclose(answers["probability"], expected["probability"], atol=1e-6)
+
+
+def test_when_a_worker_ends_or_never_starts_the_others_say_so(frames: list[pd.DataFrame], tmp_path: Path) -> None:
+    paths = write(tmp_path, frames)
+    (tmp_path / "bad.parquet").write_text("no table")
+    alone = Workers([None, paths[1]], "--wait=2")
+    refused = Workers([paths[0], tmp_path / "bad.parquet"])
+    [(code, said)] = alone.ends()
+    assert code == 4, said
+    assert "not all 2 workers could be joined within 2 seconds; worker 0 at 127.0.0.1:" in said
+    (code, said), (code_of_refused, said_by_refused) = refused.ends()
+    assert (code, code_of_refused) == (4, 3), said + said_by_refused
+    assert "worker 1 refused its part, and says why" in said
+    assert "bad.parquet' cannot be read" in said_by_refused
+
+    stopped = Workers(paths, "--epochs=100000")
+    chief, other = stopped.processes.values()
+    assert other.stderr
+    assert any("epoch 1 of" in line for line in other.stderr)
+    chief.send_signal(signal.SIGINT)
+    (code, said), (code_of_other, said_by_other) = stopped.ends()
+    assert (code, code_of_other) == (128 + signal.SIGINT, 4), said + said_by_other
+    assert "heart: stopped" in said
+    assert "worker 1 stops: a worker has ended, or was cut off" in said_by_other
+    assert "worker 0 was stopped" in said_by_other
+    client = mlflow.MlflowClient()
+    runs = client.search_runs([client.get_experiment_by_name(registry.EXPERIMENT).experiment_id], max_results=1)
+    assert runs[0].info.status == "KILLED"
+
+
+EXPECTED = "10.0.0.1:2222"
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        pytest.param(None, "TF_CONFIG is not set", id="not set"),
+        pytest.param("worker 0", "TF_CONFIG is 'worker 0'", id="no JSON"),
+        pytest.param("[1]", "TF_CONFIG is", id="a list"),
+        pytest.param({"cluster": {"worker": ["a:1"]}}, "KeyError('task')", id="no task"),
+        pytest.param({"cluster": {"worker": 5}, "task": {"type": "worker", "index": 0}}, "TypeError", id="a number"),
+        pytest.param({"cluster": {"ps": ["a:1"]}, "task": {"type": "ps", "index": 0}}, "job ps", id="other job"),
+        pytest.param({"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}, "'a'", id="no port"),
+        pytest.param(
+            {"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}, "each once", id="twice"
+        ),
+        pytest.param(
+            {"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}, "worker 1, which", id="index"
+        ),
+    ],
+)
+def test_a_wrong_tf_config_ends_in_2_and_an_example(
+    config: Any, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if config is not None:
+        monkeypatch.setenv("TF_CONFIG", config if isinstance(config, str) else json.dumps(config))
+    assert heart("distribute", "--source", "part.parquet") == 2
+    said = one_line(capsys.readouterr().err)
+    assert message in said
+    assert '"10.0.0.1:2222"' in said
+
+
+def test_a_chief_comes_before_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"cluster": {"worker": ["b:2", "c:3"], "chief": ["a:1"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    assert Cluster.from_environment() == Cluster(("a:1", "b:2", "c:3"), 2)
+
+
+@pytest.mark.parametrize("options", [["--optimizer=gd"], ["--wait=0"], ["--shuffle-rows=-1"], ["--epochs=0"]])
+def test_options_that_make_no_sense_end_in_2(options: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    assert heart("distribute", "--source", "part.parquet", *options) == 2
+
+
+@pytest.mark.parametrize("sizes", [(333, 700), (1, 1000, 30), (5,), (1, 1), (3 * 10**9, 10**9)])
+@pytest.mark.parametrize("share", [1e-3, 0.07, 0.5, 1, 10])
+def test_every_step_takes_a_batch_and_of_each_part_its_share(sizes: tuple[int, ...], share: float) -> None:
+    batch = max(1, int(share * sum(sizes)))
+    cuts = taken(sizes, batch)
+    counts = np.diff(cuts, axis=1)  # (W, steps)
+    assert counts.min() >= 0
+    assert counts.sum(axis=1).tolist() == list(sizes)
+    assert (counts.sum(axis=0)[:-1] == batch).all()
+    fair = np.minimum(np.arange(len(cuts[0])) * batch, sum(sizes)) * (np.array(sizes)[:, None] / sum(sizes))
+    assert np.abs(np.array(cuts) - fair).max() < len(sizes)
+
+
+def test_the_encoder_of_parts_is_that_of_all_rows_also_for_large_values_that_hardly_vary() -> None:
+    rng = np.random.default_rng(0)
+    parts = [rng.normal([1e9, -5, 0, 1e-9, 7, 1e6], [1, 2, 3, 1e-12, 0, 1e-3], (n, 6)) for n in (1000, 10, 4000)]
+    rows = np.array([len(part) for part in parts], "float64")
+    encoder = pooled(rows, np.array([p.mean(axis=0) for p in parts]), np.array([p.var(axis=0) for p in parts]))
+    expected = Encoder.fit(pd.DataFrame(np.concatenate(parts), columns=NUMBERS))
+    np.testing.assert_allclose(encoder.means, expected.means, rtol=1e-12)
+    np.testing.assert_allclose(encoder.scales, expected.scales, rtol=1e-6)
+    assert encoder.scales[4] == 1
+
+
+@pytest.mark.parametrize("shuffle_rows", [0, 40, 10_000])
+def test_an_epoch_feeds_every_row_once_whatever_is_held(shuffle_rows: int, tmp_path: Path) -> None:
+    frames = [patients.make(n, seed=n) for n in (450, 191)]
+    encoder = Encoder.fit(pd.concat(frames))
+    feeds = [
+        Feed(Part(path), encoder, [450, 191], i, 64, shuffle_rows, seed=0)
+        for i, path in enumerate(write(tmp_path, frames))
+    ]
+    orders = []
+    for _ in range(2):
+        sums = np.zeros(-(-641 // 64))
+        for feed, frame in zip(feeds, frames, strict=True):
+            got = [(x[s > 0], y[s > 0], s, n) for x, y, s, n in feed.arrays()]
+            inputs, labels = np.concatenate([x for x, *_ in got]), np.concatenate([y for _, y, *_ in got])
+            rows = np.column_stack([inputs, labels])
+            expected = np.column_stack([encoder.transform(frame), schema.label(frame)]).astype(np.float32)
+            if shuffle_rows == 0:
+                np.testing.assert_array_equal(rows, expected)
+            np.testing.assert_array_equal(rows[np.lexsort(rows.T)], expected[np.lexsort(expected.T)])
+            sums += np.concatenate([share[:steps].sum(axis=1) for _, _, share, steps in got])
+        orders.append(rows)
+        np.testing.assert_allclose(sums, 1, rtol=1e-6)  # all parts' shares together are the mean of the batch
+    assert np.array_equal(*orders) == (shuffle_rows == 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param({"chol": 9999.0}, "column 'chol' has 9999 in row 1; expected 70 to 700 mg/dl", id="limit"),
+        pytest.param({"thal": "fixed"}, "column 'thal' has 'fixed' in row 1; expected 3, 6, 7 or blank", id="text"),
+        pytest.param({"age": np.nan}, "column 'age' has blank in row 1", id="blank"),
+        pytest.param({"num": None}, "column 'num' has blank in row 1", id="no label"),
+    ],
+)
+def test_a_cell_that_the_schema_does_not_allow_is_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    [path] = write(tmp_path, [patients.make(60).assign(**change)])
+    with pytest.raises(DataError, match=message):
+        Part(path).summary()
+
+
+def test_the_row_that_is_named_is_the_row_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heart_disease.training.parts.SHUFFLE_ROWS", 50)
+    frame = patients.make(130)
+    frame.loc[121, "chol"] = 1.0
+    [path] = write(tmp_path, [frame])
+    with pytest.raises(DataError, match="'chol' has 1 in row 121"):
+        Part(path).summary()
+
+
+def test_a_part_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    [lacking, empty] = write(tmp_path, [patients.make(9).drop(columns="ca"), patients.make(9)[:0]])
+    for path, message in ((lacking, "lacks column 'ca'"), (empty, "no rows"), (tmp_path / "x", "cannot be read")):
+        with pytest.raises(DataError, match=message):
+            Part(path)
+
+
+def test_a_file_that_is_cut_off_while_it_is_read_is_an_error_of_the_data(tmp_path: Path) -> None:
+    [path] = write(tmp_path, [patients.make(5000)])
+    part = Part(path)
+    feed = Feed(part, Encoder.fit(patients.make(50)), [5000], 0, batch=64, shuffle_rows=100, seed=0)
+    with path.open("r+b") as file:
+        file.truncate(100)
+    with pytest.raises(DataError, match="cannot be read any more"):
+        list(feed.epoch())
+
+
+def test_unknown_options_of_a_cluster_are_usage_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    with pytest.raises(UsageError, match="expected TF_CONFIG="):
+        Cluster.from_environment()

@@ -1,0 +1,275 @@
+"""Training K networks at once is Keras `fit` on each of them, and nothing else decides the result."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from heart_disease.model.errors import UnavailableError
+from heart_disease.training.batches import Job, Plan
+from heart_disease.training.engine import CURVES, Networks, train
+from heart_disease.training.network import build, build_optimizer
+from heart_disease.training.recipe import Recipe
+
+N, D, F = 120, 29, 3
+RNG = np.random.default_rng(1)
+INPUTS = RNG.normal(size=(F, N, D)).astype(np.float32)
+LABELS = (INPUTS[0, :, 0] + RNG.normal(size=N) > 0).astype(np.float64)
+# float32 arithmetic in another order: 1e-7 a step, a little more after some tens of steps.
+TOLERANCE = 2e-5
+
+
+def make_jobs(params: Recipe, count: int) -> list[Job]:
+    """Jobs with training parts of different sizes, on different matrices, with seeds of their own."""
+    jobs = []
+    for k in range(count):
+        rows = np.random.default_rng(k).permutation(N)
+        cut = 70 + 17 * k % 40
+        jobs.append(Job(replace(params, seed=k), rows[:cut], np.sort(rows[cut:]), matrix=k % F))
+    return jobs
+
+
+def shuffles(job: Job) -> np.random.Generator:
+    """The stream of an order of rows, as the plain reference draws it."""
+    return np.random.default_rng(np.random.SeedSequence(job.params.seed).spawn(2)[0])
+
+
+def fit_with_keras(job: Job) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The slow plain reference: the course's network, `compile` and `fit`, epoch by epoch on the same batches."""
+    params = job.params
+    model = build(params, D)
+    model.compile(build_optimizer(params), "binary_crossentropy", metrics=["accuracy"])
+    x, rng, history = INPUTS[job.matrix], shuffles(job), []
+    batch = len(job.rows) if params.optimizer == "gd" else params.batch_size
+    for _ in range(params.epochs):
+        order = rng.permutation(job.rows)
+        result = model.fit(
+            x[order], LABELS[order], batch_size=batch, shuffle=False, verbose=0,
+            validation_data=(x[job.watch], LABELS[job.watch]), validation_batch_size=N,
+        )  # fmt: skip
+        history.append([result.history[name][0] for name in ("loss", "accuracy", "val_loss", "val_accuracy")])
+    weights = np.concatenate([weight.ravel() for weight in model.get_weights()])
+    return weights, dict(zip(CURVES, np.array(history).T, strict=True))
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        pytest.param(Recipe(epochs=6, weight_decay=0.0), id="adam, the lecture's recipe"),
+        pytest.param(Recipe(epochs=6), id="adam with weight decay"),
+        pytest.param(
+            Recipe(epochs=6, optimizer="sgd", momentum=0.9, learning_rate=0.05, weight_decay=0.1),
+            id="sgd with momentum and weight decay",
+        ),
+        pytest.param(Recipe(epochs=8, optimizer="gd", learning_rate=0.1, weight_decay=0.0), id="gradient descent"),
+        pytest.param(Recipe(epochs=5, hidden=(8, 5), activation="tanh", batch_size=16), id="two hidden layers, tanh"),
+        pytest.param(Recipe(epochs=5, hidden=(), batch_size=7), id="no hidden layer"),
+    ],
+)
+def test_equals_keras_fit_on_each_network(params: Recipe) -> None:
+    jobs = make_jobs(params, 3)
+    networks = train(INPUTS, LABELS, jobs)
+    for k, job in enumerate(jobs):
+        weights, curves = fit_with_keras(job)
+        np.testing.assert_allclose(networks.weights[k], weights, atol=TOLERANCE)
+        for name in CURVES:
+            np.testing.assert_allclose(networks.curves[name][k], curves[name], atol=TOLERANCE, err_msg=name)
+
+
+def test_networks_of_one_batch_may_differ_in_rate_decay_dropout_batch_size_and_epochs() -> None:
+    recipes = [
+        Recipe(epochs=4),
+        Recipe(epochs=7, learning_rate=3e-3),
+        Recipe(epochs=5, weight_decay=0.0, batch_size=11),
+        Recipe(epochs=3, dropout=0.5),
+    ]
+    jobs = [replace(job, params=recipe) for job, recipe in zip(make_jobs(Recipe(), 4), recipes, strict=True)]
+    together = train(INPUTS, LABELS, jobs)
+    for k, job in enumerate(jobs):
+        assert_same(together, k, train(INPUTS, LABELS, [job]))
+        assert np.isfinite(together.curves["train_loss"][k]).sum() == job.params.epochs
+    weights, _ = fit_with_keras(jobs[2])
+    np.testing.assert_allclose(together.weights[2], weights, atol=TOLERANCE)
+
+
+def assert_same(networks: Networks, k: int, alone: Networks) -> None:
+    """Network `k` of a batch is the network of a batch of one; sums over padded rows may round differently."""
+    np.testing.assert_allclose(networks.weights[k], alone.weights[0], atol=1e-6)
+    epochs = alone.jobs[0].params.epochs
+    for name in CURVES:
+        np.testing.assert_allclose(networks.curves[name][k, :epochs], alone.curves[name][0], atol=1e-6)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_the_result_does_not_depend_on_k_or_on_the_order_of_jobs(dropout: float) -> None:
+    jobs = make_jobs(Recipe(epochs=5, dropout=dropout), 9)
+    networks = train(INPUTS, LABELS, jobs)
+    reversed_networks = train(INPUTS, LABELS, jobs[::-1])
+    for weights, same in zip(networks.weights, reversed_networks.weights[::-1], strict=True):
+        np.testing.assert_allclose(weights, same, atol=1e-6)
+    assert_same(networks, 4, train(INPUTS, LABELS, [jobs[4]]))
+
+
+def test_the_same_again_is_the_same_to_the_last_bit() -> None:
+    jobs = make_jobs(Recipe(epochs=5, dropout=0.2), 5)
+    first, second = train(INPUTS, LABELS, jobs), train(INPUTS, LABELS, jobs)
+    np.testing.assert_array_equal(first.weights, second.weights)
+
+
+def test_the_seed_decides() -> None:
+    job = make_jobs(Recipe(epochs=2), 1)[0]
+    other = replace(job, params=replace(job.params, seed=99))
+    weights = train(INPUTS, LABELS, [job, other]).weights
+    assert np.abs(weights[0] - weights[1]).max() > 0.01
+
+
+def test_segments_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = make_jobs(Recipe(epochs=6, dropout=0.2), 3)
+    whole = train(INPUTS, LABELS, jobs)
+    monkeypatch.setattr("heart_disease.training.batches.SEGMENT_STEPS", 7)
+    calls: list[tuple[int, int]] = []
+    pieces = train(INPUTS, LABELS, jobs, progress=lambda done, total: calls.append((done, total)))
+    np.testing.assert_array_equal(whole.weights, pieces.weights)
+    for name in CURVES:
+        np.testing.assert_array_equal(whole.curves[name], pieces.curves[name])
+    assert len(calls) > 3
+    assert calls[-1][0] == calls[-1][1]
+    assert [done for done, _ in calls] == sorted({done for done, _ in calls})
+
+
+def test_watched_rows_are_never_learned_from() -> None:
+    job = make_jobs(Recipe(epochs=4), 1)[0]
+    changed_inputs, changed_labels = INPUTS.copy(), LABELS.copy()
+    changed_inputs[:, job.watch] = 7.0
+    changed_labels[job.watch] = 1 - changed_labels[job.watch]
+    plain = train(INPUTS, LABELS, [job])
+    changed = train(changed_inputs, changed_labels, [job])
+    np.testing.assert_array_equal(plain.weights, changed.weights)
+    assert not np.array_equal(plain.curves["validation_loss"], changed.curves["validation_loss"])
+
+
+def test_without_watched_rows_validation_is_nan() -> None:
+    networks = train(INPUTS, LABELS, [Job(Recipe(epochs=2), np.arange(N), np.arange(0))])
+    assert np.isnan(networks.curves["validation_loss"]).all()
+    assert np.isfinite(networks.curves["train_loss"]).all()
+
+
+def test_a_batch_larger_than_the_rows_is_all_rows() -> None:
+    rows = np.arange(20)
+    large = train(INPUTS, LABELS, [Job(Recipe(epochs=3, batch_size=1000), rows, np.arange(0))])
+    exact = train(INPUTS, LABELS, [Job(Recipe(epochs=3, batch_size=20), rows, np.arange(0))])
+    np.testing.assert_array_equal(large.weights, exact.weights)
+
+
+def test_dropout_changes_training_and_not_the_measuring() -> None:
+    job = make_jobs(Recipe(epochs=1, learning_rate=1e-9, weight_decay=0.0), 1)[0]
+    dropped = replace(job, params=replace(job.params, dropout=0.5))
+    curves = train(INPUTS, LABELS, [job, dropped]).curves
+    # The weights hardly move: what is measured after the epoch is the same, what is measured while training is not.
+    np.testing.assert_allclose(curves["validation_loss"][0], curves["validation_loss"][1], atol=1e-6)
+    assert abs(curves["train_loss"][0, 0] - curves["train_loss"][1, 0]) > 1e-3
+
+
+def test_probabilities_are_those_of_the_keras_model() -> None:
+    networks = train(INPUTS, LABELS, make_jobs(Recipe(epochs=3, hidden=(6, 4)), 4))
+    probabilities = networks.probabilities(INPUTS)
+    assert probabilities.shape == (4, N)
+    for k, job in enumerate(networks.jobs):
+        expected = networks.keras(k, D).predict(INPUTS[job.matrix], verbose=0)[:, 0]
+        np.testing.assert_allclose(probabilities[k], expected, atol=1e-6)
+
+
+def test_jobs_of_different_kinds_are_trained_in_batches_of_their_own() -> None:
+    recipes = [
+        Recipe(epochs=3, hidden=(4,)),
+        Recipe(epochs=2, hidden=(5, 3)),
+        Recipe(epochs=4, activation="tanh"),
+        Recipe(epochs=3, hidden=(4,), learning_rate=0.01),
+        Recipe(epochs=3, optimizer="sgd"),
+    ]
+    jobs = [replace(job, params=recipe) for job, recipe in zip(make_jobs(Recipe(), 5), recipes, strict=True)]
+    steps: list[tuple[int, int]] = []
+    together = train(INPUTS, LABELS, jobs, progress=lambda done, total: steps.append((done, total)))
+    for k, job in enumerate(jobs):
+        assert_same(together, k, train(INPUTS, LABELS, [job]))
+    assert [done for done, _ in steps] == sorted({done for done, _ in steps})
+    assert steps[-1][0] == steps[-1][1]
+
+
+def test_a_batch_of_limited_size_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [job for rate in (1e-3, 3e-3) for job in make_jobs(Recipe(epochs=4, learning_rate=rate), 5)]
+    whole = train(INPUTS, LABELS, jobs)
+    monkeypatch.setattr("heart_disease.training.engine.BATCH_NETWORKS", 3)
+    for k, row in enumerate(train(INPUTS, LABELS, jobs).weights):
+        np.testing.assert_allclose(whole.weights[k], row, atol=1e-6)
+
+
+def test_networks_side_by_side_on_the_same_rows_do_not_touch_each_other() -> None:
+    job = make_jobs(Recipe(epochs=5), 1)[0]
+    recipes = [replace(job.params, learning_rate=rate, weight_decay=decay) for rate in (1e-3, 1e-2) for decay in (0, 2)]
+    together = train(INPUTS, LABELS, [replace(job, params=recipe) for recipe in recipes])
+    for k, recipe in enumerate(recipes):
+        assert_same(together, k, train(INPUTS, LABELS, [replace(job, params=recipe)]))
+        weights, _ = fit_with_keras(replace(job, params=recipe))
+        np.testing.assert_allclose(together.weights[k], weights, atol=TOLERANCE)
+
+
+def test_jobs_that_differ_in_epochs_alone_are_one_network_taken_at_several_times() -> None:
+    job = make_jobs(Recipe(), 1)[0]
+    jobs = [replace(job, params=replace(job.params, epochs=epochs)) for epochs in (3, 7, 5)]
+    assert Plan(jobs, N).networks == 1
+    networks = train(INPUTS, LABELS, jobs)
+    for k, one in enumerate(jobs):
+        assert_same(networks, k, train(INPUTS, LABELS, [one]))
+        assert np.isfinite(networks.curves["train_loss"][k]).sum() == one.params.epochs
+
+
+def test_watched_probabilities_are_those_of_the_watched_rows() -> None:
+    jobs = [*make_jobs(Recipe(epochs=2), 3), *make_jobs(Recipe(epochs=2, hidden=(3, 2)), 2)]
+    networks = train(INPUTS, LABELS, jobs)
+    everywhere = networks.probabilities(INPUTS)
+    for job, watched, whole in zip(jobs, networks.watched(INPUTS), everywhere, strict=True):
+        np.testing.assert_allclose(watched, whole[job.watch], atol=1e-6)
+
+
+def test_without_a_job_there_is_nothing_to_train() -> None:
+    with pytest.raises(ValueError, match="at least one job"):
+        train(INPUTS, LABELS, [])
+
+
+def test_asking_for_a_gpu_that_is_not_there_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda _: [])
+    with pytest.raises(UnavailableError, match=r"finds no GPU.*nvidia-smi"):
+        train(INPUTS, LABELS, make_jobs(Recipe(), 1), device="gpu")
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_in_the_middle_of_a_step_waits_for_its_end(
+    number: signal.Signals, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = []
+
+    def leave(*_: object) -> None:
+        raise SystemExit
+
+    def compile_one(*_: object) -> tuple[list[object], object]:
+        def run(*_: object) -> object:
+            os.kill(os.getpid(), number)
+            ended.append(True)
+            raise ValueError("what the step itself says comes second")
+
+        return [], run
+
+    monkeypatch.setattr("heart_disease.training.engine._compile", compile_one)
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        with pytest.raises(error):
+            train(INPUTS, LABELS, make_jobs(Recipe(epochs=1), 1))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
