@@ -1,4 +1,4 @@
-"""Table -> Verdict: run the suite with Great Expectations, in memory.
+"""Table -> Validation: run the suite with Great Expectations, in memory.
 
 Nothing is written, nothing is sent and nothing is printed. An expectation that cannot be judged because a column
 is missing, or is text, does not fail on its own account: the missing column or the text does, once, and all else
@@ -26,7 +26,7 @@ from heart_disease.model import schema
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
 
-__all__ = ["Cell", "Failure", "Seen", "Verdict", "validate"]
+__all__ = ["Cell", "Failure", "Seen", "Validation", "validate"]
 
 # Judged on the table as it came; all else on the numbers in it.
 ON_ARRIVAL = frozenset({"columns", "rows", "number", "blank", "blank share", "duplicates"})
@@ -54,7 +54,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Validation:
     """What validation says about a table of `rows` patients from `source`, whose content is `digest`.
 
     checked: how many expectations could be judged.
@@ -95,7 +95,7 @@ class Verdict:
         return [failure.message(most) for failure in self.failures]
 
 
-def validate(table: Table) -> Verdict:
+def validate(table: Table) -> Validation:
     """Judge `table`; its frame is not changed. Row order changes nothing but the order in `result`."""
     frame = table.frame.rename_axis(index=None)  # an index without a name: results hold the row numbers alone
     with _ALONE, _quiet():
@@ -110,7 +110,7 @@ def validate(table: Table) -> Verdict:
             numbers = arrived.assign(**{name: pd.to_numeric(frame[name], errors="coerce") for name in text})
             result["results"] += _run([rule for rule in rules if rule not in first], numbers)["results"]
     result = _plain(_count(result))
-    return Verdict(
+    return Validation(
         source=table.source,
         rows=len(frame),
         digest=table.digest,
@@ -204,7 +204,7 @@ def _seen(values: pd.Series, column: schema.Column) -> Seen:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Great Expectations' log lines and warnings off the terminal: what matters is in the verdict."""
+    """Keep Great Expectations' log lines and warnings off the terminal: what matters is in the validation."""
     logger = logging.getLogger("great_expectations")
     before, nowhere = logger.propagate, logging.NullHandler()
     logger.propagate = False  # not its level: some of its modules set a level of their own

@@ -7,7 +7,7 @@ import logging
 
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
-from expectations.gate import Verdict
+from expectations.gate import Validation
 from heart_disease import registry
 from heart_disease.registry import Run
 from heart_disease.reporting import validation_page
@@ -15,24 +15,28 @@ from heart_disease.reporting import validation_page
 log = logging.getLogger("heart")
 
 
-def publish(run: Run, verdict: Verdict) -> None:
+def publish(run: Run, validation: Validation) -> None:
     """The validation page and GX's result with the MLflow run, a table with the Prefect run, and the log."""
     files = {
-        "validation.html": validation_page.render(verdict),
-        "validation.json": json.dumps(verdict.result, indent=1),
+        "validation.html": validation_page.render(validation),
+        "validation.json": json.dumps(validation.result, indent=1),
     }
     registry.log_files(run, "validation", files)
     rows = [
         {"severity": failure.severity, "rule": failure.rule, "expected": failure.expected, "observed": failure.observed}
-        for failure in verdict.failures
+        for failure in validation.failures
     ]
-    state = "passed" if verdict.passed else "REJECTED"
-    summary = f"{state}: {verdict.checked} checks, {len(verdict.errors)} errors, {len(verdict.warnings)} warnings"
-    create_table_artifact(rows, key="validation", description=f"{summary}. {verdict.rows} rows of {verdict.source}.")
+    state = "passed" if validation.passed else "REJECTED"
+    summary = (
+        f"{state}: {validation.checked} checks, {len(validation.errors)} errors, {len(validation.warnings)} warnings"
+    )
+    create_table_artifact(
+        rows, key="validation", description=f"{summary}. {validation.rows} rows of {validation.source}."
+    )
     create_link_artifact(
         registry.run_url(run), "MLflow run", key="mlflow-run", description="What was set, and what came of it."
     )
     log.info("validate  %s", summary)
-    if verdict.passed:
-        for message in verdict.messages(most=3):
+    if validation.passed:
+        for message in validation.messages(most=3):
             log.info("          %s", message)

@@ -6,15 +6,13 @@ the real network its cost is measured against trying out every weight.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass as plain
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from heart_disease.lessons.lesson import Lesson, table
+from heart_disease.lessons.passes import Pass, backward, cost, forward, largest_gap, loss, starting_weights
 from heart_disease.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
 TITLE = "Back-propagation: all derivatives in one pass back"
 INPUTS = ("thalach", "oldpeak")  # the two columns that the small network sees
-NUDGE = 1e-6  # by which finite differences move a weight
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -39,88 +36,6 @@ class Settings:
     repeats: Annotated[int, Field(ge=1, le=1000, description="Timings; the median counts.")] = 20
 
 
-@plain(frozen=True)
-class Pass:
-    """What a forward pass leaves behind: the sums `z` and the outputs `h` of each layer, each (n, units).
-
-    h[0] is the input, h[-1] the probability (n, 1).
-    """
-
-    z: list[Numbers]
-    h: list[Numbers]
-
-
-@plain(frozen=True)
-class Cost:
-    """One gradient of a network with `parameters` weights, by both ways.
-
-    seconds, and forward passes, by the name of the way. gap: the largest difference of the two.
-    """
-
-    parameters: int
-    seconds: dict[str, float]
-    passes: dict[str, int]
-    gap: float
-
-
-def forward(weights: Sequence[Numbers], x: Numbers) -> Pass:
-    """Layer by layer: z = h W + b, then ReLU, and the sigmoid in the last layer.
-
-    weights: kernels (in, out) and biases (out,) in turn. x: (n, in).
-    """
-    import numpy as np
-    from scipy.special import expit
-
-    z: list[Numbers] = []
-    h = [x]
-    for i in range(0, len(weights), 2):
-        z.append(h[-1] @ weights[i] + weights[i + 1])  # (n, in) (in, out) + (out,) = (n, out)
-        h.append(expit(z[-1]) if i == len(weights) - 2 else np.maximum(z[-1], 0))
-    return Pass(z, h)
-
-
-def loss(kept: Pass, y: Numbers) -> float:
-    """Mean binary cross-entropy for labels y (n, 1), from the last sums: log(1 + e^z) - y z."""
-    import numpy as np
-
-    return float(np.mean(np.logaddexp(0, kept.z[-1]) - y * kept.z[-1]))
-
-
-def backward(weights: Sequence[Numbers], kept: Pass, y: Numbers) -> list[Numbers]:
-    """The derivatives of `loss`, in the order and shapes of `weights`, from the last layer to the first.
-
-    Rumelhart, Hinton and Williams (1986), https://doi.org/10.1038/323533a0. With D the derivatives by a layer's z:
-    by W they are h^T D, by b the sums of D's rows, and by the outputs of the layer below D W^T.
-    """
-    d = (kept.h[-1] - y) / len(y)  # (n, 1): sigmoid and cross-entropy together leave p - y
-    found: list[Numbers] = []
-    for i in reversed(range(0, len(weights), 2)):
-        layer = i // 2
-        found[:0] = [kept.h[layer].T @ d, d.sum(axis=0)]  # (in, n) (n, out) = (in, out), and (out,)
-        if layer:
-            d = (d @ weights[i].T) * (kept.z[layer - 1] > 0)  # (n, out) (out, in) = (n, in); ReLU lets z > 0 pass
-    return found
-
-
-def finite_differences(value: Callable[[], float], weights: Sequence[Numbers], nudge: float = NUDGE) -> list[Numbers]:
-    """(value with w + nudge - value with w - nudge) / (2 nudge) for every single weight, which is put back after.
-
-    value: the loss with `weights` as they stand; called twice a weight.
-    """
-    import numpy as np
-
-    found = [np.zeros_like(part) for part in weights]
-    for part, slopes in zip(weights, found, strict=True):
-        for at in np.ndindex(part.shape):
-            before, ends = part[at], []
-            for shift in (nudge, -nudge):
-                part[at] = before + shift
-                ends.append(value())
-            part[at] = before
-            slopes[at] = (ends[0] - ends[1]) / (2 * nudge)
-    return found
-
-
 def by_tape(params: Recipe, x: Numbers, y: Numbers) -> list[Numbers]:
     """The same derivatives as TensorFlow's tape finds them, on the pipeline's Keras network."""
     import keras
@@ -132,52 +47,6 @@ def by_tape(params: Recipe, x: Numbers, y: Numbers) -> list[Numbers]:
     with tf.GradientTape() as tape:
         value = tf.reduce_mean(keras.losses.binary_crossentropy(y, model(x)))
     return [part.numpy() for part in tape.gradient(value, model.trainable_variables)]
-
-
-def starting_weights(params: Recipe, inputs: int) -> list[Numbers]:
-    """The pipeline's initial weights, in double precision."""
-    from heart_disease.training.network import initial_weights
-
-    return [part.astype("float64") for part in initial_weights(params, inputs)]
-
-
-def largest_gap(ours: Sequence[Numbers], theirs: Sequence[Numbers]) -> float:
-    """The largest difference between two lists of arrays of the same shapes."""
-    import numpy as np
-
-    return max(float(np.abs(a - b).max()) for a, b in zip(ours, theirs, strict=True))
-
-
-def cost(params: Recipe, x: Numbers, y: Numbers, repeats: int) -> Cost:
-    """Measure one gradient over all rows of `x`, both ways; for back-propagation the median of `repeats` counts."""
-    import time
-
-    import numpy as np
-
-    weights = starting_weights(params, x.shape[1])
-    count = 0
-
-    def once() -> Pass:
-        nonlocal count
-        count += 1
-        return forward(weights, x)
-
-    ways: dict[str, tuple[Callable[[], list[Numbers]], int]] = {
-        "back-propagation": (lambda: backward(weights, once(), y), repeats),
-        "finite differences": (partial(finite_differences, lambda: loss(once(), y), weights), 1),
-    }
-    seconds, passes, found = {}, {}, []
-    for name, (gradient, times) in ways.items():
-        if times > 1:
-            gradient()  # the first call is slower
-        count, taken = 0, []
-        for _ in range(times):
-            started = time.perf_counter()
-            result = gradient()
-            taken.append(time.perf_counter() - started)
-        found.append(result)
-        seconds[name], passes[name] = float(np.median(taken)), count // times
-    return Cost(sum(part.size for part in weights), seconds, passes, largest_gap(*found))
 
 
 def weight_names(units: int) -> list[str]:
@@ -278,7 +147,7 @@ more that matters."""
         "back-propagation seconds": mine.seconds["back-propagation"],
         "finite differences seconds": mine.seconds["finite differences"],
     }  # fmt: skip
-    return Lesson(TITLE, text, draw(weights, kept, slopes, y, costs), metrics)
+    return Lesson(TITLE, text, draw(INPUTS, weights, kept, slopes, y, costs), metrics)
 
 
 def _ms(seconds: float) -> str:

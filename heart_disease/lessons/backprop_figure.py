@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from heart_disease.lessons.backprop import INPUTS, Cost, Pass, loss
+from heart_disease.lessons.passes import Cost, Pass, loss
 from heart_disease.reporting.figures import BLUE, GREY, ORANGE
 
 if TYPE_CHECKING:
@@ -17,12 +18,19 @@ if TYPE_CHECKING:
     from heart_disease.evaluation.evaluate import Numbers
 
 
-def draw(weights: list[Numbers], kept: Pass, slopes: list[Numbers], y: Numbers, costs: list[Cost]) -> Figure:
-    """The small network with its numbers, and the cost of a gradient by the number of weights."""
+def draw(
+    inputs: Sequence[str],
+    weights: list[Numbers],
+    kept: Pass,
+    slopes: list[Numbers],
+    y: Numbers,
+    costs: list[Cost],
+) -> Figure:
+    """The small network, whose two inputs have these names, and the cost of a gradient by the number of weights."""
     figure = Figure(figsize=(9, 9), layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=(1.8, 1))
     upper, lower = parts
-    _graph(upper.subplots(), weights, kept, slopes, y)
+    _graph(upper.subplots(), inputs, weights, kept, slopes, y)
     passes, seconds = lower.subplots(1, 2)
     parameters = [one.parameters for one in costs]
     for axes, name in ((passes, "passes"), (seconds, "seconds")):
@@ -36,7 +44,9 @@ def draw(weights: list[Numbers], kept: Pass, slopes: list[Numbers], y: Numbers, 
     return figure
 
 
-def _graph(axes: Axes, weights: list[Numbers], kept: Pass, slopes: list[Numbers], y: Numbers) -> None:
+def _graph(
+    axes: Axes, inputs: Sequence[str], weights: list[Numbers], kept: Pass, slopes: list[Numbers], y: Numbers
+) -> None:
     """The computational graph: under each name its value, and under that the derivative of the loss by it."""
     p, d2, d1, sick = float(kept.h[2][0, 0]), float(slopes[3][0]), slopes[1], bool(y[0, 0])
     by_h = d2 * weights[2][:, 0]
@@ -64,7 +74,7 @@ def _graph(axes: Axes, weights: list[Numbers], kept: Pass, slopes: list[Numbers]
     for i, height in enumerate((1.9, -1.9)):
         for k, row in enumerate(rows):
             edge((0, height), (4.0, row), 0.27, weights[0][i, k], slopes[0][i, k])
-        node(0, height, INPUTS[i], float(kept.h[0][0, i]), float((d1 @ weights[0].T)[i]))
+        node(0, height, inputs[i], float(kept.h[0][0, i]), float((d1 @ weights[0].T)[i]))
     for k, row in enumerate(rows):
         function(4.0, 6.0, row, "ReLU")
         edge((6.0, row), (8.8, 0), 0.48, weights[2][k, 0], slopes[2][k, 0])

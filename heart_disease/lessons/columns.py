@@ -117,8 +117,8 @@ def run(settings: Settings) -> Lesson:
     layers = [f"{kernel[0]} x {kernel[1]} + {bias[0]}" for kernel, bias in shapes]
 
     copy = public_copy(patients)
-    verdict = validate(sources.make_table(copy, "the public copy"))
-    named = {cell.row for failure in verdict.errors for cell in failure.cells}
+    validation = validate(sources.make_table(copy, "the public copy"))
+    named = {cell.row for failure in validation.errors for cell in failure.cells}
     again = validate(sources.make_table(copy.drop(index=list(named)), "the public copy, mended"))
 
     known = patients.dropna()
@@ -149,9 +149,9 @@ label turned round:
 It has 29 inputs as well, but by accident: it takes the codes from the rows, and `cp` 0 and `thal` 1 and 2 are in the
 pasted rows only. With them it finds {vocabulary(copy)} inputs, without them {vocabulary(copy.loc[known.index])}.
 
-**What validation says.** It {"accepts" if verdict.passed else "refuses"} the copy:
+**What validation says.** It {"accepts" if validation.passed else "refuses"} the copy:
 
-{"".join(f"* {failure.message()}" for failure in verdict.errors)}
+{"".join(f"* {failure.message()}" for failure in validation.errors)}
 
 With these rows left out it {"accepts" if again.passed else "still refuses"} the rest. The other {PASTED - len(named)}
 pasted rows hold codes that are allowed and mean something else, and no rule about cells can know that {wrong.sum()}
@@ -171,7 +171,7 @@ nearly all lie below the diagonal. No training mends this: the mistake is in the
         "parameters": float(model.count_params()),
         "copy/positive_rate": float(copy["num"].mean()),
         "copy/wrong_labels": float(wrong.sum()),
-        "copy/errors_found": float(len(verdict.errors)),
+        "copy/errors_found": float(len(validation.errors)),
     }
     return Lesson(TITLE, text, figure, metrics)
 

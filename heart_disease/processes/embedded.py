@@ -6,18 +6,17 @@ Tables are made under a lock: of two servers that make them at once, one fails.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import sys
 
 import uvicorn
+from filelock import FileLock
 from prefect.server.database import provide_database_interface
 from prefect.settings import get_current_settings
 
 
 def serve(port: int) -> None:
     """Prefect's server on the loopback."""
-    with (get_current_settings().home / "heart.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the system takes it back from a process that ends, however it ends
+    with FileLock(get_current_settings().home / "heart.lock"):  # the system frees it when the process ends
         asyncio.run(provide_database_interface().create_db())
     app = "prefect.server.api.server:create_app"
     uvicorn.run(app, factory=True, host="127.0.0.1", port=port, log_level="error", lifespan="on")

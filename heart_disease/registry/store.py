@@ -6,7 +6,6 @@ the working directory, where a bare `mlflow ui` finds it.
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import hashlib
 import os
@@ -21,6 +20,7 @@ from urllib.parse import unquote
 
 import mlflow
 from alembic.util import CommandError
+from filelock import FileLock
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -129,11 +129,15 @@ def check_embedded_store() -> None:
 
 @cache
 def _open(store: str) -> None:
-    """One process after the other: of two that make MLflow's tables, or renew them, at once, one fails."""
-    name = hashlib.sha256(store.encode()).hexdigest()[:32]
-    with Path(tempfile.gettempdir(), f"heart-store-{os.getuid()}-{name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the system takes it back from a process that ends, however it ends
+    """One process after the other: if two make MLflow's tables, or renew them, at once, one of them fails."""
+    with lock("store", store):
         mlflow.MlflowClient().search_experiments(max_results=1)
+
+
+def lock(kind: str, what: str) -> FileLock:
+    """This user's lock on `what`, in this machine's temporary folder; the system frees it when its process ends."""
+    name = hashlib.sha256(what.encode()).hexdigest()[:32]
+    return FileLock(Path(tempfile.gettempdir(), f"heart-{kind}-{os.getuid()}-{name}.lock"))
 
 
 def user() -> str:

@@ -9,12 +9,9 @@ same, and a configuration may then be listed twice.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import io
 import json
 import math
-import os
 import re
 import tempfile
 import time
@@ -26,13 +23,14 @@ from zipfile import BadZipFile
 
 import mlflow
 import numpy as np
+from filelock import Timeout
 from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from numpy.typing import NDArray
 
 from heart_disease.model.errors import UnavailableError
 from heart_disease.registry.runs import BATCH, log_files, open_run
-from heart_disease.registry.store import SWEEPS, Run, author_tags, check_embedded_store, place, reachable
+from heart_disease.registry.store import SWEEPS, Run, author_tags, check_embedded_store, lock, place, reachable
 
 ABOUT = (
     "A run for each search of recipes (`heart sweep`), and below it one for each configuration. "
@@ -59,21 +57,20 @@ def open_sweep(name: str, identity: str, tags: Mapping[str, str]) -> Iterator[Ru
 
 @contextmanager
 def _alone(identity: str) -> Iterator[None]:
-    """Hold the search's lock, which the system takes back from a process that ends, however it ends."""
-    name = hashlib.sha256(f"{place()} {identity}".encode()).hexdigest()[:32]
-    path = Path(tempfile.gettempdir(), f"heart-sweep-{os.getuid()}-{name}.lock")
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UnavailableError(
-                "this very search is running in another process. Wait for it, or stop it there; then the same command "
-                "goes on from where it was."
-            ) from error
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+    """Hold the search's lock, and leave no file of it behind."""
+    held = lock("sweep", f"{place()} {identity}")
+    try:
+        held.acquire(blocking=False)
+    except Timeout as error:
+        raise UnavailableError(
+            "this very search is running in another process. Wait for it, or stop it there; then the same command "
+            "goes on from where it was."
+        ) from error
+    try:
+        yield
+    finally:
+        Path(held.lock_file).unlink(missing_ok=True)
+        held.release()
 
 
 def _find(identity: str) -> str | None:

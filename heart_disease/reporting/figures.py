@@ -8,9 +8,10 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import binomtest
 from sklearn.metrics import roc_curve
 
-from heart_disease.evaluation.evaluate import LOGISTIC, NETWORK, Numbers, Report
+from heart_disease.evaluation.evaluate import LOGISTIC, NETWORK, Report
 from heart_disease.reporting.tables import MODEL_NAMES, in_brackets
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # told apart by colour-blind readers too (Okabe and Ito)
@@ -67,7 +68,8 @@ def calibration(axes: Axes, report: Report) -> None:
         parts = np.array_split(np.argsort(probability, kind="stable"), groups)
         x = np.array([probability[part].mean() for part in parts])
         k, n = np.array([report.labels[part].sum() for part in parts]), np.array([len(part) for part in parts])
-        low, high = _wilson(k, n)
+        ends = [binomtest(int(hits), int(of)).proportion_ci(0.95, "wilson") for hits, of in zip(k, n, strict=True)]
+        low, high = np.array(ends).T
         # Rounding may put an end a hair inside the point.
         bars = [np.maximum(k / n - low, 0), np.maximum(high - k / n, 0)]
         shift = 0.006 if model == LOGISTIC else 0.0  # beside, not on top of, the other model's bars
@@ -100,13 +102,6 @@ def confusion(axes: Axes, report: Report) -> None:
     axes.set_yticks([0, 1], ["no", "yes"])
     title = "Patients, mean of the repeats" if repeats > 1 else "Patients"
     axes.set(xlabel="network says heart disease", ylabel="has heart disease", title=title)
-
-
-def _wilson(k: Numbers, n: Numbers) -> tuple[Numbers, Numbers]:
-    z = 1.959964
-    centre = (k + z**2 / 2) / (n + z**2)
-    half = z / (n + z**2) * np.sqrt(k * (n - k) / n + z**2 / 4)
-    return centre - half, centre + half
 
 
 def _png(draw: Callable[[Axes, Report], None], report: Report) -> bytes:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from expectations import suite
-from expectations.gate import Cell, Verdict, validate
+from expectations.gate import Cell, Validation, validate
 from heart_disease.data import sources
 from heart_disease.data.sources import Table
 from heart_disease.model import schema
@@ -25,7 +25,7 @@ from tests.harness import patients
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
 
-def judge(frame: pd.DataFrame) -> Verdict:
+def judge(frame: pd.DataFrame) -> Validation:
     return validate(sources.make_table(frame, "test.csv"))
 
 
@@ -54,11 +54,11 @@ def repeated(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def cleveland() -> Verdict:
+def cleveland() -> Validation:
     return validate(sources.load())
 
 
-def test_cleveland_passes_with_the_warnings_that_it_deserves(cleveland: Verdict) -> None:
+def test_cleveland_passes_with_the_warnings_that_it_deserves(cleveland: Validation) -> None:
     assert cleveland.passed
     assert cleveland.errors == ()
     assert [failure.cells for failure in cleveland.warnings] == [
@@ -164,9 +164,9 @@ REFUSED: dict[str, tuple[Change, list[str]]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name: str) -> None:
     change, parts = REFUSED[name]
-    verdict = judge(change(patients.make()))
-    assert not verdict.passed
-    messages = [message for message in verdict.messages() if message.startswith("error: ")]
+    validation = judge(change(patients.make()))
+    assert not validation.passed
+    messages = [message for message in validation.messages() if message.startswith("error: ")]
     assert len(messages) == len(parts), messages
     for part in parts:
         assert any(part in message for message in messages), (part, messages)
@@ -189,10 +189,10 @@ WARNED: dict[str, tuple[Change, list[str]]] = {
 @pytest.mark.parametrize("name", WARNED)
 def test_warned_and_not_refused(name: str) -> None:
     change, parts = WARNED[name]
-    verdict = judge(change(patients.make()))
-    assert verdict.passed
-    assert len(verdict.warnings) == len(parts)
-    assert all(part in message for part, message in zip(parts, verdict.messages(), strict=True))
+    validation = judge(change(patients.make()))
+    assert validation.passed
+    assert len(validation.warnings) == len(parts)
+    assert all(part in message for part, message in zip(parts, validation.messages(), strict=True))
 
 
 def test_the_bounds_themselves_are_allowed() -> None:
@@ -204,8 +204,8 @@ def test_the_bounds_themselves_are_allowed() -> None:
 
 
 def test_a_refused_cell_is_not_warned_about_as_well() -> None:
-    verdict = judge(put("chol", (3, 999), (4, 600))(patients.make()))
-    assert [(failure.severity, failure.cells) for failure in verdict.failures] == [
+    validation = judge(put("chol", (3, 999), (4, 600))(patients.make()))
+    assert [(failure.severity, failure.cells) for failure in validation.failures] == [
         ("critical", (Cell(3, "chol", "999"),)),
         ("warning", (Cell(4, "chol", "600"),)),
     ]
@@ -250,18 +250,22 @@ def test_a_table_of_another_type_is_refused_even_where_no_cell_is_at_fault() -> 
 
 
 def test_the_result_is_complete_and_plain_json() -> None:
-    verdict = judge(put("oldpeak", (3, np.inf))(put("chol", (9, "high"))(patients.make())))
-    assert json.loads(json.dumps(verdict.result, allow_nan=False)) == verdict.result
-    assert len(verdict.result["results"]) == verdict.checked == verdict.result["statistics"]["evaluated_expectations"]
-    assert not verdict.result["success"]
-    failed = [one for one in verdict.result["results"] if not one["success"]]
+    validation = judge(put("oldpeak", (3, np.inf))(put("chol", (9, "high"))(patients.make())))
+    assert json.loads(json.dumps(validation.result, allow_nan=False)) == validation.result
+    assert (
+        len(validation.result["results"])
+        == validation.checked
+        == validation.result["statistics"]["evaluated_expectations"]
+    )
+    assert not validation.result["success"]
+    failed = [one for one in validation.result["results"] if not one["success"]]
     assert [one["expectation_config"]["meta"]["rule"] for one in failed] == [
         "column 'chol' holds numbers",
         "column 'oldpeak' within -3 to 10 mm",
         "column 'oldpeak' usually 0 to 4.5 mm",
     ]
     assert failed[1]["result"]["unexpected_index_list"] == [3]
-    assert not any(one["exception_info"].get("raised_exception") for one in verdict.result["results"])
+    assert not any(one["exception_info"].get("raised_exception") for one in validation.result["results"])
 
 
 def test_nothing_is_printed_or_logged(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
@@ -325,7 +329,7 @@ class Reader(HTMLParser):
         self.text += data
 
 
-def test_the_page_says_what_was_found_and_loads_nothing(cleveland: Verdict) -> None:
+def test_the_page_says_what_was_found_and_loads_nothing(cleveland: Validation) -> None:
     html = validation_page.render(cleveland)
     read = Reader(html)
     assert "Passed: 303 patients can be used, with 3 warnings." in read.text

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from heart_disease.evaluation.evaluate import Numbers
-from heart_disease.lessons import backprop
+from heart_disease.lessons import backprop, passes
 from heart_disease.lessons.backprop import Settings
 from heart_disease.training.network import build
 from heart_disease.training.recipe import Recipe
@@ -19,36 +19,36 @@ SHAPES = [(3,), (16,), (4, 6), ()]
 
 
 def gradient(weights: list[Numbers], x: Numbers, y: Numbers) -> list[Numbers]:
-    return backprop.backward(weights, backprop.forward(weights, x), y)
+    return passes.backward(weights, passes.forward(weights, x), y)
 
 
 @pytest.mark.parametrize("hidden", SHAPES)
 def test_the_way_forward_is_the_pipelines_network(hidden: tuple[int, ...]) -> None:
     params = Recipe(hidden=hidden, seed=3)
-    kept = backprop.forward(backprop.starting_weights(params, 5), X)
+    kept = passes.forward(passes.starting_weights(params, 5), X)
     model = build(params, 5)
     np.testing.assert_allclose(kept.h[-1], model(X).numpy(), atol=1e-6)
     theirs = float(keras.losses.BinaryCrossentropy()(Y, model(X)))
-    assert backprop.loss(kept, Y) == pytest.approx(theirs, abs=1e-6)
+    assert passes.loss(kept, Y) == pytest.approx(theirs, abs=1e-6)
 
 
 @pytest.mark.parametrize("hidden", SHAPES)
 def test_the_way_back_finds_the_derivatives_of_the_tape(hidden: tuple[int, ...]) -> None:
     params = Recipe(hidden=hidden, seed=3)
-    ours = gradient(backprop.starting_weights(params, 5), X, Y)
+    ours = gradient(passes.starting_weights(params, 5), X, Y)
     theirs = backprop.by_tape(params, X, Y)
     assert [part.shape for part in ours] == [part.shape for part in theirs]
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
-    assert backprop.largest_gap(ours, theirs) < 1e-6
+    assert passes.largest_gap(ours, theirs) < 1e-6
 
 
 @pytest.mark.parametrize("hidden", SHAPES)
 def test_the_way_back_finds_the_derivatives_of_finite_differences(hidden: tuple[int, ...]) -> None:
-    weights = [part + 0.1 for part in backprop.starting_weights(Recipe(hidden=hidden, seed=3), 5)]  # biases too
+    weights = [part + 0.1 for part in passes.starting_weights(Recipe(hidden=hidden, seed=3), 5)]  # biases too
     before = [part.copy() for part in weights]
-    found = backprop.finite_differences(lambda: backprop.loss(backprop.forward(weights, X), Y), weights)
-    assert backprop.largest_gap(gradient(weights, X, Y), found) < 1e-8
+    found = passes.finite_differences(lambda: passes.loss(passes.forward(weights, X), Y), weights)
+    assert passes.largest_gap(gradient(weights, X, Y), found) < 1e-8
     for part, old in zip(weights, before, strict=True):
         np.testing.assert_array_equal(part, old)  # put back
 
@@ -58,10 +58,10 @@ def test_a_network_worked_out_by_hand() -> None:
     # D2 = p - y = -1/2. By W2: h1 D2 = -0.3, by b2: -0.5. D1 = D2 W2 = -0.5. By W1: 2 D1 = -1, by b1: -0.5.
     weights = [np.array([[0.5]]), np.array([-0.4]), np.array([[1.0]]), np.array([-0.6])]
     x, y = np.array([[2.0]]), np.array([[1.0]])
-    kept = backprop.forward(weights, x)
+    kept = passes.forward(weights, x)
     np.testing.assert_allclose([kept.z[0], kept.h[1], kept.z[1], kept.h[2]], np.reshape([0.6, 0.6, 0, 0.5], (4, 1, 1)))
-    assert backprop.loss(kept, y) == pytest.approx(np.log(2))
-    found = backprop.backward(weights, kept, y)
+    assert passes.loss(kept, y) == pytest.approx(np.log(2))
+    found = passes.backward(weights, kept, y)
     np.testing.assert_allclose(np.concatenate([part.ravel() for part in found]), [-1, -0.5, -0.3, -0.5])
 
 
@@ -73,7 +73,7 @@ def test_a_resting_unit_passes_nothing_back() -> None:
 
 
 def test_a_batch_has_the_mean_of_its_rows_gradients() -> None:
-    weights = backprop.starting_weights(Recipe(seed=1), 5)
+    weights = passes.starting_weights(Recipe(seed=1), 5)
     each = [gradient(weights, X[i : i + 1], Y[i : i + 1]) for i in range(len(X))]
     for part, parts in zip(gradient(weights, X, Y), zip(*each, strict=True), strict=True):
         np.testing.assert_allclose(part, np.mean(parts, axis=0), atol=1e-14)
@@ -81,15 +81,15 @@ def test_a_batch_has_the_mean_of_its_rows_gradients() -> None:
 
 def test_loss_and_gradient_hold_for_a_network_that_is_certain() -> None:
     weights = [np.array([[1000.0]]), np.array([0.0])]
-    kept = backprop.forward(weights, np.array([[1.0]]))
-    assert backprop.loss(kept, np.array([[0.0]])) == 1000
-    assert backprop.loss(kept, np.array([[1.0]])) == 0
-    assert backprop.backward(weights, kept, np.array([[0.0]]))[0][0, 0] == 1
+    kept = passes.forward(weights, np.array([[1.0]]))
+    assert passes.loss(kept, np.array([[0.0]])) == 1000
+    assert passes.loss(kept, np.array([[1.0]])) == 0
+    assert passes.backward(weights, kept, np.array([[0.0]]))[0][0, 0] == 1
 
 
 def test_finite_differences_take_two_passes_a_weight_and_back_propagation_one_in_all() -> None:
     x = RNG.standard_normal((12, 29))
-    cost = backprop.cost(Recipe(), x, np.ones((12, 1)), repeats=3)
+    cost = passes.cost(Recipe(), x, np.ones((12, 1)), repeats=3)
     assert cost.parameters == 29 * 16 + 16 + 16 * 1 + 1 == 497
     assert cost.passes == {"back-propagation": 1, "finite differences": 994}
     assert 0 < cost.seconds["back-propagation"] < cost.seconds["finite differences"] / 5

@@ -79,8 +79,8 @@ def test_making_the_copy_changes_nothing() -> None:
 
 
 def test_validation_finds_two_of_the_pasted_rows_and_none_of_the_labels() -> None:
-    verdict = validate(sources.make_table(COPY, "copy"))
-    assert [(cell.row, cell.column) for failure in verdict.errors for cell in failure.cells] == [
+    validation = validate(sources.make_table(COPY, "copy"))
+    assert [(cell.row, cell.column) for failure in validation.errors for cell in failure.cells] == [
         (304, "thal"),
         (309, "thal"),
     ]
