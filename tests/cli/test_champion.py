@@ -13,7 +13,6 @@ import mlflow
 import pytest
 
 from heart_disease import registry
-from heart_disease.cli import main
 from heart_disease.data import sources
 from heart_disease.model import schema
 from heart_disease.model.encoding import Encoder
@@ -23,16 +22,9 @@ from heart_disease.registry.champions import settle
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients
+from tests.harness.command import ROOT, heart
 
 Said = Callable[[], str]
-
-
-def heart(*arguments: str) -> int:
-    """Run the command in this process; argparse leaves by SystemExit."""
-    try:
-        return main.main(arguments)
-    except SystemExit as end:
-        return int(end.code or 0)
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +213,5 @@ def test_who_only_looks_waits_for_neither_tensorflow_nor_prefect(command: str, s
         "heavy = {'prefect', 'tensorflow', 'keras', 'sklearn', 'great_expectations'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)\n"
     )
-    root = Path(main.__file__).parent.parent.parent
-    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

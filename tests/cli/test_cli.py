@@ -18,20 +18,14 @@ import pytest
 from heart_disease.cli import main
 from heart_disease.data import sources
 from tests.harness import patients
+from tests.harness.command import heart, one_line, root
+from tests.harness.waiting import free_port
 
 COMMANDS = (
     "train", "schedule", "notify", "sweep", "distribute", "check", "predict", "champion", "history", "promote",
     "rollback", "compare", "reproduce", "reconcile", "prune", "learn", "ui",
 )  # fmt: skip
 Change = Callable[[pd.DataFrame], pd.DataFrame]
-
-
-def heart(*arguments: str) -> int:
-    """Run the command in this process; argparse leaves by SystemExit."""
-    try:
-        return main.main(arguments)
-    except SystemExit as end:
-        return int(end.code or 0)
 
 
 def test_help_lists_the_commands_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,11 +78,6 @@ def test_every_command_and_option_has_help_and_is_in_the_readme(capsys: pytest.C
 def test_wrong_usage_ends_in_2(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert heart(*arguments) == 2
     assert message in one_line(capsys.readouterr().err)
-
-
-def one_line(text: str) -> str:
-    """Without the wrapping at the terminal's width."""
-    return " ".join(text.split())
 
 
 def test_check_of_the_bundled_patients_passes_with_warnings(capsys: pytest.CaptureFixture[str]) -> None:
@@ -248,13 +237,3 @@ def test_ui_shows_both_pages_until_it_is_ended(stores: Path) -> None:
     for port in (mlflow_port, prefect_port):
         with socket.socket() as client:
             assert client.connect_ex(("127.0.0.1", port)) != 0
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def root() -> str:
-    return str(Path(main.__file__).parent.parent.parent)

@@ -34,9 +34,9 @@ from heart_disease.reporting import terminal
 from heart_disease.search import space
 from heart_disease.search.study import Result, Study, Summary
 from heart_disease.training.recipe import Recipe
-from tests.cli.test_cli import heart, one_line, root
-from tests.flows.test_train import read_artifacts
 from tests.harness import patients
+from tests.harness.artifacts import read_artifacts
+from tests.harness.command import heart, one_line, root
 
 pytestmark = pytest.mark.slow
 
@@ -412,6 +412,8 @@ def test_whatever_decides_what_is_found_makes_another_search(change: dict[str, A
 
 @pytest.mark.parametrize("part", ["code", "libraries"])
 def test_other_code_and_other_libraries_make_another_search(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows import sweep
+
     before, here = identity(), registry.origin_here
     if part == "code":
         monkeypatch.setattr(sweep, "code_digest", lambda *rooms: "other code")

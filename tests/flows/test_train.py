@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from heart_disease.reporting import tables
 from heart_disease.training.recipe import PRESETS, Recipe
 from tasks import stages
 from tests.harness import patients
+from tests.harness.artifacts import read_artifacts
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
@@ -42,21 +42,6 @@ def outcome(prefect: None) -> Any:
 @pytest.fixture(scope="module")
 def run(outcome: Any) -> mlflow.entities.Run:
     return mlflow.get_run(outcome.run.run_id)
-
-
-def read_artifacts(key: str, flow_run_id: str) -> list[Any]:
-    """Prefect's artifacts of one flow run."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
-
-    async def ask() -> list[Any]:
-        async with get_client() as client:
-            found = ArtifactFilter(
-                key=ArtifactFilterKey(any_=[key]), flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id])
-            )
-            return await client.read_artifacts(artifact_filter=found)
-
-    return asyncio.run(ask())
 
 
 def test_the_default_recipe_becomes_champion(outcome: Any) -> None:
@@ -125,7 +110,7 @@ def test_figures_and_the_validation_page_are_attached(run: mlflow.entities.Run) 
     files = {Path(file.path).name for file in client.list_artifacts(run.info.run_id, "validation")}
     assert files == {"validation.html", "validation.json"}
     result = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/validation/validation.json")
-    assert result["success"] in (True, False)
+    assert result["success"] is False  # three warnings
     assert len(result["results"]) > 20
 
 

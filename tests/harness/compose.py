@@ -21,7 +21,6 @@ import secrets
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -34,6 +33,8 @@ from typing import IO, Any
 
 import psutil
 import yaml
+
+from tests.harness.waiting import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 FILE = ROOT / "docker-compose.yml"
@@ -81,12 +82,6 @@ def can_confine() -> bool:
     with suppress(OSError):
         return os.getuid() == 0 and subprocess.run(["unshare", "--mount", "true"], check=False).returncode == 0
     return False
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 class Stack:

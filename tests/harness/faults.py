@@ -47,10 +47,10 @@ from heart_disease.processes import process
 from heart_disease.processes.server import prefect_server
 from heart_disease.training.recipe import Recipe
 from tests.harness.compose import ROOT, Stack
+from tests.harness.waiting import PATIENCE, wait_for
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.harness.faults_preload"])
-PATIENCE = 300.0  # seconds for anything at all, on a busy machine
 # Points of the flow: what is called there. A fault comes before the call.
 POINTS = {
     "load": ("heart_disease.data.sources", "load"),
@@ -265,7 +265,7 @@ def full_disk(stack: Stack) -> Checked:
     assert shutil.disk_usage(filler.parent).free < 2**20
     said = len(stack.log("mlflow"))
     work.go_on()
-    until(lambda: "No space left" in stack.log("mlflow")[said:] or work.ended())
+    wait_for(lambda: "No space left" in stack.log("mlflow")[said:] or work.ended())
     filler.unlink()
     again(stores, work, flow_run)
     return check(stores, [flow_run])
@@ -336,12 +336,12 @@ def _worker_ended(stack: Stack, end: Callable[[UUID], Checked]) -> Checked:
     with using(stores), get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name(deployments.RETRAIN)
         flow_run = client.create_flow_run_from_deployment(deployment.id, parameters=small).id
-        until(lambda: bool(_runs(str(flow_run))))
+        wait_for(lambda: bool(_runs(str(flow_run))))
         found = end(flow_run)
         stack.start_service("worker")
         client.set_flow_run_state(flow_run, Scheduled())
-        until(lambda: client.read_flow_run(flow_run).state_type in (StateType.COMPLETED, StateType.FAILED))
-        until(lambda: not _running_flows())  # the worker has others to do, too
+        wait_for(lambda: client.read_flow_run(flow_run).state_type in (StateType.COMPLETED, StateType.FAILED))
+        wait_for(lambda: not _running_flows())  # the worker has others to do, too
     stack.kill("worker")
     after = check(stores, [str(flow_run)])
     return Checked(*(sum(both) for both in zip(astuple(found), astuple(after), strict=True)))
@@ -389,7 +389,7 @@ def clock_steps(folder: Path, point: str, offset: str) -> Checked:
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
-    script = f"from tests import faults; raise SystemExit(faults.cold({point!r}, {str(clock)!r}, {offset!r}))"
+    script = f"from tests.harness import faults; raise SystemExit(faults.cold({point!r}, {str(clock)!r}, {offset!r}))"
     done = subprocess.run(
         [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": f"{folder}:{ROOT}", **stores, **faked},
         cwd=folder, capture_output=True, text=True, check=False,
@@ -470,14 +470,6 @@ def again(stores: Mapping[str, str], work: Work, flow_run: str) -> None:
 
 def close(stores: Mapping[str, str]) -> None:
     assert Work(stores, close_orphans).join() == 0
-
-
-def until(done: Callable[[], bool]) -> None:
-    since = time.monotonic()
-    while not done():
-        if time.monotonic() - since > PATIENCE:
-            raise TimeoutError("it did not happen")
-        time.sleep(0.1)
 
 
 def rerun(flow_run_id: str) -> int:

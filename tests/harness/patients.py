@@ -17,6 +17,10 @@ STRENGTH = 0.7
 # The share of blank cells in an optional column.
 BLANK = 0.02
 
+# The first patient of the bundled file, without the diagnosis.
+FIRST = {"age": 63, "sex": 1, "cp": 1, "trestbps": 145, "chol": 233, "fbs": 1, "restecg": 2, "thalach": 150, "exang": 0,
+         "oldpeak": 2.3, "slope": 3, "ca": 0, "thal": 6}  # fmt: skip
+
 
 def make(n: int = 120, seed: int = 0, **changes: Any) -> pd.DataFrame:
     """`n` patients: all columns of the schema, float64, indexed by row number from 1; `num` above 0 in about half.

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from heart_disease.processes.server import problem_of
-from tests.cli.test_cli import free_port, root
+from tests.harness.command import root
+from tests.harness.waiting import PATIENCE, free_port, wait_for
 
-PATIENCE = 300  # seconds; a machine that trains something else is slow
 QUICK = ("--folds", "2", "--repeats", "1", "--epochs", "2")
 
 
@@ -80,14 +79,3 @@ def server(folder: Path) -> Iterator[Site]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def wait_for(happened: Callable[[], Any]) -> Any:
-    """What `happened` returns as soon as that is true."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        found = happened()
-        if found:
-            return found
-        time.sleep(0.5)
-    raise AssertionError(f"did not happen within {PATIENCE} s")

@@ -10,16 +10,10 @@ import mlflow
 import nbformat
 import pytest
 
-from heart_disease.cli import learn, main
+from heart_disease.cli import learn
 from heart_disease.lessons import page
 from heart_disease.lessons.lesson import NAMES, Lesson, find, table
-
-
-def heart(*arguments: str) -> int:
-    try:
-        return main.main(arguments)
-    except SystemExit as end:
-        return int(end.code or 0)
+from tests.harness.command import heart
 
 
 def make_lesson(text: str = "Some *text*.") -> Lesson:

@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import AwaitingConcurrencySlot, Cancelled, Completed, Crashed, Failed, Scheduled
 
 from heart_disease.operations import follow
-from tests.cli.test_cli import heart, one_line
+from tests.harness.command import heart, one_line
 from tests.harness.prefect_server import Site, server
 
 

@@ -21,8 +21,9 @@ from prefect.states import Cancelled, Crashed
 from heart_disease import registry
 from heart_disease.model.errors import RejectedError
 from heart_disease.operations import notify, states
-from tests.cli.test_cli import heart, one_line
-from tests.harness.prefect_server import Site, server, wait_for
+from tests.harness.command import heart, one_line
+from tests.harness.prefect_server import Site, server
+from tests.harness.waiting import wait_for
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from flows.reconcile import reconcile
 from heart_disease import registry
 from heart_disease.operations import reconciliation
 from heart_disease.processes import process
-from tests.harness.prefect_server import wait_for
+from tests.harness.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 ELSEWHERE = "another-machine/boot/1/1/1"

@@ -29,8 +29,9 @@ from heart_disease.operations import missed
 from heart_disease.operations.deployments import RECONCILE, RETRAIN, When, interval
 from heart_disease.operations.watch import Watch
 from heart_disease.processes.server import problem_of
-from tests.cli.test_cli import free_port, heart, one_line, root
-from tests.harness.prefect_server import QUICK, Site, server, site, wait_for
+from tests.harness.command import heart, one_line, root
+from tests.harness.prefect_server import QUICK, Site, server, site
+from tests.harness.waiting import free_port, wait_for
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from mlflow.exceptions import MlflowException
 from heart_disease import registry
 from heart_disease.model.errors import MovedError, UnavailableError
 from heart_disease.registry import Move, champions, models
+from tests.harness.waiting import free_port
 
 VERSIONS = 6
 # Processes that import MLflow once, and not each.
@@ -49,9 +49,7 @@ def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """The address of a server of its own, on a database of its own."""
     folder = tmp_path_factory.mktemp("server")
     shutil.copy(database, folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [
         sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
         "--artifacts-destination", str(folder), "--port", str(port), "--workers", "1",

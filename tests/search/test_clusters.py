@@ -18,7 +18,8 @@ import pytest
 from heart_disease import registry
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.errors import UnavailableError
-from tests.cli.test_cli import free_port, root
+from tests.harness.command import root
+from tests.harness.waiting import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect")]
 

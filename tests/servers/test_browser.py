@@ -20,7 +20,7 @@ import pytest
 
 from heart_disease.cli import main
 from heart_disease.evaluation.settings import Evaluation
-from tests.cli.test_cli import free_port
+from tests.harness.waiting import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -22,11 +22,10 @@ from heart_disease.serving.limits import Bounds
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients
+from tests.harness.patients import FIRST
 
 TABLE = patients.make(60)
 MODEL = PatientModel(Encoder.fit(TABLE), network.build(Recipe(hidden=(2,)), 29))
-FIRST = {"age": 63, "sex": 1, "cp": 1, "trestbps": 145, "chol": 233, "fbs": 1, "restecg": 2, "thalach": 150, "exang": 0,
-         "oldpeak": 2.3, "slope": 3, "ca": 0, "thal": 6}  # fmt: skip
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -28,14 +27,14 @@ from heart_disease.model.patient_model import PatientModel
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients
-from tests.registry.test_models import files_of, flip_a_byte, make_it_a_pickled_model, replace_the_script
-from tests.serving.test_api import FIRST
+from tests.harness.damage import files_of, flip_a_byte, make_it_a_pickled_model, replace_the_script
+from tests.harness.patients import FIRST
+from tests.harness.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.slow
 
 TABLE = patients.make(60)
 ROOT = Path(main.__file__).parent.parent.parent
-PATIENCE = 120.0
 JSON = {"Content-Type": "application/json"}
 
 
@@ -94,15 +93,6 @@ def heart_serve(folder: Path, *arguments: str) -> Iterator[Api]:
     finally:
         process.kill()
         process.wait()
-
-
-def wait_for(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"it did not come to that within {PATIENCE} seconds")
 
 
 def test_it_follows_the_champion_and_drops_no_request_meanwhile(store: mlflow.MlflowClient, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +25,8 @@ from heart_disease.serving.rehearsal import FreshProcess, fresh_process
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients
-from tests.registry.test_models import files_of, flip_a_byte
+from tests.harness.damage import files_of, flip_a_byte
+from tests.harness.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -48,19 +48,14 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def gone(pid: int) -> bool:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.05)
-    return False
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_good_version_passes_and_the_process_is_gone(store: Path) -> None:
     with fresh_process() as server:
         server.check(registry.by_version("1"), MODEL, sources.load().frame)
         assert server.process.poll() is None
-    assert gone(server.process.pid)
+    assert wait_for(lambda: gone(server.process.pid))
 
 
 def test_it_answers_for_many_members_as_they_do_in_memory(store: Path) -> None:
@@ -98,7 +93,7 @@ def test_a_process_that_hangs_is_an_error_in_time_and_is_gone(store: Path, monke
         server.process.send_signal(signal.SIGSTOP)
         with pytest.raises(UnavailableError, match="timed out"):
             server.check(registry.by_version("1"), MODEL, TABLE)
-    assert gone(server.process.pid)
+    assert wait_for(lambda: gone(server.process.pid))
 
 
 def test_no_champion_moves_when_the_test_fails(
@@ -145,7 +140,7 @@ def test_it_ends_with_the_process_that_started_it_however_that_ends(
         assert psutil.pid_exists(child)
         parent.send_signal(number)
         parent.communicate()
-        assert gone(child)
+        assert wait_for(lambda: gone(child))
     finally:
         parent.kill()
         parent.wait()

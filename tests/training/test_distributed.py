@@ -27,8 +27,9 @@ from heart_disease.training.network import build, build_optimizer
 from heart_disease.training.parts import Feed, Part, pooled, taken
 from heart_disease.training.recipe import MANY_ROWS
 from heart_disease.training.workers import Cluster
-from tests.cli.test_cli import free_port, heart, one_line
 from tests.harness import patients
+from tests.harness.command import heart, one_line
+from tests.harness.waiting import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,78 @@
+"""What someone who can write to the artifact store may do to a registered version's files."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import mlflow
+import yaml
+
+from heart_disease import registry
+
+
+def files_of(version: str) -> Path:
+    """Where the store keeps the files of a version."""
+    source = mlflow.MlflowClient().get_model_version(registry.MODEL, version).source
+    model_id = source.rsplit("/", 1)[-1]
+    return Path(mlflow.MlflowClient().get_logged_model(model_id).artifact_location.removeprefix("file://"))
+
+
+class Malicious:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+# What someone who can write to the artifact store may do there: each takes the model's folder and a file to create.
+
+
+def plant_a_pickle(folder: Path, trace: Path) -> None:
+    (folder / "artifacts" / "model" / "encoder.pkl").write_bytes(pickle.dumps(Malicious(trace)))
+
+
+def plant_a_pickle_under_another_name(folder: Path, trace: Path) -> None:
+    (folder / "artifacts" / "model" / "learned_from.txt").write_bytes(pickle.dumps(Malicious(trace)))
+
+
+def plant_a_joblib(folder: Path, trace: Path) -> None:
+    (folder / "model.joblib").write_bytes(pickle.dumps(Malicious(trace)))
+
+
+def make_it_a_pickled_model(folder: Path, trace: Path) -> None:
+    """As MLflow's own pickled models are: a python_model.pkl, and an MLmodel that says to load it."""
+    (folder / "python_model.pkl").write_bytes(cloudpickle.dumps(Malicious(trace)))
+    meta = yaml.safe_load((folder / "MLmodel").read_text())
+    meta["flavors"]["python_function"] |= {"loader_module": "mlflow.pyfunc.model", "python_model": "python_model.pkl"}
+    (folder / "MLmodel").write_text(yaml.safe_dump(meta))
+
+
+def replace_the_script(folder: Path, trace: Path) -> None:
+    (folder / "mlflow_script.py").write_text(f"import pathlib\npathlib.Path({str(trace)!r}).touch()\n")
+
+
+def replace_the_code(folder: Path, trace: Path) -> None:
+    (folder / "artifacts" / "heart_disease_model" / "__init__.py").write_text(
+        f"import pathlib\npathlib.Path({str(trace)!r}).touch()\n"
+    )
+
+
+def flip_a_byte(folder: Path, trace: Path) -> None:
+    path = folder / "artifacts" / "model" / "network.keras"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def rename_a_file(folder: Path, trace: Path) -> None:
+    (folder / "requirements.txt").rename(folder / "requirement.txt")
+
+
+def remove_a_file(folder: Path, trace: Path) -> None:
+    (folder / "conda.yaml").unlink()
