@@ -9,6 +9,7 @@ from pathlib import Path
 
 import absl.logging
 import pytest
+from hypothesis import settings
 
 from heart_disease.cli.main import ENVIRONMENT
 
@@ -17,6 +18,11 @@ for _name, _value in ENVIRONMENT.items():
 
 # Prefect's set-up of logging closes all handlers; TensorFlow's would close the stream that it found, which is pytest's.
 absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
+
+
+# The same examples in every run, and no limit of time for one of them; no database of what failed before.
+settings.register_profile("heart", derandomize=True, deadline=None, database=None)
+settings.load_profile("heart")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -126,13 +126,14 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     data = path.read_bytes()
     try:
         table = pq.ParquetFile(pa.BufferReader(data)).read()
-    except (pa.ArrowException, OSError) as error:
+        _refuse_duplicates(path, table.column_names)
+        return table.to_pandas()  # what pandas stored as its index is no column
+    # Damage to text, or to pandas' own description of the columns, is found only while they are read.
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise SourceError(
             f"'{path}' is not a Parquet file: {reason}. Write it again, or name a CSV file *.csv."
         ) from error
-    _refuse_duplicates(path, table.column_names)
-    return table.to_pandas()  # what pandas stored as its index is no column
 
 
 def _refuse_duplicates(path: Path, names: list[str]) -> None:
