@@ -35,6 +35,7 @@ from tests.harness.damage import (
     replace_the_code,
     replace_the_script,
 )
+from tests.harness.stores import copy_store
 
 TABLE = patients.make(60)
 EXAMPLE = TABLE.head(3)
@@ -44,16 +45,27 @@ def a_model(seed: int = 0) -> PatientModel:
     return PatientModel(Encoder.fit(TABLE), network.build(Recipe(hidden=(2,), seed=seed), 29))
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which version 1 is champion and 2 is not; made once, for it takes seconds."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        patch.chdir(folder)
+        for seed in (1, 2):
+            with registry.open_run(f"recipe {seed}", {}) as run:
+                ref = registry.log_model(run, a_model(seed), EXAMPLE)
+            registry.set_challenger(ref, "a test")
+        registry.move_champion(registry.by_version("1"), expected=None, kind="by hand", why="a test")
+    return folder
+
+
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store of its own, in which version 1 is champion and 2 is not."""
+def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that store, whose files are where it says that they are."""
+    copy_store(made, tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.chdir(tmp_path)
-    for seed in (1, 2):
-        with registry.open_run(f"recipe {seed}", {}) as run:
-            ref = registry.log_model(run, a_model(seed), EXAMPLE)
-        registry.set_challenger(ref, "a test")
-    registry.move_champion(registry.by_version("1"), expected=None, kind="by hand", why="a test")
     return tmp_path
 
 

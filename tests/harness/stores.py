@@ -1,0 +1,20 @@
+"""MLflow stores for tests."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+
+def copy_store(made: Path, folder: Path) -> None:
+    """Copy a store, `mlflow.db` and `mlruns` in `made`, into `folder`, with the addresses of its files changed."""
+    shutil.copytree(made, folder, dirs_exist_ok=True)
+    with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            for _, column, kind, *_ in database.execute(f"PRAGMA table_info('{table}')").fetchall():
+                if kind.upper().startswith(("VARCHAR", "TEXT")):
+                    change = f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) WHERE instr("{column}", ?)'  # noqa: S608 - names from the database itself
+                    database.execute(change, (str(made), str(folder), str(made)))
