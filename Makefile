@@ -7,12 +7,15 @@ BIN := .venv/bin
 train: .venv/installed
 	$(BIN)/heart train
 
+# A process for each core takes the next test when it has none left. More than four would each start a Prefect server
+# and TensorFlow for few tests.
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
-# Whole programs, servers, clusters and a browser: half an hour.
+# Whole programs, servers, clusters and a browser. They wait more than they compute, hence three at once; a file stays
+# in one process, because its tests share a server or a training.
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 3 --dist loadfile --durations 20
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -217,6 +217,7 @@ def test_training_without_a_home_for_prefects_own_server_ends_in_4(tmp_path: Pat
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_ui_shows_both_pages_until_it_is_ended(stores: Path) -> None:
     mlflow_port, prefect_port = free_port(), free_port()
     process = subprocess.Popen(

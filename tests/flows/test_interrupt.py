@@ -57,6 +57,7 @@ class Training:
             return [row[0] for row in connection.execute(query)]
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_killed_and_not_running(tmp_path: Path) -> None:
     # Both at once: a start takes long, and there is more than one core.
     by_ctrl_c, by_sigterm = Training.start(tmp_path / "int"), Training.start(tmp_path / "term")

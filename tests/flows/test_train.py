@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,21 @@ QUICK = {"evaluation": Evaluation(folds=10, repeats=2)}
 
 
 @pytest.fixture(scope="module")
-def outcome(prefect: None) -> Any:
-    """A small run on the bundled patients."""
+def outcome(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A small run on the bundled patients, in a store of its own."""
     from flows.train import train
 
-    return train(**QUICK)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('train') / 'mlflow.db'}")
+        yield train(**QUICK)
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(outcome: Any) -> Iterator[None]:
+    """Whatever a test makes champion, the next one finds `outcome` in that place."""
+    yield
+    if (present := registry.champion()) != outcome.model:
+        registry.move_champion(outcome.model, expected=present.version, kind="by hand", why="the next test")
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +256,7 @@ def test_forced_it_gives_the_same_metrics_and_a_version_that_is_not_worse(outcom
     assert registry.champion() == outcome.model
 
 
+@pytest.mark.slow
 def test_the_order_of_the_rows_changes_nothing(outcome: Any, tmp_path: Path) -> None:
     from flows.train import train
 
@@ -276,6 +288,7 @@ def test_the_lectures_recipe_is_held_back_as_worse_than_logistic_regression(outc
     assert "against the champion: **worse**" in decision.data
 
 
+@pytest.mark.slow
 def test_promoted_by_hand_it_loses_to_the_next_default_which_keeps_its_place_against_the_reverse(outcome: Any) -> None:
     from flows.train import train
 
@@ -297,6 +310,7 @@ def test_promoted_by_hand_it_loses_to_the_next_default_which_keeps_its_place_aga
     assert registry.champion() == better.model
 
 
+@pytest.mark.slow
 def test_a_refit_on_other_data_takes_its_place_when_it_is_not_worse(outcome: Any, tmp_path: Path) -> None:
     from flows.train import train
 
@@ -308,11 +322,12 @@ def test_a_refit_on_other_data_takes_its_place_when_it_is_not_worse(outcome: Any
     assert registry.champion() == refit.model
 
 
+@pytest.mark.slow
 def test_a_champion_that_moved_meanwhile_is_left_alone(outcome: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from flows.train import train
 
     present = registry.champion()
-    other = next(ref for ref in (outcome.model, registry.by_version("1"), registry.by_version("2")) if ref != present)
+    other = train(recipe=Recipe(epochs=2), **QUICK).model
     judge = stages.evaluate
 
     def judge_while_another_is_quicker(*given: Any, **named: Any) -> Any:
@@ -333,6 +348,7 @@ def test_the_version_carries_the_digests_of_the_patients_that_it_learned_from(ou
     assert set(file.read_text().split()) == set(sources.patient_ids(sources.load().frame))
 
 
+@pytest.mark.slow
 def test_members_are_shipped_as_one_model_whose_probability_is_their_mean(outcome: Any) -> None:
     from flows.train import train
 
@@ -344,6 +360,7 @@ def test_members_are_shipped_as_one_model_whose_probability_is_their_mean(outcom
     assert answers["probability"].between(0, 1).all()
 
 
+@pytest.mark.slow
 def test_a_holdout_tests_the_shipped_network_on_rows_that_it_never_saw(outcome: Any) -> None:
     from flows.train import train
 

@@ -16,5 +16,5 @@ def copy_store(made: Path, folder: Path) -> None:
         for table in tables:
             for _, column, kind, *_ in database.execute(f"PRAGMA table_info('{table}')").fetchall():
                 if kind.upper().startswith(("VARCHAR", "TEXT")):
-                    change = f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) WHERE instr("{column}", ?)'  # noqa: S608 - names from the database itself
-                    database.execute(change, (str(made), str(folder), str(made)))
+                    change = f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?)'  # noqa: S608
+                    database.execute(change, (str(made), str(folder)))

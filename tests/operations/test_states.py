@@ -70,6 +70,7 @@ def final_state(**parameters: Any) -> Any:
 
 
 @pytest.mark.usefixtures("prefect")
+@pytest.mark.slow
 def test_a_training_ends_in_a_state_that_says_what_came_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     held_back = final_state()

@@ -195,6 +195,7 @@ def race(uri: str, version: int, start: Barrier, moves: int) -> None:
         expected = found.version if found else None
 
 
+@pytest.mark.slow
 def test_processes_that_move_it_at_once_make_one_history(store: str) -> None:
     many, moves = (4 if store.startswith("http") else VERSIONS), 2
     start = PROCESSES.Barrier(many)

@@ -60,14 +60,22 @@ def fit_with_keras(job: Job) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     "params",
     [
         pytest.param(Recipe(epochs=6, weight_decay=0.0), id="adam, the lecture's recipe"),
-        pytest.param(Recipe(epochs=6), id="adam with weight decay"),
+        pytest.param(Recipe(epochs=6), id="adam with weight decay", marks=pytest.mark.slow),
         pytest.param(
             Recipe(epochs=6, optimizer="sgd", momentum=0.9, learning_rate=0.05, weight_decay=0.1),
             id="sgd with momentum and weight decay",
         ),
-        pytest.param(Recipe(epochs=8, optimizer="gd", learning_rate=0.1, weight_decay=0.0), id="gradient descent"),
-        pytest.param(Recipe(epochs=5, hidden=(8, 5), activation="tanh", batch_size=16), id="two hidden layers, tanh"),
-        pytest.param(Recipe(epochs=5, hidden=(), batch_size=7), id="no hidden layer"),
+        pytest.param(
+            Recipe(epochs=8, optimizer="gd", learning_rate=0.1, weight_decay=0.0),
+            id="gradient descent",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            Recipe(epochs=5, hidden=(8, 5), activation="tanh", batch_size=16),
+            id="two hidden layers, tanh",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(Recipe(epochs=5, hidden=(), batch_size=7), id="no hidden layer", marks=pytest.mark.slow),
     ],
 )
 def test_equals_keras_fit_on_each_network(params: Recipe) -> None:
@@ -183,6 +191,7 @@ def test_probabilities_are_those_of_the_keras_model() -> None:
         np.testing.assert_allclose(probabilities[k], expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_jobs_of_different_kinds_are_trained_in_batches_of_their_own() -> None:
     recipes = [
         Recipe(epochs=3, hidden=(4,)),
@@ -200,6 +209,7 @@ def test_jobs_of_different_kinds_are_trained_in_batches_of_their_own() -> None:
     assert steps[-1][0] == steps[-1][1]
 
 
+@pytest.mark.slow
 def test_a_batch_of_limited_size_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = [job for rate in (1e-3, 3e-3) for job in make_jobs(Recipe(epochs=4, learning_rate=rate), 5)]
     whole = train(INPUTS, LABELS, jobs)
@@ -208,6 +218,7 @@ def test_a_batch_of_limited_size_changes_nothing(monkeypatch: pytest.MonkeyPatch
         np.testing.assert_allclose(whole.weights[k], row, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_networks_side_by_side_on_the_same_rows_do_not_touch_each_other() -> None:
     job = make_jobs(Recipe(epochs=5), 1)[0]
     recipes = [replace(job.params, learning_rate=rate, weight_decay=decay) for rate in (1e-3, 1e-2) for decay in (0, 2)]
