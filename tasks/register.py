@@ -32,7 +32,7 @@ def register(
     champion: the one that `report` compares with. Where another took its place meanwhile, nothing is promoted, and the
     decision that comes back says so. Tried again, it goes on from what is there: one version, moved once.
     """
-    with fresh_process() as server:  # which starts meanwhile
+    with registry.stranger() as stranger, fresh_process() as server:  # which start meanwhile
         ref = registry.log_model(run, model, table.frame.head(EXAMPLE_ROWS))
         registry.log_evaluation(
             run, ref, tables.metrics(report), tables.curves(report), report.description,
@@ -41,7 +41,7 @@ def register(
         registry.log_files(run, "figures", figures.draw_all(report))
         ids = [table.row_ids[row] for row in report.rows]
         registry.log_files(run, "evaluation", {tables.OUT_OF_FOLD: tables.out_of_fold(report, ids)})
-        registry.check_model(ref, model, table.frame)
+        registry.check_model(ref, model, table.frame, stranger)
         server.check(ref, model, table.frame)
     if registry.find_champion() != ref:  # else an earlier try got as far as to move the alias
         expected = champion.version if champion else None

@@ -52,7 +52,7 @@ def _train_name() -> str:
 
 def _sweep_name() -> str:
     recipes = runtime.task_run.parameters["recipes"]
-    shape = "-".join(map(str, (29, *recipes[0].hidden, 1)))
+    shape = "-".join(map(str, recipes[0].widths))
     return f"cross-validate {len(recipes)} configuration{'s' * (len(recipes) > 1)} of {shape}"
 
 

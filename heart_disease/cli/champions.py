@@ -7,10 +7,10 @@ import textwrap
 from datetime import datetime
 
 from heart_disease import registry
-from heart_disease.data import sources
 from heart_disease.model.errors import UnavailableError, UsageError
 from heart_disease.registry import ModelRef, Move
 from heart_disease.reporting.terminal import wrapped
+from heart_disease.serving import made_up
 from heart_disease.serving.rehearsal import fresh_process
 
 WIDTH = 80
@@ -107,7 +107,7 @@ def _find(version: str) -> ModelRef:
 
 
 def _move(ref: ModelRef, expected: str | None, kind: registry.Kind, why: str) -> None:
-    patients = sources.load().frame
+    patients = made_up.patients()
     with fresh_process() as server:
         server.check(ref, registry.check_loads(ref, patients), patients)
     registry.move_champion(ref, expected=expected, kind=kind, why=why)

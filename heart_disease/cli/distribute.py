@@ -56,7 +56,8 @@ def run(source: str, params: Recipe, output: str | None, shuffle_rows: int, wait
         registry.log_lesson(record, settings, metrics, curves)
         patients = next(parts.Part(source).chunks(CHECKED_ROWS))
         ref = registry.log_model(record, trained.model, patients.head())
-        registry.check_model(ref, trained.model, patients)
+        with registry.stranger() as stranger:
+            registry.check_model(ref, trained.model, patients, stranger)
         if output:
             trained.model.save(Path(output))
         log.info("register  %s version %s, loaded back and checked", ref.name, ref.version)

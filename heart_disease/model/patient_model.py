@@ -1,22 +1,39 @@
 """Encoder, network and threshold as one model: raw patient rows in UCI codes -> probability and yes or no.
 
-Everything that scores a patient goes through `PatientModel.predict`: the command line, the registered model, and the
-check that the two agree. Stored as JSON and a .keras file; no pickle, and nothing that is executed.
+Everything that scores a patient goes through `PatientModel.score`: the API with an array; the command line, the
+registered model and the check that they agree through `predict`, its face for data frames. Stored as JSON and a .keras
+file; no pickle, and nothing that is executed.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from . import keras_file, schema
 from .encoding import Encoder
 from .errors import RejectedError
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One value for each of n patients.
+
+    probability: of heart disease, (n,) float64; NaN where there is a problem.
+    disease: (n,) "yes", "no", or "" where there is a problem.
+    problem: (n,) why a patient was not scored, or "".
+    """
+
+    probability: NDArray[np.float64]
+    disease: NDArray[np.object_]
+    problem: NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -50,6 +67,19 @@ class PatientModel:
                 "Name the columns in the header."
             )
         cells = np.column_stack([schema.numbers(patients[name]) for name in schema.INPUT_NAMES])  # (n, 13)
+        scores = self.score(cells, lambda row, name: patients[name].iloc[row])
+        columns = {
+            "probability": pd.Series(scores.probability, patients.index),
+            "disease": pd.Series(scores.disease, patients.index, dtype="object"),
+            "problem": pd.Series(scores.problem, patients.index, dtype="object"),
+        }
+        return pd.DataFrame(columns, copy=False)
+
+    def score(self, cells: NDArray[np.float64], written: Callable[[int, str], object] | None = None) -> Scores:
+        """`predict` for values in the order of `schema.INPUT_NAMES`, NaN for a blank: (n, 13).
+
+        written: gives the cell in a row and a column as it was written, for the problems; else it is the value.
+        """
         bad = np.column_stack([schema.outside(cells[:, k], column) for k, column in enumerate(schema.COLUMNS)])
         good = ~bad.any(axis=1)
         probability = np.full(len(cells), np.nan)
@@ -58,18 +88,14 @@ class PatientModel:
         answer = np.where(probability >= self.threshold, "yes", "no").astype("object")
         answer[~good] = ""
         problem = np.full(len(cells), "", "object")
-        for row in np.flatnonzero(~good):
+        for row in np.flatnonzero(~good).tolist():
+            wrong = [(k, column) for k, column in enumerate(schema.COLUMNS) if bad[row, k]]
             problem[row] = "; ".join(
-                f"column '{column.name}' has {schema.show(patients[column.name].iloc[row])}; expected {column.expected}"
-                for column, wrong in zip(schema.COLUMNS, bad[row], strict=True)
-                if wrong
+                f"column '{column.name}' has {schema.show(written(row, column.name) if written else cells[row, k])}; "
+                f"expected {column.expected}"
+                for k, column in wrong
             )
-        columns = {
-            "probability": pd.Series(probability, patients.index),
-            "disease": pd.Series(answer, patients.index, dtype="object"),
-            "problem": pd.Series(problem, patients.index, dtype="object"),
-        }
-        return pd.DataFrame(columns, copy=False)
+        return Scores(probability, answer, problem)
 
     def save(self, folder: Path) -> None:
         """Write `encoder.json`, `network.keras`, `threshold.json` and `learned_from.txt` into `folder`."""

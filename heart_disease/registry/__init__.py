@@ -7,6 +7,7 @@
     prune.py      what nobody needs any more
     origins.py    what a version was made from
     artifacts.py  the files of a version: fetched, and compared with their digest
+    shipped.py    a version as MLflow's users load it, in a process without this project
     models.py     versions of the model: made, checked, loaded, found
     lookup.py     runs and versions by what a person types, and what they left
     champions.py  which of them is champion, and every move of that alias
@@ -55,6 +56,7 @@ from heart_disease.registry.runs import (
     open_run,
     read_run,
 )
+from heart_disease.registry.shipped import stranger
 from heart_disease.registry.store import (
     CHALLENGER,
     CHAMPION,
@@ -143,6 +145,7 @@ __all__ = [
     "run_url",
     "save_view",
     "set_challenger",
+    "stranger",
     "tag_configuration",
     "two_records",
     "uri",

@@ -1,13 +1,15 @@
 """The files of a registered version: fetched, and refused unless they are those that were registered.
 
 Who can write to the artifact store shall not be able to run code here, nor to change what patients are told. So only
-files of kinds that a model of this project has are accepted, none of them is ever executed or unpickled, and together
-they must have the digest that the registry recorded, which is another place than the artifact store.
+files of kinds that a model of this project has are accepted, none of them is executed or unpickled here (shipped.py
+runs those of a version that was just written, once, in a process of its own), and together they must have the digest
+that the registry recorded, which is another place than the artifact store.
 """
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ from heart_disease.registry.store import reachable
 DIGEST = "artifact_digest"  # the tag of a version
 KINDS = (".json", ".keras", ".py", ".txt", ".yaml")  # the .py are for MLflow's own way of loading
 META = "registered_model_meta"  # MLflow adds it to every download, and to a local store; nothing here reads it
+CACHE = "__pycache__"  # Python leaves it in a local store when a user loads a version there; it is not taken along
 RULE = "another version can be used: heart promote VERSION --because WHY, or heart rollback"
 
 
@@ -57,11 +60,13 @@ def fetched(name: str, version: str) -> Iterator[Path]:
 
 @contextmanager
 def download(address: str) -> Iterator[Path]:
-    """A temporary folder with a copy of the files, whatever they are."""
+    """A temporary folder with a copy of the files, whatever they are, without Python's caches of them."""
     with tempfile.TemporaryDirectory() as temporary:
         with reachable():
-            folder = mlflow.artifacts.download_artifacts(address, dst_path=temporary)
-        yield Path(folder)
+            folder = Path(mlflow.artifacts.download_artifacts(address, dst_path=temporary))
+        for cache in [path for path in folder.rglob(CACHE) if path.is_dir() and not path.is_symlink()]:
+            shutil.rmtree(cache)
+        yield folder
 
 
 def digest_of(folder: Path) -> str:

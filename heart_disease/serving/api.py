@@ -1,4 +1,4 @@
-"""`heart serve`: the model over HTTP. Patients in, probabilities out, by the same `PatientModel.predict` as anywhere.
+"""`heart serve`: the model over HTTP. Patients in, probabilities out, by the same `PatientModel.score` as anywhere.
 
     GET  /health        no token needed; 200 where a model is loaded, else 503
     GET  /model         which version answers, since when, and what is wrong
@@ -19,14 +19,12 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 import numpy as np
-import pandas as pd
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, create_model
 
-from heart_disease.data import sources
 from heart_disease.model import schema
 from heart_disease.model.errors import UnavailableError, UsageError
 from heart_disease.model.schema import Column
@@ -50,9 +48,9 @@ def _field(column: Column) -> Any:
     ]
 
 
-def _example() -> dict[str, float]:
-    row = sources.load().frame.iloc[0]
-    return {name: float(row[name]) for name in schema.INPUT_NAMES}
+def _example(column: Column) -> float:
+    low, high = column.usual or column.limits or (max(column.codes), max(column.codes))
+    return (low + high) / 2
 
 
 _FIELDS: dict[str, Any] = {column.name: (_field(column), ...) for column in schema.COLUMNS}
@@ -89,10 +87,10 @@ class Answers(BaseModel):
 
 
 def make_app(serving: Serving) -> FastAPI:
-    """The routes; for what a client may do at most, see bounds.py."""
+    """The routes; for what a client may do at most, see limits.py."""
     app = FastAPI(
         title="heart-disease",
-        description="Probability of heart disease, over 50 % narrowing of a major vessel, from 13 columns in UCI "
+        description="Probability of heart disease, over 50 % narrowing of a major vessel, from patients in UCI "
         f"codes. Where {TOKEN} is set, the header `Authorization: Bearer TOKEN` is needed, but for /health.",
         version="1", docs_url=None, redoc_url=None,
     )  # fmt: skip
@@ -128,17 +126,26 @@ def make_app(serving: Serving) -> FastAPI:
         response_model=Answers,
         responses={status: {"model": Refusal} for status in (401, 408, 413, 422, 503)},
         openapi_extra={
-            "requestBody": {"content": {"application/json": {"example": {"patients": [_example()]}}}, "required": True}
+            "requestBody": {
+                "content": {
+                    "application/json": {
+                        "example": {"patients": [{column.name: _example(column) for column in schema.COLUMNS}]}
+                    }
+                },
+                "required": True,
+            }
         },
     )
     async def predict(body: Patients) -> JSONResponse:
         """Score up to 1000 patients. One outside the limits has its problem as answer; if all are, that is a 422."""
         served = now()
         cells = np.array([list(patient.__dict__.values()) for patient in body.patients], "float64")  # (n, 13)
-        scored = served.model.predict(pd.DataFrame(cells, columns=list(schema.INPUT_NAMES), copy=False))
+        scores = served.model.score(cells)
         answers = [
             {"probability": None if problem else probability, "disease": disease, "problem": problem}
-            for probability, disease, problem in zip(*(scored[name].tolist() for name in scored), strict=True)
+            for probability, disease, problem in zip(
+                scores.probability.tolist(), scores.disease, scores.problem, strict=True
+            )
         ]
         problems = [f"patients[{k}]: {answer['problem']}" for k, answer in enumerate(answers) if answer["problem"]]
         if len(problems) == len(answers):

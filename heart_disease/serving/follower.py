@@ -1,6 +1,6 @@
 """Which version the API answers with: the one of an alias, followed as it moves, or one for good.
 
-A thread asks the store every few seconds. A new version is fetched, compared with its digest, and scores the bundled
+A thread asks the store every few seconds. A new version is fetched, compared with its digest, and scores made-up
 patients before it takes the place of the one before, by the change of one reference: a request has one of the two.
 Where the store is away, or the new version is not good, the last good one goes on answering, and `problem` says why.
 """
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from heart_disease import registry
-from heart_disease.data import sources
 from heart_disease.model.errors import HeartError, UnavailableError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef
+from heart_disease.serving import made_up
 
 log = logging.getLogger("heart")
 POLL_SECONDS, FIRST_SECONDS = 2.0, 5.0
@@ -41,7 +41,7 @@ class Serving:
         self.version = version
         self.now: Served | None = None
         self.problem = ""
-        self._patients = sources.load().frame
+        self._patients = made_up.patients()
 
     @property
     def is_fixed(self) -> bool:

@@ -52,9 +52,16 @@ class Recipe:
         return self
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        """Inputs, units of each hidden layer, and the one output: ``(29, 16, 1)`` with the bundled columns."""
+        from heart_disease.model.encoding import input_names  # with NumPy and pandas, for which --help need not wait
+
+        return (len(input_names()), *self.hidden, 1)
+
+    @property
     def title(self) -> str:
         """The recipe in a line: ``29-16-1, 75 epochs, decay 1, adam 0.001, relu``; what differs most comes first."""
-        parts = ["-".join(map(str, (29, *self.hidden, 1))), f"{self.epochs} epochs"]
+        parts = ["-".join(map(str, self.widths)), f"{self.epochs} epochs"]
         parts += [f"decay {self.weight_decay:g}"] * bool(self.weight_decay)
         parts += [f"dropout {self.dropout:g}"] * bool(self.dropout)
         momentum = f" momentum {self.momentum:g}" if self.momentum else ""
@@ -87,9 +94,8 @@ class Recipe:
 
     @property
     def size(self) -> int:
-        """Number of weights of one network with 29 inputs: 497 for 29-16-1."""
-        widths = [29, *self.hidden, 1]
-        return sum((a + 1) * b for a, b in pairwise(widths))
+        """Number of weights of one network: 497 for 29-16-1."""
+        return sum((a + 1) * b for a, b in pairwise(self.widths))
 
 
 PRESETS: dict[str, Recipe] = {

@@ -41,6 +41,13 @@ def plant_a_pickle_under_another_name(folder: Path, trace: Path) -> None:
     (folder / "artifacts" / "model" / "learned_from.txt").write_bytes(pickle.dumps(Malicious(trace)))
 
 
+def plant_a_pickle_in_pythons_cache(folder: Path, trace: Path) -> None:
+    """Which is no file of a version: the rest of the folder is damaged too, to be refused."""
+    (folder / "__pycache__").mkdir(exist_ok=True)
+    (folder / "__pycache__" / "mlflow_script.cpython-311.pyc").write_bytes(pickle.dumps(Malicious(trace)))
+    flip_a_byte(folder, trace)
+
+
 def plant_a_joblib(folder: Path, trace: Path) -> None:
     (folder / "model.joblib").write_bytes(pickle.dumps(Malicious(trace)))
 

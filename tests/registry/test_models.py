@@ -29,6 +29,7 @@ from tests.harness.damage import (
     make_it_a_pickled_model,
     plant_a_joblib,
     plant_a_pickle,
+    plant_a_pickle_in_pythons_cache,
     plant_a_pickle_under_another_name,
     remove_a_file,
     rename_a_file,
@@ -79,8 +80,9 @@ def swap_the_network(folder: Path, trace: Path) -> None:
 
 
 DAMAGES = [
-    plant_a_pickle, plant_a_pickle_under_another_name, plant_a_joblib, make_it_a_pickled_model, replace_the_script,
-    replace_the_code, flip_a_byte, swap_the_network, rename_a_file, remove_a_file,
+    plant_a_pickle, plant_a_pickle_under_another_name, plant_a_pickle_in_pythons_cache, plant_a_joblib,
+    make_it_a_pickled_model, replace_the_script, replace_the_code, flip_a_byte,
+    swap_the_network, rename_a_file, remove_a_file,
 ]  # fmt: skip
 
 
@@ -131,12 +133,6 @@ def test_a_version_without_a_digest_is_refused_and_told_what_to_type(store: Path
 def test_a_load_through_mlflow_leaves_the_digest_as_it_was(store: Path) -> None:
     mlflow.pyfunc.load_model("models:/heart-disease@champion")  # leaves a file in a local store
     registry.load_model(registry.champion())
-
-
-def test_a_version_is_the_model_in_memory_by_both_ways_of_loading(store: Path) -> None:
-    registry.check_model(registry.by_version("2"), a_model(2), TABLE)
-    with pytest.raises(RuntimeError, match="version 2, loaded back, differs from the model in memory"):
-        registry.check_model(registry.by_version("2"), a_model(1), TABLE)
 
 
 def test_what_a_store_damages_on_its_way_is_not_registered(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +202,7 @@ def test_a_version_of_the_run_that_is_not_this_model_is_left_alone(why: str, sto
             shutil.rmtree(files_of(first.version))
         second = registry.log_model(run, a_model(3), EXAMPLE)
     assert second != first
-    registry.check_model(second, a_model(3), TABLE)
+    assert registry.load_model(second).encoder == a_model(3).encoder
 
 
 # Tried again where the store is a server.

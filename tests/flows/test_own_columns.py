@@ -1,0 +1,78 @@
+"""Columns of one's own, as docs/own-columns.md says: a copy of the project with two more does the whole job."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from heart_disease.data import sources
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent.parent
+OPTIONS = ("--folds=2", "--repeats=1", "--epochs=30", "--promote-if=not-worse", "--margin=0.5")
+PAGE = ROOT / "docs" / "own-columns.md"
+
+
+def declarations() -> str:
+    """The two columns that the page declares."""
+    return PAGE.read_text().split("```python\n")[1].split("```")[0].replace("\n   ", "\n")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project in which the page's columns are declared, and patients who have them."""
+    folder = tmp_path_factory.mktemp("copy")
+    for room in ("heart_disease", "flows", "tasks", "expectations"):
+        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+    schema = folder / "heart_disease" / "model" / "schema.py"
+    before = schema.read_text()
+    after = before.replace("COLUMNS: tuple[Column, ...] = (\n", f"COLUMNS: tuple[Column, ...] = (\n{declarations()}")
+    assert after != before
+    schema.write_text(after)
+    draw = np.random.default_rng(0)
+    patients = pd.read_csv(sources.BUNDLED)
+    patients["bmi"] = draw.uniform(18, 40, len(patients)).round(1)
+    patients["smoker"] = draw.choice([0, 1], len(patients))
+    patients.loc[[3, 5], "smoker"] = np.nan
+    patients.to_csv(folder / "patients.csv", index=False)
+    return folder
+
+
+def heart(project: Path, *arguments: str) -> str:
+    """What the copy's command says."""
+    environment = os.environ | {
+        "PYTHONPATH": str(project),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{project / 'mlflow.db'}",
+        "PREFECT_HOME": str(project / "prefect"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "heart_disease", *arguments], cwd=project, env=environment, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout + done.stderr
+
+
+def test_the_whole_job_runs_with_them_and_the_champion_scores(project: Path) -> None:
+    said = heart(project, "train", "--source=patients.csv", *OPTIONS)
+    assert "15 columns -> 33 inputs" in said
+    assert "33-16-1" in heart(project, "champion")
+    assert "303 rows scored" in heart(project, "predict", "patients.csv", "-o", "scored.csv")
+    scored = pd.read_csv(project / "scored.csv")
+    assert scored["probability"].between(0, 1).all()
+
+
+def test_another_version_is_promoted_by_hand(project: Path) -> None:
+    heart(project, "train", "--source=patients.csv", *OPTIONS)
+    heart(project, "train", "--source=patients.csv", *OPTIONS, "--force")
+    champion = heart(project, "champion").split()[2].strip(":")
+    other = "1" if champion == "2" else "2"
+    assert f"version {other}: champion" in heart(project, "promote", other, "--because", "a test")
