@@ -8,7 +8,7 @@ so that nothing in it is beyond the recipes, and every patient comes from one cl
 what trying many challengers on the same patients does: of twenty equal ones the best looks better than it is.
 
 The trials. Each is a data set of n patients with folds and seeds of its own, judged as `heart train` judges: the same
-folds and seeds for both recipes, `evaluate.difference`, `verdict.compare`. The recipes of a table share its data sets,
+folds and seeds for both recipes, `estimates.difference`, `verdict.compare`. The recipes of a table share its data sets,
 so its lines are not independent of each other. All trials of a call are trained at once.
 
 The truth. The difference in log loss, for patients without end, of networks that learned from fresh samples of n; mean
@@ -35,8 +35,9 @@ import pandas as pd
 from scipy import stats
 
 from heart_disease.data import sources
-from heart_disease.evaluation import evaluate, verdict
-from heart_disease.evaluation.evaluate import Estimate, Numbers, Splits
+from heart_disease.evaluation import contest, estimates, folds, verdict
+from heart_disease.evaluation.estimates import Estimate, Numbers
+from heart_disease.evaluation.folds import Splits
 from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.model import encoding, schema
 from heart_disease.training.batches import Floats, Ints, Job
@@ -160,10 +161,10 @@ class Population:
         truth = 1 / (1 + ((1 - p) / p) ** SHARPENING)
         return frame, (rng.random(n) < truth).astype(np.float64), truth
 
-    def trial(self, n: int, folds: int, repeats: int, seed: int) -> Trial:
+    def trial(self, n: int, k: int, repeats: int, seed: int) -> Trial:
         """A data set of `n` patients, cut into folds."""
         frame, labels, truth = self.draw(n, np.random.default_rng(seed))
-        return Trial(frame, labels, truth, evaluate.cross_validation(labels, folds, repeats, seed), seed)
+        return Trial(frame, labels, truth, folds.cross_validation(labels, k, repeats, seed), seed)
 
     def sample(self, n: int, seed: int) -> Trial:
         """A training set of `n` patients, and `SCORED` others to test on: one split."""
@@ -178,20 +179,20 @@ def probabilities(trials: Sequence[Trial], recipes: Sequence[Recipe]) -> dict[Re
     The trials must have equally many rows and pairs: they stand one below the other in the matrix of a pair, each
     standardised on its own training rows.
     """
-    n, fits = len(trials[0].frame), len(trials[0].splits.pairs)
+    n = len(trials[0].frame)
     inputs = encoded(trials)
     labels = np.concatenate([trial.labels for trial in trials])
     jobs = [
         replace(job, rows=job.rows + t * n, watch=job.watch + t * n)
         for recipe in recipes
         for t, trial in enumerate(trials)
-        for job in evaluate.jobs(replace(recipe, seed=trial.seed + OTHER_SEED * recipe.seed), trial.splits, n)[:fits]
+        for job in contest.fold_jobs(replace(recipe, seed=trial.seed + OTHER_SEED * recipe.seed), trial.splits)
     ]
     # Nothing is watched while they train: that would be most of the work.
     networks = train(inputs, labels.astype(np.float32), [replace(job, watch=NOBODY) for job in jobs])
-    answers = iter(replace(networks, jobs=tuple(jobs)).watched(inputs))
+    answers = (answer[-1] for answer in replace(networks, jobs=tuple(jobs)).watched(inputs))
     return {
-        recipe: [evaluate.out_of_fold(trial.splits, lambda i, train, test: next(answers)) for trial in trials]
+        recipe: [trial.splits.out_of_fold([next(answers) for _ in trial.splits.pairs]) for trial in trials]
         for recipe in recipes
     }
 
@@ -217,10 +218,10 @@ def encoded(trials: Sequence[Trial]) -> Floats:
 def intervals(trial: Trial, ours: Numbers, theirs: Numbers, repeats: int) -> dict[str, Estimate]:
     """95 % intervals of the difference in log loss by each of `METHODS`, from the first `repeats` repeats."""
     splits, ours, theirs = shortened(trial.splits, repeats), ours[:repeats], theirs[:repeats]
-    weights = evaluate.bootstrap_weights(len(trial.labels), trial.seed)
+    weights = estimates.bootstrap_weights(len(trial.labels), trial.seed)
     return {
-        "widened": evaluate.difference(trial.labels, ours, theirs, weights, splits.widening),
-        "plain": evaluate.difference(trial.labels, ours, theirs, weights),
+        "widened": estimates.difference(trial.labels, ours, theirs, weights, splits.widening),
+        "plain": estimates.difference(trial.labels, ours, theirs, weights),
         "t": corrected_t(trial.labels, ours, theirs, splits),
     }
 
@@ -235,7 +236,7 @@ def corrected_t(labels: Numbers, ours: Numbers, theirs: Numbers, splits: Splits)
     folds = len(splits.pairs) // splits.repeats
     means = np.array(
         [
-            (evaluate.losses(y, ours[r : r + 1, test]) - evaluate.losses(y, theirs[r : r + 1, test])).mean()
+            (estimates.losses(y, ours[r : r + 1, test]) - estimates.losses(y, theirs[r : r + 1, test])).mean()
             for r, test, y in ((i // folds, test, labels[test]) for i, (_, test) in enumerate(splits.pairs))
         ]
     )  # (J,)
@@ -289,7 +290,7 @@ def expected_losses(
     """Expected log loss on other patients, of each recipe after learning from each of the samples of `n` (samples,)."""
     drawn = [population.sample(n, seed + s) for s in range(samples)]
     return {
-        recipe: np.array([evaluate.losses(t.truth[n:], p).mean() for t, p in zip(drawn, each, strict=True)])
+        recipe: np.array([estimates.losses(t.truth[n:], p).mean() for t, p in zip(drawn, each, strict=True)])
         for recipe, each in together(drawn, recipes, SAMPLES_TOGETHER, keep).items()
     }
 

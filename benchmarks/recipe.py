@@ -19,8 +19,8 @@ from itertools import product
 import numpy as np
 
 from heart_disease.data import sources
-from heart_disease.evaluation import evaluate
-from heart_disease.evaluation.evaluate import Numbers
+from heart_disease.evaluation import contest, folds
+from heart_disease.evaluation.estimates import Numbers
 from heart_disease.model import encoding, schema
 from heart_disease.training.engine import train
 from heart_disease.training.recipe import PRESETS, Recipe
@@ -37,10 +37,10 @@ def losses(recipes: Sequence[Recipe], seed: int) -> Numbers:
     """Out-of-fold log loss (recipes, epochs); nan after a recipe's last epoch. One call trains them all."""
     table = sources.load()
     labels = schema.label(table.frame).to_numpy()
-    splits = evaluate.cross_validation(labels, FOLDS, REPEATS, seed)
+    splits = folds.cross_validation(labels, FOLDS, REPEATS, seed)
     inputs = encoding.matrices(table.frame, [rows for rows, _ in splits.pairs])  # (folds, n, 29)
     fits = len(splits.pairs)
-    jobs = [job for recipe in recipes for job in evaluate.jobs(replace(recipe, seed=seed), splits, len(table))[:fits]]
+    jobs = [job for recipe in recipes for job in contest.fold_jobs(replace(recipe, seed=seed), splits)]
     curves = train(inputs, labels.astype(np.float32), jobs).curves["validation_loss"]
     weights = np.array([len(test) for _, test in splits.pairs], np.float64)
     by_fold = curves.reshape(len(recipes), fits, -1).astype(np.float64)

@@ -35,7 +35,7 @@ from typing import Any, Literal
 import numpy as np
 
 from heart_disease.data import sources
-from heart_disease.evaluation import evaluate
+from heart_disease.evaluation import estimates
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.search import space
 from heart_disease.search.study import Study, choose, cross_validate
@@ -66,7 +66,7 @@ def ours(configurations: int) -> tuple[float, float]:
     recipes = space.sample(made, configurations)
     started = time.perf_counter()
     results = [result for i in range(0, configurations, UNIT) for result in cross_validate(flat, recipes[i : i + UNIT])]
-    losses = np.stack([[evaluate.losses(flat.labels, p.astype(float)) for p in one.probabilities] for one in results])
+    losses = np.stack([[estimates.losses(flat.labels, p.astype(float)) for p in one.probabilities] for one in results])
     choose(losses, recipes, flat.epochs, flat.splits.widening)
     return time.perf_counter() - started, float(losses.mean(axis=2).min())
 
@@ -74,7 +74,7 @@ def ours(configurations: int) -> tuple[float, float]:
 def fit(recipe: Recipe, job: Job, inputs: np.ndarray, labels: np.ndarray) -> float:
     """One fold by Keras; its validation loss at the best epoch."""
     x = inputs[job.matrix]
-    model = build(replace(recipe, seed=job.params.seed), x.shape[1])
+    model = build(replace(recipe, seed=job.recipe.seed), x.shape[1])
     model.compile(optimizer=build_optimizer(recipe), loss="binary_crossentropy", metrics=["accuracy"])
     history = model.fit(
         x[job.rows], labels[job.rows], epochs=recipe.epochs, batch_size=recipe.batch_size,
@@ -131,7 +131,7 @@ def equal(configurations: int) -> tuple[float, float]:
     networks = train(flat.inputs, flat.labels.astype(np.float32), jobs)
     together = networks.curves["validation_loss"].min(axis=1)
     labels = flat.labels.astype(np.float32)
-    alone = [fit(job.params, job, flat.inputs, labels) for job in jobs]
+    alone = [fit(job.recipe, job, flat.inputs, labels) for job in jobs]
     return float(together.mean()), float(np.mean(alone))
 
 
@@ -158,7 +158,7 @@ def seconds(configurations: int, *, watched: bool = True, optimizer: Literal["ad
 
     def of(epochs: int) -> float:
         started = time.perf_counter()
-        train(inputs, labels, [replace(job, params=replace(job.params, epochs=epochs)) for job in jobs])
+        train(inputs, labels, [replace(job, recipe=replace(job.recipe, epochs=epochs)) for job in jobs])
         return time.perf_counter() - started
 
     return of(EPOCHS + 100) - of(100)

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from heart_disease.data import sources
-from heart_disease.evaluation import evaluate
+from heart_disease.evaluation import contest, folds
 from heart_disease.model import encoding, schema
 from heart_disease.training.batches import Floats, Job
 from heart_disease.training.engine import train
@@ -30,8 +30,8 @@ def setting(networks: int, recipe: Recipe) -> tuple[Floats, Floats, list[Job]]:
     """Encoded inputs (K, n, 29), labels (n,) and the jobs of as many folds of as many repeats as K needs."""
     table = sources.load()
     labels = schema.label(table.frame).to_numpy()
-    splits = evaluate.cross_validation(labels, FOLDS, -(-networks // FOLDS), recipe.seed)
-    jobs = evaluate.jobs(recipe, splits, len(table))[:networks]
+    splits = folds.cross_validation(labels, FOLDS, -(-networks // FOLDS), recipe.seed)
+    jobs = contest.fold_jobs(recipe, splits)[:networks]
     return encoding.matrices(table.frame, [job.rows for job in jobs]), labels.astype(np.float32), jobs
 
 
@@ -48,8 +48,8 @@ def keras_fit(recipe: Recipe) -> float:
     inputs, labels, (job,) = setting(1, recipe)
     x = inputs[0]
     started = time.perf_counter()
-    model = build(job.params, x.shape[1])
-    model.compile(optimizer=build_optimizer(job.params), loss="binary_crossentropy", metrics=["accuracy"])
+    model = build(job.recipe, x.shape[1])
+    model.compile(optimizer=build_optimizer(job.recipe), loss="binary_crossentropy", metrics=["accuracy"])
     model.fit(
         x[job.rows], labels[job.rows], epochs=recipe.epochs, batch_size=recipe.batch_size,
         validation_data=(x[job.watch], labels[job.watch]), verbose=0,

@@ -20,16 +20,16 @@ from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.errors import RejectedError
 from heart_disease.operations import reconciliation
 from heart_disease.registry import Run
-from heart_disease.reporting import tables
-from heart_disease.reporting.terminal import Bar, short, wrapped
+from heart_disease.reporting.terminal import Bar
 from heart_disease.search import clusters
 from heart_disease.search.settings import Configurations, InnerFolds, Search, Seed
 from heart_disease.search.space import DEFAULT, as_yaml, grid, make_space, sample
 from heart_disease.search.study import Result, Study, Summary
+from heart_disease.training.batches import kind
 from heart_disease.training.code import code_digest
 from heart_disease.training.recipe import Recipe
-from tasks import search as search_results
-from tasks import stages, validate
+from tasks import stages
+from tasks.search import publish, publish_batch
 
 log = logging.getLogger("heart")
 BATCH_NETWORKS = 2000  # of one Prefect task: some seconds of work
@@ -75,7 +75,6 @@ def search(
     """
     tags = reconciliation.check_in()
     table = stages.load(source)
-    log.info("load      %d patients from %s, digest %s", len(table), short(table.source), table.digest[:8])
     made = make_space(space)
     recipes = grid(made, seed) if method == "grid" else sample(made, configurations, seed)
     study = Study(table.frame, evaluation, made.epochs, inner_folds, seed)
@@ -84,10 +83,9 @@ def search(
     settings |= {key: str(value) for key, value in evaluation.as_dict().items()}
     name = f"{len(recipes)} configurations, {method}, seed {seed}"
     with registry.open_sweep(name, _identity(settings, study, recipes), {**tags, "source": table.source}) as run:
-        verdict = stages.validate(table)
-        validate.publish(run, verdict)
-        if not verdict.passed:
-            raise RejectedError(verdict.refusal("nothing was trained"))
+        validation = stages.validate(run, table)
+        if not validation.passed:
+            raise RejectedError(validation.refusal("nothing was trained"))
         batches = _batches(study, recipes)
         log.info(
             "space     %d configurations x %d folds, measured at %s epochs; with the nested folds %d networks",
@@ -98,7 +96,7 @@ def search(
         registry.log_files(run, "evaluation", {"space.yaml": as_yaml(space)})
         results = _run_batches(run, study, batches, device)
         found = stages.summarise(study, results)
-        search_results.publish(run, study, found)
+        publish(run, study, found)
     return Outcome(run, runtime.flow_run.id or "", study, len(recipes), found)
 
 
@@ -112,11 +110,10 @@ def _identity(settings: Mapping[str, str], study: Study, recipes: Sequence[Recip
 def _batches(study: Study, recipes: Sequence[Recipe]) -> list[list[tuple[int, Recipe]]]:
     """Numbered configurations, in batches of one shape and of about `BATCH_NETWORKS` networks."""
     kinds: dict[tuple[object, ...], list[tuple[int, Recipe]]] = {}
-    for number, p in enumerate(recipes, start=1):
-        kind = (p.hidden, p.activation, p.optimizer, p.momentum, p.batch_size, p.dropout > 0)
-        kinds.setdefault(kind, []).append((number, p))
+    for number, recipe in enumerate(recipes, start=1):
+        kinds.setdefault(kind(recipe), []).append((number, recipe))
     most = max(1, BATCH_NETWORKS // study.fits)
-    return [kind[i : i + most] for kind in kinds.values() for i in range(0, len(kind), most)]
+    return [alike[i : i + most] for alike in kinds.values() for i in range(0, len(alike), most)]
 
 
 def _run_batches(run: Run, study: Study, batches: Sequence[list[tuple[int, Recipe]]], device: str) -> list[Result]:
@@ -140,7 +137,7 @@ def _run_batches(run: Run, study: Study, batches: Sequence[list[tuple[int, Recip
         try:
             for number, found in trained:
                 results[number] = found
-                writing.append(writer.submit(search_results.publish_batch, run, study, number, batches[number], found))
+                writing.append(writer.submit(publish_batch, run, study, number, batches[number], found))
                 for done in [one for one in writing if one.done()]:
                     done.result()
         except (KeyboardInterrupt, SystemExit):
@@ -186,28 +183,3 @@ def run(*arguments: Any, dask: str | None, ray: str | None) -> Outcome:
     """
     with clusters.dask_runner(dask) if dask else clusters.ray_runner(ray) if ray else nullcontext() as runner:
         return search.with_options(task_runner=runner)(*arguments)
-
-
-def show(outcome: Outcome) -> None:
-    """The end of a search, on the terminal."""
-    found = outcome.summary
-    table = [("", "log loss", "configuration, at its best epochs")]
-    table += [
-        (str(rank), tables.in_brackets(loss), recipe.title)
-        for rank, (recipe, loss) in enumerate(zip(found.ranked[:10], found.loss, strict=False), start=1)
-    ]
-    print(f"\n{tables.aligned(table)}\n")
-    print(wrapped(f"chosen: {found.chosen.title}"))
-    print("  the simplest within one standard error of the best. Log loss:")
-    print(f"  {tables.in_brackets(found.of_chosen)}  of the choice, on the folds that chose it")
-    print(f"  {tables.in_brackets(found.of_best)}  of the best")
-    print(f"  {tables.in_brackets(found.nested)}  of the whole search, by nested cross-validation\n")
-    print(wrapped(train_command(found.chosen)))
-    print(f"  {registry.run_url(outcome.run)}")
-
-
-def train_command(recipe: Recipe) -> str:
-    """What to type to train it: an option for all that differs from the default recipe."""
-    default, given = Recipe().as_text(), recipe.as_text() | {"hidden": ",".join(map(str, recipe.hidden)) or "none"}
-    options = [f"--{name.replace('_', '-')} {value}" for name, value in given.items() if value != default[name]]
-    return " ".join(["heart train", *options])

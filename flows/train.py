@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -13,19 +12,15 @@ from prefect import flow, runtime
 
 from heart_disease import registry
 from heart_disease.data import sources
-from heart_disease.evaluation import evaluate, shipping
-from heart_disease.evaluation.evaluate import Report
+from heart_disease.evaluation.contest import Contest, Report
 from heart_disease.evaluation.settings import Evaluation, Promotion
-from heart_disease.evaluation.verdict import Decision, averaging_helps, decide, in_words
-from heart_disease.model import schema
+from heart_disease.evaluation.verdict import Decision, decide
 from heart_disease.model.errors import HeartError, RejectedError
 from heart_disease.operations import missed, reconciliation, states
 from heart_disease.registry import ModelRef, Run
-from heart_disease.reporting.terminal import import_tensorflow, progress, short
-from heart_disease.training.engine import Networks
+from heart_disease.reporting.terminal import import_tensorflow, progress
 from heart_disease.training.recipe import PRESETS, Recipe
-from tasks import stages, validate
-from tasks.train import progress as progress_log
+from tasks import stages
 
 log = logging.getLogger("heart")
 
@@ -124,7 +119,6 @@ def pipeline(
     """The whole job in order, within a flow run; raises what `train` does."""
     flow_run, tags = runtime.flow_run.id or "", reconciliation.check_in()
     table = stages.load(source)
-    log.info("load      %d patients from %s, digest %s", len(table), short(table.source), table.digest[:8])
     origin = registry.origin_here(recipe, evaluation, table.digest)
     champion = registry.find_champion()
     theirs = registry.origin_of(champion) if champion else None
@@ -135,60 +129,26 @@ def pipeline(
         log.info("          nothing to do: %s version %s was made from just this", champion.name, champion.version)
         return Unchanged(champion, flow_run)
 
-    import_tensorflow()  # seconds, which nothing to do need not wait for
+    import_tensorflow()  # takes seconds, which only a training has to wait for
     before = registry.find_try(flow_run, origin)
     with registry.open_run(recipe.title, {**tags, "source": table.source}, resume=before) as run:
-        verdict = stages.validate(table)
-        validate.publish(run, verdict)
-        if not verdict.passed:
-            raise RejectedError(verdict.refusal("nothing was trained"))
-
-        labels = schema.label(table.frame).to_numpy()
-        splits = evaluate.split(labels, evaluation, recipe.seed)
-        ours = evaluate.jobs(recipe, splits, len(table))
-        rival = theirs.shipped if theirs else None
-        rivals = shipping.rivals(rival, splits, len(table), recipe.seed) if rival else []
+        validation = stages.validate(run, table)
+        if not validation.passed:
+            raise RejectedError(validation.refusal("nothing was trained"))
+        contest = Contest.on(table.frame, recipe, evaluation, theirs.shipped if theirs else None)
         registry.log_start(run, table, origin)
 
-        inputs = stages.encode(table.frame, evaluate.encoders(splits, len(table)))
-        log.info("encode    %d columns -> %d inputs, once for each fold", len(schema.COLUMNS), inputs.shape[2])
+        stages.encode(contest)
+        networks = stages.train(contest, device)
+        report = stages.evaluate(contest, networks)
 
-        started = time.monotonic()
-        networks = stages.train(inputs, labels, [*ours, *rivals], device=device, progress=progress_log())
-        log.info(
-            "train     %d network%s of %d parameters, %d epochs on %s: %.1f s",
-            len(ours), "s" * (len(ours) > 1), recipe.size, recipe.epochs, networks.device, time.monotonic() - started,
-        )  # fmt: skip
-        challengers, champions = networks[: len(ours)], networks[len(ours) :]
-        if champion and rival:
-            log.info("          %d of champion version %s: %s", len(rivals), champion.version, rival.title)
-
-        def judge(challengers: Networks, members: int) -> Report:
-            rival_members = rival.members if rival else 1
-            found = stages.evaluate(
-                challengers, inputs, labels, splits, seed=recipe.seed, members=members,
-                champion=champions if rival else None, champion_members=rival_members,
-            )  # fmt: skip
-            log.info("evaluate  %s", found.description)
-            return found
-
-        report, members = judge(challengers, recipe.members), recipe.members
-        if report.averaging:
-            helps = averaging_helps(report.averaging)
-            words = "helps" if helps else "does not help enough; one network is shipped"
-            log.info("          averaging %d %s: log loss %s", members, words, in_words(report.averaging))
-            if not helps:
-                challengers, members = challengers[::members], 1
-                report = replace(judge(challengers, members), averaging=report.averaging)
-
-        model = shipping.ship(table, challengers, splits, members)
+        model = contest.model(networks, report.members)
         decision = decide(
             report,
             promotion,
             champion=f"champion version {champion.version}" if champion else None,
             data_changed=theirs is not None and theirs.data != table.digest,
         )
-        registry.log_tags(run, {registry.DEVICE: networks.device, registry.MEMBERS: str(members)})
+        registry.log_tags(run, {registry.DEVICE: networks.device, registry.MEMBERS: str(report.members)})
         ref, decision = stages.register(run, model, table, report, decision, champion)
-        log.info("register  %s version %s, loaded back and checked", ref.name, ref.version)
     return Outcome(run, flow_run, ref, decision, report)

@@ -1,25 +1,27 @@
-"""Register a model: record what was found, check that it loads, and only then move an alias."""
+"""Register: record what was found, check that the model loads, and only then move an alias."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from heart_disease import registry
 from heart_disease.data.sources import Table
-from heart_disease.evaluation.evaluate import Report
-from heart_disease.evaluation.verdict import Decision, in_words
+from heart_disease.evaluation.contest import Report
+from heart_disease.evaluation.verdict import Decision
 from heart_disease.model.errors import MovedError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef, Run
 from heart_disease.reporting import figures, tables
 from heart_disease.serving.rehearsal import fresh_process
 
+log = logging.getLogger("heart")
 EXAMPLE_ROWS = 5
 
 
-def register(
+def register_model(
     run: Run,
     model: PatientModel,
     table: Table,
@@ -53,6 +55,7 @@ def register(
                 decision = replace(decision, promote=False, reason=str(error))
                 _decided(run, ref, decision, expected)
     _decision_artifacts(ref, report, decision)
+    log.info("register  %s version %s, loaded back and checked", ref.name, ref.version)
     return ref, decision
 
 
@@ -70,7 +73,7 @@ def _decision_artifacts(ref: ModelRef, report: Report, decision: Decision) -> No
     )
     alias = "champion" if decision.promote else "challenger, not champion"
     lines = [
-        f"* against {name}: **{found.kind}**, {in_words(found.difference)}"
+        f"* against {name}: **{found.kind}**, {found.difference.signed}"
         for name, found in (("logistic regression", decision.logistic), ("the champion", decision.champion))
         if found
     ]

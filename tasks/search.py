@@ -61,16 +61,16 @@ def _mark(run: Run, found: Summary) -> list[str]:
     """Mark the chosen and the best configuration, and colour the best ten; links to the two, in Markdown."""
     # The page's charts begin with these ten; in the colours of their numbers some might look alike.
     for rank, recipe in enumerate(found.ranked[:10]):
-        registry.tag_configuration(run, _but_epochs(recipe), {"mlflow.runColor": _colour(rank)})
+        registry.tag_configuration(run, _all_but_epochs(recipe), {"mlflow.runColor": _colour(rank)})
     links = []
     # A run is named after the epochs that are best for it; the choice may be the same configuration at fewer.
     for tag, recipe, loss in (("chosen", found.chosen, found.of_chosen), ("best", found.best, found.of_best)):
-        what = f"{recipe.epochs} epochs, {tables.in_brackets(loss)}"
-        run_id = registry.tag_configuration(run, _but_epochs(recipe), {tag: what})
+        what = f"{recipe.epochs} epochs, {loss}"
+        run_id = registry.tag_configuration(run, _all_but_epochs(recipe), {tag: what})
         links.append(f"[the {tag} one](#/experiments/{run.experiment_id}/runs/{run_id}?{TRAINING})")
     return links
 
 
-def _but_epochs(recipe: Recipe) -> dict[str, str]:
+def _all_but_epochs(recipe: Recipe) -> dict[str, str]:
     """What a configuration's run is found by: all of the recipe but the epochs, of which every run measures many."""
     return {name: value for name, value in recipe.as_text().items() if name != "epochs"}

@@ -15,15 +15,16 @@ from typing import Any, ParamSpec, TypeVar
 from prefect import runtime, task
 from prefect.cache_policies import NO_CACHE
 
-from expectations import gate
 from heart_disease import registry
 from heart_disease.data import sources
-from heart_disease.evaluation.evaluate import report
-from heart_disease.model import encoding
 from heart_disease.model.errors import UnavailableError
 from heart_disease.search import clusters, study
-from heart_disease.training import engine
-from tasks.register import register as register_model
+from tasks.encode import encode_patients
+from tasks.evaluate import evaluate_networks
+from tasks.load import load_table
+from tasks.register import register_model
+from tasks.train import train_networks
+from tasks.validate import validate_table
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,23 +48,26 @@ def _load_name() -> str:
 
 
 def _train_name() -> str:
-    return f"train {len(runtime.task_run.parameters['jobs'])} networks at once"
+    return f"train {len(runtime.task_run.parameters['contest'].jobs)} networks at once"
 
 
-def _sweep_name() -> str:
+def _search_name() -> str:
     recipes = runtime.task_run.parameters["recipes"]
     shape = "-".join(map(str, recipes[0].widths))
     return f"cross-validate {len(recipes)} configuration{'s' * (len(recipes) > 1)} of {shape}"
 
 
-load = _stage("load", sources.load, _load_name)
-validate = _stage("validate", gate.validate)
-encode = _stage("encode", encoding.matrices)
-train = _stage("train", engine.train, _train_name)
-evaluate = _stage("evaluate", report)
-cross_validate = _stage("cross-validate", study.cross_validate, _sweep_name)
-cross_validate_there = _stage("cross-validate", clusters.cross_validate_there, _sweep_name)
-summarise = _stage("choose", study.summarise)
+# The boxes of the README's picture.
+load = _stage("load", load_table, _load_name)
+validate = _stage("validate", validate_table)
+encode = _stage("encode", encode_patients)
+train = _stage("train", train_networks, _train_name)
+evaluate = _stage("evaluate", evaluate_networks)
 register = _stage(
     "register", register_model, retries=3, retry_delay_seconds=[10, 60, 300], retry_condition_fn=_server_is_away
 )
+
+# And those of a search.
+cross_validate = _stage("cross-validate", study.cross_validate, _search_name)
+cross_validate_there = _stage("cross-validate", clusters.cross_validate_there, _search_name)
+summarise = _stage("choose", study.summarise)

@@ -1,4 +1,4 @@
-"""The progress of a training, for people."""
+"""Train: every network of a contest at once -> Networks."""
 
 from __future__ import annotations
 
@@ -6,16 +6,36 @@ import logging
 import time
 from collections.abc import Callable
 
+from heart_disease.evaluation.contest import CHAMPION, Contest
+from heart_disease.training import engine
+from heart_disease.training.engine import Networks
+
 log = logging.getLogger("heart")
+SAY_SECONDS = 5
 
 
-def progress() -> Callable[[int, int], None]:
-    """Says how far a long training is, every five seconds."""
+def train_networks(contest: Contest, device: str) -> Networks:
+    """See `engine.train`."""
+    started, recipe = time.monotonic(), contest.recipe
+    networks = engine.train(contest.inputs, contest.labels, contest.jobs, device=device, progress=_progress())
+    rivals = sum(job.side == CHAMPION for job in contest.jobs)
+    ours = len(contest.jobs) - rivals
+    log.info(
+        "train     %d network%s of %d parameters, %d epochs on %s: %.1f s",
+        ours, "s" * (ours > 1), recipe.size, recipe.epochs, networks.device, time.monotonic() - started,
+    )  # fmt: skip
+    if contest.rival:
+        log.info("          %d of the champion: %s", rivals, contest.rival.title)
+    return networks
+
+
+def _progress() -> Callable[[int, int], None]:
+    """Says how far a long training is, every few seconds."""
     last = time.monotonic()
 
     def tell(done: int, total: int) -> None:
         nonlocal last
-        if time.monotonic() - last >= 5 and done < total:
+        if time.monotonic() - last >= SAY_SECONDS and done < total:
             last = time.monotonic()
             log.info("train     %3.0f %% of %d steps", 100 * done / total, total)
 

@@ -1,4 +1,4 @@
-"""What the validation of a table leaves for people: a page in MLflow, a table in Prefect, lines in the log."""
+"""Validate: Table -> Validation, with a page in MLflow, a table in Prefect and lines in the log."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import logging
 
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
+from expectations import gate
 from expectations.gate import Validation
 from heart_disease import registry
+from heart_disease.data.sources import Table
 from heart_disease.registry import Run
 from heart_disease.reporting import validation_page
 
 log = logging.getLogger("heart")
 
 
-def publish(run: Run, validation: Validation) -> None:
-    """The validation page and GX's result with the MLflow run, a table with the Prefect run, and the log."""
+def validate_table(run: Run, table: Table) -> Validation:
+    """Judge `table` and publish what was found; whether a refused table stops the work is for the flow to decide."""
+    validation = gate.validate(table)
     files = {
         "validation.html": validation_page.render(validation),
         "validation.json": json.dumps(validation.result, indent=1),
@@ -40,3 +43,4 @@ def publish(run: Run, validation: Validation) -> None:
     if validation.passed:
         for message in validation.messages(most=3):
             log.info("          %s", message)
+    return validation

@@ -7,6 +7,7 @@ import textwrap
 from datetime import datetime
 
 from heart_disease import registry
+from heart_disease.evaluation.estimates import Estimate
 from heart_disease.model.errors import UnavailableError, UsageError
 from heart_disease.registry import ModelRef, Move
 from heart_disease.reporting.terminal import wrapped
@@ -115,11 +116,7 @@ def _move(ref: ModelRef, expected: str | None, kind: registry.Kind, why: str) ->
 
 
 def _interval(metrics: dict[str, float], name: str) -> str:
-    try:
-        value, low, high = (metrics[f"{name}{end}"] for end in ("", "_low", "_high"))
-    except KeyError:
-        return "unknown"
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    return str(Estimate.find(name, metrics) or "unknown")
 
 
 def _how(move: Move) -> str:

@@ -144,13 +144,14 @@ def _sweep(options: argparse.Namespace) -> int:
     with progress(), prefect_server() as server:
         import_tensorflow()
         from flows import sweep
+        from heart_disease.cli.sweep import show
 
         server.wait()
         outcome = sweep.run(
             options.source, wanted, "grid" if options.grid else "random", search.configurations, evaluation,
             search.inner_folds, search.seed, options.device, dask=options.dask, ray=options.ray,
         )  # fmt: skip
-        sweep.show(outcome)
+        show(outcome)
     return 0
 
 

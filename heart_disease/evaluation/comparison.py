@@ -1,7 +1,7 @@
 """Two or more runs side by side: where their recipes differ, their metrics, and the paired difference in log loss.
 
 Between runs the difference judges recipes: it is taken from their out-of-fold probabilities, and widened as in an
-evaluation (`evaluate.Splits.widening`). Between models, on patients that neither of them learned from, it judges those
+evaluation (`folds.Splits.widening`). Between models, on patients that neither of them learned from, it judges those
 two as they are, and is not widened.
 """
 
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from heart_disease.data import sources
 from heart_disease.data.sources import Table
-from heart_disease.evaluation import evaluate, verdict
-from heart_disease.evaluation.evaluate import Estimate, Numbers
+from heart_disease.evaluation import estimates, verdict
+from heart_disease.evaluation.estimates import Numbers
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.evaluation.verdict import Comparison
 from heart_disease.model import schema
@@ -56,7 +56,7 @@ def read_out_of_fold(text: str) -> OutOfFold:
 
 
 def widening(params: Mapping[str, str]) -> float:
-    """`evaluate.Splits.widening` from what a run recorded: sqrt(1 / R + k / (k - 1)), or sqrt(1 + n2 / n1).
+    """`folds.Splits.widening` from what a run recorded: sqrt(1 / R + k / (k - 1)), or sqrt(1 + n2 / n1).
 
     Raises:
         ValueError: neither holdout nor folds and repeats are recorded.
@@ -81,9 +81,9 @@ def paired(ours: OutOfFold, theirs: OutOfFold, *, widen: float, margin: float, s
     if not len(both):
         raise ValueError("no patient in common")
     mine, other = both.T
-    found = evaluate.difference(
+    found = estimates.difference(
         ours.labels[mine], ours.probabilities[:, mine], theirs.probabilities[:, other],
-        evaluate.bootstrap_weights(len(both), seed), widen,
+        estimates.bootstrap_weights(len(both), seed), widen,
     )  # fmt: skip
     return verdict.compare(found, margin), len(both)
 
@@ -124,23 +124,18 @@ def unseen(table: Table, learned: Mapping[str, frozenset[str]]) -> tuple[NDArray
 
 def on_rows(labels: Numbers, probabilities: Mapping[str, Numbers]) -> dict[str, dict[str, float]]:
     """The metrics of each model on the same patients, named as a run records them; probabilities (n,) by model."""
-    weights = evaluate.bootstrap_weights(len(labels), 0)
-    found = {name: evaluate.measure(labels, p[None], weights) for name, p in probabilities.items()}
-    return {name: _ends(one) for name, one in found.items()}
+    weights = estimates.bootstrap_weights(len(labels), 0)
+    found = {name: estimates.measure(labels, p[None], weights) for name, p in probabilities.items()}
+    return {
+        name: {key: value for metric, one in figures.items() for key, value in one.named(metric).items()}
+        for name, figures in found.items()
+    }
 
 
 def on_rows_minus(labels: Numbers, ours: Numbers, theirs: Numbers, margin: float) -> Comparison:
     """Log loss of one model minus another's, probabilities (n,); the interval is of patients alone."""
-    weights = evaluate.bootstrap_weights(len(labels), 0)
-    return verdict.compare(evaluate.difference(labels, ours[None], theirs[None], weights), margin)
-
-
-def _ends(estimates: Mapping[str, Estimate]) -> dict[str, float]:
-    return {
-        f"{name}{end}": value
-        for name, one in estimates.items()
-        for end, value in (("", one.value), ("_low", one.low), ("_high", one.high))
-    }
+    weights = estimates.bootstrap_weights(len(labels), 0)
+    return verdict.compare(estimates.difference(labels, ours[None], theirs[None], weights), margin)
 
 
 def title_of(name: str) -> str:

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from heart_disease.data.sources import Table
-from heart_disease.evaluation import evaluate, shipping
-from heart_disease.evaluation.evaluate import Numbers
+from heart_disease.evaluation.contest import Contest
+from heart_disease.evaluation.estimates import Numbers
 from heart_disease.evaluation.settings import Evaluation
-from heart_disease.model import encoding, schema
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.training.engine import train
 from heart_disease.training.recipe import Recipe
@@ -56,10 +55,6 @@ def train_again(
         UsageError: the data is too small for the folds.
         UnavailableError: the device is not there.
     """
-    labels = schema.label(table.frame).to_numpy()
-    splits = evaluate.split(labels, evaluation, recipe.seed)
-    jobs = evaluate.jobs(recipe, splits, len(table))
-    rivals = shipping.rivals(rival, splits, len(table), recipe.seed) if rival else []
-    inputs = encoding.matrices(table.frame, evaluate.encoders(splits, len(table)))
-    networks = train(inputs, labels, [*jobs, *rivals], device=device)[: len(jobs) : recipe.members // members]
-    return shipping.ship(table, networks, splits, members), networks.device
+    contest = Contest.on(table.frame, recipe, evaluation, rival)
+    networks = train(contest.inputs, contest.labels, contest.jobs, device=device)
+    return contest.model(networks, members), networks.device

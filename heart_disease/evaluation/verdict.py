@@ -18,11 +18,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from heart_disease.evaluation.evaluate import CHAMPION, LOGISTIC, PREVALENCE, Estimate, Report
+from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, PREVALENCE, Report
+from heart_disease.evaluation.estimates import Estimate
 from heart_disease.evaluation.settings import Promotion
 
-# Log loss that averaging must gain to be worth several times the model; that it gains something is certain.
-WORTH_AVERAGING = 0.001
 BETTER, NOT_WORSE, WORSE, INCONCLUSIVE = "better", "not worse", "worse", "inconclusive"
 
 
@@ -42,7 +41,7 @@ class Comparison:
             WORSE: f"worse than {rival}",
             INCONCLUSIVE: f"inconclusive against {rival} (margin {self.margin:g})",
         }[self.kind]
-        return f"{start}: difference in log loss {in_words(self.difference)}"
+        return f"{start}: difference in log loss {self.difference.signed}"
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def decide(
     rival = compare(report.differences[CHAMPION], promotion.margin) if champion else None
     prevalence = compare(report.differences[PREVALENCE], promotion.margin)
     if prevalence.kind != BETTER:
-        reason = f"does not beat the prevalence: difference in log loss {in_words(prevalence.difference)}, not below 0"
+        reason = f"does not beat the prevalence: difference in log loss {prevalence.difference.signed}, not below 0"
         return Decision(False, reason, logistic, rival)
     if logistic.kind not in (BETTER, NOT_WORSE):
         return Decision(False, logistic.words("logistic regression"), logistic, rival)
@@ -93,13 +92,3 @@ def decide(
     if rival.kind == NOT_WORSE and promotion.promote_if == "better":
         reason += "; on the same data only a better one takes its place (see --promote-if)"
     return Decision(rival.kind == NOT_WORSE and promotion.promote_if == "not-worse", reason, logistic, rival)
-
-
-def averaging_helps(gain: Estimate) -> bool:
-    """Whether the average of several networks is surely better than one of them by `WORTH_AVERAGING`; see `Report`."""
-    return gain.high < -WORTH_AVERAGING
-
-
-def in_words(difference: Estimate) -> str:
-    """``+0.002 [-0.014, +0.016]``."""
-    return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"

@@ -16,7 +16,7 @@ from heart_disease.lessons.passes import Pass, backward, cost, forward, largest_
 from heart_disease.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from heart_disease.evaluation.evaluate import Numbers
+    from heart_disease.evaluation.estimates import Numbers
 
 TITLE = "Back-propagation: all derivatives in one pass back"
 INPUTS = ("thalach", "oldpeak")  # the two columns that the small network sees

@@ -15,7 +15,7 @@ from heart_disease.reporting.figures import BLUE, GREY, ORANGE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from heart_disease.evaluation.evaluate import Numbers
+    from heart_disease.evaluation.estimates import Numbers
 
 
 def draw(

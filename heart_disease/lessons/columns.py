@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from heart_disease.evaluation.evaluate import Numbers, Report, Splits
+    from heart_disease.evaluation.contest import Report
+    from heart_disease.evaluation.estimates import Numbers
+    from heart_disease.evaluation.folds import Splits
     from heart_disease.model.encoding import Encoder
     from heart_disease.training.batches import Floats
 
@@ -90,21 +92,19 @@ def walk(patients: pd.DataFrame, row: int, encoder: Encoder) -> list[tuple[str, 
 
 def judge(patients: pd.DataFrame, learned: Numbers, splits: Splits, settings: Settings) -> Report:
     """The default network and logistic regression, cross-validated on labels `learned` (n,)."""
-    from heart_disease.evaluation import evaluate
-    from heart_disease.model import encoding
+    from heart_disease.evaluation.contest import Contest
     from heart_disease.training.engine import train
     from heart_disease.training.recipe import Recipe
 
-    jobs = evaluate.jobs(Recipe(seed=settings.seed), splits, len(patients))
-    inputs = encoding.matrices(patients, [job.rows for job in jobs])
-    return evaluate.report(train(inputs, learned.astype("float32"), jobs), inputs, learned, splits)
+    contest = Contest(patients, learned, Recipe(seed=settings.seed), splits)
+    return contest.report(train(contest.inputs, learned.astype("float32"), contest.jobs))
 
 
 def run(settings: Settings) -> Lesson:
     """Follow a patient, count the parameters, make the public copy, validate it and learn from it."""
     from expectations.gate import validate
     from heart_disease.data import sources
-    from heart_disease.evaluation import evaluate
+    from heart_disease.evaluation import folds
     from heart_disease.model import schema
     from heart_disease.model.encoding import Encoder, input_names
     from heart_disease.training.network import build
@@ -124,7 +124,7 @@ def run(settings: Settings) -> Lesson:
     known = patients.dropna()
     truth, theirs = schema.label(known).to_numpy(), copy.loc[known.index, "num"].to_numpy()
     wrong = truth > theirs
-    splits = evaluate.cross_validation(truth, settings.folds, 1, settings.seed)
+    splits = folds.cross_validation(truth, settings.folds, 1, settings.seed)
     reports = {"`num > 0`": judge(known, truth, splits, settings), "`num >= 2`": judge(known, theirs, splits, settings)}
     effect, metrics = _effect(reports, truth, wrong)
 
@@ -188,16 +188,16 @@ def _counts(patients: pd.DataFrame, copy: pd.DataFrame, wrong: Numbers) -> str:
 
 def _effect(reports: dict[str, Report], truth: Numbers, wrong: Numbers) -> tuple[str, dict[str, float]]:
     """A table of what each label teaches each model, judged by `truth` (n,), and its figures by name."""
-    from heart_disease.evaluation import evaluate
+    from heart_disease.evaluation import contest, estimates
     from heart_disease.reporting.tables import MODEL_NAMES
 
     rows: list[tuple[str, ...]] = []
     metrics: dict[str, float] = {}
-    resamples = evaluate.bootstrap_weights(len(truth), 0)
+    resamples = estimates.bootstrap_weights(len(truth), 0)
     for (label, report), key in zip(reports.items(), ("true_label", "copied_label"), strict=True):
-        for model in (evaluate.NETWORK, evaluate.LOGISTIC):
+        for model in (contest.NETWORK, contest.LOGISTIC):
             p = report.probabilities[model]
-            judged = evaluate.measure(truth, p, resamples)
+            judged = estimates.measure(truth, p, resamples)
             loss, found = judged["log_loss"].value, judged["sensitivity"].value
             own = report.metrics[model]["log_loss"].value
             shares = [f"{share:.1%}" for share in (p.mean(), p[0, wrong].mean(), found)]
@@ -212,7 +212,7 @@ def _draw(inputs: Floats, reports: dict[str, Report], num: Numbers, settings: Se
     import numpy as np
     from matplotlib.figure import Figure
 
-    from heart_disease.evaluation.evaluate import NETWORK
+    from heart_disease.evaluation.contest import NETWORK
     from heart_disease.model.encoding import NUMBERS, input_names
     from heart_disease.reporting.figures import BLUE, GREY, ORANGE
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from heart_disease.evaluation.evaluate import Numbers
+    from heart_disease.evaluation.estimates import Numbers
 
 TITLE = "Gradient descent: follow the slope down"
 BOUND = 1000.0  # a path that comes this far from 0 has diverged; nothing overflows before

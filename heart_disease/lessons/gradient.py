@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from heart_disease.evaluation.evaluate import Numbers
+    from heart_disease.evaluation.estimates import Numbers
 
 TITLE = "The gradient: two variables, and where the start leads"
 FRAME = 2.2  # the saddle and the valleys are shown from -FRAME to FRAME

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from heart_disease.evaluation.evaluate import Numbers
+    from heart_disease.evaluation.estimates import Numbers
 
 TITLE = "Loss: how wrong is a probability?"
 LECTURE = (1 / 1000, 1 / 10, 1 / 2, 1.0)  # the probabilities of the lecture's tables
@@ -108,15 +108,16 @@ def unseen(seed: int) -> tuple[pd.DataFrame, float]:
     import pandas as pd
 
     from heart_disease.data import sources
-    from heart_disease.evaluation import evaluate
+    from heart_disease.evaluation import folds
+    from heart_disease.evaluation.contest import fold_jobs
     from heart_disease.model import encoding, schema
     from heart_disease.training.engine import train
     from heart_disease.training.recipe import Recipe
 
     patients = sources.load().frame
     labels = schema.label(patients).to_numpy()
-    splits = evaluate.holdout(labels, HELD_OUT, seed)
-    jobs = evaluate.jobs(Recipe(seed=seed), splits, len(patients))
+    splits = folds.holdout(labels, HELD_OUT, seed)
+    jobs = fold_jobs(Recipe(seed=seed), splits)
     inputs = encoding.matrices(patients, [job.rows for job in jobs])
     networks = train(inputs, labels.astype("float32"), jobs)
     answers = pd.DataFrame({"y": labels, "p": networks.probabilities(inputs)[0].astype("float64")}, patients.index)

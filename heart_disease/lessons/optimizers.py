@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from heart_disease.evaluation.evaluate import Numbers
+    from heart_disease.evaluation.estimates import Numbers
 
 TITLE = "Optimizers: full batch, mini-batches, momentum, Adam"
 COLORS = ("#000000", "#D55E00", "#E69F00", "#0072B2", "#56B4E9", "#8C6BB1")  # Okabe and Ito
@@ -171,7 +171,7 @@ def _race(kinds: Mapping[str, Recipe], settings: Settings) -> list[Raced]:
     import numpy as np
 
     from heart_disease.data import sources
-    from heart_disease.evaluation import evaluate
+    from heart_disease.evaluation import estimates
     from heart_disease.model import encoding, schema
     from heart_disease.training.batches import Job
     from heart_disease.training.engine import Networks, train
@@ -181,11 +181,11 @@ def _race(kinds: Mapping[str, Recipe], settings: Settings) -> list[Raced]:
     labels, rows = schema.label(frame).to_numpy(), np.arange(len(frame))
     inputs = encoding.matrices(frame, [rows])
     raced = []
-    for name, params in kinds.items():
-        size = len(rows) if params.optimizer == "gd" else params.batch_size
+    for name, recipe in kinds.items():
+        size = len(rows) if recipe.optimizer == "gd" else recipe.batch_size
         steps = -(-len(rows) // size)
         recipes = [
-            replace(params, learning_rate=rate, weight_decay=0.0, epochs=settings.epochs, seed=seed)
+            replace(recipe, learning_rate=rate, weight_decay=0.0, epochs=settings.epochs, seed=seed)
             for rate in settings.learning_rates
             for seed in range(settings.seeds)
         ]
@@ -199,9 +199,11 @@ def _race(kinds: Mapping[str, Recipe], settings: Settings) -> list[Raced]:
 
         networks = train(inputs, labels, jobs, progress=mark)
         (first, start), (last, end) = marks[0], marks[-1]  # the first segment has the compilation in it
-        flat = [np.concatenate([w.ravel() for w in initial_weights(recipe, inputs.shape[2])]) for recipe in recipes]
+        flat = [
+            np.concatenate([w.ravel() for w in initial_weights(recipe, inputs.shape[2])])[None] for recipe in recipes
+        ]
         untrained = Networks(tuple(jobs[:-1]), tuple(flat), {}, networks.device)
-        before = [evaluate.losses(labels, p[None]).mean() for p in untrained.probabilities(inputs)]
+        before = [estimates.losses(labels, p[None]).mean() for p in untrained.probabilities(inputs)]
         after = networks.curves["validation_loss"][:-1, : settings.epochs]
         losses = np.column_stack([before, after]).reshape(len(settings.learning_rates), settings.seeds, -1)
         best = best_rate(losses, settings.target)

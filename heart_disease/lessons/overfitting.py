@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from heart_disease.evaluation.evaluate import Estimate, Numbers, Splits
+    from heart_disease.evaluation.estimates import Estimate, Numbers
+    from heart_disease.evaluation.folds import Splits
 
 TITLE = "Overfitting: what more epochs, weight decay and averaging do"
 COURSE, LONG, SHORT = "no decay", "decay", "decay, stopped"
@@ -61,7 +62,7 @@ class Fitted:
     mean over the networks.
     """
 
-    params: Recipe
+    recipe: Recipe
     train: Numbers
     test: Numbers
     probabilities: Numbers
@@ -86,10 +87,10 @@ def lowest(losses: Numbers) -> float:
     return float(losses.mean(axis=0).min())
 
 
-def kept(params: Recipe, rows: int) -> float:
+def kept(recipe: Recipe, rows: int) -> float:
     """What weight decay alone leaves of a weight: (1 - rate x decay)^steps (Loshchilov and Hutter, 2019, eq. 1)."""
-    steps = params.epochs * -(-rows // params.batch_size)
-    return (1 - params.learning_rate * params.weight_decay) ** steps
+    steps = recipe.epochs * -(-rows // recipe.batch_size)
+    return (1 - recipe.learning_rate * recipe.weight_decay) ** steps
 
 
 def loss_by_number(labels: Numbers, probabilities: Numbers) -> list[float]:
@@ -99,7 +100,7 @@ def loss_by_number(labels: Numbers, probabilities: Numbers) -> list[float]:
     """
     import numpy as np
 
-    from heart_disease.evaluation.evaluate import losses
+    from heart_disease.evaluation.estimates import losses
 
     members = range(len(probabilities))
     return [
@@ -111,12 +112,12 @@ def loss_by_number(labels: Numbers, probabilities: Numbers) -> list[float]:
 def run(settings: Settings) -> Lesson:
     """Train every recipe for every fold and member in one call, and compare."""
     from heart_disease.data import sources
-    from heart_disease.evaluation import evaluate
+    from heart_disease.evaluation import estimates, folds
     from heart_disease.model import schema
 
     frame = sources.load().frame
     labels = schema.label(frame).to_numpy()
-    splits = evaluate.cross_validation(labels, settings.folds, settings.repeats, settings.seed)
+    splits = folds.cross_validation(labels, settings.folds, settings.repeats, settings.seed)
     default = replace(PRESETS["default"], weight_decay=settings.weight_decay)
     recipes = {
         COURSE: replace(PRESETS["lecture"], epochs=settings.epochs),
@@ -124,16 +125,16 @@ def run(settings: Settings) -> Lesson:
         SHORT: replace(default, epochs=settings.stop),
     }
     fitted = _fit(recipes, settings, splits)
-    weights = evaluate.bootstrap_weights(len(labels), settings.seed)
+    weights = estimates.bootstrap_weights(len(labels), settings.seed)
 
     found: dict[str, dict[str, Estimate]] = {}
     for name, one in fitted.items():
         single, mean = one.probabilities.reshape(-1, len(labels)), one.probabilities.mean(axis=0)
-        found[name] = evaluate.measure(labels, single, weights)  # of one network, the mean over the members
-        found[name]["averaged"] = evaluate.measure(labels, mean, weights)["log_loss"]
-        found[name]["gain"] = evaluate.difference(labels, mean, single, weights)
+        found[name] = estimates.measure(labels, single, weights)  # of one network, the mean over the members
+        found[name]["averaged"] = estimates.measure(labels, mean, weights)["log_loss"]
+        found[name]["gain"] = estimates.difference(labels, mean, single, weights)
     ours, theirs = (fitted[name].probabilities.reshape(-1, len(labels)) for name in (SHORT, COURSE))
-    gained = evaluate.difference(labels, ours, theirs, weights)
+    gained = estimates.difference(labels, ours, theirs, weights)
 
     metrics, curves = {"difference/log loss": gained.value}, {}
     for name, one in fitted.items():
@@ -156,7 +157,7 @@ def _fit(recipes: Mapping[str, Recipe], settings: Settings, splits: Splits) -> d
     import numpy as np
 
     from heart_disease.data import sources
-    from heart_disease.evaluation import evaluate
+    from heart_disease.evaluation.contest import fold_jobs
     from heart_disease.model import encoding, schema
     from heart_disease.training.engine import train
 
@@ -165,28 +166,27 @@ def _fit(recipes: Mapping[str, Recipe], settings: Settings, splits: Splits) -> d
     # The same members for every recipe: equal initial weights and equal shuffles, fold by fold.
     jobs = [
         job
-        for params in recipes.values()
+        for recipe in recipes.values()
         for member in range(settings.members)
-        for job in evaluate.jobs(replace(params, seed=settings.seed + member), splits, len(labels))[:fits]
+        for job in fold_jobs(replace(recipe, seed=settings.seed + member), splits)
     ]
     inputs = encoding.matrices(frame, [rows for rows, _ in splits.pairs])
     networks = train(inputs, labels, jobs)
     shape = (len(recipes), settings.members, fits)
     probabilities = networks.probabilities(inputs).reshape(*shape, len(labels))
-    norms = np.linalg.norm(networks.weights, axis=1).reshape(shape)
+    norms = np.linalg.norm(np.concatenate(networks.weights), axis=1).reshape(shape)
     train_rows, test_rows = (np.array([len(pair[i]) for pair in splits.pairs]) for i in (0, 1))
     fitted = {}
-    for i, (name, params) in enumerate(recipes.items()):
+    for i, (name, recipe) in enumerate(recipes.items()):
         train_loss, test_loss = (
-            pooled(networks.curves[curve].reshape(*shape, -1)[i, ..., : params.epochs].astype("float64"), rows)
+            pooled(networks.curves[curve].reshape(*shape, -1)[i, ..., : recipe.epochs].astype("float64"), rows)
             for curve, rows in (("train_loss", train_rows), ("validation_loss", test_rows))
         )
         out_of_fold = [
-            evaluate.out_of_fold(splits, lambda k, _, test, own=own: own[k, test])  # type: ignore[misc]
-            for own in probabilities[i]
+            splits.out_of_fold([own[k, test] for k, (_, test) in enumerate(splits.pairs)]) for own in probabilities[i]
         ]
         fitted[name] = Fitted(
-            params, train_loss, test_loss, np.stack(out_of_fold), len(networks.weights[0]), float(norms[i].mean())
+            recipe, train_loss, test_loss, np.stack(out_of_fold), networks.weights[0].shape[1], float(norms[i].mean())
         )
     return fitted
 
@@ -195,8 +195,6 @@ def _text(
     fitted: Mapping[str, Fitted], found: Mapping[str, Mapping[str, Estimate]], gained: Estimate, settings: Settings,
     splits: Splits, patients: int,
 ) -> str:  # fmt: skip
-    from heart_disease.reporting.tables import in_brackets
-
     recipes, averages = [], []
     for name, one in fitted.items():
         inside, outside = one.train[:, -1].mean(), found[name]["log_loss"]
@@ -204,11 +202,11 @@ def _text(
         accuracy = f"{found[name]['accuracy'].value:.3f}"
         gap = f"{outside.value - inside:.3f}"
         recipes.append(
-            [name, one.params.epochs, f"{inside:.3f}", in_brackets(outside), gap, least, accuracy, f"{one.norm:.1f}"]
+            [name, one.recipe.epochs, f"{inside:.3f}", str(outside), gap, least, accuracy, f"{one.norm:.1f}"]
         )
         spread = f"{one.probabilities.std(axis=0).mean():.3f}"
         averages.append([name, f"{outside.value:.3f}", f"{found[name]['averaged'].value:.3f}",
-                         in_brackets(found[name]["gain"]), spread])  # fmt: skip
+                         str(found[name]["gain"]), spread])  # fmt: skip
     course, seeming = fitted[COURSE], min(fitted, key=lambda name: fitted[name].train[:, -1].mean())
     best = turn(course.test.mean(axis=0))
     rows = len(splits.pairs[0][0])
@@ -236,10 +234,10 @@ than the accuracy, since it charges for being sure and wrong (last panel). An ep
 judge it looks a little better than it is.
 
 **What weight decay changes.** Each step also shrinks every weight by rate x decay; without any gradient,
-{kept(fitted[LONG].params, rows):.2g} of it would be left after {settings.epochs} epochs, so that only weights which the
+{kept(fitted[LONG].recipe, rows):.2g} of it would be left after {settings.epochs} epochs, so that only weights which the
 data keep pushing stay large. Stopping alone, after {best} epochs, comes to {lowest(course.test):.3f}; decay alone,
 after {settings.epochs}, to {found[LONG]["log_loss"].value:.3f}; neither, to {found[COURSE]["log_loss"].value:.3f}.
-Both together change that last loss, patient by patient, by {in_brackets(gained)}.
+Both together change that last loss, patient by patient, by {gained}.
 
 **What averaging changes.** {settings.members} networks that differ only in their seed, and the mean of their
 probabilities p:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from heart_disease.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from heart_disease.evaluation.evaluate import Numbers
+    from heart_disease.evaluation.estimates import Numbers
 
 NUDGE = 1e-6  # by which finite differences move a weight
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from heart_disease.evaluation.evaluate import Numbers
+    from heart_disease.evaluation.estimates import Numbers
     from heart_disease.training.recipe import Recipe
 
 TITLE = "Regression: lm and glm are networks without a hidden layer"
@@ -136,7 +136,7 @@ def logistic_network(x: Numbers, y: Numbers, settings: Settings) -> tuple[Number
 
     job = Job(recipe(settings), np.arange(len(x)), np.arange(0))
     networks = train(x[None].astype("float32"), y.astype("float32"), [job])
-    *kernel, bias = networks.weights[0].astype("float64")
+    *kernel, bias = networks.weights[0][0].astype("float64")
     return np.array([bias, *kernel]), networks.curves["train_loss"][0].astype("float64")
 
 

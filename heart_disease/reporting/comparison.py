@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
-from heart_disease.evaluation import verdict
 from heart_disease.evaluation.comparison import DATA, EVALUATION, setting_of, title_of
-from heart_disease.evaluation.evaluate import METRICS, Estimate
+from heart_disease.evaluation.estimates import METRICS, Estimate
 from heart_disease.evaluation.verdict import Comparison
 from heart_disease.reporting import tables
 from heart_disease.training.recipe import Recipe
@@ -29,7 +28,7 @@ def metrics(found: Mapping[str, Mapping[str, float]]) -> Cells:
     """A header, and each metric with its interval as the runs recorded it; `found` by run."""
     return [
         ("metric", *found),
-        *((tables.METRIC_NAMES[name], *(_figure(name, one) for one in found.values())) for name in METRICS),
+        *((METRICS[name], *(_figure(name, one) for one in found.values())) for name in METRICS),
     ]
 
 
@@ -39,7 +38,7 @@ def pairs(rows: Sequence[tuple[str, Comparison | None, int]], first: str) -> Cel
     nothing = ("not available", NONE, NONE)
     return [
         header,
-        *((name, *((verdict.in_words(d.difference), d.kind, str(n)) if d else nothing)) for name, d, n in rows),
+        *((name, *((d.difference.signed, d.kind, str(n)) if d else nothing)) for name, d, n in rows),
     ]
 
 
@@ -61,9 +60,7 @@ def blocks(table: Cells, width: int) -> list[str]:
 
 
 def _figure(name: str, found: Mapping[str, float]) -> str:
-    ends = [found.get(f"{name}{end}") for end in ("", "_low", "_high")]
-    if ends[0] is None:
-        return NONE
-    if ends[1] is None or ends[2] is None:
-        return f"{ends[0]:.3f}"
-    return tables.in_brackets(Estimate(ends[0], ends[1], ends[2]))
+    estimate = Estimate.find(name, found)
+    if estimate:
+        return str(estimate)
+    return f"{found[name]:.3f}" if name in found else NONE

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 from sklearn.metrics import roc_curve
 
-from heart_disease.evaluation.evaluate import LOGISTIC, NETWORK, Report
-from heart_disease.reporting.tables import MODEL_NAMES, in_brackets
+from heart_disease.evaluation.contest import LOGISTIC, NETWORK, Report
+from heart_disease.reporting.tables import MODEL_NAMES
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # told apart by colour-blind readers too (Okabe and Ito)
 COLORS = {NETWORK: BLUE, LOGISTIC: ORANGE}
@@ -46,7 +46,7 @@ def loss_curves(axes: Axes, report: Report) -> None:
 def roc(axes: Axes, report: Report) -> None:
     """The ROC curve of each repeat, network and logistic regression."""
     for model, color in COLORS.items():
-        area = in_brackets(report.metrics[model]["roc_auc"])
+        area = str(report.metrics[model]["roc_auc"])
         repeats = report.probabilities[model]
         for i, probabilities in enumerate(repeats):
             fpr, tpr, _ = roc_curve(report.labels, probabilities)

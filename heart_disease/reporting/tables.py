@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from heart_disease.evaluation.evaluate import CHAMPION, LOGISTIC, METRICS, NETWORK, PREVALENCE, Estimate, Report
+from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, NETWORK, PREVALENCE, Report
+from heart_disease.evaluation.estimates import METRICS, Estimate
 from heart_disease.evaluation.verdict import Decision
 from heart_disease.search.study import Study, Summary
 from heart_disease.training.engine import CURVES
@@ -16,14 +17,6 @@ OUT_OF_FOLD = "out_of_fold.csv"
 MODEL_NAMES = {
     NETWORK: "network", CHAMPION: "champion", LOGISTIC: "logistic regression", PREVALENCE: "prevalence",
 }  # fmt: skip
-METRIC_NAMES = {
-    "log_loss": "log loss",
-    "brier": "Brier score",
-    "roc_auc": "ROC AUC",
-    "accuracy": "accuracy",
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-}
 
 
 def metrics(report: Report) -> dict[str, float]:
@@ -37,15 +30,15 @@ def metrics(report: Report) -> dict[str, float]:
         prefix = "" if model == NETWORK else f"{model}/"
         out |= figures(estimates, prefix)
     for baseline, estimate in report.differences.items():
-        out.update(_ends(f"log_loss_minus/{baseline}", estimate))
+        out.update(estimate.named(f"log_loss_minus/{baseline}"))
     if report.averaging:
-        out.update(_ends("log_loss_minus/one_member", report.averaging))
+        out.update(report.averaging.named("log_loss_minus/one_member"))
     return out
 
 
 def figures(estimates: Mapping[str, Estimate], prefix: str = "") -> dict[str, float]:
     """Of one model, by name: value and both ends of each figure."""
-    return {key: value for name, one in estimates.items() for key, value in _ends(f"{prefix}{name}", one).items()}
+    return {key: value for name, one in estimates.items() for key, value in one.named(f"{prefix}{name}").items()}
 
 
 def decision_tags(decision: Decision, champion: str | None) -> dict[str, str]:
@@ -53,7 +46,7 @@ def decision_tags(decision: Decision, champion: str | None) -> dict[str, str]:
     out = {"decision": decision.reason, "promoted": "yes" if decision.promote else "no"}
     for name, found in (("logistic_regression", decision.logistic), ("champion", decision.champion)):
         if found:
-            ends = _ends(f"log_loss_minus/{name}", found.difference)
+            ends = found.difference.named(f"log_loss_minus/{name}")
             out |= {f"verdict/{name}": found.kind, "margin": f"{found.margin:g}"}
             out |= {key: f"{value:.6f}" for key, value in ends.items()}
     return out | ({"compared_with": f"version {champion}"} if champion and decision.champion else {})
@@ -94,9 +87,9 @@ def search_text(study: Study, found: Summary) -> str:
         "",
         "| log loss | 95 % interval |",
         "|---|---|",
-        f"| of the choice, on the folds that chose it | {in_brackets(found.of_chosen)} |",
-        f"| of the best, {found.best.title} | {in_brackets(found.of_best)} |",
-        f"| **of the whole search, by nested cross-validation** | **{in_brackets(found.nested)}** |",
+        f"| of the choice, on the folds that chose it | {found.of_chosen} |",
+        f"| of the best, {found.best.title} | {found.of_best} |",
+        f"| **of the whole search, by nested cross-validation** | **{found.nested}** |",
         "",
         f"{len(found.ranked)} configurations on {len(study.frame)} patients: {folds.folds}-fold cross-validation, "
         f"{folds.repeats} repeat{'s' * (folds.repeats > 1)}, with {study.inner_folds} inner folds for the nested one.",
@@ -110,9 +103,7 @@ def search_text(study: Study, found: Summary) -> str:
         "| configuration, at its best epochs | log loss |",
         "|---|---|",
     ]
-    lines += [
-        f"| {recipe.title} | {in_brackets(loss)} |" for recipe, loss in zip(found.ranked[:10], found.loss, strict=False)
-    ]
+    lines += [f"| {recipe.title} | {loss} |" for recipe, loss in zip(found.ranked[:10], found.loss, strict=False)]
     return "\n".join(lines)
 
 
@@ -136,7 +127,7 @@ def configuration_text(study: Study, recipe: Recipe, estimates: Mapping[str, Est
         "",
         "| metric | 95 % interval |",
         "|---|---|",
-        *(f"| {METRIC_NAMES[name]} | {in_brackets(one)} |" for name, one in estimates.items()),
+        *(f"| {METRICS[name]} | {one} |" for name, one in estimates.items()),
     ]
     return "\n".join(lines)
 
@@ -154,9 +145,7 @@ def ranking(found: Summary) -> str:
 def rows(report: Report) -> list[tuple[str, ...]]:
     """A header, then metric and every model of the report, each with its interval."""
     header = ("metric", *(MODEL_NAMES[model] for model in report.metrics))
-    body = [
-        (METRIC_NAMES[metric], *(in_brackets(found[metric]) for found in report.metrics.values())) for metric in METRICS
-    ]
+    body = [(METRICS[metric], *(str(found[metric]) for found in report.metrics.values())) for metric in METRICS]
     return [header, *body]
 
 
@@ -177,12 +166,3 @@ def markdown(report: Report) -> str:
     """The table with all models, for Prefect's artifact and MLflow's description."""
     head, *body = ["| " + " | ".join(row) + " |" for row in rows(report)]
     return "\n".join([head, "|---" * len(rows(report)[0]) + "|", *body])
-
-
-def in_brackets(estimate: Estimate) -> str:
-    """``0.377 [0.331, 0.425]``."""
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
-
-
-def _ends(name: str, estimate: Estimate) -> dict[str, float]:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

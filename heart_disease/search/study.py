@@ -23,8 +23,10 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from heart_disease.evaluation import evaluate
-from heart_disease.evaluation.evaluate import Estimate, Numbers, Splits
+from heart_disease.evaluation import estimates, folds
+from heart_disease.evaluation.contest import fold_jobs
+from heart_disease.evaluation.estimates import Estimate, Numbers
+from heart_disease.evaluation.folds import Splits
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model import encoding, schema
 from heart_disease.model.errors import UsageError
@@ -66,7 +68,7 @@ class Study:
     @cached_property
     def splits(self) -> Splits:
         """The main cross-validation."""
-        return evaluate.cross_validation(self.labels, self.evaluation.folds, self.evaluation.repeats, self.seed)
+        return folds.cross_validation(self.labels, self.evaluation.folds, self.evaluation.repeats, self.seed)
 
     @cached_property
     def inner(self) -> list[Splits]:
@@ -74,7 +76,7 @@ class Study:
         found = []
         for outer, (rows, _) in enumerate(self.outer if self.inner_folds else ()):
             try:
-                splits = evaluate.cross_validation(self.labels[rows], self.inner_folds, 1, self.seed + 1 + outer)
+                splits = folds.cross_validation(self.labels[rows], self.inner_folds, 1, self.seed + 1 + outer)
             except UsageError as error:
                 raise UsageError(f"inside each of the outer folds {error}") from error
             pairs = tuple((rows[a], rows[b]) for a, b in splits.pairs)
@@ -83,8 +85,8 @@ class Study:
 
     @cached_property
     def resamples(self) -> Numbers:
-        """See `evaluate.bootstrap_weights`."""
-        return evaluate.bootstrap_weights(len(self.frame), self.seed)
+        """See `estimates.bootstrap_weights`."""
+        return estimates.bootstrap_weights(len(self.frame), self.seed)
 
     @property
     def outer(self) -> Sequence[tuple[Ints, Ints]]:
@@ -103,14 +105,16 @@ class Study:
         return encoding.matrices(self.frame, [rows for splits in everywhere for rows, _ in splits.pairs])
 
     def jobs(self, recipe: Recipe) -> list[Job]:
-        """The networks of one configuration: main folds, then the inner ones of each outer fold."""
-        found = evaluate.jobs(recipe, self.splits, len(self.frame))[: len(self.splits.pairs)]
+        """The networks of one configuration, each taken after all of `epochs`: main folds, then inside each outer fold.
+
+        job.fold: the number of a main fold, or (outer fold, inner fold).
+        """
+        found = fold_jobs(recipe, self.splits)
         for outer, splits in enumerate(self.inner):
             # Other seeds than the main folds', and than another outer fold's.
-            own = replace(recipe, seed=(recipe.seed + 1 + outer) % 2**31)
-            fits = evaluate.jobs(own, splits, len(self.frame))[: len(splits.pairs)]
-            found += [replace(job, matrix=job.matrix + len(found)) for job in fits]
-        return found
+            own = fold_jobs(replace(recipe, seed=(recipe.seed + 1 + outer) % 2**31), splits)
+            found += [replace(job, matrix=job.matrix + len(found), fold=(outer, job.fold)) for job in own]
+        return [replace(job, epochs=self.epochs) for job in found]
 
 
 @dataclass(frozen=True)
@@ -133,33 +137,29 @@ def cross_validate(
     study: Study, recipes: Sequence[Recipe], *, device: str = "auto", progress: Callable[[int, int], None] | None = None
 ) -> list[Result]:
     """Train every configuration on every fold, as few batches as there are shapes; see `Result`."""
-    jobs: list[Job] = []
-    for recipe in recipes:
-        own = study.jobs(recipe)
-        jobs += [replace(job, params=replace(job.params, epochs=e)) for e in study.epochs for job in own]
+    jobs = [replace(job, side=t) for t, recipe in enumerate(recipes) for job in study.jobs(recipe)]
     networks = train(study.inputs, study.labels.astype(np.float32), jobs, device=device, progress=progress)
-    answers, wrong = networks.watched(study.inputs), 1 - study.labels
-    watched = [np.where(np.isnan(p), wrong[job.watch], p) for job, p in zip(jobs, answers, strict=True)]
-    n, main = len(study.frame), len(study.splits.pairs)
+    wrong = 1 - study.labels
+    answers = {
+        (job.side, job.fold): np.where(np.isnan(p), wrong[job.watch], p)  # (E, V)
+        for job, p in zip(jobs, networks.watched(study.inputs), strict=True)
+    }
+    main = [k for k, job in enumerate(jobs) if not isinstance(job.fold, tuple)]
     results = []
     for t, recipe in enumerate(recipes):
-        probabilities, inner = [], np.full((len(study.epochs), len(study.inner), n), np.nan, np.float32)
+        probabilities = []
+        inner = np.full((len(study.epochs), len(study.inner), len(study.frame)), np.nan, np.float32)
         for e in range(len(study.epochs)):
-            first = (t * len(study.epochs) + e) * study.fits
-            found = watched[first : first + study.fits]
-            probabilities.append(_out_of_fold(study.splits, found[:main]))
+            found = [answers[t, i][e] for i in range(len(study.splits.pairs))]
+            probabilities.append(study.splits.out_of_fold(found))
             for o, splits in enumerate(study.inner):
-                rows, start = splits.test_rows, main + o * study.inner_folds
-                p = _out_of_fold(splits, found[start : start + study.inner_folds])
-                inner[e, o, rows] = evaluate.losses(study.labels[rows], p)
-        longest = (t * len(study.epochs) + len(study.epochs) - 1) * study.fits
-        curves = [networks.curves[name][longest : longest + main].mean(axis=0) for name in (CURVES[0], CURVES[2])]
+                rows = splits.test_rows
+                p = splits.out_of_fold([answers[t, (o, i)][e] for i in range(study.inner_folds)])
+                inner[e, o, rows] = estimates.losses(study.labels[rows], p)
+        own = [k for k in main if jobs[k].side == t]
+        curves = [networks.curves[name][own].mean(axis=0) for name in (CURVES[0], CURVES[2])]
         results.append(Result(recipe, np.stack(probabilities).astype(np.float32), inner, *curves))
     return results
-
-
-def _out_of_fold(splits: Splits, by_fold: Sequence[Floats]) -> Numbers:
-    return evaluate.out_of_fold(splits, lambda i, train, test: by_fold[i])
 
 
 @dataclass(frozen=True)
@@ -193,9 +193,9 @@ def simplicity(recipe: Recipe, epochs: int) -> tuple[float, ...]:
 @threadpool_limits.wrap(limits=1, user_api="blas")
 def measure(study: Study, result: Result) -> tuple[Recipe, dict[str, Estimate]]:
     """A configuration at its own best epochs, and all metrics of it there."""
-    by_epochs = [evaluate.losses(study.labels, p.astype(np.float64)).mean() for p in result.probabilities]
+    by_epochs = [estimates.losses(study.labels, p.astype(np.float64)).mean() for p in result.probabilities]
     best = int(np.argmin(by_epochs))
-    found = evaluate.measure(study.labels, result.probabilities[best].astype(np.float64), study.resamples)
+    found = estimates.measure(study.labels, result.probabilities[best].astype(np.float64), study.resamples)
     return replace(result.recipe, epochs=study.epochs[best]), found
 
 
@@ -223,13 +223,13 @@ def summarise(study: Study, results: Sequence[Result]) -> Summary:
     """Choose, and estimate what the choice is worth."""
     recipes = [result.recipe for result in results]
     labels, weights = study.labels, study.resamples
-    losses = np.stack([[evaluate.losses(labels, p.astype(np.float64)) for p in one.probabilities] for one in results])
+    losses = np.stack([[estimates.losses(labels, p.astype(np.float64)) for p in one.probabilities] for one in results])
 
     def recipe(one: Choice) -> Recipe:
         return replace(recipes[one.number], epochs=study.epochs[one.epoch])
 
     def estimate(one: Choice) -> Estimate:
-        return evaluate.estimate(losses[one.number, one.epoch], weights)
+        return estimates.estimate(losses[one.number, one.epoch], weights)
 
     best, chosen = choose(losses, recipes, study.epochs, study.splits.widening)
     own_best = [Choice(t, int(e)) for t, e in enumerate(losses.mean(axis=2).argmin(axis=1))]
@@ -240,7 +240,7 @@ def summarise(study: Study, results: Sequence[Result]) -> Summary:
     for o, (rows, test) in enumerate(study.outer):
         _, pick = choose(inner[:, :, o, rows], recipes, study.epochs, study.inner[o].widening)
         p = results[pick.number].probabilities[pick.epoch, 0, test].astype(np.float64)
-        nested[test] = evaluate.losses(labels[test], p[None])
+        nested[test] = estimates.losses(labels[test], p[None])
         picks.append(recipe(pick))
     return Summary(
         recipe(best),
@@ -249,8 +249,8 @@ def summarise(study: Study, results: Sequence[Result]) -> Summary:
         [estimate(one) for one in ranked],
         estimate(best),
         estimate(chosen),
-        evaluate.estimate(nested, weights),
-        evaluate.estimate(
+        estimates.estimate(nested, weights),
+        estimates.estimate(
             losses[chosen.number, chosen.epoch] - losses[best.number, best.epoch], weights, study.splits.widening
         ),
         picks,

@@ -6,10 +6,11 @@ rates costs no more planning than one network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
 from itertools import chain, pairwise
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -31,35 +32,56 @@ class Job:
     """One network to train: on `rows` of the matrix `inputs[matrix]`, watched on the rows `watch`.
 
     rows, watch: row numbers. `watch` may be empty; its loss and accuracy are measured, and never learned from.
+    epochs: after how many its weights are taken, ascending; empty for the recipe's own number alone.
+    side, fold, member: whose network it is, for those who ask for it again; training does not look at them.
     """
 
-    params: Recipe
+    recipe: Recipe
     rows: Ints
     watch: Ints
     matrix: int = 0
+    epochs: tuple[int, ...] = ()
+    side: Hashable = None
+    fold: Hashable = None
+    member: int = 0
+
+    @property
+    def taken(self) -> tuple[int, ...]:
+        """After how many epochs its weights are taken, ascending."""
+        return self.epochs or (self.recipe.epochs,)
+
+    @cached_property
+    def batch_rows(self) -> int:
+        """Rows a step."""
+        return len(self.rows) if self.recipe.optimizer == "gd" else min(self.recipe.batch_size, len(self.rows))
+
+    @cached_property
+    def order(self) -> tuple[object, ...]:
+        """What jobs that take the same rows at each step have in common."""
+        return self.rows.tobytes(), self.watch.tobytes(), self.matrix, self.recipe.seed, self.batch_rows
 
 
-@lru_cache(maxsize=2**15)  # asked three times for each job; making a recipe checks it, and takes as long as all else
-def _but_epochs(params: Recipe) -> Recipe:
-    """What recipes that differ in nothing but epochs have in common."""
-    return replace(params, epochs=1)
+_all_but_epochs = attrgetter(*(field.name for field in fields(Recipe) if field.name != "epochs"))
+
+
+def kind(recipe: Recipe) -> tuple[object, ...]:
+    """What recipes have in common whose networks can be trained in one compiled function."""
+    size = 0 if recipe.optimizer == "gd" else recipe.batch_size
+    return recipe.hidden, recipe.activation, recipe.optimizer, recipe.momentum, recipe.dropout > 0, size
 
 
 def by_kind(jobs: Sequence[Job], most: int) -> list[list[int]]:
-    """Numbers of the jobs that are trained together: of one shape, activation, optimizer and batch size.
+    """Numbers of the jobs that are trained together: of one `kind`, at most `most` networks a batch.
 
-    At most `most` networks a batch. Those with the same rows and seed come together, since they share their batches.
+    Those with the same rows and seed come together, since they share their batches.
     """
-    kinds: dict[tuple[object, ...], dict[tuple[object, ...], dict[Recipe, list[int]]]] = {}
+    kinds: dict[tuple[object, ...], dict[tuple[object, ...], dict[tuple[object, ...], list[int]]]] = {}
     for j, job in enumerate(jobs):
-        p = job.params
-        size = 0 if p.optimizer == "gd" else p.batch_size
-        kind = kinds.setdefault((p.hidden, p.activation, p.optimizer, p.momentum, p.dropout > 0, size), {})
-        order = kind.setdefault((p.seed, job.matrix, job.rows.tobytes()), {})
-        order.setdefault(_but_epochs(p), []).append(j)
+        order = kinds.setdefault(kind(job.recipe), {}).setdefault(job.order, {})
+        order.setdefault(_all_but_epochs(job.recipe), []).append(j)
     batches = []
-    for kind in kinds.values():
-        networks = [numbers for order in kind.values() for numbers in order.values()]
+    for orders in kinds.values():
+        networks = [numbers for order in orders.values() for numbers in order.values()]
         parts = -(-len(networks) // most)
         cuts = [len(networks) * i // parts for i in range(parts + 1)]
         batches += [list(chain.from_iterable(networks[a:b])) for a, b in pairwise(cuts)]
@@ -79,32 +101,34 @@ class Plan:
     """Which rows every network takes at every step, for jobs of one kind (see `by_kind`).
 
     Networks with one order of rows stand side by side: network (u, c) is column c of order u. U orders, C columns; an
-    order with fewer networks leaves columns unused. Jobs that differ in nothing but epochs are one network.
+    order with fewer networks leaves columns unused. Jobs that differ in nothing but epochs are one network. What a job
+    is taken from is numbered: take t is of job `jobs[takes[t][0]]`, after `takes[t][1]` epochs.
     """
 
     def __init__(self, jobs: Sequence[Job], n: int) -> None:
         self.jobs = jobs
         orders: dict[tuple[object, ...], Order] = {}
-        columns: list[dict[Recipe, int]] = []  # by order: which recipe has which column
+        columns: list[dict[tuple[object, ...], int]] = []  # by order: which recipe has which column
+        self.recipes: list[list[Recipe]] = []  # by order and column
         self.slots = np.zeros((len(jobs), 2), np.int64)  # (J, 2), the network (u, c) of each job
         for j, job in enumerate(jobs):
-            size = len(job.rows) if job.params.optimizer == "gd" else min(job.params.batch_size, len(job.rows))
-            key = (job.rows.tobytes(), job.watch.tobytes(), job.matrix, job.params.seed, size)
-            if key not in orders:
-                orders[key] = Order(len(orders), job, size, n)
+            if job.order not in orders:
+                orders[job.order] = Order(len(orders), job, n)
                 columns.append({})
-            u = orders[key].number
-            self.slots[j] = u, columns[u].setdefault(_but_epochs(job.params), len(columns[u]))
+                self.recipes.append([])
+            u, recipe = orders[job.order].number, _all_but_epochs(job.recipe)
+            if recipe not in columns[u]:
+                columns[u][recipe] = len(columns[u])
+                self.recipes[u].append(job.recipe)
+            self.slots[j] = u, columns[u][recipe]
         self.orders = list(orders.values())
-        self.recipes = [list(column) for column in columns]
         self.networks = sum(map(len, columns))
         self.columns = max(map(len, columns))  # C
         self.width = max(order.size for order in self.orders)
-        self.noise_width = sum(jobs[0].params.hidden) if jobs[0].params.dropout else 0
-        self.last_step = np.array(
-            [job.params.epochs * self.orders[u].steps for job, (u, _) in zip(jobs, self.slots, strict=True)]
-        )
-        self.steps = int(self.last_step.max())
+        self.noise_width = sum(jobs[0].recipe.hidden) if jobs[0].recipe.dropout else 0
+        self.takes = [(j, epochs) for j, job in enumerate(jobs) for epochs in job.taken]
+        self.take_steps = np.array([epochs * self.orders[self.slots[j, 0]].steps for j, epochs in self.takes])
+        self.steps = int(self.take_steps.max())
         cells = len(self.orders) * (self.width * (2 + self.noise_width) + 4 * self.columns)
         self.segment_steps = max(1, min(SEGMENT_STEPS, SEGMENT_CELLS // cells, self.steps))
 
@@ -116,9 +140,9 @@ class Plan:
         return table
 
     def segments(self) -> Iterator[tuple[int, int]]:
-        """Steps from and to; a segment ends wherever a job is finished."""
+        """Steps from and to; a segment ends wherever weights are taken."""
         start = 0
-        for end in sorted(set(self.last_step.tolist())):
+        for end in sorted(set(self.take_steps.tolist())):
             for stop in [*range(start + self.segment_steps, end, self.segment_steps), end]:
                 yield start, stop
                 start = stop
@@ -161,7 +185,7 @@ class Plan:
     def of_jobs(self, curves: Floats) -> Floats:
         """The curves of each job, (4, U, C, epochs) -> (4, J, epochs); nan after its last epoch."""
         found = curves[:, self.slots[:, 0], self.slots[:, 1]]
-        own = np.array([job.params.epochs for job in self.jobs])
+        own = np.array([job.taken[-1] for job in self.jobs])
         found[:, np.arange(curves.shape[3]) >= own[:, None]] = np.nan
         return found
 
@@ -169,13 +193,14 @@ class Plan:
 class Order:
     """The batches of one order of rows: each epoch a new shuffle, the last batch of an epoch smaller."""
 
-    def __init__(self, number: int, job: Job, size: int, n: int) -> None:
-        self.number, self.size = number, size
+    def __init__(self, number: int, job: Job, n: int) -> None:
+        self.number, self.size = number, job.batch_rows
+        size = self.size
         self.rows, self.watch = job.rows + job.matrix * n, job.watch + job.matrix * n  # rows of the stacked matrices
         self.steps = -(-len(job.rows) // size)  # an epoch
         real = (np.arange(self.steps * size) < len(job.rows)).reshape(self.steps, size)
         self.share = (real / real.sum(axis=1, keepdims=True)).astype(np.float32)  # (steps, size), 0 for padding
-        shuffles, noise = np.random.SeedSequence(job.params.seed).spawn(2)
+        shuffles, noise = np.random.SeedSequence(job.recipe.seed).spawn(2)
         self._shuffles, self._noise = np.random.default_rng(shuffles), np.random.default_rng(noise)
         self._epoch, self._batches = -1, np.zeros((self.steps, size), np.int32)
 

@@ -49,7 +49,7 @@ class Trained:
 
 def train(
     source: str | Path,
-    params: Recipe,
+    recipe: Recipe,
     cluster: Cluster,
     *,
     shuffle_rows: int = SHUFFLE_ROWS,
@@ -69,26 +69,26 @@ def train(
     """
     import tensorflow as tf
 
-    if params.optimizer == "gd":
+    if recipe.optimizer == "gd":
         raise UsageError("gd takes all rows as one batch, and they are not held in memory here; choose adam or sgd")
     tf.config.set_visible_devices([], "GPU")
     workers = Workers(cluster, wait)
-    part, encoder, rows = _agree(source, params, workers)
-    feed = Feed(part, encoder, rows, cluster.index, params.batch_size, shuffle_rows, params.seed)
-    network, curves = workers.together(lambda: _learn(workers, feed, params, progress))
-    kept = build(params, len(input_names()))  # outside the strategy: to use or to store it needs no other worker
+    part, encoder, rows = _agree(source, recipe, workers)
+    feed = Feed(part, encoder, rows, cluster.index, recipe.batch_size, shuffle_rows, recipe.seed)
+    network, curves = workers.together(lambda: _learn(workers, feed, recipe, progress))
+    kept = build(recipe, len(input_names()))  # outside the strategy: to use or to store it needs no other worker
     kept.set_weights(network.get_weights())
     return Trained(PatientModel(encoder, kept), rows, *zip(*curves, strict=True))
 
 
-def _learn(workers: Workers, feed: Feed, params: Recipe, progress: Progress | None) -> tuple[Any, list[list[float]]]:
+def _learn(workers: Workers, feed: Feed, recipe: Recipe, progress: Progress | None) -> tuple[Any, list[list[float]]]:
     """The trained network, and loss and accuracy of each epoch."""
     with workers.strategy.scope():
-        network, optimizer = build(params, len(input_names())), build_optimizer(params)
+        network, optimizer = build(recipe, len(input_names())), build_optimizer(recipe)
         optimizer.build(network.trainable_variables)
     run = _compile(workers.strategy, network, optimizer)
     curves = []
-    for epoch in range(params.epochs):
+    for epoch in range(recipe.epochs):
         with closing(feed.epoch()) as segments:
             sums = sum(run(*segment).numpy().astype(np.float64) for segment in segments)  # (2,)
         curves.append((workers.gather(sums).sum(axis=0) / sum(feed.sizes)).tolist())
@@ -97,9 +97,9 @@ def _learn(workers: Workers, feed: Feed, params: Recipe, progress: Progress | No
     return network, curves
 
 
-def _agree(source: str | Path, params: Recipe, workers: Workers) -> tuple[Part, Encoder, tuple[int, ...]]:
+def _agree(source: str | Path, recipe: Recipe, workers: Workers) -> tuple[Part, Encoder, tuple[int, ...]]:
     """This worker's part, the encoder of all rows, and the rows of each part."""
-    recipe = int(hashlib.sha256(json.dumps(params.as_dict()).encode()).hexdigest()[:12], 16)  # exact as a float64
+    digest = int(hashlib.sha256(json.dumps(recipe.as_dict()).encode()).hexdigest()[:12], 16)  # exact as a float64
     try:
         part = Part(source)
         means, variances, ill = part.summary()
@@ -107,7 +107,7 @@ def _agree(source: str | Path, params: Recipe, workers: Workers) -> tuple[Part, 
         with suppress(UnavailableError):
             workers.gather(np.zeros(3 + 2 * len(NUMBERS)))  # the others wait for it
         raise
-    every = workers.gather([recipe, len(part), ill, *means, *variances])  # (W, 15)
+    every = workers.gather([digest, len(part), ill, *means, *variances])  # (W, 15)
     rows = every[:, 1]
     if (rows == 0).any():
         names = ", ".join(map(str, np.flatnonzero(rows == 0)))

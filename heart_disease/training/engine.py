@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit
 
 from heart_disease.model.errors import UnavailableError
@@ -44,7 +45,8 @@ FORWARD_NETWORKS = 1000
 class Networks:
     """K trained networks, in the order of the jobs.
 
-    weights: K rows, each the kernels and biases of a network, flattened layer by layer (497 numbers for 29-16-1).
+    weights: of each job (E, P), a row for each number of epochs after which they are taken: the kernels and biases,
+        flattened layer by layer (P = 497 for 29-16-1).
     curves: by the names in `CURVES`, each (K, epochs); nan after a network's last epoch, and for validation where a
         job watches no rows. Training figures are means over the epoch's batches while the weights move, as Keras
         reports them; validation figures are taken at the end of the epoch.
@@ -56,18 +58,20 @@ class Networks:
     curves: dict[str, Floats]
     device: str
 
-    def __getitem__(self, which: slice) -> Networks:
-        """Some of them."""
+    def pick(self, wanted: Callable[[Job], bool]) -> Networks:
+        """Those whose job is wanted, in their order."""
+        which = [k for k, job in enumerate(self.jobs) if wanted(job)]
         curves = {name: curve[which] for name, curve in self.curves.items()}
-        return Networks(self.jobs[which], self.weights[which], curves, self.device)
+        jobs, weights = tuple(self.jobs[k] for k in which), tuple(self.weights[k] for k in which)
+        return Networks(jobs, weights, curves, self.device)
 
     def keras(self, k: int, inputs: int, name: str = "heart_disease") -> Any:
-        """Network `k` as a Keras model of `inputs` input values."""
-        params = self.jobs[k].params
-        model = build(params, inputs, name)
-        shapes = layer_shapes(params, inputs)
+        """Network `k` after all its epochs, as a Keras model of `inputs` input values."""
+        recipe = self.jobs[k].recipe
+        model = build(recipe, inputs, name)
+        shapes = layer_shapes(recipe, inputs)
         cuts = np.cumsum([np.prod(shape) for shape in shapes])[:-1].astype(int)
-        parts = np.split(self.weights[k], cuts)
+        parts = np.split(self.weights[k][-1], cuts)
         model.set_weights([part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])
         return model
 
@@ -78,26 +82,32 @@ class Networks:
         return average([self.keras(k, inputs, f"member_{k}") for k in range(len(self.jobs))])
 
     def probabilities(self, inputs: Floats) -> Floats:
-        """The probability of disease that each network gives to every row of its own matrix: (F, n, d) -> (K, n)."""
-        return np.stack(self._probabilities(inputs, [np.arange(inputs.shape[1])] * len(self.jobs)))
+        """The probability of disease that each network gives to every row of its own matrix: (F, n, d) -> (K, n).
+
+        After all its epochs.
+        """
+        found = self._probabilities(inputs, [np.arange(inputs.shape[1])] * len(self.jobs))
+        return np.stack([answers[-1] for answers in found])
 
     def watched(self, inputs: Floats) -> list[Floats]:
-        """The probability of disease that each network gives to the rows that its job watches."""
+        """The probability of disease that each network gives to the V rows that its job watches: K arrays (E, V)."""
         return self._probabilities(inputs, [job.watch for job in self.jobs])
 
     def _probabilities(self, inputs: Floats, rows: Sequence[Ints]) -> list[Floats]:
         import tensorflow as tf
 
-        found: list[Floats] = [np.empty(0, np.float32)] * len(self.jobs)
+        sizes = [(len(taken), len(own)) for taken, own in zip(self.weights, rows, strict=True)]
+        found = [np.empty(size, np.float32) for size in sizes]
         for numbers in by_kind(self.jobs, FORWARD_NETWORKS):
-            params, d = self.jobs[numbers[0]].params, inputs.shape[2]
-            table, _ = padded([rows[j] for j in numbers])
-            x = inputs[np.array([self.jobs[j].matrix for j in numbers])[:, None], table]  # (J, V, d)
-            parts = _parts(np.stack([self.weights[j] for j in numbers])[:, None], params, d)
+            recipe, d = self.jobs[numbers[0]].recipe, inputs.shape[2]
+            takes = [(j, e) for j in numbers for e in range(len(self.weights[j]))]  # T of them
+            table, _ = padded([rows[j] for j, _ in takes])
+            x = inputs[np.array([self.jobs[j].matrix for j, _ in takes])[:, None], table]  # (T, V, d)
+            parts = _parts(np.stack([self.weights[j][e] for j, e in takes])[:, None], recipe, d)
             with tf.device("/CPU:0"):
-                logits = _forward(params, parts, x).numpy()[:, :, 0]  # (J, V)
-            for j, line in zip(numbers, logits, strict=True):
-                found[j] = expit(line[: len(rows[j])])
+                logits = _forward(recipe, parts, x).numpy()[:, :, 0]  # (T, V)
+            for (j, e), line in zip(takes, logits, strict=True):
+                found[j][e] = expit(line[: len(rows[j])])
         return found
 
 
@@ -123,7 +133,7 @@ def use_device(wanted: str) -> tuple[str, str]:
 
 def train(
     inputs: Floats,
-    labels: Floats,
+    labels: Floats | NDArray[np.float64],
     jobs: Sequence[Job],
     *,
     device: str = "auto",
@@ -147,43 +157,45 @@ def train(
     plans = [Plan([jobs[j] for j in numbers], inputs.shape[1]) for numbers in kinds]
     total, before = sum(plan.steps for plan in plans), 0
     weights: list[Floats] = [np.empty(0, np.float32)] * len(jobs)
-    curves = np.full((len(CURVES), len(jobs), max(job.params.epochs for job in jobs)), np.nan, np.float32)
+    curves = np.full((len(CURVES), len(jobs), max(job.taken[-1] for job in jobs)), np.nan, np.float32)
     for numbers, plan in zip(kinds, plans, strict=True):
         with tf.device(place):
             tell = None if progress is None else lambda done, before=before: progress(before + done, total)
             found, marked = _train_batch(inputs, labels, plan, tell)
-        for j, row in zip(numbers, found, strict=True):
-            weights[j] = row
+        for j, taken in zip(numbers, found, strict=True):
+            weights[j] = taken
         curves[:, numbers, : marked.shape[2]] = marked
         before += plan.steps
     return Networks(tuple(jobs), tuple(weights), dict(zip(CURVES, curves, strict=True)), device_name)
 
 
 def _train_batch(
-    inputs: Floats, labels: Floats, plan: Plan, progress: Callable[[int], None] | None
-) -> tuple[Floats, Floats]:
-    """Weights (J, P) and curves (4, J, epochs) of the jobs of one plan."""
+    inputs: Floats, labels: Floats | NDArray[np.float64], plan: Plan, progress: Callable[[int], None] | None
+) -> tuple[list[Floats], Floats]:
+    """Weights of each job (E, P), and curves (4, J, epochs), of the jobs of one plan."""
     parts, run = _compile(inputs, labels, plan)
-    final = np.zeros((len(plan.jobs), sum(int(np.prod(part.shape[1:3])) for part in parts)), np.float32)
-    epochs = max(job.params.epochs for job in plan.jobs)
+    taken = np.zeros((len(plan.takes), sum(int(np.prod(part.shape[1:3])) for part in parts)), np.float32)  # (T, P)
+    slots = plan.slots[[j for j, _ in plan.takes]]  # (T, 2)
+    epochs = max(job.taken[-1] for job in plan.jobs)
     curves = np.full((len(CURVES), len(plan.orders), plan.columns, epochs), np.nan, np.float32)
     for start, stop in plan.segments():
         feed = plan.batches(start, stop)
         with undisturbed():
             marks = run(*feed, stop - start).numpy()  # (steps, 4, U, C)
         plan.copy_marks(start, stop, marks, curves)
-        done = plan.last_step == stop
-        if done.any():
-            u, c = plan.slots[done].T
-            final[done] = np.concatenate([part.numpy()[u, :, :, c].reshape(len(u), -1) for part in parts], axis=1)
+        now = plan.take_steps == stop
+        if now.any():
+            u, c = slots[now].T
+            taken[now] = np.concatenate([part.numpy()[u, :, :, c].reshape(len(u), -1) for part in parts], axis=1)
         if progress:
             progress(stop)
-    return final, plan.of_jobs(curves)
+    by_job = np.split(taken, np.cumsum([len(job.taken) for job in plan.jobs])[:-1])
+    return by_job, plan.of_jobs(curves)
 
 
-def _parts(weights: Floats, params: Recipe, inputs: int) -> list[Floats]:
+def _parts(weights: Floats, recipe: Recipe, inputs: int) -> list[Floats]:
     """Flattened weights (U, C, P) -> kernels (U, in, out, C) and biases (U, 1, out, C), layer by layer."""
-    shapes = [(1, *shape)[-2:] for shape in layer_shapes(params, inputs)]
+    shapes = [(1, *shape)[-2:] for shape in layer_shapes(recipe, inputs)]
     cuts = np.cumsum([a * b for a, b in shapes])[:-1]
     return [
         np.ascontiguousarray(part.reshape(*weights.shape[:2], *shape).transpose(0, 2, 3, 1))
@@ -191,14 +203,14 @@ def _parts(weights: Floats, params: Recipe, inputs: int) -> list[Floats]:
     ]
 
 
-def _forward(params: Recipe, parts: Sequence[Any], x: Any, keep: Any = None) -> Any:
+def _forward(recipe: Recipe, parts: Sequence[Any], x: Any, keep: Any = None) -> Any:
     """The networks on rows x (U, B, d); `keep`: what dropout leaves of each unit (U, B, units, C). Logits (U, B, C)."""
     import keras
     import tensorflow as tf
 
-    activation = keras.activations.get(params.activation)
-    keeps = [] if keep is None else tf.split(keep, list(params.hidden), axis=2)
-    for i in range(len(params.hidden) + 1):
+    activation = keras.activations.get(recipe.activation)
+    keeps = [] if keep is None else tf.split(keep, list(recipe.hidden), axis=2)
+    for i in range(len(recipe.hidden) + 1):
         kernel, bias = parts[2 * i], parts[2 * i + 1]
         _, fan_in, fan_out, columns = kernel.shape
         if i == 0:  # the columns share their rows
@@ -209,21 +221,21 @@ def _forward(params: Recipe, parts: Sequence[Any], x: Any, keep: Any = None) -> 
         else:
             z = tf.einsum("ubic,uioc->uboc", x, kernel)
         x = z + bias  # (U, B, out, C)
-        if i < len(params.hidden):
+        if i < len(recipe.hidden):
             x = activation(x)
             if keeps:
                 x *= keeps[i]
     return x[:, :, 0]
 
 
-def _compile(inputs: Floats, labels: Floats, plan: Plan) -> tuple[list[Any], Any]:
+def _compile(inputs: Floats, labels: Floats | NDArray[np.float64], plan: Plan) -> tuple[list[Any], Any]:
     """The parts of the weights, and the compiled function that moves them by up to `segment_steps` steps."""
     import keras
     import tensorflow as tf
 
-    params, d = plan.jobs[0].params, inputs.shape[2]
-    optimizer = build_optimizer(params)
-    parts = [keras.Variable(part) for part in _parts(_initial(plan, d), params, d)]
+    recipe, d = plan.jobs[0].recipe, inputs.shape[2]
+    optimizer = build_optimizer(recipe)
+    parts = [keras.Variable(part) for part in _parts(_initial(plan, d), recipe, d)]
     optimizer.build(parts)
 
     def column(name: str) -> Any:
@@ -246,7 +258,7 @@ def _compile(inputs: Floats, labels: Floats, plan: Plan) -> tuple[list[Any], Any
         with tf.GradientTape() as tape:
             current = [tf.convert_to_tensor(part.value) for part in parts]
             tape.watch(current)
-            loss, hits = measure(y, _forward(params, current, x, keep))
+            loss, hits = measure(y, _forward(recipe, current, x, keep))
             # The networks share no weight: the gradient of the sum is each network's own.
             total = tf.reduce_sum(loss * share[..., None])
         # As Keras's `apply` does it, with a learning rate and a decay for each network.
@@ -259,7 +271,7 @@ def _compile(inputs: Floats, labels: Floats, plan: Plan) -> tuple[list[Any], Any
 
     def mark(sums: Any) -> Any:
         """What an epoch ends with (4, U, C), in the order of `CURVES`."""
-        logits = _forward(params, [part.value for part in parts], tf.gather(x_all, watch))
+        logits = _forward(recipe, [part.value for part in parts], tf.gather(x_all, watch))
         watched = [tf.reduce_sum(part * watch_share[..., None], 1) for part in measure(tf.gather(y_all, watch), logits)]
         return tf.stack([sums[0] / sums[2], sums[1] / sums[2], *watched])
 

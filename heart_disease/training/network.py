@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     import keras  # at run time where it is used: it takes TensorFlow's seconds to import
 
 
-def build(params: Recipe, inputs: int, name: str = "heart_disease") -> keras.Sequential:
+def build(recipe: Recipe, inputs: int, name: str = "heart_disease") -> keras.Sequential:
     """The network for rows of `inputs` values, with the weights of `initial_weights`."""
     import keras
 
     network = keras.Sequential([keras.Input((inputs,), name="inputs")], name=name)
-    for units in params.hidden:
-        network.add(keras.layers.Dense(units, params.activation))
-        if params.dropout:
-            network.add(keras.layers.Dropout(params.dropout, seed=params.seed))
+    for units in recipe.hidden:
+        network.add(keras.layers.Dense(units, recipe.activation))
+        if recipe.dropout:
+            network.add(keras.layers.Dropout(recipe.dropout, seed=recipe.seed))
     network.add(keras.layers.Dense(1, "sigmoid", name="probability"))
-    network.set_weights(initial_weights(params, inputs))
+    network.set_weights(initial_weights(recipe, inputs))
     return network
 
 
@@ -42,23 +42,23 @@ def average(networks: Sequence[keras.Sequential]) -> keras.Model:
     return keras.Model(inputs, mean, name="heart_disease")
 
 
-def build_optimizer(params: Recipe) -> keras.optimizers.Optimizer:
-    """Keras's optimizer for `params`; gd is sgd, and its caller gives it all rows as one batch."""
+def build_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
+    """Keras's optimizer for `recipe`; gd is sgd, and its caller gives it all rows as one batch."""
     import keras
 
-    decay = params.weight_decay or None
-    if params.optimizer == "adam":
-        return keras.optimizers.Adam(params.learning_rate, weight_decay=decay)
-    return keras.optimizers.SGD(params.learning_rate, momentum=params.momentum, weight_decay=decay)
+    decay = recipe.weight_decay or None
+    if recipe.optimizer == "adam":
+        return keras.optimizers.Adam(recipe.learning_rate, weight_decay=decay)
+    return keras.optimizers.SGD(recipe.learning_rate, momentum=recipe.momentum, weight_decay=decay)
 
 
-def layer_shapes(params: Recipe, inputs: int) -> list[tuple[int, ...]]:
+def layer_shapes(recipe: Recipe, inputs: int) -> list[tuple[int, ...]]:
     """Shapes of kernels and biases, layer by layer: (29, 16), (16,), (16, 1), (1,)."""
-    widths = [inputs, *params.hidden, 1]
+    widths = [inputs, *recipe.hidden, 1]
     return [shape for a, b in pairwise(widths) for shape in ((a, b), (b,))]
 
 
-def initial_weights(params: Recipe, inputs: int) -> list[NDArray[np.float32]]:
+def initial_weights(recipe: Recipe, inputs: int) -> list[NDArray[np.float32]]:
     """Kernels (Glorot uniform, Keras's default) and biases (zeros), in the shapes of `layer_shapes`.
 
     Each kernel has a seed of its own: with one for all, layers of equal shape would start equal.
@@ -66,10 +66,10 @@ def initial_weights(params: Recipe, inputs: int) -> list[NDArray[np.float32]]:
     import keras
 
     weights = []
-    for i, shape in enumerate(layer_shapes(params, inputs)):
+    for i, shape in enumerate(layer_shapes(recipe, inputs)):
         if len(shape) == 1:
             weights.append(np.zeros(shape, np.float32))
         else:
-            seed = int(np.random.SeedSequence([params.seed, i]).generate_state(1)[0])
+            seed = int(np.random.SeedSequence([recipe.seed, i]).generate_state(1)[0])
             weights.append(np.asarray(keras.initializers.GlorotUniform(seed)(shape)))
     return weights

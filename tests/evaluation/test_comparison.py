@@ -13,7 +13,7 @@ import pytest
 from heart_disease import registry
 from heart_disease.cli import main
 from heart_disease.data import sources
-from heart_disease.evaluation import evaluate
+from heart_disease.evaluation import estimates
 from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.model import schema
 from heart_disease.model.encoding import Encoder
@@ -253,7 +253,7 @@ def test_on_a_file_the_difference_is_that_of_the_models_themselves(heart: Any, s
     _, out, _ = heart("compare", "5", "6", "--on", str(store / "new.csv"))
     frame = sources.load(store / "new.csv").frame
     losses = [
-        evaluate.losses(schema.label(frame).to_numpy(), registry.load_model(registry.find_record(v).ref)
+        estimates.losses(schema.label(frame).to_numpy(), registry.load_model(registry.find_record(v).ref)
                         .predict(frame[list(schema.INPUT_NAMES)])["probability"].to_numpy()[None])
         for v in ("5", "6")
     ]  # fmt: skip

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from heart_disease.data import sources
-from heart_disease.evaluation import comparison, evaluate
+from heart_disease.evaluation import comparison, estimates, folds
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model import schema
 from heart_disease.model.errors import DataError
@@ -77,7 +77,7 @@ def test_pairs_are_made_by_patient_and_not_by_line() -> None:
     settings = {"widen": 1.2, "margin": 0.02, "seed": 0}
     assert comparison.paired(ours, back, **settings) == comparison.paired(ours, theirs, **settings)
     found, n = comparison.paired(ours, theirs, **settings)
-    expected = evaluate.losses(ours.labels, ours.probabilities) - evaluate.losses(ours.labels, theirs.probabilities)
+    expected = estimates.losses(ours.labels, ours.probabilities) - estimates.losses(ours.labels, theirs.probabilities)
     assert n == 40
     assert found.difference.value == pytest.approx(expected.mean())
 
@@ -86,7 +86,7 @@ def test_only_common_patients_count() -> None:
     ours, theirs = out_of_fold(seed=1), out_of_fold(seed=2)
     part = comparison.OutOfFold(theirs.patients[10:], theirs.labels[10:], theirs.probabilities[:, 10:])
     found, n = comparison.paired(ours, part, widen=1, margin=0.02, seed=0)
-    expected = evaluate.losses(ours.labels, ours.probabilities) - evaluate.losses(ours.labels, theirs.probabilities)
+    expected = estimates.losses(ours.labels, ours.probabilities) - estimates.losses(ours.labels, theirs.probabilities)
     assert n == 30
     assert found.difference.value == pytest.approx(expected[10:].mean())
 
@@ -95,7 +95,7 @@ def test_only_common_patients_count() -> None:
 def test_the_widening_is_that_of_the_splits(evaluation: Evaluation) -> None:
     labels = np.arange(400) % 2 * 1.0
     recorded = {name: str(value) for name, value in evaluation.as_dict().items()}
-    assert comparison.widening(recorded) == pytest.approx(evaluate.split(labels, evaluation, 0).widening)
+    assert comparison.widening(recorded) == pytest.approx(folds.split(labels, evaluation, 0).widening)
 
 
 def test_without_folds_there_is_no_widening() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from heart_disease.evaluation import verdict
-from heart_disease.evaluation.evaluate import CHAMPION, LOGISTIC, PREVALENCE, Estimate, Report
+from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, PREVALENCE, Report, averaging_helps
+from heart_disease.evaluation.estimates import Estimate
 from heart_disease.evaluation.settings import Promotion
 
 CLEARLY_LESS = Estimate(-0.3, -0.4, -0.2)
@@ -159,7 +160,7 @@ def test_the_reason_says_the_verdict_the_rival_and_the_interval(
 
 @pytest.mark.parametrize(("high", "helps"), [(-0.0011, True), (-0.001, False), (0.0, False)])
 def test_averaging_must_surely_gain_a_thousandth(high: float, helps: bool) -> None:
-    assert verdict.averaging_helps(Estimate(-0.002, -0.003, high)) is helps
+    assert averaging_helps(Estimate(-0.002, -0.003, high)) is helps
 
 
 @pytest.mark.parametrize(
@@ -171,4 +172,4 @@ def test_averaging_must_surely_gain_a_thousandth(high: float, helps: bool) -> No
     ],
 )
 def test_in_words(difference: Estimate, words: str) -> None:
-    assert verdict.in_words(difference) == words
+    assert difference.signed == words

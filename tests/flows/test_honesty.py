@@ -17,8 +17,10 @@ from scipy import stats
 
 from benchmarks import error_rates
 from benchmarks.error_rates import Trial, corrected_t, encoded, probabilities
-from heart_disease.evaluation import evaluate
-from heart_disease.evaluation.evaluate import NETWORK, Estimate, Numbers, Report, Splits
+from heart_disease.evaluation import estimates, folds
+from heart_disease.evaluation.contest import NETWORK, Contest, Report
+from heart_disease.evaluation.estimates import Estimate, Numbers
+from heart_disease.evaluation.folds import Splits
 from heart_disease.evaluation.settings import Promotion
 from heart_disease.evaluation.verdict import BETTER, WORSE, compare
 from heart_disease.model import encoding, schema
@@ -46,7 +48,7 @@ def trials() -> list[Trial]:
         drawn = np.random.default_rng(seed).integers(0, len(POPULATION), N)
         frame = POPULATION.iloc[drawn].reset_index(drop=True)
         labels = schema.label(frame).to_numpy()
-        made.append(Trial(frame, labels, labels, evaluate.cross_validation(labels, FOLDS, REPEATS, seed), seed))
+        made.append(Trial(frame, labels, labels, folds.cross_validation(labels, FOLDS, REPEATS, seed), seed))
     return made
 
 
@@ -56,13 +58,13 @@ def found(trials: list[Trial]) -> Found:
     return probabilities(trials, [RECIPE, RESEEDED, SHRUNK, RUINED])
 
 
-def estimates(
+def estimates_of(
     trials: list[Trial], found: Found, challenger: Recipe, champion: Recipe, *, widened: bool = True
 ) -> list[Estimate]:
     """The difference of each trial, as a report has it, or as resampling patients alone would."""
-    resamples = evaluate.bootstrap_weights(N, 0)
+    resamples = estimates.bootstrap_weights(N, 0)
     return [
-        evaluate.difference(
+        estimates.difference(
             trial.labels, ours, theirs, resamples, trial.splits.widening if widened else 1.0
         )
         for trial, ours, theirs in zip(trials, found[challenger], found[champion], strict=True)
@@ -105,24 +107,24 @@ def test_a_simulation_that_was_stopped_goes_on_with_what_it_kept(
 
 
 def test_of_two_identical_recipes_at_most_one_in_twenty_is_better(trials: list[Trial], found: Found) -> None:
-    drawn = kinds(estimates(trials, found, RESEEDED, RECIPE))
+    drawn = kinds(estimates_of(trials, found, RESEEDED, RECIPE))
     # A method that errs in 12 of 100 would pass with a probability of 0.0007: at most 10 of 200 (binomial).
     assert drawn.count(BETTER) <= TRIALS // 20
     assert drawn.count(WORSE) <= TRIALS // 20
 
 
 def test_without_the_widening_identical_recipes_are_better_too_often(trials: list[Trial], found: Found) -> None:
-    drawn = kinds(estimates(trials, found, RESEEDED, RECIPE, widened=False))
+    drawn = kinds(estimates_of(trials, found, RESEEDED, RECIPE, widened=False))
     assert drawn.count(BETTER) > TRIALS // 20
 
 
 def test_the_interval_holds_the_true_difference_where_repeats_as_patients_do_not(
     trials: list[Trial], found: Found
 ) -> None:
-    ours = estimates(trials, found, SHRUNK, RECIPE)
-    resamples = evaluate.bootstrap_weights(REPEATS * N, 0)
+    ours = estimates_of(trials, found, SHRUNK, RECIPE)
+    resamples = estimates.bootstrap_weights(REPEATS * N, 0)
     naive = [
-        evaluate.difference(
+        estimates.difference(
             np.tile(trial.labels, REPEATS), shrunk.reshape(1, -1), plain.reshape(1, -1), resamples
         )
         for trial, shrunk, plain in zip(trials, found[SHRUNK], found[RECIPE], strict=True)
@@ -134,7 +136,7 @@ def test_the_interval_holds_the_true_difference_where_repeats_as_patients_do_not
 
 def test_a_large_difference_is_found_and_its_reverse_too(trials: list[Trial], found: Found) -> None:
     for challenger, champion, kind in ((RECIPE, RUINED, BETTER), (RUINED, RECIPE, WORSE)):
-        assert kinds(estimates(trials, found, challenger, champion)).count(kind) >= 0.95 * TRIALS
+        assert kinds(estimates_of(trials, found, challenger, champion)).count(kind) >= 0.95 * TRIALS
 
 
 # --- the interval by other methods
@@ -151,13 +153,13 @@ def differing(n: int, repeats: int, seed: int) -> tuple[Numbers, Numbers, Number
 
 def test_the_paired_bootstrap_equals_scipys_within_monte_carlo_error() -> None:
     labels, ours, theirs = differing(150, 3, seed=0)
-    each = evaluate.losses(labels, ours), evaluate.losses(labels, theirs)
+    each = estimates.losses(labels, ours), estimates.losses(labels, theirs)
     scipys = stats.bootstrap(
         each, lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis), paired=True, vectorized=True,
         n_resamples=20_000, method="percentile", rng=np.random.default_rng(1),
     )  # fmt: skip
-    weights = evaluate.bootstrap_weights(150, 0)
-    mine, widened = (evaluate.difference(labels, ours, theirs, weights, by) for by in (1.0, 1.5))
+    weights = estimates.bootstrap_weights(150, 0)
+    mine, widened = (estimates.difference(labels, ours, theirs, weights, by) for by in (1.0, 1.5))
     interval = scipys.confidence_interval
     # A quantile of 2000 resamples has a standard error of 0.06 standard errors of the mean.
     tolerance = 0.2 * scipys.standard_error
@@ -180,13 +182,13 @@ def nadeau_bengio(labels: Numbers, ours: Numbers, theirs: Numbers, splits: Split
 @pytest.mark.parametrize(("folds", "repeats"), [(10, 1), (10, 5), (4, 3)])
 def test_the_widened_interval_is_as_wide_as_nadeau_and_bengios(folds: int, repeats: int) -> None:
     sets, n = 100, 200
-    weights = evaluate.bootstrap_weights(n, 0)
+    weights = estimates.bootstrap_weights(n, 0)
     theirs, ours = np.zeros(sets), np.zeros(sets)
     for seed in range(sets):
         labels, p, q = differing(n, repeats, seed)
-        splits = evaluate.cross_validation(labels, folds, repeats, seed)
+        splits = folds.cross_validation(labels, folds, repeats, seed)
         mean, theirs[seed] = nadeau_bengio(labels, p, q, splits)
-        found = evaluate.difference(labels, p, q, weights, splits.widening)
+        found = estimates.difference(labels, p, q, weights, splits.widening)
         assert found.value == pytest.approx(mean)
         ours[seed] = ((found.high - found.low) / (2 * stats.norm.ppf(0.975))) ** 2
         student = corrected_t(labels, p, q, splits)
@@ -203,7 +205,7 @@ def test_the_widened_interval_is_as_wide_as_nadeau_and_bengios(folds: int, repea
 def test_no_fit_touches_its_test_rows() -> None:
     frame = patients.make(90, seed=4)
     labels = schema.label(frame).to_numpy()
-    splits = evaluate.cross_validation(labels, 3, 2, seed=0)
+    splits = folds.cross_validation(labels, 3, 2, seed=0)
     fold = 4  # of pairs 0 to 5: the middle one of the second repeat
     learned, tested = splits.pairs[fold]
     changed_frame, changed_labels = frame.copy(), labels.copy()
@@ -212,10 +214,11 @@ def test_no_fit_touches_its_test_rows() -> None:
     probe = patients.make(50, seed=9)
 
     def run(frame: pd.DataFrame, labels: Numbers) -> tuple[Floats, Networks, PatientModel, Report]:
-        inputs = encoding.matrices(frame, evaluate.encoders(splits, 90))
-        networks = train(inputs, labels.astype(np.float32), evaluate.jobs(Recipe(epochs=4), splits, 90))
+        contest = Contest(frame, labels, Recipe(epochs=4), splits)
+        inputs = contest.inputs
+        networks = train(inputs, labels.astype(np.float32), contest.jobs)
         model = PatientModel(encoding.Encoder.fit(frame.iloc[learned]), networks.keras(fold, 29))
-        return inputs, networks, model, evaluate.report(networks, inputs, labels, splits)
+        return inputs, networks, model, contest.report(networks)
 
     (inputs, networks, model, report), (inputs_2, networks_2, model_2, report_2) = (
         run(frame, labels), run(changed_frame, changed_labels)

@@ -17,7 +17,7 @@ from heart_disease import registry
 from heart_disease.cli import main
 from heart_disease.data import sources
 from heart_disease.evaluation import verdict
-from heart_disease.evaluation.evaluate import Estimate
+from heart_disease.evaluation.estimates import Estimate
 from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.model import schema
 from heart_disease.model.errors import RejectedError

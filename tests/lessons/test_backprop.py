@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from heart_disease.evaluation.evaluate import Numbers
+from heart_disease.evaluation.estimates import Numbers
 from heart_disease.lessons import backprop, passes
 from heart_disease.lessons.backprop import Settings
 from heart_disease.training.network import build

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from sklearn.metrics import brier_score_loss, log_loss
 
 from heart_disease.data import sources
-from heart_disease.evaluation import evaluate
+from heart_disease.evaluation import estimates, folds
 from heart_disease.lessons import loss
 from heart_disease.lessons.lesson import Lesson
 from heart_disease.model import schema
@@ -35,7 +35,7 @@ def test_both_means_equal_scikit_learn_and_keras() -> None:
 
 
 def test_each_patient_costs_what_the_evaluation_says() -> None:
-    np.testing.assert_allclose(loss.cross_entropy(Y, P), evaluate.losses(Y, P[None]))
+    np.testing.assert_allclose(loss.cross_entropy(Y, P), estimates.losses(Y, P[None]))
 
 
 def test_a_certain_answer_costs_nothing_or_is_infinitely_wrong() -> None:
@@ -84,7 +84,7 @@ def test_the_patients_are_held_out_and_the_trainer_measured_their_loss() -> None
     answers, by_trainer = loss.unseen(seed=1)
     patients = sources.load().frame
     labels = schema.label(patients)
-    test = evaluate.holdout(labels.to_numpy(), loss.HELD_OUT, 1).test_rows
+    test = folds.holdout(labels.to_numpy(), loss.HELD_OUT, 1).test_rows
     assert sorted(answers.index) == sorted(patients.index[test])
     assert (answers.y == labels.loc[answers.index]).all()
     assert log_loss(answers.y, answers.p) == pytest.approx(by_trainer, rel=1e-5)

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from heart_disease.data import sources
-from heart_disease.evaluation.evaluate import Numbers
+from heart_disease.evaluation.estimates import Numbers
 from heart_disease.lessons import optimizers
 from heart_disease.lessons.lesson import Lesson
 from heart_disease.lessons.optimizers import Raced, Settings

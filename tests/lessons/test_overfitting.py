@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sklearn.metrics import log_loss
 
 from heart_disease.data import sources
-from heart_disease.evaluation import evaluate
+from heart_disease.evaluation import folds
 from heart_disease.lessons import overfitting
 from heart_disease.lessons.lesson import Lesson
 from heart_disease.lessons.overfitting import Fitted, Settings
@@ -98,7 +98,7 @@ SMALL = Settings(folds=3, repeats=2, epochs=12, stop=8, members=2)
 def fitted() -> dict[str, Fitted]:
     labels = schema.label(sources.load().frame).to_numpy()
     recipes = {"long": Recipe(epochs=12, weight_decay=0.0), "short": Recipe(epochs=8)}
-    return overfitting._fit(recipes, SMALL, evaluate.cross_validation(labels, 3, 2, 0))
+    return overfitting._fit(recipes, SMALL, folds.cross_validation(labels, 3, 2, 0))
 
 
 def test_the_last_loss_of_a_curve_is_that_of_the_pooled_out_of_fold_probabilities(fitted: dict[str, Fitted]) -> None:

@@ -11,8 +11,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from heart_disease.evaluation import evaluate
-from heart_disease.evaluation.evaluate import LOGISTIC, NETWORK, PREVALENCE, Report
+from heart_disease.evaluation import estimates
+from heart_disease.evaluation.contest import LOGISTIC, NETWORK, PREVALENCE, Report
 from heart_disease.reporting import figures, tables
 from heart_disease.training.engine import CURVES
 
@@ -27,7 +27,7 @@ def make(n: int = 90, repeats: int = 3, folds: int = 5, seed: int = 0) -> Report
     noise = rng.standard_normal((2, repeats, n))
     network, logistic = 1 / (1 + np.exp(-(2 * labels - 1 + noise)))
     probabilities = {NETWORK: network, LOGISTIC: logistic, PREVALENCE: np.full((repeats, n), labels.mean())}
-    weights = evaluate.bootstrap_weights(n, seed)[:301]
+    weights = estimates.bootstrap_weights(n, seed)[:301]
     fits = folds * repeats
     losses = 0.7 * np.exp(-np.arange(EPOCHS) / 5) + 0.02 * rng.random((fits, EPOCHS))
     return Report(
@@ -35,8 +35,8 @@ def make(n: int = 90, repeats: int = 3, folds: int = 5, seed: int = 0) -> Report
         np.arange(n),
         labels,
         probabilities,
-        {model: evaluate.measure(labels, p, weights) for model, p in probabilities.items()},
-        {b: evaluate.difference(labels, network, probabilities[b], weights) for b in (LOGISTIC, PREVALENCE)},
+        {model: estimates.measure(labels, p, weights) for model, p in probabilities.items()},
+        {b: estimates.difference(labels, network, probabilities[b], weights) for b in (LOGISTIC, PREVALENCE)},
         {name: losses.astype(np.float32) for name in CURVES},
     )
 
@@ -138,13 +138,13 @@ def test_the_rows_are_the_metrics_by_model(found: Report) -> None:
     header, *body = tables.rows(found)
     assert header == ("metric", "network", "logistic regression", "prevalence")
     assert [row[0] for row in body] == ["log loss", "Brier score", "ROC AUC", "accuracy", "sensitivity", "specificity"]
-    assert body[0][1] == tables.in_brackets(found.metrics[NETWORK]["log_loss"])
-    assert body[2][2] == tables.in_brackets(found.metrics[LOGISTIC]["roc_auc"])
-    assert body[5][3] == tables.in_brackets(found.metrics[PREVALENCE]["specificity"])
+    assert body[0][1] == str(found.metrics[NETWORK]["log_loss"])
+    assert body[2][2] == str(found.metrics[LOGISTIC]["roc_auc"])
+    assert body[5][3] == str(found.metrics[PREVALENCE]["specificity"])
 
 
-def test_in_brackets() -> None:
-    assert tables.in_brackets(evaluate.Estimate(0.3774, 0.331, 0.4256)) == "0.377 [0.331, 0.426]"
+def test_an_estimate_as_text_has_its_interval_in_brackets() -> None:
+    assert str(estimates.Estimate(0.3774, 0.331, 0.4256)) == "0.377 [0.331, 0.426]"
 
 
 def test_the_terminal_table_is_under_80_columns_and_aligned(found: Report) -> None:
@@ -221,8 +221,8 @@ def test_the_roc_has_a_line_a_repeat_and_model_and_states_the_areas(found: Repor
     assert len(lines) == 2 * 3
     np.testing.assert_array_equal(diagonal.get_xydata(), [[0, 0], [1, 1]])
     assert legend(axes) == [
-        f"network: {tables.in_brackets(found.metrics[NETWORK]['roc_auc'])}",
-        f"logistic regression: {tables.in_brackets(found.metrics[LOGISTIC]['roc_auc'])}",
+        f"network: {found.metrics[NETWORK]['roc_auc']}",
+        f"logistic regression: {found.metrics[LOGISTIC]['roc_auc']}",
     ]
     areas = [float(np.trapezoid(line.get_ydata(), line.get_xdata())) for line in lines]
     assert np.mean(areas[:3]) == pytest.approx(found.metrics[NETWORK]["roc_auc"].value)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from heart_disease.evaluation import evaluate
+from heart_disease.evaluation import contest, estimates, folds
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.errors import UsageError
@@ -47,15 +47,15 @@ def test_every_configuration_sees_the_same_folds_from_the_same_seeds(study: Stud
         for ours, theirs in zip(first, other, strict=True):
             assert np.array_equal(ours.rows, theirs.rows)
             assert np.array_equal(ours.watch, theirs.watch)
-            assert (ours.matrix, ours.params.seed) == (theirs.matrix, theirs.params.seed)
+            assert (ours.matrix, ours.recipe.seed) == (theirs.matrix, theirs.recipe.seed)
 
 
 def test_the_main_networks_are_those_of_a_training(study: Study) -> None:
-    main = evaluate.jobs(RECIPES[0], study.splits, 60)[:6]
+    main = contest.fold_jobs(RECIPES[0], study.splits)
     for ours, theirs in zip(study.jobs(RECIPES[0]), main, strict=False):
         assert np.array_equal(ours.rows, theirs.rows)
         assert np.array_equal(ours.watch, theirs.watch)
-        assert (ours.matrix, ours.params) == (theirs.matrix, theirs.params)
+        assert (ours.matrix, ours.recipe) == (theirs.matrix, theirs.recipe)
 
 
 def test_the_inner_folds_part_the_training_rows_of_their_outer_fold(study: Study) -> None:
@@ -75,7 +75,7 @@ def test_the_outer_folds_are_the_first_repeat(study: Study) -> None:
 
 
 def test_no_two_networks_of_a_configuration_have_the_same_seed(study: Study) -> None:
-    assert len({job.params.seed for job in study.jobs(RECIPES[0])}) == study.fits
+    assert len({job.recipe.seed for job in study.jobs(RECIPES[0])}) == study.fits
 
 
 def test_every_network_has_inputs_that_are_encoded_by_its_training_rows(study: Study) -> None:
@@ -87,12 +87,12 @@ def test_every_network_has_inputs_that_are_encoded_by_its_training_rows(study: S
 def test_the_largest_seed_is_a_seed() -> None:
     last = 2**31 - 1
     study = Study(patients.make(60), EVALUATION, (2,), 2, seed=last)
-    assert len({job.params.seed for job in study.jobs(replace(RECIPES[0], seed=last))}) == study.fits
+    assert len({job.recipe.seed for job in study.jobs(replace(RECIPES[0], seed=last))}) == study.fits
 
 
 def test_epochs_cost_nothing(study: Study) -> None:
     jobs = study.jobs(RECIPES[0])
-    longer = [replace(job, params=replace(job.params, epochs=e)) for e in (2, 4, 6) for job in jobs]
+    longer = [replace(job, epochs=(2, 4, 6)) for job in jobs]
     assert Plan(longer, 60).networks == Plan(jobs, 60).networks == len(jobs)
     assert Plan(longer, 60).steps == Plan(jobs, 60).steps
 
@@ -119,8 +119,8 @@ def test_a_configuration_is_judged_as_if_it_were_trained_alone_for_just_these_ep
 ) -> None:
     recipe = replace(RECIPES[number], epochs=study.epochs[epoch])
     inputs = np.stack([Encoder.fit(study.frame.iloc[rows]).transform(study.frame) for rows, _ in study.splits.pairs])
-    plain = train(inputs, study.labels, evaluate.jobs(recipe, study.splits, 60)[:6], device="cpu")
-    expected = evaluate.by_member(plain, inputs, study.splits)[0]
+    plain = train(inputs, study.labels, contest.fold_jobs(recipe, study.splits), device="cpu")
+    expected = contest.by_member(plain, inputs, study.splits)[0]
     assert results[number].probabilities[epoch] == pytest.approx(expected, abs=1e-6)
     if epoch == 1:
         assert results[number].train == pytest.approx(plain.curves["train_loss"].mean(axis=0), abs=1e-6)
@@ -302,27 +302,25 @@ def slow_nested(study: Study, recipes: Sequence[Recipe]) -> tuple[np.ndarray, li
     outer_folds = study.splits.pairs[: study.evaluation.folds]
     for outer, (rows, test) in enumerate(outer_folds):
         frame, labels = study.frame.iloc[rows], study.labels[rows]
-        splits = evaluate.cross_validation(labels, study.inner_folds, 1, study.seed + 1 + outer)
+        splits = folds.cross_validation(labels, study.inner_folds, 1, study.seed + 1 + outer)
         inputs = np.stack([Encoder.fit(frame.iloc[part]).transform(frame) for part, _ in splits.pairs])
         candidates = [replace(recipe, epochs=e) for recipe in recipes for e in study.epochs]
         jobs: list[Job] = []
         for recipe in candidates:
-            jobs += evaluate.jobs(replace(recipe, seed=recipe.seed + 1 + outer), splits, len(rows))[: study.inner_folds]
+            jobs += contest.fold_jobs(replace(recipe, seed=recipe.seed + 1 + outer), splits)
         answers = train(inputs, labels, jobs, device="cpu").watched(inputs)
         inner = np.empty((len(recipes), len(study.epochs), len(rows)))
         for job, answer, number in zip(jobs, answers, np.arange(len(jobs)) // study.inner_folds, strict=True):
-            inner[np.unravel_index(number, inner.shape[:2])][job.watch] = evaluate.losses(
-                labels[job.watch], answer[None]
-            )
+            inner[np.unravel_index(number, inner.shape[:2])][job.watch] = estimates.losses(labels[job.watch], answer)
         _, pick = slow_choice(inner, recipes, study.epochs, splits.widening)
         winner = replace(recipes[pick.number], epochs=study.epochs[pick.epoch])
         picks.append(winner)
-        seed = evaluate.jobs(winner, study.splits, len(study.frame))[outer].params.seed
+        seed = contest.fold_jobs(winner, study.splits)[outer].recipe.seed
         winners.append(Job(replace(winner, seed=seed), rows, test, matrix=outer))
     inputs = np.stack([Encoder.fit(study.frame.iloc[rows]).transform(study.frame) for rows, _ in outer_folds])
     answers = train(inputs, study.labels, winners, device="cpu").watched(inputs)
     for (_, test), answer in zip(outer_folds, answers, strict=True):
-        losses[test] = evaluate.losses(study.labels[test], answer[None])
+        losses[test] = estimates.losses(study.labels[test], answer)
     return losses, picks
 
 
@@ -336,7 +334,7 @@ def test_the_nested_estimate_is_that_of_the_textbook() -> None:
     losses, picks = slow_nested(study, recipes)
     assert list(found.picks) == picks
     assert len(set(picks)) == 2  # or the choice would hardly be tested
-    expected = evaluate.estimate(losses, study.resamples)
+    expected = estimates.estimate(losses, study.resamples)
     assert [found.nested.value, found.nested.low, found.nested.high] == pytest.approx(
         [expected.value, expected.low, expected.high], abs=1e-5
     )
@@ -362,7 +360,7 @@ def random_results(study: Study, count: int) -> list[Result]:
     for number in range(count):
         inner = np.full((1, len(study.outer), n), np.nan, np.float32)
         for outer, (rows, _) in enumerate(study.outer):
-            inner[0, outer, rows] = evaluate.losses(study.labels[rows], rng.uniform(0.3, 0.7, (1, len(rows))))
+            inner[0, outer, rows] = estimates.losses(study.labels[rows], rng.uniform(0.3, 0.7, (1, len(rows))))
         p = rng.uniform(0.3, 0.7, (1, study.evaluation.repeats, n)).astype(np.float32)
         recipe = Recipe(learning_rate=0.001 + number * 1e-6, epochs=study.epochs[0])
         results.append(Result(recipe, p, inner, np.ones(1, np.float32), np.ones(1, np.float32)))
@@ -407,7 +405,7 @@ def test_a_configuration_is_measured_at_the_epochs_that_the_ranking_has(study: S
         recipe, metrics = measure(study, result)
         assert metrics["log_loss"] == found.loss[list(found.ranked).index(recipe)]
         epoch = study.epochs.index(recipe.epochs)
-        assert metrics == evaluate.measure(
+        assert metrics == estimates.measure(
             study.labels, result.probabilities[epoch].astype(np.float64), study.resamples
         )
 
@@ -442,4 +440,4 @@ def test_a_configuration_says_at_which_epochs_its_figures_are(study: Study, resu
     recipe, estimates = measure(study, results[0])
     said = tables.configuration_text(study, recipe, estimates)
     assert said.startswith(f"Figures at {recipe.epochs} epochs, its best of 2, 6. Curves to 6, means over 6 folds.")
-    assert f"| log loss | {tables.in_brackets(estimates['log_loss'])} |" in said
+    assert f"| log loss | {estimates['log_loss']} |" in said

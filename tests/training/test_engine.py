@@ -23,29 +23,29 @@ LABELS = (INPUTS[0, :, 0] + RNG.normal(size=N) > 0).astype(np.float64)
 TOLERANCE = 2e-5
 
 
-def make_jobs(params: Recipe, count: int) -> list[Job]:
+def make_jobs(recipe: Recipe, count: int) -> list[Job]:
     """Jobs with training parts of different sizes, on different matrices, with seeds of their own."""
     jobs = []
     for k in range(count):
         rows = np.random.default_rng(k).permutation(N)
         cut = 70 + 17 * k % 40
-        jobs.append(Job(replace(params, seed=k), rows[:cut], np.sort(rows[cut:]), matrix=k % F))
+        jobs.append(Job(replace(recipe, seed=k), rows[:cut], np.sort(rows[cut:]), matrix=k % F))
     return jobs
 
 
 def shuffles(job: Job) -> np.random.Generator:
     """The stream of an order of rows, as the plain reference draws it."""
-    return np.random.default_rng(np.random.SeedSequence(job.params.seed).spawn(2)[0])
+    return np.random.default_rng(np.random.SeedSequence(job.recipe.seed).spawn(2)[0])
 
 
 def fit_with_keras(job: Job) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The slow plain reference: the course's network, `compile` and `fit`, epoch by epoch on the same batches."""
-    params = job.params
-    model = build(params, D)
-    model.compile(build_optimizer(params), "binary_crossentropy", metrics=["accuracy"])
+    recipe = job.recipe
+    model = build(recipe, D)
+    model.compile(build_optimizer(recipe), "binary_crossentropy", metrics=["accuracy"])
     x, rng, history = INPUTS[job.matrix], shuffles(job), []
-    batch = len(job.rows) if params.optimizer == "gd" else params.batch_size
-    for _ in range(params.epochs):
+    batch = len(job.rows) if recipe.optimizer == "gd" else recipe.batch_size
+    for _ in range(recipe.epochs):
         order = rng.permutation(job.rows)
         result = model.fit(
             x[order], LABELS[order], batch_size=batch, shuffle=False, verbose=0,
@@ -57,7 +57,7 @@ def fit_with_keras(job: Job) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 @pytest.mark.parametrize(
-    "params",
+    "recipe",
     [
         pytest.param(Recipe(epochs=6, weight_decay=0.0), id="adam, the lecture's recipe"),
         pytest.param(Recipe(epochs=6), id="adam with weight decay", marks=pytest.mark.slow),
@@ -78,12 +78,12 @@ def fit_with_keras(job: Job) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         pytest.param(Recipe(epochs=5, hidden=(), batch_size=7), id="no hidden layer", marks=pytest.mark.slow),
     ],
 )
-def test_equals_keras_fit_on_each_network(params: Recipe) -> None:
-    jobs = make_jobs(params, 3)
+def test_equals_keras_fit_on_each_network(recipe: Recipe) -> None:
+    jobs = make_jobs(recipe, 3)
     networks = train(INPUTS, LABELS, jobs)
     for k, job in enumerate(jobs):
         weights, curves = fit_with_keras(job)
-        np.testing.assert_allclose(networks.weights[k], weights, atol=TOLERANCE)
+        np.testing.assert_allclose(networks.weights[k][0], weights, atol=TOLERANCE)
         for name in CURVES:
             np.testing.assert_allclose(networks.curves[name][k], curves[name], atol=TOLERANCE, err_msg=name)
 
@@ -95,19 +95,19 @@ def test_networks_of_one_batch_may_differ_in_rate_decay_dropout_batch_size_and_e
         Recipe(epochs=5, weight_decay=0.0, batch_size=11),
         Recipe(epochs=3, dropout=0.5),
     ]
-    jobs = [replace(job, params=recipe) for job, recipe in zip(make_jobs(Recipe(), 4), recipes, strict=True)]
+    jobs = [replace(job, recipe=recipe) for job, recipe in zip(make_jobs(Recipe(), 4), recipes, strict=True)]
     together = train(INPUTS, LABELS, jobs)
     for k, job in enumerate(jobs):
         assert_same(together, k, train(INPUTS, LABELS, [job]))
-        assert np.isfinite(together.curves["train_loss"][k]).sum() == job.params.epochs
+        assert np.isfinite(together.curves["train_loss"][k]).sum() == job.recipe.epochs
     weights, _ = fit_with_keras(jobs[2])
-    np.testing.assert_allclose(together.weights[2], weights, atol=TOLERANCE)
+    np.testing.assert_allclose(together.weights[2][0], weights, atol=TOLERANCE)
 
 
 def assert_same(networks: Networks, k: int, alone: Networks) -> None:
     """Network `k` of a batch is the network of a batch of one; sums over padded rows may round differently."""
     np.testing.assert_allclose(networks.weights[k], alone.weights[0], atol=1e-6)
-    epochs = alone.jobs[0].params.epochs
+    epochs = alone.jobs[0].recipe.epochs
     for name in CURVES:
         np.testing.assert_allclose(networks.curves[name][k, :epochs], alone.curves[name][0], atol=1e-6)
 
@@ -130,7 +130,7 @@ def test_the_same_again_is_the_same_to_the_last_bit() -> None:
 
 def test_the_seed_decides() -> None:
     job = make_jobs(Recipe(epochs=2), 1)[0]
-    other = replace(job, params=replace(job.params, seed=99))
+    other = replace(job, recipe=replace(job.recipe, seed=99))
     weights = train(INPUTS, LABELS, [job, other]).weights
     assert np.abs(weights[0] - weights[1]).max() > 0.01
 
@@ -175,7 +175,7 @@ def test_a_batch_larger_than_the_rows_is_all_rows() -> None:
 
 def test_dropout_changes_training_and_not_the_measuring() -> None:
     job = make_jobs(Recipe(epochs=1, learning_rate=1e-9, weight_decay=0.0), 1)[0]
-    dropped = replace(job, params=replace(job.params, dropout=0.5))
+    dropped = replace(job, recipe=replace(job.recipe, dropout=0.5))
     curves = train(INPUTS, LABELS, [job, dropped]).curves
     # The weights hardly move: what is measured after the epoch is the same, what is measured while training is not.
     np.testing.assert_allclose(curves["validation_loss"][0], curves["validation_loss"][1], atol=1e-6)
@@ -200,7 +200,7 @@ def test_jobs_of_different_kinds_are_trained_in_batches_of_their_own() -> None:
         Recipe(epochs=3, hidden=(4,), learning_rate=0.01),
         Recipe(epochs=3, optimizer="sgd"),
     ]
-    jobs = [replace(job, params=recipe) for job, recipe in zip(make_jobs(Recipe(), 5), recipes, strict=True)]
+    jobs = [replace(job, recipe=recipe) for job, recipe in zip(make_jobs(Recipe(), 5), recipes, strict=True)]
     steps: list[tuple[int, int]] = []
     together = train(INPUTS, LABELS, jobs, progress=lambda done, total: steps.append((done, total)))
     for k, job in enumerate(jobs):
@@ -221,22 +221,22 @@ def test_a_batch_of_limited_size_changes_nothing(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.slow
 def test_networks_side_by_side_on_the_same_rows_do_not_touch_each_other() -> None:
     job = make_jobs(Recipe(epochs=5), 1)[0]
-    recipes = [replace(job.params, learning_rate=rate, weight_decay=decay) for rate in (1e-3, 1e-2) for decay in (0, 2)]
-    together = train(INPUTS, LABELS, [replace(job, params=recipe) for recipe in recipes])
+    recipes = [replace(job.recipe, learning_rate=rate, weight_decay=decay) for rate in (1e-3, 1e-2) for decay in (0, 2)]
+    together = train(INPUTS, LABELS, [replace(job, recipe=recipe) for recipe in recipes])
     for k, recipe in enumerate(recipes):
-        assert_same(together, k, train(INPUTS, LABELS, [replace(job, params=recipe)]))
-        weights, _ = fit_with_keras(replace(job, params=recipe))
-        np.testing.assert_allclose(together.weights[k], weights, atol=TOLERANCE)
+        assert_same(together, k, train(INPUTS, LABELS, [replace(job, recipe=recipe)]))
+        weights, _ = fit_with_keras(replace(job, recipe=recipe))
+        np.testing.assert_allclose(together.weights[k][0], weights, atol=TOLERANCE)
 
 
 def test_jobs_that_differ_in_epochs_alone_are_one_network_taken_at_several_times() -> None:
     job = make_jobs(Recipe(), 1)[0]
-    jobs = [replace(job, params=replace(job.params, epochs=epochs)) for epochs in (3, 7, 5)]
+    jobs = [replace(job, recipe=replace(job.recipe, epochs=epochs)) for epochs in (3, 7, 5)]
     assert Plan(jobs, N).networks == 1
     networks = train(INPUTS, LABELS, jobs)
     for k, one in enumerate(jobs):
         assert_same(networks, k, train(INPUTS, LABELS, [one]))
-        assert np.isfinite(networks.curves["train_loss"][k]).sum() == one.params.epochs
+        assert np.isfinite(networks.curves["train_loss"][k]).sum() == one.recipe.epochs
 
 
 def test_watched_probabilities_are_those_of_the_watched_rows() -> None:
@@ -244,7 +244,7 @@ def test_watched_probabilities_are_those_of_the_watched_rows() -> None:
     networks = train(INPUTS, LABELS, jobs)
     everywhere = networks.probabilities(INPUTS)
     for job, watched, whole in zip(jobs, networks.watched(INPUTS), everywhere, strict=True):
-        np.testing.assert_allclose(watched, whole[job.watch], atol=1e-6)
+        np.testing.assert_allclose(watched, whole[None, job.watch], atol=1e-6)
 
 
 def test_without_a_job_there_is_nothing_to_train() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,22 +17,14 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from heart_disease.evaluation import evaluate
-from heart_disease.evaluation.evaluate import (
-    CHAMPION,
-    LOGISTIC,
-    METRICS,
-    NETWORK,
-    PREVALENCE,
-    Estimate,
-    Numbers,
-    Report,
-    Splits,
-)
+from heart_disease.evaluation import estimates, folds
+from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, NETWORK, PREVALENCE, Contest, Report
+from heart_disease.evaluation.estimates import METRICS, Estimate, Numbers
+from heart_disease.evaluation.folds import Splits
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model import encoding, schema
 from heart_disease.model.errors import UsageError
-from heart_disease.training.batches import Floats, Ints
+from heart_disease.training.batches import Floats, Ints, Job
 from heart_disease.training.engine import CURVES, Networks
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients
@@ -78,25 +71,25 @@ def test_metrics_equal_scikit_learn(kind: str, repeats: int) -> None:
         probabilities = np.round(probabilities * 4) / 4
     if kind == "certain":
         probabilities = np.round(probabilities)
-    found = evaluate.measure(labels, probabilities, evaluate.bootstrap_weights(N, 0)[:10])
-    assert tuple(found) == METRICS
+    found = estimates.measure(labels, probabilities, estimates.bootstrap_weights(N, 0)[:10])
+    assert tuple(found) == tuple(METRICS)
     assert {m: found[m].value for m in METRICS} == pytest.approx(plainly(labels, probabilities), rel=1e-9)
 
 
 def test_a_constant_probability_has_an_area_of_one_half() -> None:
     labels, probabilities = sample()
-    found = evaluate.measure(labels, np.full_like(probabilities, 0.4), evaluate.bootstrap_weights(N, 0))
+    found = estimates.measure(labels, np.full_like(probabilities, 0.4), estimates.bootstrap_weights(N, 0))
     assert (found["roc_auc"].value, found["roc_auc"].low, found["roc_auc"].high) == (0.5, 0.5, 0.5)
 
 
 def test_losses_are_those_of_each_patient() -> None:
     labels, probabilities = sample(repeats=2)
     each = [[log_loss([y], [p], labels=[0, 1]) for y, p in zip(labels, row, strict=True)] for row in probabilities]
-    np.testing.assert_allclose(evaluate.losses(labels, probabilities), np.mean(each, axis=0))
+    np.testing.assert_allclose(estimates.losses(labels, probabilities), np.mean(each, axis=0))
 
 
 def test_a_certain_error_costs_much_and_not_infinity() -> None:
-    loss = evaluate.losses(np.array([1.0, 0.0]), np.array([[0.0, 1.0]]))
+    loss = estimates.losses(np.array([1.0, 0.0]), np.array([[0.0, 1.0]]))
     assert np.isfinite(loss).all()
     assert (loss > 30).all()
 
@@ -105,23 +98,23 @@ def test_a_certain_error_costs_much_and_not_infinity() -> None:
 
 
 def test_weights_are_the_sample_and_then_draws_of_as_many_patients() -> None:
-    weights = evaluate.bootstrap_weights(50, seed=3)
-    assert weights.shape == (evaluate.RESAMPLES + 1, 50)
+    weights = estimates.bootstrap_weights(50, seed=3)
+    assert weights.shape == (estimates.RESAMPLES + 1, 50)
     assert (weights[0] == 1).all()
     assert (weights.sum(axis=1) == 50).all()
     assert (weights == weights.astype(int)).all()
     assert weights[1:].mean(axis=0) == pytest.approx(np.ones(50), abs=0.1)
     assert weights[1:].var() == pytest.approx(1 - 1 / 50, rel=0.02)
-    np.testing.assert_array_equal(weights, evaluate.bootstrap_weights(50, seed=3))
-    assert (weights != evaluate.bootstrap_weights(50, seed=4)).any()
+    np.testing.assert_array_equal(weights, estimates.bootstrap_weights(50, seed=3))
+    assert (weights != estimates.bootstrap_weights(50, seed=4)).any()
 
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_intervals_equal_a_plain_loop_over_the_same_resamples(ties: bool) -> None:
     labels, probabilities = sample(repeats=2)
     probabilities = np.round(probabilities, 1) if ties else probabilities
-    weights = evaluate.bootstrap_weights(N, seed=1)[:41]
-    found = evaluate.measure(labels, probabilities, weights)
+    weights = estimates.bootstrap_weights(N, seed=1)[:41]
+    found = estimates.measure(labels, probabilities, weights)
     plain = [plainly(labels[rows], probabilities[:, rows]) for rows in drawn(weights)]
     for metric in METRICS:
         low, high = np.quantile([one[metric] for one in plain[1:]], [0.025, 0.975])
@@ -132,12 +125,12 @@ def test_intervals_equal_a_plain_loop_over_the_same_resamples(ties: bool) -> Non
 def test_the_interval_of_a_difference_equals_a_plain_loop_over_the_same_resamples() -> None:
     labels, ours = sample(seed=1)
     theirs = ours**1.5
-    weights = evaluate.bootstrap_weights(N, seed=1)[:41]
+    weights = estimates.bootstrap_weights(N, seed=1)[:41]
     plain = []
     for rows in drawn(weights):
         a, b = (np.mean([log_loss(labels[rows], one[rows]) for one in p]) for p in (ours, theirs))
         plain.append(a - b)
-    found = evaluate.difference(labels, ours, theirs, weights)
+    found = estimates.difference(labels, ours, theirs, weights)
     expected = [plain[0], *np.quantile(plain[1:], [0.025, 0.975])]
     assert [found.value, found.low, found.high] == pytest.approx(expected, rel=1e-9)
 
@@ -146,12 +139,12 @@ def test_the_interval_of_a_difference_equals_a_plain_loop_over_the_same_resample
 def test_intervals_equal_those_of_scipy_within_monte_carlo_error(metric: str) -> None:
     labels, probabilities = sample(repeats=1)
     values = {
-        "log_loss": evaluate.losses(labels, probabilities),
+        "log_loss": estimates.losses(labels, probabilities),
         "brier": (probabilities[0] - labels) ** 2,
         "accuracy": ((probabilities[0] >= 0.5) == labels).astype(float),
     }[metric]
     theirs = stats.bootstrap((values,), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(0))
-    ours = evaluate.measure(labels, probabilities, evaluate.bootstrap_weights(N, 0))[metric]
+    ours = estimates.measure(labels, probabilities, estimates.bootstrap_weights(N, 0))[metric]
     # The quantile of 2000 resamples has a standard error of 0.06 standard errors of the mean; accuracy goes in steps.
     tolerance = 0.25 * theirs.standard_error + (1 / N if metric == "accuracy" else 0)
     interval = theirs.confidence_interval
@@ -161,7 +154,7 @@ def test_intervals_equal_those_of_scipy_within_monte_carlo_error(metric: str) ->
 def test_95_percent_intervals_hold_the_truth_about_95_times_in_100() -> None:
     rng = np.random.default_rng(0)
     n, sets = 80, 300
-    weights = evaluate.bootstrap_weights(n, seed=0)[:401]
+    weights = estimates.bootstrap_weights(n, seed=0)[:401]
 
     def draw(size: int) -> tuple[Numbers, Numbers, Numbers]:
         """True probabilities, and what two models make of them."""
@@ -178,8 +171,8 @@ def test_95_percent_intervals_hold_the_truth_about_95_times_in_100() -> None:
     for _ in range(sets):
         truth, a, b = draw(n)
         labels = (rng.random(n) < truth).astype(float)
-        mean = evaluate.measure(labels, a[None], weights)["log_loss"]
-        paired = evaluate.difference(labels, a[None], b[None], weights)
+        mean = estimates.measure(labels, a[None], weights)["log_loss"]
+        paired = estimates.difference(labels, a[None], b[None], weights)
         hits += [mean.low <= loss <= mean.high, paired.low <= gap <= paired.high]
     assert (hits / sets >= 0.90).all(), hits / sets
     assert (hits / sets <= 0.99).all(), hits / sets
@@ -187,15 +180,15 @@ def test_95_percent_intervals_hold_the_truth_about_95_times_in_100() -> None:
 
 def test_equal_models_differ_by_exactly_nothing() -> None:
     labels, ours = sample()
-    found = evaluate.difference(labels, ours, ours.copy(), evaluate.bootstrap_weights(N, 0))
+    found = estimates.difference(labels, ours, ours.copy(), estimates.bootstrap_weights(N, 0))
     assert (found.value, found.low, found.high) == (0, 0, 0)
 
 
 def test_the_difference_is_ours_minus_theirs_and_below_0_where_ours_is_better() -> None:
     labels, ours = sample()
     worse = np.full_like(ours, 0.5)
-    weights = evaluate.bootstrap_weights(N, 0)
-    found, turned = (evaluate.difference(labels, a, b, weights) for a, b in ((ours, worse), (worse, ours)))
+    weights = estimates.bootstrap_weights(N, 0)
+    found, turned = (estimates.difference(labels, a, b, weights) for a, b in ((ours, worse), (worse, ours)))
     expected = plainly(labels, ours)["log_loss"] - plainly(labels, worse)["log_loss"]
     assert found.value == pytest.approx(expected)
     assert found.value < 0
@@ -205,15 +198,15 @@ def test_the_difference_is_ours_minus_theirs_and_below_0_where_ours_is_better() 
 def test_a_paired_difference_is_known_better_than_each_loss() -> None:
     labels, ours = sample()
     theirs = np.clip(ours + 0.02 * np.random.default_rng(1).standard_normal(ours.shape), 0.01, 0.99)
-    weights = evaluate.bootstrap_weights(N, 0)
-    paired = evaluate.difference(labels, ours, theirs, weights)
-    one, other = (evaluate.measure(labels, p, weights)["log_loss"] for p in (ours, theirs))
+    weights = estimates.bootstrap_weights(N, 0)
+    paired = estimates.difference(labels, ours, theirs, weights)
+    one, other = (estimates.measure(labels, p, weights)["log_loss"] for p in (ours, theirs))
     unpaired = np.hypot(one.high - one.low, other.high - other.low)
     assert paired.high - paired.low < unpaired / 3
 
 
 def test_an_interval_holds_its_value_and_narrows_with_more_patients() -> None:
-    few, many = (evaluate.measure(*sample(n, seed=2), evaluate.bootstrap_weights(n, 0)[:501]) for n in (50, 800))
+    few, many = (estimates.measure(*sample(n, seed=2), estimates.bootstrap_weights(n, 0)[:501]) for n in (50, 800))
     for metric in METRICS:
         assert few[metric].low <= few[metric].value <= few[metric].high
         assert many[metric].high - many[metric].low < (few[metric].high - few[metric].low) / 2
@@ -221,11 +214,11 @@ def test_an_interval_holds_its_value_and_narrows_with_more_patients() -> None:
 
 def test_resamples_without_one_of_the_classes_leave_no_nan() -> None:
     labels, probabilities = np.array([1.0, 0, 0, 0, 0]), np.array([[0.9, 0.1, 0.2, 0.95, 0.4]])
-    weights = evaluate.bootstrap_weights(5, 0)
+    weights = estimates.bootstrap_weights(5, 0)
     assert (weights[:, 0] == 0).any()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = evaluate.measure(labels, probabilities, weights)
+        found = estimates.measure(labels, probabilities, weights)
     assert all(np.isfinite([one.value, one.low, one.high]).all() for one in found.values())
     assert found["roc_auc"].value == 0.75
     assert (found["sensitivity"].low, found["sensitivity"].high) == (1, 1)
@@ -237,18 +230,18 @@ def test_resamples_without_one_of_the_classes_leave_no_nan() -> None:
 LABELS = np.array([1.0] * 37 + [0.0] * 44)[np.random.default_rng(5).permutation(81)]
 
 
-@pytest.mark.parametrize(("folds", "repeats"), [(2, 1), (5, 3), (10, 2)])
-def test_every_row_is_tested_once_a_repeat_by_a_fit_that_did_not_see_it(folds: int, repeats: int) -> None:
-    splits = evaluate.cross_validation(LABELS, folds, repeats, seed=0)
-    assert len(splits.pairs) == folds * repeats
+@pytest.mark.parametrize(("k", "repeats"), [(2, 1), (5, 3), (10, 2)])
+def test_every_row_is_tested_once_a_repeat_by_a_fit_that_did_not_see_it(k: int, repeats: int) -> None:
+    splits = folds.cross_validation(LABELS, k, repeats, seed=0)
+    assert len(splits.pairs) == k * repeats
     assert splits.repeats == repeats
     for i in range(repeats):
-        pairs = splits.pairs[i * folds : (i + 1) * folds]
+        pairs = splits.pairs[i * k : (i + 1) * k]
         np.testing.assert_array_equal(np.sort(np.concatenate([test for _, test in pairs])), np.arange(81))
         for train, test in pairs:
             np.testing.assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(81))
-            assert abs(LABELS[test].sum() - 37 / folds) < 1
-            assert abs(len(test) - 81 / folds) < 2
+            assert abs(LABELS[test].sum() - 37 / k) < 1
+            assert abs(len(test) - 81 / k) < 2
     np.testing.assert_array_equal(splits.test_rows, np.arange(81))
 
 
@@ -261,29 +254,29 @@ def same(one: Splits, other: Splits) -> bool:
 
 
 def test_folds_depend_on_the_seed_and_differ_between_repeats() -> None:
-    splits = evaluate.cross_validation(LABELS, 5, 2, seed=0)
-    assert same(splits, evaluate.cross_validation(LABELS, 5, 2, seed=0))
-    assert not same(splits, evaluate.cross_validation(LABELS, 5, 2, seed=1))
+    splits = folds.cross_validation(LABELS, 5, 2, seed=0)
+    assert same(splits, folds.cross_validation(LABELS, 5, 2, seed=0))
+    assert not same(splits, folds.cross_validation(LABELS, 5, 2, seed=1))
     assert not same(Splits(splits.pairs[:5], 1, ""), Splits(splits.pairs[5:], 1, ""))
 
 
 def test_splits_describe_themselves() -> None:
-    assert evaluate.cross_validation(LABELS, 5, 1, 0).description == "5-fold cross-validation, 1 repeat, 81 patients"
-    assert evaluate.cross_validation(LABELS, 5, 3, 0).description == "5-fold cross-validation, 3 repeats, 81 patients"
-    assert evaluate.holdout(LABELS, 0.2, 0).description == "one split: 17 patients held out of 81"
+    assert folds.cross_validation(LABELS, 5, 1, 0).description == "5-fold cross-validation, 1 repeat, 81 patients"
+    assert folds.cross_validation(LABELS, 5, 3, 0).description == "5-fold cross-validation, 3 repeats, 81 patients"
+    assert folds.holdout(LABELS, 0.2, 0).description == "one split: 17 patients held out of 81"
 
 
 def test_a_class_smaller_than_the_folds_is_refused() -> None:
     labels = np.array([1.0] * 9 + [0.0] * 50)
-    assert len(evaluate.cross_validation(labels, 9, 1, 0).pairs) == 9
+    assert len(folds.cross_validation(labels, 9, 1, 0).pairs) == 9
     for y in (labels, 1 - labels):
         with pytest.raises(UsageError, match=r"^10 folds need at least 10 patients of each class; .* has 9$"):
-            evaluate.cross_validation(y, 10, 1, 0)
+            folds.cross_validation(y, 10, 1, 0)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.5, 0.8])
 def test_a_holdout_is_one_stratified_split(share: float) -> None:
-    splits = evaluate.holdout(LABELS, share, seed=0)
+    splits = folds.holdout(LABELS, share, seed=0)
     ((train, test),) = splits.pairs
     assert splits.repeats == 1
     np.testing.assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(81))
@@ -291,49 +284,53 @@ def test_a_holdout_is_one_stratified_split(share: float) -> None:
     assert (np.diff(train) > 0).all()
     assert len(test) == np.ceil(share * 81)
     assert abs(LABELS[test].mean() - 37 / 81) < 1 / len(test)
-    assert same(splits, evaluate.holdout(LABELS, share, seed=0))
-    assert not same(splits, evaluate.holdout(LABELS, share, seed=1))
+    assert same(splits, folds.holdout(LABELS, share, seed=0))
+    assert not same(splits, folds.holdout(LABELS, share, seed=1))
 
 
 @pytest.mark.parametrize("share", [-0.1, 0.0, 0.001, 0.999, 1.0, 1.5])
 def test_a_holdout_that_is_no_part_is_refused(share: float) -> None:
     with pytest.raises(UsageError, match=f"^holdout of {share:g} "):
-        evaluate.holdout(LABELS, share, seed=0)
+        folds.holdout(LABELS, share, seed=0)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.97])
 def test_a_holdout_that_leaves_a_part_with_one_class_is_refused(share: float) -> None:
     with pytest.raises(UsageError, match=r"single class; choose a share nearer 0.5"):
-        evaluate.holdout(np.array([1.0] * 10 + [0.0] * 90), share, seed=0)
+        folds.holdout(np.array([1.0] * 10 + [0.0] * 90), share, seed=0)
 
 
 def test_a_split_is_the_one_that_the_evaluation_asks_for() -> None:
-    by_folds = evaluate.split(LABELS, Evaluation(folds=4, repeats=2), seed=3)
-    assert same(by_folds, evaluate.cross_validation(LABELS, 4, 2, seed=3))
-    by_part = evaluate.split(LABELS, Evaluation(holdout=0.2), seed=3)
-    assert same(by_part, evaluate.holdout(LABELS, 0.2, seed=3))
+    by_folds = folds.split(LABELS, Evaluation(folds=4, repeats=2), seed=3)
+    assert same(by_folds, folds.cross_validation(LABELS, 4, 2, seed=3))
+    by_part = folds.split(LABELS, Evaluation(holdout=0.2), seed=3)
+    assert same(by_part, folds.holdout(LABELS, 0.2, seed=3))
 
 
 # --- jobs
 
 
+def jobs_of(recipe: Recipe, splits: Splits) -> tuple[Job, ...]:
+    return Contest(PATIENTS.iloc[: len(LABELS)], LABELS, recipe, splits).jobs
+
+
 def test_cross_validation_trains_a_network_a_fold_and_ships_one_that_learned_from_all_rows() -> None:
-    params, splits = Recipe(seed=7), evaluate.cross_validation(LABELS, 5, 2, seed=0)
-    *fits, shipped = evaluate.jobs(params, splits, 81)
+    params, splits = Recipe(seed=7), folds.cross_validation(LABELS, 5, 2, seed=0)
+    *fits, shipped = jobs_of(params, splits)
     assert len(fits) == 10
     for i, (job, (train, test)) in enumerate(zip(fits, splits.pairs, strict=True)):
         np.testing.assert_array_equal(job.rows, train)
         np.testing.assert_array_equal(job.watch, test)
         assert job.matrix == i
-        assert replace(job.params, seed=7) == params
+        assert replace(job.recipe, seed=7) == params
     np.testing.assert_array_equal(shipped.rows, np.arange(81))
     assert len(shipped.watch) == 0
-    assert (shipped.params, shipped.matrix) == (params, 10)
+    assert (shipped.recipe, shipped.matrix) == (params, 10)
 
 
 def test_no_fitting_touches_a_held_out_row() -> None:
-    splits = evaluate.holdout(LABELS, 0.2, seed=0)
-    jobs = evaluate.jobs(Recipe(), splits, 81)
+    splits = folds.holdout(LABELS, 0.2, seed=0)
+    jobs = jobs_of(Recipe(), splits)
     held_out = set(splits.test_rows.tolist())
     assert len(jobs) == 1
     assert held_out
@@ -342,35 +339,35 @@ def test_no_fitting_touches_a_held_out_row() -> None:
 
 
 def test_members_are_networks_of_one_fold_with_seeds_of_their_own() -> None:
-    splits = evaluate.cross_validation(LABELS, 5, 2, seed=0)
-    alone, three = (evaluate.jobs(Recipe(members=members), splits, 81) for members in (1, 3))
+    splits = folds.cross_validation(LABELS, 5, 2, seed=0)
+    alone, three = (jobs_of(Recipe(members=members), splits) for members in (1, 3))
     assert len(three) == 3 * len(alone)
     # The first members are the networks that a recipe of one member has.
     for one, same_fold in zip(alone, three[::3], strict=True):
-        assert (one.params, one.matrix) == (same_fold.params, same_fold.matrix)
+        assert (one.recipe, one.matrix) == (same_fold.recipe, same_fold.matrix)
         np.testing.assert_array_equal(one.rows, same_fold.rows)
     for i in range(0, len(three), 3):
         members = three[i : i + 3]
-        assert len({job.params.seed for job in members}) == 3
+        assert len({job.recipe.seed for job in members}) == 3
         assert len({(job.matrix, job.rows.tobytes(), job.watch.tobytes()) for job in members}) == 1
-    assert len({job.params.seed for job in three}) == len(three)
-    assert all(job.params.members == 1 for job in three)
+    assert len({job.recipe.seed for job in three}) == len(three)
+    assert all(job.recipe.members == 1 for job in three)
 
 
 def test_each_matrix_is_standardised_on_the_rows_that_its_networks_learn_from() -> None:
-    for splits in (evaluate.cross_validation(LABELS, 5, 2, seed=0), evaluate.holdout(LABELS, 0.2, seed=0)):
-        fitted_on = evaluate.encoders(splits, 81)
-        jobs = evaluate.jobs(Recipe(members=2), splits, 81)
-        assert {job.matrix for job in jobs} == set(range(len(fitted_on)))
-        for job in jobs:
-            np.testing.assert_array_equal(job.rows, fitted_on[job.matrix])
+    for splits in (folds.cross_validation(LABELS, 5, 2, seed=0), folds.holdout(LABELS, 0.2, seed=0)):
+        contest = Contest(PATIENTS.iloc[:81], LABELS, Recipe(members=2), splits)
+        assert {job.matrix for job in contest.jobs} == set(range(len(contest.inputs)))
+        for job in contest.jobs:
+            expected = encoding.Encoder.fit(contest.frame.iloc[job.rows]).transform(contest.frame)
+            np.testing.assert_array_equal(contest.inputs[job.matrix], expected)
 
 
 def test_every_fold_has_a_seed_of_its_own_that_follows_from_the_recipes() -> None:
-    splits = evaluate.cross_validation(LABELS, 10, 2, seed=0)
+    splits = folds.cross_validation(LABELS, 10, 2, seed=0)
 
     def seeds(params: Recipe) -> list[int]:
-        return [job.params.seed for job in evaluate.jobs(params, splits, 81)]
+        return [job.recipe.seed for job in jobs_of(params, splits)]
 
     assert len(set(seeds(Recipe()))) == 21
     assert seeds(Recipe()) == seeds(Recipe(epochs=1))
@@ -382,19 +379,19 @@ def test_every_fold_has_a_seed_of_its_own_that_follows_from_the_recipes() -> Non
 
 def test_the_widening_of_repeated_cross_validation_is_that_of_nadeau_and_bengio() -> None:
     labels = np.arange(200) % 2.0
-    for folds, repeats in ((10, 5), (5, 1), (2, 3)):
-        splits = evaluate.cross_validation(labels, folds, repeats, seed=0)
-        assert splits.widening == pytest.approx((1 / repeats + folds / (folds - 1)) ** 0.5)
+    for k, repeats in ((10, 5), (5, 1), (2, 3)):
+        splits = folds.cross_validation(labels, k, repeats, seed=0)
+        assert splits.widening == pytest.approx((1 / repeats + k / (k - 1)) ** 0.5)
     # One split: (1 + n2 / n1) of the variance.
-    assert evaluate.holdout(labels, 0.2, seed=0).widening == pytest.approx((1 + 40 / 160) ** 0.5)
+    assert folds.holdout(labels, 0.2, seed=0).widening == pytest.approx((1 + 40 / 160) ** 0.5)
 
 
 def test_widening_moves_the_ends_and_not_the_value() -> None:
     rng = np.random.default_rng(0)
     labels = (rng.random(150) < 0.4).astype(float)
     ours, theirs = rng.random((2, 3, 150))
-    weights = evaluate.bootstrap_weights(150, 0)
-    plain, wide = (evaluate.difference(labels, ours, theirs, weights, widening) for widening in (1.0, 1.5))
+    weights = estimates.bootstrap_weights(150, 0)
+    plain, wide = (estimates.difference(labels, ours, theirs, weights, widening) for widening in (1.0, 1.5))
     assert wide.value == plain.value
     assert wide.low - wide.value == pytest.approx(1.5 * (plain.low - plain.value))
     assert wide.high - wide.value == pytest.approx(1.5 * (plain.high - plain.value))
@@ -407,31 +404,36 @@ PATIENTS = patients.make(N)
 Y = schema.label(PATIENTS).to_numpy()
 
 
-def untrained(splits: Splits) -> tuple[Networks, Floats]:
-    """Networks with random weights for the jobs of `splits`, and the inputs of each."""
-    jobs = evaluate.jobs(Recipe(epochs=4), splits, N)
+def on(splits: Splits, **changes: Any) -> Contest:
+    """A contest on `splits`, without a champion unless `changes` names one."""
+    return replace(Contest(PATIENTS, Y, Recipe(epochs=4), splits), **changes)
+
+
+def untrained(contest: Contest) -> Networks:
+    """Networks with random weights for the jobs of a contest."""
     rng = np.random.default_rng(0)
-    weights = 0.3 * rng.standard_normal((len(jobs), 497)).astype(np.float32)
-    curves = {name: rng.random((len(jobs), 4)).astype(np.float32) for name in CURVES}
-    return Networks(tuple(jobs), tuple(weights), curves, "cpu"), encoding.matrices(PATIENTS, [job.rows for job in jobs])
+    weights = 0.3 * rng.standard_normal((len(contest.jobs), 1, 497)).astype(np.float32)
+    curves = {name: rng.random((len(contest.jobs), 4)).astype(np.float32) for name in CURVES}
+    return Networks(contest.jobs, tuple(weights), curves, "cpu")
 
 
 def answer(weights: Floats, rows: Floats) -> Numbers:
-    """The network 29-16-1 with flat weights (497,), written out."""
-    w = weights.astype("float64")
+    """The network 29-16-1 with flat weights (1, 497), written out."""
+    w = weights[0].astype("float64")
     hidden = np.maximum(rows @ w[:464].reshape(29, 16) + w[464:480], 0)
     return 1 / (1 + np.exp(-(hidden @ w[480:496] + w[496])))
 
 
 def reported(splits: Splits) -> Report:
-    networks, inputs = untrained(splits)
-    return evaluate.report(networks, inputs, Y, splits)
+    contest = on(splits)
+    return contest.report(untrained(contest))
 
 
 def test_each_patient_has_the_probability_of_the_fit_that_did_not_see_him() -> None:
-    splits = evaluate.cross_validation(Y, 4, 2, seed=1)
-    networks, inputs = untrained(splits)
-    found = evaluate.report(networks, inputs, Y, splits)
+    splits = folds.cross_validation(Y, 4, 2, seed=1)
+    contest = on(splits)
+    networks, inputs = untrained(contest), contest.inputs
+    found = contest.report(networks)
     assert {model: p.shape for model, p in found.probabilities.items()} == dict.fromkeys(
         (NETWORK, LOGISTIC, PREVALENCE), (2, N)
     )
@@ -443,9 +445,10 @@ def test_each_patient_has_the_probability_of_the_fit_that_did_not_see_him() -> N
 
 
 def test_a_report_of_a_holdout_is_about_the_held_out_patients() -> None:
-    splits = evaluate.holdout(Y, 0.3, seed=1)
-    networks, inputs = untrained(splits)
-    found = evaluate.report(networks, inputs, Y, splits)
+    splits = folds.holdout(Y, 0.3, seed=1)
+    contest = on(splits)
+    networks, inputs = untrained(contest), contest.inputs
+    found = contest.report(networks)
     ((train, test),) = splits.pairs
     np.testing.assert_array_equal(found.labels, Y[test])
     np.testing.assert_allclose(
@@ -456,7 +459,7 @@ def test_a_report_of_a_holdout_is_about_the_held_out_patients() -> None:
 
 
 def test_logistic_regression_equals_scikit_learns_on_the_same_folds() -> None:
-    splits = evaluate.cross_validation(Y, 5, 1, seed=0)
+    splits = folds.cross_validation(Y, 5, 1, seed=0)
     vocabulary = [sorted([*column.codes, -1]) for column in encoding.CODED]
     coded = OneHotEncoder(categories=vocabulary, sparse_output=False)
     columns = ColumnTransformer(
@@ -470,7 +473,7 @@ def test_logistic_regression_equals_scikit_learns_on_the_same_folds() -> None:
 
 
 def test_a_report_measures_its_own_probabilities() -> None:
-    found = reported(evaluate.cross_validation(Y, 4, 2, seed=1))
+    found = reported(folds.cross_validation(Y, 4, 2, seed=1))
     for model, probabilities in found.probabilities.items():
         values = {metric: estimate.value for metric, estimate in found.metrics[model].items()}
         assert values == pytest.approx(plainly(Y, probabilities)), model
@@ -481,47 +484,45 @@ def test_a_report_measures_its_own_probabilities() -> None:
 
 
 def test_the_curves_of_a_report_leave_out_the_network_that_is_shipped() -> None:
-    splits = evaluate.cross_validation(Y, 4, 1, seed=1)
-    networks, inputs = untrained(splits)
-    found = evaluate.report(networks, inputs, Y, splits)
+    splits = folds.cross_validation(Y, 4, 1, seed=1)
+    contest = on(splits)
+    networks = untrained(contest)
+    found = contest.report(networks)
     assert set(found.curves) == set(CURVES)
     for name in CURVES:
         np.testing.assert_array_equal(found.curves[name], networks.curves[name][:4])
 
 
 def test_a_report_is_reproducible_and_its_seed_moves_only_the_intervals() -> None:
-    splits = evaluate.holdout(Y, 0.3, seed=1)
-    networks, inputs = untrained(splits)
-    one, same_again, other = (evaluate.report(networks, inputs, Y, splits, seed=seed) for seed in (0, 0, 1))
+    splits = folds.holdout(Y, 0.3, seed=1)
+    networks = untrained(on(splits))
+    one, same_again, other = (on(splits, recipe=Recipe(epochs=4, seed=seed)).report(networks) for seed in (0, 0, 1))
     assert one.metrics == same_again.metrics
     assert one.metrics[NETWORK]["log_loss"].value == other.metrics[NETWORK]["log_loss"].value
     assert one.metrics[NETWORK]["log_loss"].low != other.metrics[NETWORK]["log_loss"].low
 
 
 def test_changing_the_test_rows_of_a_fold_changes_no_fit() -> None:
-    splits = evaluate.holdout(Y, 0.3, seed=1)
+    splits = folds.holdout(Y, 0.3, seed=1)
     ((train, test),) = splits.pairs
     changed = PATIENTS.copy()
     changed.iloc[test] = patients.make(len(test), seed=8).to_numpy()
-    one, other = (encoding.matrices(frame, [train]) for frame in (PATIENTS, changed))
-    networks, _ = untrained(splits)
-    before, after = (evaluate.report(networks, x[:, :], Y, splits).probabilities for x in (one, other))
-    np.testing.assert_array_equal(one[0, train], other[0, train])
+    one, other = on(splits), on(splits, frame=changed)
+    networks = untrained(one)
+    before, after = (contest.report(networks).probabilities for contest in (one, other))
+    np.testing.assert_array_equal(one.inputs[0, train], other.inputs[0, train])
     assert (before[LOGISTIC] != after[LOGISTIC]).any()
     moved = pd.Series(Y).where(~pd.Series(range(N)).isin(test), 1 - Y).to_numpy()
-    relabelled = evaluate.report(networks, one, moved, splits).probabilities
+    relabelled = on(splits, labels=moved).report(networks).probabilities
     for model in (NETWORK, LOGISTIC, PREVALENCE):
         np.testing.assert_array_equal(relabelled[model], before[model])
 
 
 def test_members_are_averaged_and_the_gain_is_against_one_of_them() -> None:
-    splits = evaluate.cross_validation(Y, 4, 2, seed=1)
-    jobs = evaluate.jobs(Recipe(epochs=4, members=3), splits, N)
-    rng = np.random.default_rng(0)
-    weights = 0.3 * rng.standard_normal((len(jobs), 497)).astype(np.float32)
-    curves = {name: rng.random((len(jobs), 4)).astype(np.float32) for name in CURVES}
-    inputs = encoding.matrices(PATIENTS, evaluate.encoders(splits, N))
-    found = evaluate.report(Networks(tuple(jobs), tuple(weights), curves, "cpu"), inputs, Y, splits, members=3)
+    splits = folds.cross_validation(Y, 4, 2, seed=1)
+    contest = on(splits, recipe=Recipe(epochs=4, members=3))
+    networks, inputs = untrained(contest), contest.inputs
+    weights, found = networks.weights, contest.report(networks)
     losses = np.empty((3, 2, N))
     for i, (_, test) in enumerate(splits.pairs):
         members = np.stack([answer(weights[3 * i + m], inputs[i][test]) for m in range(3)])
@@ -534,16 +535,17 @@ def test_members_are_averaged_and_the_gain_is_against_one_of_them() -> None:
 
 
 def test_the_champion_is_one_more_model_on_the_same_rows() -> None:
-    splits = evaluate.cross_validation(Y, 4, 2, seed=1)
-    networks, inputs = untrained(splits)
-    turned = Networks(networks.jobs[:8], networks.weights[:8][::-1], {}, "cpu")
-    found = evaluate.report(networks, inputs, Y, splits, champion=turned)
+    splits = folds.cross_validation(Y, 4, 2, seed=1)
+    contest = on(splits, rival=Recipe(epochs=4))
+    networks, inputs = untrained(contest), contest.inputs
+    found = contest.report(networks)
     assert list(found.probabilities) == [NETWORK, CHAMPION, LOGISTIC, PREVALENCE]
     _, test = splits.pairs[0]
     np.testing.assert_allclose(
-        found.probabilities[CHAMPION][0, test], answer(networks.weights[7], inputs[0][test]), rtol=1e-4
+        found.probabilities[CHAMPION][0, test], answer(networks.weights[9], inputs[0][test]), rtol=1e-4
     )
     gap = found.metrics[NETWORK]["log_loss"].value - found.metrics[CHAMPION]["log_loss"].value
     assert found.differences[CHAMPION].value == pytest.approx(gap)
-    themselves = evaluate.report(networks, inputs, Y, splits, champion=networks[:8])
+    same = replace(networks, weights=networks.weights[:9] + networks.weights[:8])
+    themselves = contest.report(same)
     assert themselves.differences[CHAMPION] == Estimate(0.0, 0.0, 0.0)

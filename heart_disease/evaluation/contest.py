@@ -1,0 +1,216 @@
+"""The contest of two recipes on the same folds: who trains on what, how good each is, and the model that is shipped.
+
+Everything that trains a recipe to judge it goes through a `Contest`: a training, and its reproduction years later. So
+the two train the same networks in the same order, which decides the last bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+from heart_disease.data import sources
+from heart_disease.evaluation.estimates import (
+    Estimate,
+    Numbers,
+    bootstrap_weights,
+    difference,
+    estimate,
+    losses,
+    measure,
+)
+from heart_disease.evaluation.folds import Splits, split
+from heart_disease.evaluation.settings import Evaluation
+from heart_disease.model import encoding, schema
+from heart_disease.model.encoding import Encoder
+from heart_disease.model.patient_model import PatientModel
+from heart_disease.training.batches import Floats, Ints, Job
+from heart_disease.training.engine import Networks
+from heart_disease.training.recipe import Recipe
+
+NETWORK, CHAMPION, LOGISTIC, PREVALENCE = "network", "champion", "logistic_regression", "prevalence"
+# Log loss that averaging must gain to be worth several times the model; that it gains something is certain.
+WORTH_AVERAGING = 0.001
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an evaluation found.
+
+    rows: (n,) the numbers of the tested rows, labels: (n,) theirs. probabilities: (R, n) by model. metrics: by model,
+    then by the names in `METRICS`. differences: network minus each other model, in log loss, patient by patient; below
+    0 the network is better. curves: by the names in `engine.CURVES`, (fits, epochs). members: how many networks are
+    averaged into one answer. averaging: if the recipe asks for several, the loss of their mean probability minus the
+    mean of their losses; never above 0, since the loss is convex.
+    """
+
+    description: str
+    rows: Ints
+    labels: Numbers
+    probabilities: Mapping[str, Numbers]
+    metrics: Mapping[str, Mapping[str, Estimate]]
+    differences: Mapping[str, Estimate]
+    curves: Mapping[str, Floats]
+    members: int = 1
+    averaging: Estimate | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """`recipe` on the patients of `frame` with labels (n,), judged on `splits`, beside the champion's recipe `rival`.
+
+    The rival trains on the same folds from the challenger's seed: the two then differ in nothing else.
+    """
+
+    frame: pd.DataFrame
+    labels: Numbers
+    recipe: Recipe
+    splits: Splits
+    rival: Recipe | None = None
+
+    @classmethod
+    def on(cls, frame: pd.DataFrame, recipe: Recipe, evaluation: Evaluation, rival: Recipe | None = None) -> Contest:
+        """A contest on the patients of `frame`, judged as `evaluation` says.
+
+        Raises:
+            UsageError: there are too few patients for the folds.
+        """
+        labels = schema.label(frame).to_numpy()
+        return cls(frame, labels, recipe, split(labels, evaluation, recipe.seed), rival)
+
+    @cached_property
+    def jobs(self) -> tuple[Job, ...]:
+        """The challenger's networks, those that are shipped last, and then the champion's."""
+        rivals = fold_jobs(replace(self.rival, seed=self.recipe.seed), self.splits, CHAMPION) if self.rival else []
+        shipped = shipped_jobs(self.recipe, self.splits, len(self.labels))
+        return (*fold_jobs(self.recipe, self.splits), *shipped, *rivals)
+
+    @cached_property
+    def inputs(self) -> Floats:
+        """The patients, encoded once for each fold on its training rows, and once on all rows: (F, n, inputs)."""
+        fitted_on = [train for train, _ in self.splits.pairs]
+        everyone = [np.arange(len(self.labels))] if self._ships_more else []
+        return encoding.matrices(self.frame, [*fitted_on, *everyone])
+
+    @property
+    def _ships_more(self) -> bool:
+        """Whether the shipped networks are others than the tested ones: not with one held-out part."""
+        return len(self.splits.pairs) > 1
+
+    def model(self, networks: Networks, members: int) -> PatientModel:
+        """What is shipped: the average of so many members that learned from all rows.
+
+        networks: of `jobs`.
+        """
+        fold = None if self._ships_more else 0
+        own = networks.pick(lambda job: job.side == NETWORK and job.fold == fold and job.member < members)
+        rows = self.frame.iloc[own.jobs[0].rows]
+        network = own.keras_average(self.inputs.shape[2])
+        return PatientModel(Encoder.fit(rows), network, learned_from=frozenset(sources.patient_ids(rows)))
+
+    # On matrices this small the threads of a BLAS only wait for each other: 50 fits take 0.1 s instead of up to 7.
+    @threadpool_limits.wrap(limits=1, user_api="blas")
+    def report(self, networks: Networks) -> Report:
+        """Compare the challenger with the champion, logistic regression and the prevalence, patient by patient.
+
+        If the average of several members is not worth its price, the first member is judged, and shipped, alone.
+
+        networks: of `jobs`.
+        """
+        found = self._judge(networks, self.recipe.members)
+        if found.averaging and not averaging_helps(found.averaging):
+            found = replace(self._judge(networks, 1), averaging=found.averaging)
+        return found
+
+    def _judge(self, networks: Networks, members: int) -> Report:
+        splits, labels, inputs = self.splits, self.labels, self.inputs
+        own = networks.pick(lambda job: job.side == NETWORK and job.member < members)
+        each = by_member(own, inputs, splits)  # (M, R, n)
+        probabilities = {NETWORK: each.mean(axis=0)}
+        if self.rival:
+            rivals = networks.pick(lambda job: job.side == CHAMPION)
+            probabilities[CHAMPION] = by_member(rivals, inputs, splits).mean(axis=0)
+        logistic = [_logistic(inputs[i], labels, train, test) for i, (train, test) in enumerate(splits.pairs)]
+        prevalence = [np.full(len(test), labels[train].mean()) for train, test in splits.pairs]
+        probabilities |= {LOGISTIC: splits.out_of_fold(logistic), PREVALENCE: splits.out_of_fold(prevalence)}
+        rows = splits.test_rows
+        tested, resamples = labels[rows], bootstrap_weights(len(rows), self.recipe.seed)
+
+        def minus(theirs: Numbers) -> Estimate:
+            return difference(tested, probabilities[NETWORK], theirs, resamples, splits.widening)
+
+        averaging = None
+        if members > 1:
+            gain = losses(tested, each.mean(axis=0)) - losses(tested, np.concatenate(list(each)))
+            averaging = estimate(gain, resamples, splits.widening)
+        return Report(
+            splits.description,
+            rows,
+            tested,
+            probabilities,
+            {model: measure(tested, p, resamples) for model, p in probabilities.items()},
+            {model: minus(p) for model, p in probabilities.items() if model != NETWORK},
+            own.pick(lambda job: job.fold is not None).curves,
+            members,
+            averaging,
+        )
+
+
+def fold_jobs(recipe: Recipe, splits: Splits, side: str = NETWORK) -> list[Job]:
+    """The networks of each pair of `splits`, one per member: job.fold is the number of the pair, and of its matrix."""
+    seeds = _seeds(recipe, len(splits.pairs) + 1)
+    return [
+        Job(replace(recipe, seed=seed, members=1), train, test, i, side=side, fold=i, member=member)
+        for i, (train, test) in enumerate(splits.pairs)
+        for member, seed in enumerate(seeds[i])
+    ]
+
+
+def shipped_jobs(recipe: Recipe, splits: Splits, rows: int) -> list[Job]:
+    """The networks that learn from all rows, to be shipped; none with one held-out part, whose networks are shipped."""
+    pairs = len(splits.pairs)
+    if pairs == 1:
+        return []
+    everyone, nobody = np.arange(rows), np.arange(0)
+    own = [recipe.seed, *_seeds(recipe, pairs + 1)[-1][1:]]
+    return [
+        Job(replace(recipe, seed=seed, members=1), everyone, nobody, pairs, side=NETWORK, member=member)
+        for member, seed in enumerate(own)
+    ]
+
+
+def _seeds(recipe: Recipe, pairs: int) -> list[list[int]]:
+    """A seed for each pair and member; those of the first members do not depend on how many there are."""
+    members = [
+        np.random.SeedSequence([recipe.seed, m] if m else recipe.seed).generate_state(pairs) >> 1
+        for m in range(recipe.members)
+    ]
+    return np.stack(members, axis=1).tolist()
+
+
+def by_member(networks: Networks, inputs: Floats, splits: Splits) -> Numbers:
+    """Out-of-fold probabilities of each member (M, R, n), of networks that include those of `fold_jobs`."""
+    answers = {
+        (job.member, job.fold): answer[-1]
+        for job, answer in zip(networks.jobs, networks.watched(inputs), strict=True)
+        if job.fold is not None
+    }
+    members = range(1 + max(member for member, _ in answers))
+    return np.stack([splits.out_of_fold([answers[m, i] for i in range(len(splits.pairs))]) for m in members])
+
+
+def averaging_helps(gain: Estimate) -> bool:
+    """Whether the average of several networks is surely better than one of them by `WORTH_AVERAGING`; see `Report`."""
+    return gain.high < -WORTH_AVERAGING
+
+
+def _logistic(inputs: Floats, labels: Numbers, train: Ints, test: Ints) -> Numbers:
+    """scikit-learn's logistic regression with its default regularisation, on the very inputs of the network."""
+    model = LogisticRegression(max_iter=1000).fit(inputs[train].astype(np.float64), labels[train])
+    return model.predict_proba(inputs[test].astype(np.float64))[:, 1]

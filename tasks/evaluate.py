@@ -1,0 +1,20 @@
+"""Evaluate: Networks -> Report, each figure with an interval, beside the champion and two baselines."""
+
+from __future__ import annotations
+
+import logging
+
+from heart_disease.evaluation.contest import Contest, Report
+from heart_disease.training.engine import Networks
+
+log = logging.getLogger("heart")
+
+
+def evaluate_networks(contest: Contest, networks: Networks) -> Report:
+    """See `Contest.report`."""
+    report, members = contest.report(networks), contest.recipe.members
+    log.info("evaluate  %s", report.description)
+    if report.averaging:
+        words = "helps" if report.members > 1 else "does not help enough; one network is shipped"
+        log.info("          averaging %d %s: log loss %s", members, words, report.averaging.signed)
+    return report
