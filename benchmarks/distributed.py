@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import resource
-import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,7 @@ from heart_disease.training.batches import Job
 from heart_disease.training.parts import SHUFFLE_ROWS, Part
 from heart_disease.training.recipe import MANY_ROWS, Recipe
 from heart_disease.training.workers import Cluster
+from tests.harness.waiting import free_port
 
 EPOCHS = 6
 NOISE = {"age": 3, "trestbps": 5, "chol": 15, "thalach": 6}
@@ -102,13 +102,6 @@ def measure(paths: list[Path], batch: int, in_memory: bool = False) -> dict[str,
         )  # fmt: skip
     answers = [json.loads(process.communicate()[0]) for process in processes]
     return {name: max(answer[name] for answer in answers) for name in answers[0]}
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ import argparse
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -39,6 +38,7 @@ from heart_disease.model.encoding import Encoder
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
+from tests.harness.waiting import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 CASES = {"1 row, 1 connection": (1, 1), "1 row, 8 connections": (1, 8), "100 rows, 1 connection": (100, 1)}
@@ -208,12 +208,6 @@ def served(server: Server) -> str:
     version = str(json.loads(connection.getresponse().read())["version"])
     connection.close()
     return version
-
-
-def free_port() -> int:
-    """Nobody listens there."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def main() -> None:

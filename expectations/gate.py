@@ -91,7 +91,7 @@ class Validation:
         return "\n".join([f"'{self.source}' was rejected; {undone}.", *(failure.message() for failure in self.errors)])
 
     def messages(self, most: int = 10) -> list[str]:
-        """One line a failure, errors first, each naming at most `most` cells."""
+        """One line per failure, errors first, each naming at most `most` cells."""
         return [failure.message(most) for failure in self.failures]
 
 

@@ -88,7 +88,7 @@ def readable(values: pd.Series) -> pd.Series:
 
 
 def can_be_judged(rule: Expectation, derived: pd.DataFrame) -> bool:
-    """Not where a column that it needs is missing, nor about the label where there is no label, or one class."""
+    """False if a column that it needs is missing, or if it is about the label and that has too few classes."""
     meta = rule.meta or {}
     if not set(meta["columns"]) <= set(derived):
         return False

@@ -21,7 +21,7 @@ absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 
 # The same examples in every run, and no limit of time for one of them; no database of what failed before.
-settings.register_profile("heart", derandomize=True, deadline=None, database=None)
+settings.register_profile("heart", derandomize=True, max_examples=50, deadline=None, database=None)
 settings.load_profile("heart")
 
 

@@ -17,7 +17,7 @@ ABOUT = "A run for each lesson of `heart learn`: its settings, curves and pictur
 
 
 def show_list() -> None:
-    """The lessons, a line each."""
+    """The lessons, one line each."""
     for name in NAMES:
         print(f"  {name:12} {find(name).TITLE}")
     print("\nheart learn NAME runs one, heart learn all runs all and writes a page.")

@@ -18,7 +18,7 @@ import pandas as pd
 from heart_disease.model import schema
 from heart_disease.model.errors import SourceError
 
-EMPTY = "'{}' is empty; expected a header line and one line a patient."
+EMPTY = "'{}' is empty; expected a header line and one line per patient."
 BUNDLED = Path(__file__).resolve().with_name("cleveland.csv")
 
 
@@ -26,12 +26,12 @@ BUNDLED = Path(__file__).resolve().with_name("cleveland.csv")
 class Table:
     """Patients as they were read.
 
-    frame: one row a patient; a column whose cells all parse is float64, another one keeps its text. The index is
+    frame: one row per patient; a column whose cells all parse is float64, another one keeps its text. The index is
         the row's number in the source, counted from 1 for the first patient. The order is that of `row_ids`, so
         that two orders of the same file are one table.
     source: where the rows came from.
     digest: of the content; the same for any order of rows and columns, and for any way of writing the values.
-    row_ids: one digest a row, in the frame's order.
+    row_ids: one digest per row, in the frame's order.
     """
 
     frame: pd.DataFrame
@@ -65,7 +65,7 @@ def load(source: str | Path | None = None) -> Table:
             f"'{path}' cannot be read: {error.strerror or error}. Check the path and its permissions."
         ) from error
     if frame.empty:
-        raise SourceError(f"'{path}' has a header and no rows; expected one line a patient.")
+        raise SourceError(f"'{path}' has a header and no rows; expected one line per patient.")
     frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
     return make_table(frame, str(path))
 
@@ -152,7 +152,7 @@ def _as_numbers(values: pd.Series) -> pd.Series:
 
 
 def patient_ids(frame: pd.DataFrame) -> list[str]:
-    """A digest of each patient: of the 13 inputs, whatever else a file says about him."""
+    """A digest of each patient: of the 13 inputs, whatever else a file says about them."""
     cells = [[_canonical(value) for value in _as_numbers(frame[name])] for name in schema.INPUT_NAMES]
     return [_digest("\x1f".join(row)) for row in zip(*cells, strict=True)]
 

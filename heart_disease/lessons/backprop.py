@@ -28,7 +28,7 @@ class Settings:
 
     patient: Annotated[int, Field(ge=1, le=303, description="Whose row goes through the small network.")] = 3
     units: Annotated[int, Field(ge=1, le=4, description="Hidden units of the small network.")] = 3
-    seed: Annotated[int, Field(ge=0, lt=2**31, description="Of the initial weights.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Decides the initial weights.")] = 0
     widths: Annotated[
         tuple[Annotated[int, Field(ge=1, le=64)], ...],
         Field(max_length=6, description="Hidden units of further networks to time, beside the pipeline's 16."),
@@ -130,7 +130,7 @@ The two columns differ by {gap:.1g} at most; TensorFlow works in single precisio
 derivatives moves the loss from {before:.4f} to {after:.4f}.
 
 **What it costs.** The plain way to a derivative is to move a weight a little up, then down, and look at the loss: two
-forward passes a weight. Measured for one gradient over all {len(encoded)} patients, where the network with
+forward passes per weight. Measured for one gradient over all {len(encoded)} patients, where the network with
 {mine.parameters} weights is the pipeline's own:
 
 {costs_table}

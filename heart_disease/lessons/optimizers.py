@@ -37,9 +37,10 @@ class Settings:
     """What the lesson may be run with."""
 
     batch_sizes: Annotated[
-        tuple[Size, ...], Field(min_length=1, max_length=5, description="Patients a step of plain sgd, one row each.")
+        tuple[Size, ...],
+        Field(min_length=1, max_length=5, description="Patients per step of plain sgd, one row of the table each."),
     ] = (1, 8, 32, 128)
-    batch_size: Annotated[Size, Field(description="Patients a step of momentum and Adam; one of batch_sizes.")] = 32
+    batch_size: Annotated[Size, Field(description="Patients per step of momentum and Adam; one of batch_sizes.")] = 32
     momentum: Annotated[float, Field(gt=0, lt=1, description="Share of the last step that the next one keeps.")] = 0.9
     learning_rates: Annotated[
         tuple[Rate, ...], Field(min_length=1, max_length=10, description="Each optimizer takes the best of these.")
@@ -63,7 +64,7 @@ class Settings:
 class Raced:
     """One optimizer at its best learning rate.
 
-    size: patients a step. steps: of one pass. seconds: of one step. losses: (rates, seeds, epochs + 1), the training
+    size: patients per step. steps: of one pass. seconds: of one step. losses: (rates, seeds, epochs + 1), the training
     loss before the first step and after each pass. best: which rate. reached: passes to the target at that rate, of
     the seeds that get there.
     """
@@ -215,7 +216,7 @@ def _race(kinds: Mapping[str, Recipe], settings: Settings) -> list[Raced]:
 
 def _text(raced: Sequence[Raced], settings: Settings) -> str:
     target, rates, patients = settings.target, settings.learning_rates, raced[0].size
-    header = ["optimizer", "rate", f"passes to {target:g}", "steps", "ms a step", "seconds", "noise"]
+    header = ["optimizer", "rate", f"passes to {target:g}", "steps", "ms per step", "seconds", "noise"]
     lines = []
     for one in raced:
         passes, cost = "not reached", ["-", "-"]
@@ -300,7 +301,7 @@ def _figure(raced: Sequence[Raced], settings: Settings) -> Figure:
         axes.plot(x, y, color=colors[one.name], label=one.name, linestyle=style, linewidth=1.6, **marker)
 
     for axes, shown, title in (
-        (by_size, raced[:-2], "How many patients a step"),
+        (by_size, raced[:-2], "How many patients per step"),
         (by_method, same_size, f"Which rule, batches of {settings.batch_size}"),
     ):
         for one in shown:

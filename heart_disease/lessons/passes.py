@@ -81,7 +81,7 @@ def backward(weights: Sequence[Numbers], kept: Pass, y: Numbers) -> list[Numbers
 def finite_differences(value: Callable[[], float], weights: Sequence[Numbers], nudge: float = NUDGE) -> list[Numbers]:
     """(value with w + nudge - value with w - nudge) / (2 nudge) for every single weight, which is put back after.
 
-    value: the loss with `weights` as they stand; called twice a weight.
+    value: the loss with `weights` as they stand; called twice per weight.
     """
     import numpy as np
 

@@ -40,7 +40,7 @@ class Settings:
 
     epochs: Annotated[int, Field(ge=1, le=20_000, description="Steps of descent, each on all patients.")] = 600
     learning_rate: Annotated[float, Field(gt=0, lt=10, description="Step size of the descent.")] = 0.3
-    seed: Annotated[int, Field(ge=0, lt=2**31, description="Of the initial weights.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Decides the initial weights.")] = 0
 
 
 @plain(frozen=True)
@@ -90,7 +90,7 @@ def largest_learning_rate(x: Numbers) -> float:
 
 
 def recipe(settings: Settings) -> Recipe:
-    """No hidden layer, all rows a step, nothing that pulls the weights to 0."""
+    """No hidden layer, all rows in each step, nothing that pulls the weights to 0."""
     from heart_disease.training.recipe import Recipe
 
     return Recipe(

@@ -16,7 +16,7 @@ PROC = Path("/proc")
 
 
 def identity(pid: int | None = None) -> str:
-    """Of a living process of this machine; of this one where none is given.
+    """What names a living process of this machine; this very process if none is given.
 
     Raises:
         ProcessLookupError: there is no such process.

@@ -12,7 +12,7 @@
     lookup.py     runs and versions by what a person types, and what they left
     champions.py  which of them is champion, and every move of that alias
 
-The rest of the project takes all of it from here: `from tasks import registry`.
+The rest of the project takes all of it from here: `from heart_disease import registry`.
 """
 
 from __future__ import annotations

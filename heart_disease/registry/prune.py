@@ -51,7 +51,7 @@ def find_unneeded(before: int) -> Unneeded:
     needed = {version.run_id for version in versions if str(version.version) in kept}
     needed |= {run_id for run_id, run in runs.items() if _young(run, before)}
     needed |= {above[run_id] for run_id in needed & above.keys()}  # a search with one of its configurations
-    # ... and those with the search, but for what is hidden.
+    # ... and those with the search, except what is hidden.
     gone = {
         run_id: run
         for run_id, run in runs.items()

@@ -37,7 +37,7 @@ def metrics(report: Report) -> dict[str, float]:
 
 
 def figures(estimates: Mapping[str, Estimate], prefix: str = "") -> dict[str, float]:
-    """Of one model, by name: value and both ends of each figure."""
+    """The figures of one model by name: value and both ends of each."""
     return {key: value for name, one in estimates.items() for key, value in one.named(f"{prefix}{name}").items()}
 
 
@@ -53,7 +53,7 @@ def decision_tags(decision: Decision, champion: str | None) -> dict[str, str]:
 
 
 def out_of_fold(report: Report, ids: Sequence[str]) -> str:
-    """CSV: a line a patient, his digest, his label, and the network's probability in each repeat."""
+    """CSV: one line per patient, with the patient's digest, label, and the network's probability in each repeat."""
     probabilities = report.probabilities[NETWORK]  # (R, n)
     header = ["patient", "label", *(f"probability_{r}" for r in range(1, len(probabilities) + 1))]
     lines = [

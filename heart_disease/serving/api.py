@@ -28,7 +28,7 @@ from pydantic import BaseModel, Field, create_model
 from heart_disease.model import schema
 from heart_disease.model.errors import UnavailableError, UsageError
 from heart_disease.model.schema import Column
-from heart_disease.serving.follower import TOKEN, Served, Serving
+from heart_disease.serving.follower import TOKEN, Follower, Loaded
 from heart_disease.serving.limits import Bounds, Protocol
 
 log = logging.getLogger("heart")
@@ -86,7 +86,7 @@ class Answers(BaseModel):
     answers: list[Answer]
 
 
-def make_app(serving: Serving) -> FastAPI:
+def make_app(follower: Follower) -> FastAPI:
     """The routes; for what a client may do at most, see limits.py."""
     app = FastAPI(
         title="heart-disease",
@@ -97,28 +97,28 @@ def make_app(serving: Serving) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _refuse)
     app.add_exception_handler(Exception, _fail)
 
-    def now() -> Served:
-        if serving.now is None:
-            what = f"no model is loaded: {serving.problem or 'the store has not answered yet'}"
+    def now() -> Loaded:
+        if follower.now is None:
+            what = f"no model is loaded: {follower.problem or 'the store has not answered yet'}"
             raise HTTPException(503, what, headers={"Retry-After": "5"})
-        return serving.now
+        return follower.now
 
     @app.get("/health")
     async def health() -> JSONResponse:
         """200 where a model is loaded; `stale` where it could not be seen whether there is a newer one."""
-        state = ("stale" if serving.problem else "ok") if serving.now else "no model"
-        return JSONResponse({"status": state}, 200 if serving.now else 503)
+        state = ("stale" if follower.problem else "ok") if follower.now else "no model"
+        return JSONResponse({"status": state}, 200 if follower.now else 503)
 
     @app.get("/model")
     async def model() -> dict[str, str]:
         """Which version answers, since when, and what is wrong."""
-        served = now()
+        loaded = now()
         return {
-            "name": served.ref.name,
-            "version": served.ref.version,
-            "follows": "" if serving.is_fixed else serving.version,
-            "since": served.since,
-            "problem": serving.problem,
+            "name": loaded.ref.name,
+            "version": loaded.ref.version,
+            "follows": "" if follower.is_fixed else follower.version,
+            "since": loaded.since,
+            "problem": follower.problem,
         }
 
     @app.post(
@@ -138,9 +138,9 @@ def make_app(serving: Serving) -> FastAPI:
     )
     async def predict(body: Patients) -> JSONResponse:
         """Score up to 1000 patients. One outside the limits has its problem as answer; if all are, that is a 422."""
-        served = now()
+        loaded = now()
         cells = np.array([list(patient.__dict__.values()) for patient in body.patients], "float64")  # (n, 13)
-        scores = served.model.score(cells)
+        scores = loaded.model.score(cells)
         answers = [
             {"probability": None if problem else probability, "disease": disease, "problem": problem}
             for probability, disease, problem in zip(
@@ -150,7 +150,7 @@ def make_app(serving: Serving) -> FastAPI:
         problems = [f"patients[{k}]: {answer['problem']}" for k, answer in enumerate(answers) if answer["problem"]]
         if len(problems) == len(answers):
             raise HTTPException(422, _some(problems))
-        return JSONResponse({"model": served.ref.name, "version": served.ref.version, "answers": answers})
+        return JSONResponse({"model": loaded.ref.name, "version": loaded.ref.version, "answers": answers})
 
     return app
 
@@ -232,26 +232,26 @@ def run(host: str, port: int, version: str) -> int:
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     with listen(host, port) as listener:
-        serving = Serving(version)
-        if not serving.is_fixed:
-            serving.follow()
+        follower = Follower(version)
+        if not follower.is_fixed:
+            follower.follow()
         else:
-            serving.refresh()
-            if serving.problem:
-                raise UnavailableError(serving.problem)
-        serve(listener, serving)
+            follower.refresh()
+            if follower.problem:
+                raise UnavailableError(follower.problem)
+        serve(listener, follower)
     log.info("stopped")
     return 0
 
 
-def serve(listener: socket.socket, serving: Serving) -> None:
+def serve(listener: socket.socket, follower: Follower) -> None:
     """Answer on `listener` until a signal ends it."""
     token = os.environ.get(TOKEN, "")
     host, port, *_ = listener.getsockname()
     guard = f"with the token of {TOKEN}" if token else f"without a token: {TOKEN} is not set"
     log.info("listening on http://%s:%d, %s", f"[{host}]" if ":" in host else host, port, guard)
     config = uvicorn.Config(
-        Bounds(make_app(serving), token), http=Protocol, ws="none", lifespan="off", log_level="critical",
+        Bounds(make_app(follower), token), http=Protocol, ws="none", lifespan="off", log_level="critical",
         access_log=False, server_header=False, timeout_graceful_shutdown=GRACE_SECONDS,
     )  # fmt: skip
     with suppress(KeyboardInterrupt, SystemExit):  # uvicorn ends well, and then raises the signal once more

@@ -25,7 +25,7 @@ TOKEN = "HEART_API_TOKEN"  # noqa: S105
 
 
 @dataclass(frozen=True)
-class Served:
+class Loaded:
     """A version that answers. since: when it began to, ISO 8601, UTC."""
 
     ref: ModelRef
@@ -33,13 +33,13 @@ class Served:
     since: str
 
 
-class Serving:
+class Follower:
     """`now` is what answers, None before the first good version; `problem` is empty where all is well."""
 
     def __init__(self, version: str) -> None:
         """version: a number, or an alias to follow."""
         self.version = version
-        self.now: Served | None = None
+        self.now: Loaded | None = None
         self.problem = ""
         self._patients = made_up.patients()
 
@@ -57,7 +57,7 @@ class Serving:
             if self.now is None or ref != self.now.ref:
                 model = registry.check_loads(ref, self._patients)
                 before = self.now.ref.version if self.now else None
-                self.now = Served(ref, model, datetime.now(UTC).isoformat(timespec="seconds"))
+                self.now = Loaded(ref, model, datetime.now(UTC).isoformat(timespec="seconds"))
                 called = "" if self.is_fixed else f" ({self.version})"
                 log.info(
                     "serving %s version %s%s%s", ref.name, ref.version, called, f", before {before}" * bool(before)

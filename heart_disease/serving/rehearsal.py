@@ -29,7 +29,7 @@ from heart_disease.model.errors import UnavailableError
 from heart_disease.model.patient_model import PatientModel, difference
 from heart_disease.processes import tethered
 from heart_disease.registry import ModelRef
-from heart_disease.serving.follower import TOKEN, Serving
+from heart_disease.serving.follower import TOKEN, Follower
 
 SECONDS = 120  # to start, load and answer, on a machine that has other work
 END_SECONDS = 10
@@ -124,11 +124,11 @@ def main() -> None:
 
     if version:
         threading.Thread(target=end_with_the_starter, daemon=True).start()
-        serving = Serving(version)
-        serving.refresh()
-        if serving.problem:
-            sys.exit(serving.problem)
-        api.serve(socket.socket(fileno=int(sys.argv[1])), serving)
+        follower = Follower(version)
+        follower.refresh()
+        if follower.problem:
+            sys.exit(follower.problem)
+        api.serve(socket.socket(fileno=int(sys.argv[1])), follower)
 
 
 if __name__ == "__main__":

@@ -208,11 +208,11 @@ def test_a_file_of_100000_rows_is_read_whole(tmp_path: Path) -> None:
 
 # Contents that are no table of patients: what the message says.
 REFUSED: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "is empty; expected a header line and one line a patient"),
+    "empty": (b"", "is empty; expected a header line and one line per patient"),
     "only blank lines": (b"\n  \n\n", "is empty; expected a header line"),
     "only a byte order mark": (codecs.BOM_UTF8, "is empty; expected a header line"),
-    "header only": (in_bytes(HEADER), "has a header and no rows; expected one line a patient"),
-    "header only, no end of line": (HEADER.encode(), "has a header and no rows; expected one line a patient"),
+    "header only": (in_bytes(HEADER), "has a header and no rows; expected one line per patient"),
+    "header only, no end of line": (HEADER.encode(), "has a header and no rows; expected one line per patient"),
     "binary": (bytes(range(32)) * 4, "is a binary file; expected a CSV file"),
     "latin-1": (
         in_bytes("age,name", "63,x").replace(b"x", "Müller".encode("latin-1")),

@@ -23,7 +23,8 @@ PAGE = ROOT / "docs" / "own-columns.md"
 
 def declarations() -> str:
     """The two columns that the page declares."""
-    return PAGE.read_text().split("```python\n")[1].split("```")[0].replace("\n   ", "\n")
+    lines = PAGE.read_text().splitlines()
+    return "".join(f"{line[3:]}\n" for line in lines if line.startswith("       Column("))
 
 
 @pytest.fixture(scope="module")

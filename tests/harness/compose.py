@@ -40,7 +40,7 @@ ROOT = Path(__file__).parent.parent.parent
 FILE = ROOT / "docker-compose.yml"
 HEALTHY_SECONDS, STOP_SECONDS = 300, 10
 VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:[-?])([^}]*))?\})")
-# The root folder read-only, but for some folders in it; then the command.
+# Makes the root folder read-only, except some folders in it, and runs the command.
 READ_ONLY = 'while [ "$1" != -- ]; do mount --bind "$1" "$1"; shift; done; shift; mount -o remount,bind,ro /; exec "$@"'
 # What the processes of a stack have in their environment, so that none is overlooked.
 MARK = "HEART_TEST_STACK"

@@ -56,7 +56,7 @@ class Site:
 
 
 def site(folder: Path, port: int) -> Site:
-    """Of a server that is started by somebody else."""
+    """The site of a server that somebody else starts."""
     url = f"http://127.0.0.1:{port}/api"
     stores = {"PREFECT_HOME": str(folder / "prefect"), "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
     return Site(folder, url, {**os.environ, **stores, "PYTHONPATH": root(), "PREFECT_API_URL": url})

@@ -218,3 +218,27 @@ def test_saving_again_replaces_the_model(model: PatientModel, tmp_path: Path) ->
     again = PatientModel.load(tmp_path)
     assert again.threshold == 0.2
     assert again.encoder == Encoder.fit(PATIENTS)
+
+
+# An array instead of a frame.
+
+
+def test_an_array_is_scored_as_the_frame_is(model: PatientModel) -> None:
+    frame = put(7, "age", 150).assign(ca=np.nan)[list(schema.INPUT_NAMES)].astype("float64")
+    scores, expected = model.score(frame.to_numpy()), model.predict(frame)
+    np.testing.assert_array_equal(scores.probability, expected["probability"])
+    assert scores.disease.tolist() == expected["disease"].tolist()
+    assert scores.problem.tolist() == expected["problem"].tolist()
+    assert scores.problem[6] == "column 'age' has 150; expected 18 to 100 years"
+
+
+def test_the_given_array_is_not_changed(model: PatientModel) -> None:
+    cells = PATIENTS[list(schema.INPUT_NAMES)].to_numpy("float64", copy=True)
+    before = cells.copy()
+    model.score(cells)
+    np.testing.assert_array_equal(cells, before)
+
+
+def test_no_rows_of_an_array_are_no_scores(model: PatientModel) -> None:
+    scores = model.score(np.empty((0, len(schema.COLUMNS))))
+    assert (len(scores.probability), len(scores.disease), len(scores.problem)) == (0, 0, 0)

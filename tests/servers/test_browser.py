@@ -48,7 +48,7 @@ class Site:
 
     @property
     def names(self) -> list[str]:
-        """Of the configurations, the best first."""
+        """The configurations, the best first."""
         return [recipe.title for recipe in self.sweep.summary.ranked]
 
 

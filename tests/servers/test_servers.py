@@ -68,7 +68,7 @@ def ended(run: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def heart(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command as somebody on this machine runs it, in a folder of his own."""
+    """The command as somebody on this machine runs it, in a folder of their own."""
     environment = {**os.environ, **environment, "PREFECT_HOME": str(folder), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "heart_disease", *arguments]
     return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)

@@ -17,7 +17,7 @@ from heart_disease.model.encoding import Encoder
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef
 from heart_disease.serving import api, limits
-from heart_disease.serving.follower import Served, Serving
+from heart_disease.serving.follower import Follower, Loaded
 from heart_disease.serving.limits import Bounds
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
@@ -29,15 +29,15 @@ MODEL = PatientModel(Encoder.fit(TABLE), network.build(Recipe(hidden=(2,)), 29))
 
 
 @pytest.fixture
-def serving() -> Serving:
-    made = Serving("champion")
-    made.now = Served(ModelRef("heart-disease", "7", "a run"), MODEL, "2026-01-01T00:00:00+00:00")
+def follower() -> Follower:
+    made = Follower("champion")
+    made.now = Loaded(ModelRef("heart-disease", "7", "a run"), MODEL, "2026-01-01T00:00:00+00:00")
     return made
 
 
 @pytest.fixture
-def client(serving: Serving) -> TestClient:
-    return TestClient(Bounds(api.make_app(serving)), raise_server_exceptions=False)
+def client(follower: Follower) -> TestClient:
+    return TestClient(Bounds(api.make_app(follower)), raise_server_exceptions=False)
 
 
 def ask(client: TestClient, *rows: Any) -> tuple[int, Any]:
@@ -144,9 +144,9 @@ def test_what_cannot_be_read_at_all_is_refused(body: str | bytes, client: TestCl
 
 
 def test_a_failure_of_our_own_says_nothing_about_the_patient(
-    client: TestClient, serving: Serving, caplog: pytest.LogCaptureFixture
+    client: TestClient, follower: Follower, caplog: pytest.LogCaptureFixture
 ) -> None:
-    serving.now = Served(ModelRef("heart-disease", "7", ""), PatientModel(MODEL.encoder, "no network"), "")  # type: ignore[arg-type]
+    follower.now = Loaded(ModelRef("heart-disease", "7", ""), PatientModel(MODEL.encoder, "no network"), "")  # type: ignore[arg-type]
     with caplog.at_level(logging.INFO, "heart"):
         assert ask(client, {**FIRST, "chol": 432.1})[0] == 500
     assert re.search(r"failed: POST /predict: TypeError at .*patient_model.py:\d+", caplog.text)
@@ -162,21 +162,21 @@ def test_a_good_request_leaves_no_line_in_the_log(client: TestClient, caplog: py
 # What it says of itself.
 
 
-def test_health_and_model_say_what_answers(client: TestClient, serving: Serving) -> None:
+def test_health_and_model_say_what_answers(client: TestClient, follower: Follower) -> None:
     assert client.get("/health").json() == {"status": "ok"}
     assert client.get("/model").json() == {
         "name": "heart-disease", "version": "7", "follows": "champion", "since": "2026-01-01T00:00:00+00:00",
         "problem": "",
     }  # fmt: skip
-    serving.problem = "the store is away"
+    follower.problem = "the store is away"
     assert client.get("/health").status_code == 200
     assert client.get("/health").json() == {"status": "stale"}
     assert client.get("/model").json()["problem"] == "the store is away"
     assert ask(client, FIRST)[0] == 200
 
 
-def test_without_a_model_it_is_not_healthy_and_says_why(client: TestClient, serving: Serving) -> None:
-    serving.now, serving.problem = None, "there is no champion"
+def test_without_a_model_it_is_not_healthy_and_says_why(client: TestClient, follower: Follower) -> None:
+    follower.now, follower.problem = None, "there is no champion"
     assert client.get("/health").status_code == 503
     for response in (client.get("/model"), client.post("/predict", json={"patients": [FIRST]})):
         assert response.status_code == 503
@@ -249,8 +249,8 @@ def test_the_places_of_requests_that_ended_are_free_again(client: TestClient, mo
 
 
 @pytest.fixture
-def guarded(serving: Serving) -> TestClient:
-    return TestClient(Bounds(api.make_app(serving), token="correct horse"))  # noqa: S106
+def guarded(follower: Follower) -> TestClient:
+    return TestClient(Bounds(api.make_app(follower), token="correct horse"))  # noqa: S106
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,21 @@
+"""Made-up patients: what a version is tried with scores, whatever columns the schema has."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from heart_disease.model import schema
+from heart_disease.serving import made_up
+
+
+def test_every_cell_is_allowed_and_every_code_and_blank_is_there() -> None:
+    patients = made_up.patients()
+    assert list(patients) == list(schema.INPUT_NAMES)
+    for column in schema.COLUMNS:
+        assert not schema.forbidden(patients[column.name], column).any(), column.name
+        assert set(patients[column.name].dropna()) >= set(column.codes)
+        assert patients[column.name].isna().any() == column.optional
+
+
+def test_they_are_the_same_each_time() -> None:
+    pd.testing.assert_frame_equal(made_up.patients(20), made_up.patients(20))
