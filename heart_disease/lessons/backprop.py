@@ -31,7 +31,7 @@ class Settings:
 
     patient: Annotated[int, Field(ge=1, le=303, description="Whose row goes through the small network.")] = 3
     units: Annotated[int, Field(ge=1, le=4, description="Hidden units of the small network.")] = 3
-    seed: Annotated[int, Field(ge=0, lt=2**31, description="Of the initial weights.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Seed of the initial weights.")] = 0
     widths: Annotated[
         tuple[Annotated[int, Field(ge=1, le=64)], ...],
         Field(max_length=6, description="Hidden units of further networks to time, beside the pipeline's 16."),

@@ -38,8 +38,8 @@ class Settings:
     """What may be changed."""
 
     patient: Annotated[int, Field(ge=1, le=303, description="Row of the patient who is followed.")] = 298
-    folds: Annotated[int, Field(ge=2, le=20, description="Of the cross-validation.")] = 5
-    seed: Annotated[int, Field(ge=0, lt=2**31, description="Of the networks and of the folds.")] = 0
+    folds: Annotated[int, Field(ge=2, le=20, description="Folds of the cross-validation.")] = 5
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Seed of the networks and the folds.")] = 0
 
 
 def public_copy(patients: pd.DataFrame) -> pd.DataFrame:

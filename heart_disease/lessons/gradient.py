@@ -45,7 +45,7 @@ class Settings:
         float, Field(gt=0, le=1, description="How far beside the saddle's ridge two of three walks begin.")
     ] = 0.01
     starts: Annotated[int, Field(ge=1, le=100, description="Walks on the function of two valleys.")] = 8
-    seed: Annotated[int, Field(ge=0, lt=2**31, description="Of the places where those begin.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Seed of the places where those begin.")] = 0
 
 
 @plain(frozen=True)

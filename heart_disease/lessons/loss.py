@@ -35,7 +35,7 @@ class Settings:
     start: Annotated[float, Field(ge=-20, lt=0, description="Logit of a sick patient that descent starts from.")] = -6.0
     learning_rate: Annotated[float, Field(gt=0, le=10, description="Step size of that descent.")] = 1.0
     steps: Annotated[int, Field(ge=1, le=10_000, description="Steps of that descent.")] = 300
-    seed: Annotated[int, Field(ge=0, lt=2**31, description="Of the network and of the rows held out.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Seed of the network and the rows held out.")] = 0
 
 
 def cross_entropy(y: Numbers, p: Numbers) -> Numbers:

@@ -33,15 +33,17 @@ GREY, ORANGE, BLUE = "#777777", "#D55E00", "#0072B2"
 class Settings:
     """What the lesson may be run with."""
 
-    folds: Annotated[int, Field(ge=2, le=50, description="Of the cross-validation.")] = 10
-    repeats: Annotated[int, Field(ge=1, le=20, description="Of the cross-validation, with other folds each time.")] = 5
-    epochs: Annotated[int, Field(ge=2, le=2000, description="Of the long trainings.")] = PRESETS["lecture"].epochs
+    folds: Annotated[int, Field(ge=2, le=50, description="Folds of the cross-validation.")] = 10
+    repeats: Annotated[int, Field(ge=1, le=20, description="Cross-validations, each with other folds.")] = 5
+    epochs: Annotated[int, Field(ge=2, le=2000, description="Epochs of the long trainings.")] = PRESETS[
+        "lecture"
+    ].epochs
     stop: Annotated[int, Field(ge=1, le=2000, description="Epochs of the short one.")] = PRESETS["default"].epochs
-    weight_decay: Annotated[float, Field(gt=0, le=100, description="Of the recipes that have it.")] = PRESETS[
-        "default"
-    ].weight_decay
+    weight_decay: Annotated[float, Field(gt=0, le=100, description="Weight decay of the recipes that have it.")] = (
+        PRESETS["default"].weight_decay
+    )
     members: Annotated[int, Field(ge=2, le=8, description="Networks that are averaged.")] = 3
-    seed: Annotated[int, Field(ge=0, lt=2**31, description="Of folds, weights, shuffles and intervals.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Seed of folds, weights, shuffles and intervals.")] = 0
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

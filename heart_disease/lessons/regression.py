@@ -40,7 +40,7 @@ class Settings:
 
     epochs: Annotated[int, Field(ge=1, le=20_000, description="Steps of descent, each on all patients.")] = 600
     learning_rate: Annotated[float, Field(gt=0, lt=10, description="Step size of the descent.")] = 0.3
-    seed: Annotated[int, Field(ge=0, lt=2**31, description="Of the initial weights.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Seed of the initial weights.")] = 0
 
 
 @plain(frozen=True)
