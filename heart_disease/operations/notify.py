@@ -102,7 +102,7 @@ def mail_url(addresses: list[str]) -> str:
             raise ValueError
     except (KeyError, ValueError):
         raise UsageError(
-            "--mail: HEART_SMTP_URL is no address of a mail server; expected smtps://USER:PASSWORD@HOST, "
+            "--mail: HEART_SMTP_URL is not set, or no address of a mail server; expected smtps://USER:PASSWORD@HOST, "
             "starttls://USER:PASSWORD@HOST or smtp://HOST (without encryption), each with :PORT if it is unusual"
         ) from None
     login = f"{given.username}:{given.password}@" if given.username and given.password else ""
