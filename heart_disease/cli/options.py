@@ -26,7 +26,8 @@ def add_options(
         shown = {(): "none", None: "none"}.get(default, default)
         if isinstance(shown, tuple):
             shown = ",".join(map(str, shown))
-        option: dict[str, Any] = {"help": f"{field.description.rstrip('.')} (default {shown})", "metavar": "X"}
+        what = field.description.rstrip(".")
+        option: dict[str, Any] = {"help": f"{what[0].lower()}{what[1:]} (default {shown})", "metavar": "X"}
         if get_origin(field.annotation) is tuple:
             option |= {"type": _parts, "metavar": "X[,X...]"}
         elif get_origin(field.annotation) is Literal:

@@ -76,7 +76,7 @@ def test_every_command_and_option_has_help_and_is_in_the_readme(capsys: pytest.C
         (["train", "--nonsense"], "unrecognized arguments"),
         (["dance"], "invalid choice"),
         (["trian"], "did you mean train?"),
-        (["train", "--epoch-count", "3"], "unrecognized arguments: --epoch-count 3; did you mean --epochs?"),
+        (["train", "--epocs", "3"], "unrecognized arguments: --epocs 3; did you mean --epochs?"),
         ([], "Train, check and use the heart-disease model."),
         (["compare", "1"], "expected two or more runs, or none for champion and challenger; got one, '1'"),
         (["compare", "1", "2", "--margin", "-1"], "--margin -1: input should be greater than or equal to 0"),
