@@ -1,14 +1,16 @@
-"""Command line options from a pydantic dataclass: named, described and checked by its fields."""
+"""Command line options from a pydantic dataclass: named, described and checked by its fields; and shared options."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 
+from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.model.errors import UsageError
+from heart_disease.training.recipe import PRESETS, Recipe
 
 T = TypeVar("T")
 
@@ -24,7 +26,8 @@ def add_options(
         shown = {(): "none", None: "none"}.get(default, default)
         if isinstance(shown, tuple):
             shown = ",".join(map(str, shown))
-        option: dict[str, Any] = {"help": f"{field.description.rstrip('.')} (default {shown})", "metavar": "X"}
+        what = field.description.rstrip(".")
+        option: dict[str, Any] = {"help": f"{what[0].lower()}{what[1:]} (default {shown})", "metavar": "X"}
         if get_origin(field.annotation) is tuple:
             option |= {"type": _parts, "metavar": "X[,X...]"}
         elif get_origin(field.annotation) is Literal:
@@ -55,3 +58,39 @@ def _in_words(error: ValidationError) -> str:
         name = f"--{str(where[0]).replace('_', '-')} {problem['input']}: " if where else ""
         lines.append(f"{name}{message[0].lower()}{message[1:]}")
     return "; ".join(lines)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Where to compute; None if not given, which means auto."""
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "gpu"), help="auto, the default, takes the GPU if there is one"
+    )
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """The patients; None if not given, which means the bundled ones."""
+    parser.add_argument("--source", metavar="PATH", help="CSV or Parquet file (default: the bundled 303 patients)")
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """What is trained on which patients, and how it is judged."""
+    add_source(parser)
+    add_device(parser)
+    add_options(parser.add_argument_group("evaluation"), Evaluation)
+    add_options(parser.add_argument_group("promotion", "When the new model becomes champion."), Promotion)
+    recipe = parser.add_argument_group("recipe", "A preset, and what to change in it.")
+    recipe.add_argument("--preset", choices=sorted(PRESETS), help="lecture: the course's 300 epochs")
+    add_options(recipe, Recipe)
+
+
+def training(options: argparse.Namespace, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The training flow's parameters: what was given, and the rest from `base` or the flow's defaults."""
+    base = base or {}
+    preset = PRESETS[options.preset].as_dict() if options.preset else base.get("recipe", {})
+    return {
+        "source": base.get("source") if options.source is None else options.source,
+        "recipe": made(Recipe, options, preset),
+        "evaluation": made(Evaluation, options, base.get("evaluation", {})),
+        "promotion": made(Promotion, options, base.get("promotion", {})),
+        "device": options.device or base.get("device", "auto"),
+    }

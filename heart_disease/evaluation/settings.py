@@ -12,11 +12,11 @@ from pydantic.dataclasses import dataclass
 class Evaluation:
     """How a network is judged: by repeated cross-validation, or on one part that is held out."""
 
-    folds: Annotated[int, Field(ge=2, le=50, description="Of the cross-validation.")] = 10
-    repeats: Annotated[int, Field(ge=1, le=50, description="Of the cross-validation, with other folds each time.")] = 5
+    folds: Annotated[int, Field(ge=2, le=50, description="Folds of the cross-validation.")] = 10
+    repeats: Annotated[int, Field(ge=1, le=50, description="Cross-validations, each with other folds.")] = 5
     holdout: Annotated[
         float | None,
-        Field(gt=0, lt=1, description="Hold out this share once instead of cross-validation; the course's is 0.2."),
+        Field(gt=0, lt=1, description="Share to hold out once, instead of cross-validation; the course holds out 0.2."),
     ] = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -32,9 +32,9 @@ class Promotion:
 
     margin: Annotated[
         float,
-        Field(ge=0, le=1, description="Log loss by which a challenger may at most be worse to count as not worse."),
+        Field(ge=0, le=1, description="How much higher a challenger's log loss may be and still count as not worse."),
     ] = 0.02
     promote_if: Annotated[
         Literal["better", "not-worse"],
-        Field(description="What moves the champion while the data is the same; on new data not-worse is enough."),
+        Field(description="What moves the champion while the data is the same; on new data, not-worse is enough."),
     ] = "better"

@@ -8,29 +8,53 @@
     ├── UnavailableError  4   something that is needed is not there: a champion, a store, a server
     └── MovedError        5   the champion is another one than the one that was compared with
 
-A message says what was expected, what came, where, and what to do. The command line prints it and
-nothing else. Exit codes 5 (trained, but not promoted) and 6 (not reproduced) are outcomes too, not only errors.
+A message says what was expected, what came, where, and what to do. The command line prints it and nothing else.
 """
 
 from __future__ import annotations
+
+from enum import IntEnum
+from typing import Self
+
+
+class ExitCode(IntEnum):
+    """What a command ends with; `meaning` says it in a line."""
+
+    meaning: str
+
+    DONE = 0, "done"
+    FAILED = 1, "unexpected failure"
+    WRONG_USAGE = 2, "wrong usage"
+    REJECTED = 3, "the data was rejected"
+    UNAVAILABLE = 4, "nothing to use: no champion, run, store or server"
+    NOT_PROMOTED = 5, "trained, but not promoted; or someone else moved the champion meanwhile"
+    NOT_REPRODUCED = 6, "not reproduced"
+    STOPPED = 130, "stopped by Ctrl-C, or the flow run was cancelled"
+
+    def __new__(cls, value: int, meaning: str) -> Self:
+        """An int that knows its meaning."""
+        code = int.__new__(cls, value)
+        code._value_ = value
+        code.meaning = meaning
+        return code
 
 
 class HeartError(Exception):
     """Something that the user can mend; `exit_code` is what the command line ends with."""
 
-    exit_code = 1
+    exit_code = ExitCode.FAILED
 
 
 class UsageError(HeartError):
     """A parameter or a combination of options that makes no sense."""
 
-    exit_code = 2
+    exit_code = ExitCode.WRONG_USAGE
 
 
 class DataError(HeartError):
     """The data cannot be used."""
 
-    exit_code = 3
+    exit_code = ExitCode.REJECTED
 
 
 class SourceError(DataError):
@@ -44,10 +68,10 @@ class RejectedError(DataError):
 class UnavailableError(HeartError):
     """Something that is needed is not there: a champion, a writable store, a server that answers."""
 
-    exit_code = 4
+    exit_code = ExitCode.UNAVAILABLE
 
 
 class MovedError(HeartError):
     """The champion is another one than the one that was compared with: someone else was quicker."""
 
-    exit_code = 5
+    exit_code = ExitCode.NOT_PROMOTED

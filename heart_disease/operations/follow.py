@@ -35,9 +35,9 @@ from heart_disease.processes.server import check_login, problem_of
 from heart_disease.reporting.terminal import wrapped
 
 LOOK_SECONDS = 1.0
-PATIENCE_SECONDS = 20.0  # until it is said what the run waits for; and again after three times that
-LAST_LINES_SECONDS = 8.0  # that a log takes at most to arrive after its run has ended
-LATE = timedelta(seconds=10)  # that a line may arrive after one with a later time
+PATIENCE_SECONDS = 20.0  # before it says what the run waits for; after that, every three times as long
+LAST_LINES_SECONDS = 8.0  # the longest that a log takes to arrive after its run has ended
+LATE = timedelta(seconds=10)  # how much later than a newer line an older one may arrive
 SOMEBODY = "`heart schedule`, or `prefect worker start --pool heart`"
 
 
@@ -118,7 +118,7 @@ def follow(client: SyncPrefectClient, flow_run_id: UUID) -> State[Any]:
             waits.say(flow_run)
             away = False
         except ObjectNotFound as error:
-            raise UnavailableError(f"the flow run {flow_run_id} was deleted; nothing more can be told of it") from error
+            raise UnavailableError(f"the flow run {flow_run_id} was deleted; nothing more is known about it") from error
         except httpx.TransportError as error:
             if not away:
                 _say(f"waiting   the Prefect server does not answer: {error}")
@@ -164,7 +164,7 @@ def _show_metrics(client: SyncPrefectClient, flow_run_id: UUID) -> None:
 
 
 class _Tail:
-    """The lines of a flow run's log that people want, each once; errors of Prefect's are kept back."""
+    """The lines of a flow run's log that people want, each once; Prefect's own errors are kept for the end."""
 
     def __init__(self, client: SyncPrefectClient, flow_run_id: UUID) -> None:
         self.errors: list[str] = []

@@ -1,6 +1,6 @@
-"""`heart notify`: a Prefect automation that tells of every run which ended badly, by webhook or by mail.
+"""`heart notify`: a Prefect automation that tells of every run that ended badly, by webhook or by mail.
 
-Prefect's server sends it, also of a run whose process was killed and can say nothing any more. The address and the
+Prefect's server sends it, so it also tells of a run whose process was killed. The address and the
 password are kept in a block on that server, as secrets.
 """
 
@@ -32,8 +32,8 @@ from heart_disease.operations.reconciliation import FLOWS
 STATES = ("Failed", "TimedOut", "Crashed", "Cancelled", *states.ERRORS.values(), "NotPromoted")
 SKIPPED = "Deployment concurrency limit reached."  # the message of a run that --if-running skip cancelled, as wished
 MODES = {"smtp": ("mailto", "insecure"), "starttls": ("mailtos", "starttls"), "smtps": ("mailtos", "ssl")}
-# Apprise knows how to send mail, and this block of Prefect's hands on what is no address of Slack's to it. None of
-# Prefect's own says "mail"; one of ours would need this project installed wherever the server runs.
+# This block of Prefect's hands every address that is not Slack's to Apprise, which can send mail. None of Prefect's
+# blocks says "mail", and a block of our own would need this project installed wherever the server runs.
 Mail = SlackWebhook
 
 HEADLINE = "{{ flow.name }}: {{ event.resource['prefect.state-name'] }}"
@@ -44,7 +44,7 @@ RUN = "{{ flow_run.name }}"
 def by_webhook(url: str | None) -> str:
     """Set up, or change, the notification by a POST of JSON to `url`, by default that of HEART_WEBHOOK_URL.
 
-    HEART_WEBHOOK_TOKEN, where it is set, is sent as a bearer token. The value is the address of the automations' page.
+    HEART_WEBHOOK_TOKEN, if it is set, is sent as a bearer token. The value is the address of the automations' page.
 
     Raises:
         UsageError: there is no such address.
@@ -103,7 +103,7 @@ def mail_url(addresses: list[str]) -> str:
     except (KeyError, ValueError):
         raise UsageError(
             "--mail: HEART_SMTP_URL is not set, or no address of a mail server; expected smtps://USER:PASSWORD@HOST, "
-            "starttls://USER:PASSWORD@HOST or smtp://HOST (without encryption), each with :PORT where it is unusual"
+            "starttls://USER:PASSWORD@HOST or smtp://HOST (without encryption), each with :PORT if it is unusual"
         ) from None
     login = f"{given.username}:{given.password}@" if given.username and given.password else ""
     sender = os.environ.get("HEART_MAIL_FROM", f"heart@{socket.getfqdn()}")

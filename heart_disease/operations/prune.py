@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import StateType
 
 from heart_disease import registry
 from heart_disease.operations.reconciliation import FLOWS
-from heart_disease.reporting.terminal import wrapped
+from heart_disease.reporting.terminal import count, wrapped
 
 ENDED = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
 
@@ -27,14 +27,14 @@ def run(age: timedelta, yes: bool) -> None:
     unneeded = registry.find_unneeded(int(before.timestamp() * 1000))
     with get_client(sync_client=True) as client:
         flow_runs = _flow_runs(client, before)
-        print(f"older than {age.days} days, and not needed:" if age.days else "not needed:")
-        print(f"  {len(unneeded.runs)} MLflow runs")
-        print(f"  {len(unneeded.versions)} versions that were never champion and have no alias")
-        print(f"  {len(unneeded.models)} models, of these runs or left over from before they were registered")
+        print(f"older than {count(age.days, 'day')}, and not needed:" if age.days else "not needed:")
+        print(f"  {count(len(unneeded.runs), 'MLflow run')}")
+        print(f"  {count(len(unneeded.versions), 'version')}, never champion and without an alias")
+        print(f"  {count(len(unneeded.models), 'model')}, made by these runs or left over from before registration")
         print(f"  {unneeded.bytes / 1e6:.1f} MB of files")
-        print(f"  {len(flow_runs)} Prefect flow runs")
+        print(f"  {count(len(flow_runs), 'Prefect flow run')}")
         if not yes:
-            print("nothing was deleted; see --yes")
+            print("nothing was deleted; --yes deletes them")
             return
         for_good = registry.delete(unneeded)
         for flow_run in flow_runs:
@@ -44,7 +44,7 @@ def run(age: timedelta, yes: bool) -> None:
         print(
             wrapped(
                 "Their records are hidden in the database of the MLflow server. On its machine, `mlflow gc` removes "
-                "them, and all else that anyone has deleted in MLflow."
+                "them, and everything else that anyone has deleted in MLflow."
             )
         )
 

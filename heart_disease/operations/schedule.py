@@ -1,4 +1,4 @@
-"""`heart schedule`: serve the deployments from this machine, with a Prefect server where none is configured."""
+"""`heart schedule`: serve the deployments from this machine, with a Prefect server if none is configured."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ log = logging.getLogger("heart")
 POLL_SECONDS = 5  # between two looks for runs that are due
 LOOK_SECONDS = 2  # between two looks at the watched file
 HOST = "127.0.0.1"
-END_SECONDS = 5  # that a run has to end by itself; what is left of the ten is for the server
+END_SECONDS = 5  # for a run to end by itself; the rest of the ten seconds is for the server
 SERVER_SECONDS = 2
 
 
@@ -116,7 +116,7 @@ def _server(port: int) -> Iterator[Server]:
 def _serving(served: Sequence[RunnerDeployment], server: Server) -> Iterator[Callable[[], None]]:
     """Start what is due until the end of the block; the value is to be called every now and then.
 
-    A server that stays away for long ends Prefect's runner: that starts it again when the server is back.
+    A server that stays away for long ends Prefect's runner; `look_after` starts it again when the server is back.
     """
     current = _Runner(served)
 
@@ -125,7 +125,7 @@ def _serving(served: Sequence[RunnerDeployment], server: Server) -> Iterator[Cal
         if server.process and server.process.poll() is not None:
             server.wait()  # says why it ended
         if not current.thread.is_alive() and not problem_of(f"{server.url}/health"):
-            with suppress(UnavailableError):  # it has gone again; so is this tried again
+            with suppress(UnavailableError):  # it has gone again; the next call tries again
                 current = _Runner(served)
                 log.warning("          Prefect's server was away for a while; serving again")
 

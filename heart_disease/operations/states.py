@@ -1,9 +1,4 @@
-"""How a flow run ends: a final state with a name, a one-line message and an exit code, all declared here.
-
-    Promoted      0   a new champion              Rejected      3   the data was refused
-    NothingToDo   0   the champion is just this   Unavailable   4   a store, a device or a server is not there
-    Superseded    0   a later run makes up for it WrongUsage    2   a parameter makes no sense
-    NotPromoted   5   a new challenger            Failed, Crashed 1, Cancelled 130: Prefect's own
+"""How a flow run ends: a final state with a name, a one-line message and an exit code.
 
 Prefect names an event after the state (`prefect.flow-run.NotPromoted`), so that an automation can wait for one.
 """
@@ -15,18 +10,24 @@ from typing import Any
 from prefect.client.schemas.objects import State, StateType
 from prefect.states import Completed, Failed
 
-from heart_disease.model.errors import HeartError
+from heart_disease.model.errors import ExitCode, HeartError
 
 EXIT_CODES = {
-    "Promoted": 0,
-    "NothingToDo": 0,
-    "Superseded": 0,
-    "NotPromoted": 5,
-    "Rejected": 3,
-    "Unavailable": 4,
-    "WrongUsage": 2,
+    "Promoted": ExitCode.DONE,  # a new champion
+    "NothingToDo": ExitCode.DONE,  # the champion is what would be trained
+    "Superseded": ExitCode.DONE,  # a later run makes up for this one
+    "NotPromoted": ExitCode.NOT_PROMOTED,  # a new challenger
+    "Rejected": ExitCode.REJECTED,
+    "Unavailable": ExitCode.UNAVAILABLE,
+    "WrongUsage": ExitCode.WRONG_USAGE,
 }
-OF_TYPE = {StateType.COMPLETED: 0, StateType.FAILED: 1, StateType.CRASHED: 1, StateType.CANCELLED: 130}
+# Prefect's own states.
+OF_TYPE = {
+    StateType.COMPLETED: ExitCode.DONE,
+    StateType.FAILED: ExitCode.FAILED,
+    StateType.CRASHED: ExitCode.FAILED,
+    StateType.CANCELLED: ExitCode.STOPPED,
+}
 ERRORS = {EXIT_CODES[name]: name for name in ("Rejected", "Unavailable", "WrongUsage")}
 
 
@@ -41,9 +42,9 @@ def failed(error: HeartError) -> Any:
     return Failed(name=ERRORS.get(error.exit_code, "Failed"), message=one_line(str(error)), data=error)
 
 
-def exit_code(state: State) -> int:
-    """What a command ends with whose flow run ended in this state."""
-    return EXIT_CODES.get(state.name or "", OF_TYPE.get(state.type, 1))
+def exit_code(state: State) -> ExitCode:
+    """What a command ends with if its flow run ended in this state."""
+    return EXIT_CODES.get(state.name or "", OF_TYPE.get(state.type, ExitCode.FAILED))
 
 
 def one_line(text: str) -> str:

@@ -12,7 +12,7 @@ from heart_disease.model.errors import UnavailableError
 from heart_disease.processes import tethered
 from heart_disease.processes.server import problem_of
 
-END_SECONDS = 20  # that a page has to end with all its processes
+END_SECONDS = 20  # for a page to end with all its processes
 
 
 def run(mlflow_port: int, prefect_port: int) -> int:

@@ -203,15 +203,15 @@ def log_evaluation(
 
 
 @reachable()
-def log_lesson(
-    run: Run, settings: Mapping[str, Any], metrics: Mapping[str, float], curves: Mapping[str, Sequence[float]]
+def log_values(
+    run: Run, params: Mapping[str, Any], metrics: Mapping[str, float], curves: Mapping[str, Sequence[float]]
 ) -> None:
-    """What a lesson was run with, and what it found; curves step by step from 0."""
+    """What a run was given, and what it found; `curves` have a value for each step from 0."""
     when = run.started
     values = [Metric(name, value, when, 0) for name, value in metrics.items()]
     values += [Metric(name, value, when, step) for name, curve in curves.items() for step, value in enumerate(curve)]
     client = mlflow.MlflowClient()
-    client.log_batch(run.run_id, params=[Param(name, str(value)) for name, value in settings.items()])
+    client.log_batch(run.run_id, params=[Param(name, str(value)) for name, value in params.items()])
     _log_metrics(run, [value for value in values if math.isfinite(value.value)])
 
 

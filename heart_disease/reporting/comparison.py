@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+
+from rich.cells import cell_len
 
 from heart_disease.evaluation.comparison import DATA, EVALUATION, setting_of, title_of
 from heart_disease.evaluation.estimates import METRICS, Estimate
@@ -48,15 +51,19 @@ def transposed(table: Cells) -> Cells:
     return [corner, *((name, *(row[i] for row in table[1:])) for i, name in enumerate(table[0]) if i)]
 
 
-def blocks(table: Cells, width: int) -> list[str]:
-    """The table as text, in as many parts as it takes to stay within `width`; each has the first column."""
-    widths = [max(map(len, column)) + 2 for column in zip(*table, strict=True)]
+def blocks(table: Cells, width: int | None = None) -> list[str]:
+    """The table as text, in as many parts as it takes to stay within `width`; each has the first column.
+
+    width: in characters, the terminal's by default.
+    """
+    width = width or shutil.get_terminal_size().columns
+    widths = [max(map(cell_len, column)) + 2 for column in zip(*table, strict=True)]
     parts: list[list[int]] = [[]]
     for i in range(1, len(widths)):
         if parts[-1] and sum(widths[j] for j in [0, *parts[-1], i]) - 2 > width:
             parts.append([])
         parts[-1].append(i)
-    return [tables.aligned([[row[j] for j in [0, *part]] for row in table]) for part in parts]
+    return [tables.aligned([[row[j] for j in [0, *part]] for row in table], width) for part in parts]
 
 
 def _figure(name: str, found: Mapping[str, float]) -> str:

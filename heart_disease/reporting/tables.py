@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from io import StringIO
 
 import numpy as np
+from rich.console import Console
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
 
 from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, NETWORK, PREVALENCE, Report
 from heart_disease.evaluation.estimates import METRICS, Estimate
@@ -108,7 +114,7 @@ def search_text(study: Study, found: Summary) -> str:
 
 
 def tried(study: Study, found: Summary) -> dict[str, str]:
-    """What differed between the configurations of a search, by name: the values, or the ends where there are many."""
+    """What differed between the configurations of a search, by name: the values, or the ends if there are many."""
     out = {"epochs": ", ".join(map(str, study.epochs))}
     for name in found.chosen.as_text():
         values = {getattr(recipe, name): recipe.as_text()[name] for recipe in found.ranked}
@@ -155,11 +161,25 @@ def text(report: Report) -> str:
     return aligned(table)
 
 
-def aligned(table: Sequence[Sequence[str]]) -> str:
-    """A header and rows in columns, with a line between them."""
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+def aligned(table: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """A header and rows in columns, with dashes between them; plain text without trailing blanks.
+
+    width: in characters, the terminal's by default; cells are wrapped to stay within it.
+    """
+    header, *body = table
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_row(*map(Text, header))
+    grid.add_row(*(Rule(characters="-", style="none") for _ in header))
+    for row in body:
+        grid.add_row(*map(Text, row))
+    out = StringIO()
+    # rich would look for colours, a notebook and a width by itself, and the text would depend on where it is made.
+    console = Console(
+        file=out, width=width or shutil.get_terminal_size().columns, color_system=None, force_terminal=False,
+        force_jupyter=False,
+    )  # fmt: skip
+    console.print(grid)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
 def markdown(report: Report) -> str:

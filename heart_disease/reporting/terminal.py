@@ -1,4 +1,4 @@
-"""What the terminal shows: progress, wrapped text, and nothing that a library says on its own account."""
+"""What the terminal shows: progress, wrapped text, and nothing that a library says of its own accord."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heart_disease.training.interrupts import undisturbed
 
 
 def import_tensorflow() -> None:
-    """Import it without the lines that its C++ part writes to stderr whatever its log level is."""
+    """Import it without the lines that its C++ part writes to stderr at any log level."""
     stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere, undisturbed():
         os.dup2(nowhere.fileno(), 2)
@@ -29,7 +29,7 @@ def import_tensorflow() -> None:
 
 
 class _Stages(logging.Formatter):
-    """A line a stage, wrapped below its text and not below its name."""
+    """One line per stage, wrapped below its text and not below its name."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The message alone."""
@@ -37,7 +37,7 @@ class _Stages(logging.Formatter):
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
-    """To what is stderr at the moment: while a bar is shown, that writes above it."""
+    """Writes to whatever stderr is at the moment; while a bar is shown, that writes above it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
@@ -70,14 +70,19 @@ def wrapped(text: str, indent: str = "  ") -> str:
     )
 
 
+def count(n: int, noun: str) -> str:
+    """``1 row``, ``2 rows``, for nouns whose plural ends in s."""
+    return f"{n} {noun}{'s' * (n != 1)}"
+
+
 def short(path: str) -> str:
-    """A path relative to the working directory where that is shorter."""
+    """A path relative to the working directory if that is shorter."""
     relative = os.path.relpath(path)
     return relative if len(relative) < len(path) else path
 
 
 class Bar:
-    """A bar on the terminal: how many of `total` networks, how many a second, time left. A line now and then elsewhere.
+    """A bar on a terminal: networks done of `total`, networks per second, time left. Elsewhere a line now and then.
 
     A context manager; `add` when networks are done, `part` for a callback that tells of a part of the next ones.
     """
@@ -104,7 +109,7 @@ class Bar:
             self._bar.stop()
 
     def add(self, networks: int) -> None:
-        """So many more are done."""
+        """Count so many more as done."""
         self.done += networks
         self._show(self.done)
 
@@ -121,6 +126,6 @@ class Bar:
             self._said = time.monotonic()
             left = (self.total - done) / rate if rate else 0
             logging.getLogger("heart").info(
-                "%-9s %3.0f %% of %d networks, %.0f a second, %.0f s left",
+                "%-9s %3.0f %% of %d networks, %.0f per second, %.0f s left",
                 self.name, 100 * done / self.total, self.total, rate, left,
             )  # fmt: skip

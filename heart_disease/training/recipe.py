@@ -18,27 +18,28 @@ class Recipe:
     """The recipe of a network: all that decides its weights, apart from the data."""
 
     hidden: Annotated[
-        tuple[Units, ...], Field(description="Units of each hidden layer; empty for logistic regression.")
+        tuple[Units, ...], Field(description="Units in each hidden layer; none means logistic regression.")
     ] = (16,)
     activation: Annotated[
-        Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"], Field(description="Of the hidden layers.")
+        Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"],
+        Field(description="Activation function of the hidden layers."),
     ] = "relu"
     epochs: Annotated[int, Field(ge=1, le=100_000, description="Passes over the training rows.")] = 75
-    batch_size: Annotated[int, Field(ge=1, description="Rows a step; gd takes all rows instead.")] = 32
+    batch_size: Annotated[int, Field(ge=1, description="Rows per step; gd always takes all rows.")] = 32
     learning_rate: Annotated[float, Field(gt=0, lt=100, description="Step size of the optimizer.")] = 1e-3
     optimizer: Annotated[
         Literal["adam", "sgd", "gd"],
         Field(description="adam, sgd (mini-batches), or gd (gradient descent on all rows at once)."),
     ] = "adam"
-    momentum: Annotated[float, Field(ge=0, lt=1, description="Of sgd and gd.")] = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1, description="Momentum of sgd and gd; adam has its own.")] = 0.0
     weight_decay: Annotated[
-        float, Field(ge=0, description="Decoupled: each step shrinks every weight by learning rate x decay.")
+        float, Field(ge=0, description="Weight decay, decoupled: a step shrinks each weight by rate x decay.")
     ] = 1.0
     dropout: Annotated[float, Field(ge=0, lt=1, description="Share of hidden units left out at each step.")] = 0.0
     members: Annotated[
-        int, Field(ge=1, le=64, description="Networks whose probabilities are averaged, each with a seed of its own.")
+        int, Field(ge=1, le=64, description="Networks whose probabilities are averaged, each with its own seed.")
     ] = 1
-    seed: Annotated[int, Field(ge=0, lt=2**31, description="Of initial weights, shuffles, dropout and folds.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Seed of initial weights, shuffles, dropout and folds.")] = 0
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:

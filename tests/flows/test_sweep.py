@@ -619,12 +619,12 @@ def test_the_form_of_the_flow_has_the_limits_of_the_command() -> None:
 )
 def test_the_command_that_is_suggested_trains_the_recipe_that_was_chosen(recipe: Recipe) -> None:
     from flows import sweep
+    from heart_disease.cli.main import make_parser
     from heart_disease.cli.options import made
-    from heart_disease.cli.parser import make_parser
 
     command = sweep.train_command(recipe).split()
     assert command[:2] == ["heart", "train"]
-    options = make_parser(lessons=False).parse_args(command[1:])
+    options = make_parser().parse_args(command[1:])
     assert made(Recipe, options, {}) == recipe
 
 

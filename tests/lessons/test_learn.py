@@ -10,8 +10,7 @@ import mlflow
 import nbformat
 import pytest
 
-from heart_disease.cli import learn
-from heart_disease.lessons import page
+from heart_disease.cli.pipeline import learn
 from heart_disease.lessons.lesson import NAMES, Lesson, find, table
 from tests.harness.command import heart
 
@@ -25,7 +24,7 @@ def make_lesson(text: str = "Some *text*.") -> Lesson:
 def test_without_a_name_it_lists_the_eight_lessons(capsys: pytest.CaptureFixture[str]) -> None:
     assert heart("learn") == 0
     listed = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in listed[:8]] == list(NAMES)
+    assert [line.split()[0] for line in listed[2:10]] == list(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -73,12 +72,12 @@ def test_the_page_holds_text_and_picture_of_each_lesson_and_loads_nothing() -> N
 
 
 def test_a_page_that_cannot_be_written_ends_in_4(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(learn, "run", lambda name, settings: make_lesson())
+    monkeypatch.setattr(learn, "run_one", lambda name, settings: make_lesson())
     assert heart("learn", "all", "-o", str(tmp_path / "nowhere" / "page.html")) == 4
 
 
 def test_all_lessons_are_on_one_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(learn, "run", lambda name, settings: make_lesson(f"This is {name}."))
+    monkeypatch.setattr(learn, "run_one", lambda name, settings: make_lesson(f"This is {name}."))
     assert heart("learn", "all", "-o", str(tmp_path / "page.html")) == 0
     html = (tmp_path / "page.html").read_text()
     assert [name for name in NAMES if f"This is {name}." in html] == list(NAMES)

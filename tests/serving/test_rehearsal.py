@@ -105,7 +105,7 @@ def test_no_champion_moves_when_the_test_fails(
             server.process.kill()
             yield server
 
-    monkeypatch.setattr("heart_disease.cli.champions.fresh_process", dying)
+    monkeypatch.setattr("heart_disease.cli.champion.moves.fresh_process", dying)
     assert main.main(["promote", "2", "--because", "a test"]) == 4
     assert "heart-disease version 2 failed its test" in " ".join(capsys.readouterr().err.split())
     assert registry.champion().version == "1"

@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
-import shutil
+import argparse
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from heart_disease import registry
-from heart_disease.data import sources
-from heart_disease.evaluation import comparison
-from heart_disease.evaluation.comparison import OutOfFold
-from heart_disease.evaluation.verdict import Comparison
-from heart_disease.model import schema
-from heart_disease.model.errors import RejectedError, UnavailableError, UsageError
-from heart_disease.registry import Record
-from heart_disease.reporting import comparison as shown
-from heart_disease.reporting import tables
-from heart_disease.reporting.comparison import Cells
-from heart_disease.reporting.terminal import wrapped
+from heart_disease.cli.options import add_options, made
+from heart_disease.cli.parser import Command
+from heart_disease.evaluation.settings import Promotion
+from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError, UsageError
+from heart_disease.reporting.terminal import count, wrapped
+
+if TYPE_CHECKING:
+    from heart_disease.evaluation.comparison import OutOfFold
+    from heart_disease.evaluation.verdict import Comparison
+    from heart_disease.registry import Record
+    from heart_disease.reporting.comparison import Cells
 
 SIDE_BY_SIDE = 3  # more runs stand below each other
 
 
-def run(words: Sequence[str], on: str | None, margin: float) -> int:
-    """Compare the runs that `words` name, each with the first; without words the champion and the challenger.
+def add(parser: argparse.ArgumentParser) -> None:
+    """Which runs, and on which patients."""
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN",
+        help="a version, an alias, a run id or its beginning, or a run's name (default: champion and challenger)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--on", metavar="FILE",
+        help="compare two registered models, not their recipes, on the patients of FILE that neither learned from",
+    )  # fmt: skip
+    add_options(parser, Promotion, leave_out=("promote_if",))
 
-    on: a file of patients, on which two registered models are compared instead of their recipes.
+
+def run(options: argparse.Namespace) -> int:
+    """Compare runs, each with the first; if none are named, the challenger with the champion.
 
     Raises:
         UsageError: fewer than two runs, a word that may be several, or --on with anything but two versions.
         UnavailableError: there is no such run.
         DataError: the file is refused, or has too few patients that neither model learned from.
     """
+    words, on, margin = options.runs, options.on, made(Promotion, options, {}).margin
     if len(words) == 1:
         raise UsageError(f"expected two or more runs, or none for champion and challenger; got one, '{words[0]}'")
+    from heart_disease import registry
+
     records = [registry.find_record(word) for word in words] if words else list(registry.two_records())
     seen: dict[str, str] = {}
     for word, record in zip(words, records, strict=False):
@@ -46,10 +60,12 @@ def run(words: Sequence[str], on: str | None, margin: float) -> int:
         _runs(records, margin)
     else:
         _models(records, on, margin)
-    return 0
+    return ExitCode.DONE
 
 
 def _runs(records: Sequence[Record], margin: float) -> None:
+    from heart_disease.reporting import comparison as shown
+
     _heads(records)
     params = {record.label: record.params for record in records}
     recipes = shown.settings(params)
@@ -67,6 +83,10 @@ def _runs(records: Sequence[Record], margin: float) -> None:
 
 def _out_of_fold(record: Record, notes: list[str]) -> OutOfFold | None:
     """What the run recorded; without it None, and why not as a note."""
+    from heart_disease import registry
+    from heart_disease.evaluation import comparison
+    from heart_disease.reporting import tables
+
     path = f"evaluation/{tables.OUT_OF_FOLD}"
     text = registry.read_text(record, path)
     try:
@@ -83,6 +103,8 @@ def _pair(
     other: Record, first: Record, tested: Mapping[str, OutOfFold | None], margin: float, notes: list[str]
 ) -> tuple[Comparison | None, int]:
     """The difference of `other` minus `first`, and of how many patients; what a reader must know of it as a note."""
+    from heart_disease.evaluation import comparison
+
     ours, theirs = tested[other.label], tested[first.label]
     if ours is None or theirs is None:
         return None, 0
@@ -103,6 +125,12 @@ def _pair(
 def _models(records: Sequence[Record], source: str, margin: float) -> None:
     if len(records) != 2:
         raise UsageError(f"--on compares two models; got {len(records)}")
+    from heart_disease import registry
+    from heart_disease.data import sources
+    from heart_disease.evaluation import comparison
+    from heart_disease.model import schema
+    from heart_disease.reporting import comparison as shown
+
     models = {record.label: registry.load_model(record.ref) for record in records}
     learned = {name: model.learned_from for name, model in models.items()}
     for name in learned:
@@ -124,7 +152,9 @@ def _models(records: Sequence[Record], source: str, margin: float) -> None:
     first, other = probabilities
     _heads(records)
     left_out = len(table) - len(patients)
-    print(wrapped(f"{table.source}: {len(patients)} rows used, {left_out} left out as training rows ({counts})"))
+    print(
+        wrapped(f"{table.source}: {count(len(patients), 'row')} used, {left_out} left out as training rows ({counts})")
+    )
     print()
     print(_shown(shown.metrics(comparison.on_rows(labels, probabilities)), 2))
     found = comparison.on_rows_minus(labels, probabilities[other], probabilities[first], margin)
@@ -145,5 +175,17 @@ def _heads(records: Sequence[Record]) -> None:
 
 def _shown(table: Cells, runs: int = 1) -> str:
     """Within the terminal's width; many runs below each other. Ends in an empty line."""
+    from heart_disease.reporting import comparison as shown
+
     table = shown.transposed(table) if runs > SIDE_BY_SIDE else table
-    return "\n\n".join(shown.blocks(table, shutil.get_terminal_size().columns)) + "\n"
+    return "\n\n".join(shown.blocks(table)) + "\n"
+
+
+COMMAND = Command(
+    name="compare",
+    help="runs side by side: recipes, metrics, differences",
+    description="Put runs side by side: in what their recipes differ, their metrics, and by how much each is better "
+    "or worse than the first, patient by patient.",
+    add=add,
+    run=run,
+)

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from heart_disease import registry
-from heart_disease.data import sources
-from heart_disease.data.sources import Table
-from heart_disease.evaluation import reproduction
+from heart_disease.cli.options import add_device
+from heart_disease.cli.parser import Command
 from heart_disease.evaluation.settings import Evaluation
-from heart_disease.model.errors import RejectedError, SourceError, UnavailableError
-from heart_disease.model.patient_model import PatientModel
-from heart_disease.registry import Origin, Record
-from heart_disease.reporting.terminal import import_tensorflow, wrapped
-from heart_disease.training.recipe import Recipe
+from heart_disease.model.errors import ExitCode, RejectedError, SourceError, UnavailableError
+from heart_disease.reporting.terminal import count, import_tensorflow, wrapped
+
+if TYPE_CHECKING:
+    from heart_disease.data.sources import Table
+    from heart_disease.registry import Origin, Record
+    from heart_disease.training.recipe import Recipe
 
 
-def run(word: str, source: str | None, device: str) -> bool:
-    """Whether the version is reproduced: the same data, and each patient's probability within 1e-6.
+def add(parser: argparse.ArgumentParser) -> None:
+    """Which version, from which patients, and where."""
+    parser.add_argument("version", metavar="VERSION", help="its number or alias")
+    parser.add_argument("--source", metavar="PATH", help="CSV or Parquet file (default: the one that was recorded)")
+    add_device(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Say whether the version is reproduced: the same data, and each patient's probability within 1e-6.
 
     What differs from that day (data, code, versions of libraries, device) is printed either way.
 
@@ -29,14 +38,18 @@ def run(word: str, source: str | None, device: str) -> bool:
         UnavailableError: there is no such version, or its run, its data or the device is gone.
         DataError: the file cannot be read, or is other data and refused.
     """
-    record = registry.find_record(word)
+    from heart_disease import registry
+    from heart_disease.evaluation import reproduction
+    from heart_disease.model.patient_model import PatientModel
+
+    record = registry.find_record(options.version)
     ref = record.ref
     origin = registry.origin_of(ref)
     try:
         evaluation = Evaluation(**origin.evaluation)  # type: ignore[arg-type]
     except ValidationError as error:
         raise UnavailableError(f"the evaluation of {record.label} cannot be read from its run {ref.run_id}") from error
-    table = _load(record, origin, source)
+    table = _load(record, origin, options.source)
     if table.digest != origin.data:
         from expectations import gate
 
@@ -45,9 +58,12 @@ def run(word: str, source: str | None, device: str) -> bool:
             raise RejectedError(verdict.refusal("nothing was trained"))
     rival, lost = _rival(record)
     import_tensorflow()
-    told = f"{len(table)} patients of {table.source}: training {record.label} and the other networks of its run again"
+    patients = f"{count(len(table), 'patient')} of {table.source}"
+    told = f"{patients}: training {record.label} and the other networks of its run again"
     print(wrapped(told), file=sys.stderr)
-    model, used = reproduction.train_again(table, origin.recipe, evaluation, origin.shipped.members, rival, device)
+    model, used = reproduction.train_again(
+        table, origin.recipe, evaluation, origin.shipped.members, rival, options.device or "auto"
+    )
     stored = registry.load_model(ref)
     with tempfile.TemporaryDirectory() as folder:  # stored too: Keras rounds the last bit otherwise than NumPy
         model.save(Path(folder))
@@ -67,11 +83,13 @@ def run(word: str, source: str | None, device: str) -> bool:
         print(wrapped(f"  {lost}", indent="    "))
     if not (same or changed or lost):
         print("  with the same data, recipe, code, versions and device")
-    return same
+    return ExitCode.DONE if same else ExitCode.NOT_REPRODUCED
 
 
 def _load(record: Record, origin: Origin, source: str | None) -> Table:
-    """The given file; or the recorded one; or the bundled patients, where they are what was recorded."""
+    """The given file; or the recorded one; or the bundled patients, if they are what was recorded."""
+    from heart_disease.data import sources
+
     if source is not None:
         return sources.load(source)
     try:
@@ -87,7 +105,9 @@ def _load(record: Record, origin: Origin, source: str | None) -> Table:
 
 
 def _rival(record: Record) -> tuple[Recipe | None, str]:
-    """The recipe of the champion that was trained beside the version; and what is lost where it is gone."""
+    """The recipe of the champion that was trained beside the version; and what is lost if it is gone."""
+    from heart_disease import registry
+
     champion = record.tags.get("compared_with", "").removeprefix("version ")
     if not champion:
         return None, ""
@@ -95,3 +115,13 @@ def _rival(record: Record) -> tuple[Recipe | None, str]:
         return registry.origin_of(registry.find_record(champion).ref).shipped, ""
     except UnavailableError:
         return None, f"version {champion}, trained beside it in the same run, is gone: that may change the last bits"
+
+
+COMMAND = Command(
+    name="reproduce",
+    help="train a version again and compare",
+    description="Train a registered version again from its recorded recipe, seed and data, and compare what the two "
+    "say about every patient.",
+    add=add,
+    run=run,
+)

@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from heart_disease.model.errors import UsageError
+from heart_disease.cli.options import add_options, made
+from heart_disease.cli.parser import Command
+from heart_disease.model.errors import ExitCode, UsageError
 from heart_disease.reporting.terminal import import_tensorflow, progress
-from heart_disease.training.recipe import Recipe
-from heart_disease.training.workers import Cluster
+from heart_disease.training.recipe import MANY_ROWS, Recipe
 
 log = logging.getLogger("heart")
 CHECKED_ROWS = 100
 
 
-def run(source: str, params: Recipe, output: str | None, shuffle_rows: int, wait: float) -> int:
-    """Train with the workers of TF_CONFIG; the chief tracks and registers, and writes the model to `output`.
+def add(parser: argparse.ArgumentParser) -> None:
+    """This machine's part, and the recipe."""
+    parser.add_argument("--source", metavar="PART", required=True, help="Parquet file with this machine's part")
+    parser.add_argument(
+        "-o", "--output", metavar="FOLDER", help="folder to which the first worker also writes the model"
+    )
+    parser.add_argument(
+        "--shuffle-rows", type=int, metavar="N", default=100_000,
+        help="rows held in memory to be shuffled; 0 keeps the file's order (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--wait", type=int, metavar="SECONDS", default=120,
+        help="how long to wait for the other workers (default %(default)s)",
+    )  # fmt: skip
+    recipe = parser.add_argument_group("recipe", "The same on every machine.")
+    add_options(recipe, Recipe, base=MANY_ROWS, leave_out=("members",))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train with the workers of TF_CONFIG; the chief tracks and registers, and writes the model to a folder.
 
     Raises:
         UsageError: TF_CONFIG or the recipe cannot be used.
         DataError: this machine's part cannot be used.
         UnavailableError: a worker is missing or has ended; or, on the chief, the MLflow store cannot be used.
     """
+    source, output, shuffle_rows, wait = options.source, options.output, options.shuffle_rows, options.wait
+    params = made(Recipe, options, MANY_ROWS.as_dict())
     if shuffle_rows < 0 or wait <= 0:
         raise UsageError(f"--shuffle-rows {shuffle_rows} --wait {wait:g}: expected 0 or more, and more than 0")
+    from heart_disease.training.workers import Cluster
+
     cluster = Cluster.from_environment()
     with progress(), ExitStack() as stack:
         if cluster.is_chief:
@@ -49,11 +73,11 @@ def run(source: str, params: Recipe, output: str | None, shuffle_rows: int, wait
         seconds = time.monotonic() - started
         log.info("train     %d rows of %d workers: %.1f s", sum(trained.rows), len(trained.rows), seconds)
         if not cluster.is_chief:
-            return 0
+            return ExitCode.DONE
         settings = {**params.as_dict(), "shuffle_rows": shuffle_rows, "rows": sum(trained.rows), "parts": trained.rows}
         metrics = {"train_loss": trained.losses[-1], "train_accuracy": trained.accuracies[-1], "seconds": seconds}
         curves = {"loss/train": trained.losses, "accuracy/train": trained.accuracies}
-        registry.log_lesson(record, settings, metrics, curves)
+        registry.log_values(record, settings, metrics, curves)
         patients = next(parts.Part(source).chunks(CHECKED_ROWS))
         ref = registry.log_model(record, trained.model, patients.head())
         with registry.stranger() as stranger:
@@ -61,7 +85,17 @@ def run(source: str, params: Recipe, output: str | None, shuffle_rows: int, wait
         if output:
             trained.model.save(Path(output))
         log.info("register  %s version %s, loaded back and checked", ref.name, ref.version)
-    print(f"{ref.name} version {ref.version} has no alias: it was judged on no patients but those it learned from")
+    print(f"{ref.name} version {ref.version} has no alias: it was judged only on patients it learned from")
     if output:
         print(f"encoder.json, network.keras and threshold.json are in '{output}'")
-    return 0
+    return ExitCode.DONE
+
+
+COMMAND = Command(
+    name="distribute",
+    help="train with other machines, each on its part of the rows",
+    description="Do this machine's share of training one network on more rows than one machine holds. Start the same "
+    "command on every machine, each with its own part and its own TF_CONFIG. The first worker keeps the result.",
+    add=add,
+    run=run,
+)

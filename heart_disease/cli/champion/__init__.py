@@ -1,0 +1,1 @@
+"""Commands about the champion and the runs behind it."""

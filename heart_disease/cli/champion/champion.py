@@ -1,0 +1,48 @@
+"""`heart champion`: which version is used, since when and why."""
+
+from __future__ import annotations
+
+import argparse
+
+from heart_disease.cli.parser import Command
+from heart_disease.model.errors import ExitCode
+from heart_disease.reporting.terminal import wrapped
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """It has no options."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the champion: its recipe and its log loss, and since when and why it is champion.
+
+    Raises:
+        UnavailableError: there is none.
+    """
+    from heart_disease import registry
+    from heart_disease.cli.champion import moves
+    from heart_disease.evaluation.estimates import Estimate
+
+    ref = registry.champion()
+    move = registry.history()[-1]
+    name, metrics = registry.read_run(ref.run_id) or ("", {})
+    print(f"{ref.name} version {ref.version}: champion")
+    rows = {
+        "recipe": name or "unknown: its run was deleted",
+        "log loss": str(Estimate.find("log_loss", metrics) or "unknown"),
+        "since": f"{moves.local(move.when)}, {moves.how(move)}",
+        "why": move.why,
+        "run": ref.run_id,
+    }
+    for title, value in rows.items():
+        print(wrapped(f"  {title:10}{value}", indent=" " * 12))
+    return ExitCode.DONE
+
+
+COMMAND = Command(
+    name="champion",
+    help="which version is used, since when and why",
+    description="Show the champion.",
+    add=add,
+    run=run,
+)

@@ -1,0 +1,34 @@
+"""What the commands about the champion share: to move it, and to tell of a move."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from heart_disease import registry
+from heart_disease.registry import ModelRef, Move
+from heart_disease.serving import made_up
+from heart_disease.serving.rehearsal import fresh_process
+
+
+def move(ref: ModelRef, expected: str | None, kind: registry.Kind, why: str) -> None:
+    """Make `ref` the champion, if it loads and scores, and say so; `expected` is the version that it replaces.
+
+    Raises:
+        UnavailableError: it does not load.
+        MovedError: the champion is another version than `expected`.
+    """
+    patients = made_up.patients()
+    with fresh_process() as server:
+        server.check(ref, registry.check_loads(ref, patients), patients)
+    registry.move_champion(ref, expected=expected, kind=kind, why=why)
+    print(f"{ref.name} version {ref.version}: champion; before: {expected or 'none'}")
+
+
+def how(one: Move) -> str:
+    """Its kind, and who made it."""
+    return one.kind if one.kind == "outside" else f"{one.kind} ({one.by})"
+
+
+def local(when: str) -> str:
+    """A time in ISO format, to the minute, in the time zone of this machine."""
+    return datetime.fromisoformat(when).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,51 @@
+"""`heart rollback`: make the champion before this one champion again."""
+
+from __future__ import annotations
+
+import argparse
+
+from heart_disease.cli.parser import Command
+from heart_disease.model.errors import ExitCode, UnavailableError, UsageError
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Why."""
+    parser.add_argument("--because", metavar="WHY", help="the reason, for the history")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make the champion before the present one champion again; repeated, the one before that, and so on.
+
+    Raises:
+        UsageError: the reason is empty.
+        UnavailableError: there is no earlier champion, or it does not load.
+        MovedError: someone else moved the champion meanwhile.
+    """
+    because = options.because
+    if because is not None and not because.strip():
+        raise UsageError("--because is empty; expected a reason, or no --because at all")
+    from heart_disease import registry
+    from heart_disease.cli.champion import moves
+
+    found = registry.history()
+    if not found:
+        registry.champion()  # says what to do
+    present, there = found[-1].after, registry.versions()
+    earlier = [version for version in registry.earlier_champions(found) if version in there]
+    if not earlier:
+        raise UnavailableError(
+            f"nothing to roll back to: before version {present} there was no champion, or it was deleted. "
+            "`heart promote VERSION` makes any version champion."
+        )
+    ref = registry.by_version(earlier[0])
+    moves.move(ref, present, "rollback", because or f"rolled back from {f'version {present}' if present else 'none'}")
+    return ExitCode.DONE
+
+
+COMMAND = Command(
+    name="rollback",
+    help="make the champion before this one champion again",
+    description="Make the champion before the present one champion again; repeated, the one before that.",
+    add=add,
+    run=run,
+)

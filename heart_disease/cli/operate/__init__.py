@@ -1,0 +1,1 @@
+"""Commands that keep the pipeline running, tell about it and tidy up."""

@@ -1,0 +1,46 @@
+"""`heart notify`: tell of runs that end badly."""
+
+from __future__ import annotations
+
+import argparse
+
+from heart_disease.cli.parser import Command
+from heart_disease.model.errors import ExitCode
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Who is told, and how."""
+    ways = parser.add_mutually_exclusive_group(required=True)
+    ways.add_argument(
+        "--webhook", nargs="?", const="", metavar="URL",
+        help="POST JSON to URL (default: HEART_WEBHOOK_URL); HEART_WEBHOOK_TOKEN is sent as a bearer token",
+    )  # fmt: skip
+    ways.add_argument(
+        "--mail", nargs="+", metavar="ADDRESS",
+        help="send mail from HEART_MAIL_FROM through HEART_SMTP_URL (smtps://USER:PASSWORD@HOST, starttls://..., "
+        "smtp://HOST)",
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """Set up the notification, and say how to end it.
+
+    Raises:
+        UsageError: an address makes no sense.
+        UnavailableError: a server does not answer.
+    """
+    from heart_disease.operations import notify
+
+    page = notify.by_mail(options.mail) if options.mail else notify.by_webhook(options.webhook)
+    print(f"{', '.join(options.mail or ['the webhook'])}: will be told. To pause or delete that:\n  {page}")
+    return ExitCode.DONE
+
+
+COMMAND = Command(
+    name="notify",
+    help="tell of runs that end badly, by webhook or mail",
+    description="Set up, or change, an automation on the Prefect server. It tells of every run that fails, crashes "
+    "or is cancelled, whose data is rejected or whose model is not promoted: why, and where to look.",
+    add=add,
+    run=run,
+)

@@ -1,0 +1,43 @@
+"""`heart reconcile`: close runs that a dead process left RUNNING."""
+
+from __future__ import annotations
+
+import argparse
+
+from heart_disease.cli.parser import Command
+from heart_disease.model.errors import ExitCode
+from heart_disease.reporting.terminal import progress
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """How long to listen."""
+    parser.add_argument(
+        "--patience", type=float, metavar="SECONDS", default=300.0,
+        help="how long to listen; flow runs send a heartbeat at least every 180 seconds (default 300)",
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """Close them, and say which.
+
+    Raises:
+        UnavailableError: a store does not answer.
+    """
+    from heart_disease.processes.server import prefect_server
+
+    with progress(), prefect_server() as server:
+        from flows.reconcile import reconcile
+
+        server.wait()
+        reconcile(options.patience)
+    return ExitCode.DONE
+
+
+COMMAND = Command(
+    name="reconcile",
+    help="close runs left RUNNING by a process that died",
+    description="Close the runs of both stores that say RUNNING although their process is gone. A process on another "
+    "machine cannot be looked at; its runs are closed if they give no sign of life for some minutes.",
+    add=add,
+    run=run,
+)

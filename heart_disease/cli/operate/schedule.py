@@ -1,0 +1,63 @@
+"""`heart schedule`: retrain by itself."""
+
+from __future__ import annotations
+
+import argparse
+
+from heart_disease.cli.options import add_training, training
+from heart_disease.cli.parser import Command
+from heart_disease.model.errors import ExitCode
+from heart_disease.reporting.terminal import progress
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """When to train, and what."""
+    times = parser.add_mutually_exclusive_group()
+    times.add_argument("--cron", metavar="X", help="times to train at, such as '0 6 * * 1' for Mondays at 6")
+    times.add_argument("--every", metavar="X", help="interval between trainings, such as 30m, 6h, 1d or 2w")
+    parser.add_argument(
+        "--timezone", metavar="X", default="UTC",
+        help="time zone of these times, such as Europe/Berlin (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--on-data", metavar="FILE", help="train on FILE whenever it has new content")
+    parser.add_argument(
+        "--if-running", choices=("wait", "skip"), default="wait",
+        help="what a second run does while one is running (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--port", type=int, default=4200, help="port of the Prefect server that is started (default %(default)s)"
+    )
+    add_training(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve the training until Ctrl-C.
+
+    Raises:
+        UsageError: a parameter makes no sense, or a work pool runs the deployment already.
+        UnavailableError: the port is taken, or the server does not answer.
+    """
+    parameters = training(options)
+    with progress():
+        from flows.reconcile import reconcile
+        from flows.train import train
+        from heart_disease.operations import deployments, schedule
+
+        when = deployments.When(options.cron, options.every, options.timezone, options.on_data, options.if_running)
+        served = [
+            deployments.retrain(train, when, deployments.parameters(**parameters)),
+            deployments.reconcile(reconcile),
+        ]
+        schedule.run(served, when, options.port)
+    return ExitCode.DONE
+
+
+COMMAND = Command(
+    name="schedule",
+    help="retrain by itself: at times, or when a file changes",
+    description="Serve the training as a Prefect deployment from this machine, until Ctrl-C. It runs at the times "
+    "that are set, when a file has new content, and when somebody triggers it. Starts a Prefect server unless "
+    "PREFECT_API_URL names one. If runs were missed meanwhile, the latest of them is made up for.",
+    add=add,
+    run=run,
+)

@@ -1,0 +1,48 @@
+"""`heart serve`: the scoring API."""
+
+from __future__ import annotations
+
+import argparse
+
+from heart_disease.cli.parser import Command
+
+EXAMPLE = """example:
+  curl -H 'Content-Type: application/json' http://127.0.0.1:8000/predict -d '{"patients": [
+    {"age": 63, "sex": 1, "cp": 1, "trestbps": 145, "chol": 233, "fbs": 1, "restecg": 2,
+     "thalach": 150, "exang": 0, "oldpeak": 2.3, "slope": 3, "ca": 0, "thal": null}]}'
+
+  GET /model         which version answers, since when, and what is wrong
+  GET /health        200 if a model is loaded; needs no token
+  GET /openapi.json  the same, for programs
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Where to listen, and what to serve."""
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s, this machine)")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 takes a free one (default 8000)")
+    parser.add_argument(
+        "--version", default="champion", metavar="VERSION", help="a number, or an alias to follow (default %(default)s)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until Ctrl-C.
+
+    Raises:
+        HeartError: there is no such version, or the address cannot be used.
+    """
+    from heart_disease.serving import api
+
+    return api.run(options.host, options.port, options.version)
+
+
+COMMAND = Command(
+    name="serve",
+    help="the scoring API: patients in, probabilities out, over HTTP",
+    description="Serve the champion over HTTP, and every later champion, until Ctrl-C. If the variable "
+    "HEART_API_TOKEN is set, only requests that send it are answered.",
+    add=add,
+    run=run,
+    epilog=EXAMPLE,
+)

@@ -1,0 +1,1 @@
+"""Commands that train, check and use a model."""

@@ -1,0 +1,53 @@
+"""`heart check`: load and validate a file, without training."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from heart_disease.cli.parser import Command
+from heart_disease.model.errors import ExitCode
+from heart_disease.reporting.terminal import count, wrapped
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The file, and the page about it."""
+    parser.add_argument(
+        "source", nargs="?", metavar="SOURCE", help="CSV or Parquet file (default: the bundled patients)"
+    )
+    parser.add_argument("--page", metavar="FILE", help="write the validation page (HTML) to this file")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what validation found.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    from heart_disease.data import sources
+
+    table = sources.load(options.source)
+    from expectations import gate
+    from heart_disease.reporting import validation_page
+
+    verdict = gate.validate(table)
+    if options.page:
+        Path(options.page).write_text(validation_page.render(verdict), encoding="utf-8")
+    print(f"{count(len(table), 'row')} of {table.source}, digest {table.digest}")
+    for message in verdict.messages():
+        print(wrapped(message))
+    found = (
+        f"{count(verdict.checked, 'check')}, {count(len(verdict.errors), 'error')}, "
+        f"{count(len(verdict.warnings), 'warning')}"
+    )
+    print(f"{'passed' if verdict.passed else 'REJECTED'}: {found}")
+    return ExitCode.DONE if verdict.passed else ExitCode.REJECTED
+
+
+COMMAND = Command(
+    name="check",
+    help="load and validate a file, without training",
+    description="Load and validate a file of patients.",
+    add=add,
+    run=run,
+)

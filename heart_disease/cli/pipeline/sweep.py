@@ -1,0 +1,95 @@
+"""`heart sweep`: search the recipe."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from heart_disease.cli.options import add_device, add_options, add_source, made
+from heart_disease.cli.parser import Command
+from heart_disease.evaluation.settings import Evaluation
+from heart_disease.model.errors import ExitCode
+from heart_disease.reporting.terminal import import_tensorflow, progress, wrapped
+from heart_disease.search.settings import Search
+from heart_disease.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from flows.sweep import Outcome
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """What to search, on which patients, and on which machines."""
+    add_source(parser)
+    parser.add_argument("--space", metavar="FILE", help="YAML file that says what to search (default: a usual space)")
+    parser.add_argument("--grid", action="store_true", help="try all combinations of the space, which must be lists")
+    add_options(parser, Search)
+    add_device(parser)
+    cluster = parser.add_mutually_exclusive_group()
+    cluster.add_argument("--dask", metavar="ADDRESS", help="train on a Dask cluster, such as tcp://10.0.0.1:8786")
+    cluster.add_argument("--ray", metavar="ADDRESS", help="train on a Ray cluster, such as ray://10.0.0.1:10001")
+    add_options(parser.add_argument_group("evaluation"), Evaluation, leave_out=("holdout",))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Search, and print the best recipes.
+
+    Raises:
+        HeartError: the space, the data, a store, a server or a cluster cannot be used.
+    """
+    from heart_disease.processes.server import prefect_server
+    from heart_disease.search import space
+
+    evaluation, search = made(Evaluation, options, {}), made(Search, options, {})
+    wanted = space.read_space(Path(options.space) if options.space is not None else None)
+    if options.grid:
+        space.grid(space.make_space(wanted))  # so that it is refused before anything starts
+    with progress(), prefect_server() as server:
+        import_tensorflow()
+        from flows import sweep
+
+        server.wait()
+        outcome = sweep.run(
+            options.source, wanted, "grid" if options.grid else "random", search.configurations, evaluation,
+            search.inner_folds, search.seed, options.device or "auto", dask=options.dask, ray=options.ray,
+        )  # fmt: skip
+        show(outcome)
+    return ExitCode.DONE
+
+
+def show(outcome: Outcome) -> None:
+    """What was found, best first, and the command that trains the choice."""
+    from heart_disease import registry
+    from heart_disease.reporting import tables
+
+    found = outcome.summary
+    table = [("", "log loss", "configuration, at its best epochs")]
+    table += [
+        (str(rank), str(loss), recipe.title)
+        for rank, (recipe, loss) in enumerate(zip(found.ranked[:10], found.loss, strict=False), start=1)
+    ]
+    print(f"\n{tables.aligned(table)}\n")
+    print(wrapped(f"chosen: {found.chosen.title}"))
+    print("  the simplest within one standard error of the best. Log loss:")
+    print(f"  {found.of_chosen}  of the choice, on the folds that chose it")
+    print(f"  {found.of_best}  of the best")
+    print(f"  {found.nested}  of the whole search, by nested cross-validation\n")
+    print(wrapped(train_command(found.chosen)))
+    print(f"  {registry.run_url(outcome.run)}")
+
+
+def train_command(recipe: Recipe) -> str:
+    """What to type to train it: an option for all that differs from the default recipe."""
+    default, given = Recipe().as_text(), recipe.as_text() | {"hidden": ",".join(map(str, recipe.hidden)) or "none"}
+    options = [f"--{name.replace('_', '-')} {value}" for name, value in given.items() if value != default[name]]
+    return " ".join(["heart train", *options])
+
+
+COMMAND = Command(
+    name="sweep",
+    help="search the recipe: many configurations on the same folds",
+    description="Cross-validate many recipes at once, choose the simplest of the good ones, and re-estimate it. "
+    "If it is stopped, the same command goes on from there.",
+    add=add,
+    run=run,
+)

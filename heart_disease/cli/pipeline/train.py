@@ -1,0 +1,92 @@
+"""`heart train`: validate, train, evaluate and register, here or on the Prefect server."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from heart_disease.cli.options import add_training, training
+from heart_disease.cli.parser import Command
+from heart_disease.model.errors import ExitCode
+from heart_disease.reporting.terminal import progress, wrapped
+
+if TYPE_CHECKING:
+    from flows.train import Outcome
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """What to train on which patients, and where."""
+    parser.add_argument("--force", action="store_true", help="train even if nothing changed since the champion")
+    parser.add_argument(
+        "--on-server", action="store_true",
+        help="let the deployment on the Prefect server do it (see `heart schedule`), and follow its run to the end; "
+        "options that are not given are those of the deployment",
+    )  # fmt: skip
+    add_training(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, and print what came of it.
+
+    Raises:
+        HeartError: parameters, data, a store or a server cannot be used.
+    """
+    parameters = training(options)
+    if options.on_server:
+        from heart_disease.operations import deployments, follow
+
+        with follow.server() as client:
+            found = follow.deployment(client)
+            parameters = training(options, found.parameters)
+            return follow.run(client, found, deployments.parameters(**parameters, force=options.force))
+    from heart_disease.processes.server import prefect_server
+
+    with progress(), prefect_server() as server:
+        from flows.train import Unchanged, train
+
+        server.wait()
+        outcome = train(**parameters, force=options.force)
+    if isinstance(outcome, Unchanged):
+        print(outcome.message)
+        return ExitCode.DONE
+    _show(outcome)
+    return ExitCode.DONE if outcome.decision.promote else ExitCode.NOT_PROMOTED
+
+
+def _show(outcome: Outcome) -> None:
+    from prefect.settings import get_current_settings
+
+    from heart_disease import registry
+    from heart_disease.reporting import tables
+
+    print(f"\n{tables.text(outcome.report)}\n")
+    print(outcome.headline)
+    print(wrapped(f"  {outcome.decision.reason}") + "\n")
+    if not registry.uri().startswith("http"):  # a server shows its own pages
+        print(f"{_program('mlflow')} ui --backend-store-uri {registry.uri()}")
+    print(f"  {registry.run_url(outcome.run)}")
+    if not get_current_settings().api.url:
+        print(f"{_program('prefect')} server start")
+    page = get_current_settings().ui_url or "http://127.0.0.1:4200"
+    print(f"  {page.rstrip('/')}/runs/flow-run/{outcome.flow_run_id}")
+
+
+def _program(name: str) -> str:
+    """How to call a program of this environment: by its name if the shell finds it, else by its path."""
+    here = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    return name if found and Path(found) == here else os.path.relpath(here)
+
+
+COMMAND = Command(
+    name="train",
+    help="validate, train, evaluate and register",
+    description="Validate the data, train and evaluate the network, and register it.",
+    add=add,
+    run=run,
+    aliases=("retrain",),
+)
