@@ -36,7 +36,7 @@ lint: .venv/installed
 	umask 077; (echo COMPOSE_PROFILES=cpu; for name in $$(grep -oE '\$$\{[A-Z_]+(PASSWORD|KEY|TOKEN):' docker-compose.yml \
 		| tr -d '$${:' | sort -u); do echo $$name=$$(openssl rand -hex 24); done) > $@
 
-# For who changes the dependencies; needs uv. The newest versions that pyproject.toml allows, the same in every file.
+# For people who change the dependencies; needs uv. Takes the newest versions that pyproject.toml allows, the same in every file.
 COMPILE := uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 lock:
 	$(COMPILE) --upgrade --extra dev -o requirements.lock

@@ -1,1 +1,1 @@
-"""What the README claims about speed and about the default recipe, side by side with what a user would do instead."""
+"""The measurements behind what docs/ says about speed and the default recipe, side by side with the usual ways."""

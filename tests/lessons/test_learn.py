@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 from heart_disease.cli.pipeline import learn
+from heart_disease.lessons import page
 from heart_disease.lessons.lesson import NAMES, Lesson, find, table
 from tests.harness.command import heart
 
