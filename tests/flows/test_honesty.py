@@ -179,20 +179,20 @@ def nadeau_bengio(labels: Numbers, ours: Numbers, theirs: Numbers, splits: Split
     return float(np.mean(means)), (1 / len(means) + len(test_rows) / len(train_rows)) * np.var(means, ddof=1)
 
 
-@pytest.mark.parametrize(("folds", "repeats"), [(10, 1), (10, 5), (4, 3)])
-def test_the_widened_interval_is_as_wide_as_nadeau_and_bengios(folds: int, repeats: int) -> None:
+@pytest.mark.parametrize(("k", "repeats"), [(10, 1), (10, 5), (4, 3)])
+def test_the_widened_interval_is_as_wide_as_nadeau_and_bengios(k: int, repeats: int) -> None:
     sets, n = 100, 200
     weights = estimates.bootstrap_weights(n, 0)
     theirs, ours = np.zeros(sets), np.zeros(sets)
     for seed in range(sets):
         labels, p, q = differing(n, repeats, seed)
-        splits = folds.cross_validation(labels, folds, repeats, seed)
+        splits = folds.cross_validation(labels, k, repeats, seed)
         mean, theirs[seed] = nadeau_bengio(labels, p, q, splits)
         found = estimates.difference(labels, p, q, weights, splits.widening)
         assert found.value == pytest.approx(mean)
         ours[seed] = ((found.high - found.low) / (2 * stats.norm.ppf(0.975))) ** 2
         student = corrected_t(labels, p, q, splits)
-        half = stats.t.ppf(0.975, folds * repeats - 1) * np.sqrt(theirs[seed])
+        half = stats.t.ppf(0.975, k * repeats - 1) * np.sqrt(theirs[seed])
         assert (student.low, student.high) == pytest.approx((mean - half, mean + half))
     # The variance of ten means has a standard error of 47 %, that of their average over 100 sets 5 %; the quantiles
     # of a bootstrap are those of a sum that is not quite normal.
