@@ -51,7 +51,7 @@ class Estimate:
         return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
     def named(self, name: str) -> dict[str, float]:
-        """As a tracker keeps it: the value, and both ends of its interval."""
+        """The figures that a tracker keeps, by name: the value, and both ends of its interval."""
         return dict(zip(_names(name), (self.value, self.low, self.high), strict=True))
 
     @classmethod

@@ -27,8 +27,8 @@ from heart_disease.training.recipe import Recipe
 
 log = logging.getLogger("heart")
 ANSWER_SECONDS = 10
-ALONE_SECONDS = 60.0  # to wait for a cluster that has lost all its workers
-LOOK_SECONDS = 5.0  # between two checks for workers
+ALONE_SECONDS = 60.0  # seconds to wait for a cluster that has lost all its workers
+LOOK_SECONDS = 5.0  # seconds between two checks for workers
 AHEAD = 200  # batches that a cluster has at a time; each is tens of kilobytes there, and its result a megabyte or two
 
 

@@ -7,7 +7,7 @@ the networks of a batch share the shape, the activation, the kind of optimizer a
 
 Networks that learn from the same rows in the same order (a sweep's, on one fold) stand side by side: column c of order
 u. Their first layer, which is nearly all the arithmetic, is then one product of matrices, (B, 29) x (29, units C), and
-the rows are fetched once. The columns come last in every array, so that what is left, a few operations on each
+the rows are fetched once. The columns come last in every array, so that the remaining work, a few operations on each
 unit, runs over contiguous memory.
 
 Networks may differ in the number of steps per epoch (a fold's training part is smaller than the whole): each goes

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from heart_disease.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    import keras  # at run time it is imported where it is used: that takes seconds, for TensorFlow
+    import keras  # imported at run time only where it is used, because TensorFlow takes seconds
 
 
 def build(recipe: Recipe, inputs: int, name: str = "heart_disease") -> keras.Sequential:
