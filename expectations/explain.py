@@ -13,7 +13,7 @@ from expectations.failure import Cell, Failure, listed, percent, shown
 from heart_disease.model import schema
 from heart_disease.model.schema import Column
 
-# What a forbidden value usually means, in the copies of this data that are about.
+# What a forbidden value usually means in the copies of this data that are in use.
 OTHER_THAL = "Blank means missing; 0, 1 and 2 are codes of other copies of this data: convert them to 3, 6, 7."
 HINTS = {
     ("chol", 0.0): "0 stands for 'not measured' at some hospitals: leave these patients out.",
@@ -31,7 +31,7 @@ Result = dict[str, Any]
 def explain(results: Sequence[Result], frame: pd.DataFrame) -> tuple[Failure, ...]:
     """The failures among `results`, errors first; `frame` is the table that they are about, by row number.
 
-    A cell that is refused already is not warned about as well.
+    A cell that is already refused gets no warning as well.
     """
     failed = [result for result in results if not result["success"]]
     inverted = not any(_meta(result)["kind"] == "direction" and result["success"] for result in results)
@@ -108,7 +108,7 @@ def _columns(mismatched: dict[str, list[str]], severity: str) -> Iterator[Failur
         names = listed([shown(name) for name in extra[:10]] + ([f"{len(extra) - 10} more"] if len(extra) > 10 else []))
         observed = f"column {names} is unknown" if len(extra) == 1 else f"columns {names} are unknown"
         expected = f"only {', '.join(schema.BY_NAME)}"
-        yield Failure(severity, "no other columns", expected, observed, (), (), "Leave out what is unknown.")
+        yield Failure(severity, "no other columns", expected, observed, (), (), "Leave the unknown ones out.")
 
 
 def _repeats(rows: pd.DataFrame) -> list[Cell]:
@@ -125,7 +125,7 @@ def _direction(name: str, correlation: float, inverted: bool) -> tuple[str, str]
     word = "rises with" if correlation > 0 else "falls with" if correlation < 0 else "does not depend on"
     column = f"'{name}', {schema.BY_NAME[name].meaning}"
     what = "the label looks inverted: it" if inverted else "the label"
-    advice = "If 1 means healthy in this copy, turn it round (1 minus the label)."
+    advice = "If 1 means healthy in this copy, invert it (1 minus the label)."
     if not inverted:
         advice = f"Check the unit and the sign of '{name}', and what the label means."
     return f"{what} {word} {column} (correlation {correlation:+.2f})", advice
@@ -155,7 +155,7 @@ def as_text(value: Any) -> str:
 def _advice(kind: str, column: Column, cells: Sequence[Cell]) -> str:
     values = {cell.value for cell in cells}
     if kind in ("usual", "usual share"):
-        return "That is possible, and rare among the Cleveland patients: have a look."
+        return "That is possible, but rare among the Cleveland patients: check the value."
     if kind == "blank":
         optional = listed([f"'{other.name}'" for other in schema.COLUMNS if other.optional])
         return f"Only {optional} may be blank: fill the value in, or leave these patients out."

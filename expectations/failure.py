@@ -25,9 +25,9 @@ class Failure:
     severity: ``critical`` or ``warning``.
     rule: the rule's short name.
     expected: what the rule allows, in words.
-    observed: what came, in words: a count where `cells` name the rest, otherwise a clause of its own.
-    cells: every cell that breaks the rule, by row; none where the rule is about the whole table.
-    columns: the columns that may be at fault; none where it is the table as a whole.
+    observed: what came, in words: a count if `cells` name the rest, otherwise a clause of its own.
+    cells: every cell that breaks the rule, by row; none if the rule is about the whole table.
+    columns: the columns that may be at fault; none if it is the table as a whole.
     advice: what to do, as sentences.
     """
 

@@ -1,8 +1,8 @@
 """Table -> Validation: run the suite with Great Expectations, in memory.
 
 Nothing is written, nothing is sent and nothing is printed. An expectation that cannot be judged because a column
-is missing, or is text, does not fail on its own account: the missing column or the text does, once, and all else
-is judged on the cells that can be read. Whether a refused table stops the work is for the caller to decide.
+is missing or holds text does not fail itself: the missing column or the text fails, once, and everything else is
+judged on the cells that can be read. The caller decides whether a refused table stops the work.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Cell", "Failure", "Seen", "Validation", "validate"]
 
-# Judged on the table as it came; all else on the numbers in it.
+# These kinds are judged on the table as it came, all others on the numbers in it.
 ON_ARRIVAL = frozenset({"columns", "rows", "number", "blank", "blank share", "duplicates"})
-# Great Expectations keeps its context in a global, and so are the logger and the warnings that `_quiet` changes.
+# Great Expectations keeps its context in a global; the logger and warnings that `_quiet` changes are global too.
 _ALONE = threading.Lock()
 
 
@@ -38,7 +38,7 @@ _ALONE = threading.Lock()
 class Seen:
     """What a column holds, in numbers.
 
-    least, middle, most: smallest value, median and greatest; None where no cell is a number.
+    least, middle, most: smallest value, median and greatest; None if no cell is a number.
     blank, unreadable, unusual: cells that are blank, are not numbers, or lie outside what is usual.
     counts: for a column of codes, the rows with each code that it may hold.
     """
@@ -58,8 +58,8 @@ class Validation:
     """What validation says about a table of `rows` patients from `source`, whose content is `digest`.
 
     checked: how many expectations could be judged.
-    failures: errors first; none, or warnings only, where the table can be used.
-    seen: what each column of the schema that is there holds.
+    failures: errors first; none, or warnings only, if the table can be used.
+    seen: for each column of the schema that is there, what it holds.
     result: all that Great Expectations answered, as plain JSON values; row numbers are those of the table.
     """
 
@@ -78,16 +78,16 @@ class Validation:
 
     @property
     def warnings(self) -> tuple[Failure, ...]:
-        """The failures that are worth a look and refuse nothing."""
+        """The failures that are worth a look, but refuse nothing."""
         return tuple(failure for failure in self.failures if failure.severity != "critical")
 
     @property
     def passed(self) -> bool:
-        """Whether the table can be used: no error, warnings or not."""
+        """Whether the table can be used: it has no error, with or without warnings."""
         return not self.errors
 
     def refusal(self, undone: str) -> str:
-        """Why the table is refused, a line and one for each error; undone: ``nothing was trained``."""
+        """Why the table is refused: one line, then one per error. undone: for example ``nothing was trained``."""
         return "\n".join([f"'{self.source}' was rejected; {undone}.", *(failure.message() for failure in self.errors)])
 
     def messages(self, most: int = 10) -> list[str]:
@@ -97,7 +97,7 @@ class Validation:
 
 def validate(table: Table) -> Validation:
     """Judge `table`; its frame is not changed. Row order changes nothing but the order in `result`."""
-    frame = table.frame.rename_axis(index=None)  # an index without a name: results hold the row numbers alone
+    frame = table.frame.rename_axis(index=None)  # without the index's name, results hold the row numbers alone
     with _ALONE, _quiet():
         from expectations import suite
 
@@ -143,8 +143,8 @@ def _run(rules: Sequence[Expectation], frame: pd.DataFrame) -> dict[str, Any]:
     context = gx.get_context(mode="ephemeral", project_config=config)
     asset = context.data_sources.add_pandas("pandas").add_dataframe_asset("patients")
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
-    # It copies every `meta` a hundred times over, and listing rows is slow even where there are none: so it gets
-    # a number for a meta, and is asked for the rows where an expectation failed: a third faster.
+    # It copies every `meta` a hundred times over, and listing rows is slow even if there are none. So it gets a
+    # number as `meta`, and is asked for rows only if an expectation failed: that is a third faster.
     bare = [rule.copy(update={"meta": {"rule": i}, "notes": None}) for i, rule in enumerate(rules)]
 
     def ask(some: Sequence[Expectation], result_format: str) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def _count(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """`value` in what JSON knows: NumPy scalars as numbers, and what JSON has no number for as text."""
+    """`value` as JSON can hold it: NumPy scalars become numbers, and floats that JSON lacks become text."""
     if isinstance(value, dict):
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -207,7 +207,7 @@ def _quiet() -> Iterator[None]:
     """Keep Great Expectations' log lines and warnings off the terminal: what matters is in the validation."""
     logger = logging.getLogger("great_expectations")
     before, nowhere = logger.propagate, logging.NullHandler()
-    logger.propagate = False  # not its level: some of its modules set a level of their own
+    logger.propagate = False  # its level would not do: some of its modules set their own
     logger.addHandler(nowhere)
     try:
         with warnings.catch_warnings():

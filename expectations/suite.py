@@ -1,10 +1,10 @@
 """The schema -> one Great Expectations suite of built-in expectations; `patients.json` is the same, as a file.
 
 Severity `critical` refuses a table; `warning` only says what is worth a look. The `meta` of each expectation has
-`kind` (what it is about), `rule` and `expected` (both in words) and `columns` (which it needs to be judged).
+`kind` (what it is about), `rule` and `expected` (both in words) and `columns` (those it needs to be judged).
 
-What concerns two columns at once has no built-in expectation in pandas, so `batch` adds derived columns whose
-mean is the statistic:
+No built-in expectation judges two columns at once in pandas, so `batch` adds derived columns whose mean is the
+statistic:
 
     disease              1 where num > 0, else 0; its mean is the share of patients with heart disease
     disease_by_thalach   the product of `disease` and `thalach`, both standardised; its mean is their correlation
@@ -35,14 +35,14 @@ from heart_disease.model.schema import LABEL, Column
 
 FILE = Path(__file__).with_name("patients.json")
 
-# Fewer patients than this leave about two a class in each of ten folds.
+# Fewer patients than this leave about two per class in each of ten folds.
 LEAST_ROWS = 50
-# Cleveland has 1.3 % of `ca` blank. "Missing" is an input of the network: where it is common, it says which
+# Cleveland has 1.3 % of `ca` blank. "Missing" is an input of the network: if it is common, it says which
 # hospital a patient comes from, and the network learns that.
 MOST_BLANK = 0.10
 # Each class has at least this share: 36 % (Hungary) and 46 % (Cleveland) pass; one class alone does not.
 LEAST_CLASS_SHARE = 0.10
-# The sign of the correlation with heart disease, -0.42 and +0.42 in Cleveland: what an inverted label turns round.
+# The sign of the correlation with heart disease, -0.42 and +0.42 in Cleveland; an inverted label reverses it.
 DIRECTION = {"thalach": -1, "oldpeak": +1}
 
 DISEASE = "disease"
@@ -88,7 +88,7 @@ def readable(values: pd.Series) -> pd.Series:
 
 
 def can_be_judged(rule: Expectation, derived: pd.DataFrame) -> bool:
-    """False if a column that it needs is missing, or if it is about the label and that has too few classes."""
+    """False if a column that `rule` needs is missing, or if it is about a label with too few classes."""
     meta = rule.meta or {}
     if not set(meta["columns"]) <= set(derived):
         return False
@@ -140,7 +140,7 @@ def _column(column: Column) -> Iterator[Expectation]:
     )
     if column.optional:
         blanks = _meta("blank share", f"{title} mostly known", f"at most {percent(MOST_BLANK)} blank", name)
-        why = "Blank means missing; where that is common, it tells the hospital, not the patient."
+        why = "Blank means missing; if that is common, it tells about the hospital, not the patient."
     else:
         blanks, why = _meta("blank", f"{title} never blank", column.expected, name), "A value is required."
     yield gxe.ExpectColumnProportionOfNonNullValuesToBeBetween(
@@ -153,7 +153,7 @@ def _column(column: Column) -> Iterator[Expectation]:
             min_value=low,
             max_value=high,
             meta=_meta("limits", f"{title} within {column.expected}", column.expected, name),
-            notes=about + "Outside is an error of measurement or of typing; infinity too.",
+            notes=about + "A value outside is an error of measurement or of typing; so is infinity.",
         )
     else:
         yield gxe.ExpectColumnValuesToBeInSet(
@@ -171,7 +171,7 @@ def _column(column: Column) -> Iterator[Expectation]:
             max_value=high,
             severity=FailureSeverity.WARNING,
             meta=_meta("usual", f"{title} usually {usual}", f"{usual}, the usual range", name),
-            notes=about + "Possible, and rare among the Cleveland patients.",
+            notes=about + "Possible, but rare among the Cleveland patients.",
         )
     for code, share in column.usual_share.items():
         most = f"at most {percent(share)}" if share else "no row"
@@ -181,7 +181,7 @@ def _column(column: Column) -> Iterator[Expectation]:
             mostly=1 - share,
             severity=FailureSeverity.WARNING,
             meta=_meta("usual share", f"{title} rarely {code}", f"{most} with {code} ({column.codes[code]})", name),
-            notes=about + "Allowed, and rarer among the Cleveland patients.",
+            notes=about + "Allowed, but rarer among the Cleveland patients.",
         )
 
 
@@ -193,7 +193,7 @@ def _label() -> Iterator[Expectation]:
         min_value=low,
         max_value=high,
         meta=_meta("balance", "both classes", expected, LABEL.name),
-        notes="A label of one class, or almost, teaches nothing. `disease` is 1 where num > 0, else 0.",
+        notes="A label that is nearly all one class teaches nothing. `disease` is 1 where num > 0, else 0.",
     )
     for name, sign in DIRECTION.items():
         word, bound = ("rises", "min") if sign > 0 else ("falls", "max")
@@ -201,7 +201,7 @@ def _label() -> Iterator[Expectation]:
         yield gxe.ExpectColumnMeanToBeBetween(
             column=f"{DISEASE}_by_{name}",
             meta=_meta("direction", f"heart disease {word} with '{name}'", f"a label that {word}", LABEL.name, name),
-            notes="The mean of the products is the correlation; its sign turns round where 1 means healthy.",
+            notes="The mean of the products is the correlation; its sign is reversed if 1 means healthy.",
             **bounds,
         )
 

@@ -1,1 +1,1 @@
-"""The Prefect flows, one a file, each read from top to bottom."""
+"""The Prefect flows, one per file, each read from top to bottom."""

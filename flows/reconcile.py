@@ -1,4 +1,4 @@
-"""Close the runs that a process which died has left RUNNING, in both stores."""
+"""Close the runs that were left RUNNING by a process that died, in both stores."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from heart_disease.operations.reconciliation import PATIENCE, Closed
 @flow(name="heart-disease-reconcile", persist_result=False, validate_parameters=True)
 def reconcile(
     patience: Annotated[
-        float, Field(gt=0, description="Seconds without a sign of life; more than two heartbeats are apart.")
+        float, Field(gt=0, description="Seconds without a sign of life; longer than between two heartbeats.")
     ] = PATIENCE,
 ) -> list[Closed]:
-    """Close the orphans of both stores, also those whose machine cannot be looked at from here.
+    """Close the orphaned runs in both stores, including those on machines that cannot be inspected from here.
 
     Raises:
         UnavailableError: the MLflow store does not answer.

@@ -32,12 +32,12 @@ from tasks import stages
 from tasks.search import publish, publish_batch
 
 log = logging.getLogger("heart")
-BATCH_NETWORKS = 2000  # of one Prefect task: some seconds of work
+BATCH_NETWORKS = 2000  # networks per Prefect task: a few seconds of work
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a search ends with."""
+    """The result of a search."""
 
     run: Run
     flow_run_id: str
@@ -61,17 +61,17 @@ def search(
     evaluation: Annotated[Evaluation, Field(description="How each is judged.")] = Evaluation(),  # noqa: B008
     inner_folds: InnerFolds = Search.inner_folds,
     seed: Seed = Search.seed,
-    device: Annotated[Literal["auto", "cpu", "gpu"], Field(description="auto: the GPU where there is one.")] = "auto",
+    device: Annotated[Literal["auto", "cpu", "gpu"], Field(description="auto: the GPU if there is one.")] = "auto",
 ) -> Outcome:
     """Cross-validate many recipes, choose the simplest of the good ones, and say what it is really worth.
 
-    A search that was stopped goes on where it was: call it again with the same parameters. With a task runner of Dask
-    or Ray, the batches are trained there.
+    A search that was stopped resumes where it was if it is called again with the same parameters. With a Dask or Ray
+    task runner, the batches are trained on that cluster.
 
     Raises:
         DataError: the source cannot be read, or validation refused it; nothing was trained.
         UsageError: the space makes no sense, or the data is too small for the folds.
-        UnavailableError: the MLflow store, the device or the cluster is not there, or the search is running already.
+        UnavailableError: the MLflow store, the device or the cluster is missing, or the search is already running.
     """
     tags = reconciliation.check_in()
     table = stages.load(source)
@@ -101,14 +101,14 @@ def search(
 
 
 def _identity(settings: Mapping[str, str], study: Study, recipes: Sequence[Recipe]) -> str:
-    """Of all that decides what the search finds: settings, data, configurations, code, libraries."""
+    """A digest of everything that decides what the search finds: settings, data, configurations, code, libraries."""
     here = registry.origin_here(recipes[0], study.evaluation, settings["data_digest"])
     what = [settings, [recipe.as_text() for recipe in recipes], study.epochs, code_digest("search"), here.libraries]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
 
 
 def _batches(study: Study, recipes: Sequence[Recipe]) -> list[list[tuple[int, Recipe]]]:
-    """Numbered configurations, in batches of one shape and of about `BATCH_NETWORKS` networks."""
+    """Numbered configurations, in batches that share one shape and hold about `BATCH_NETWORKS` networks."""
     kinds: dict[tuple[object, ...], list[tuple[int, Recipe]]] = {}
     for number, recipe in enumerate(recipes, start=1):
         kinds.setdefault(kind(recipe), []).append((number, recipe))
@@ -117,7 +117,7 @@ def _batches(study: Study, recipes: Sequence[Recipe]) -> list[list[tuple[int, Re
 
 
 def _run_batches(run: Run, study: Study, batches: Sequence[list[tuple[int, Recipe]]], device: str) -> list[Result]:
-    """The results of all configurations, in the order of `batches`; what the run has already is not done again."""
+    """The results of all configurations, in the order of `batches`; batches that the run has are not trained again."""
     results: dict[int, list[Result]] = {}
     for number, arrays in registry.read_batches(run).items():
         recipes = [recipe for _, recipe in batches[number]]
@@ -128,7 +128,7 @@ def _run_batches(run: Run, study: Study, batches: Sequence[list[tuple[int, Recip
     if results:
         log.info("          %d of %d batches were done before", len(results), len(batches))
     writing: list[Future[None]] = []
-    # MLflow writes one batch while the next is trained. Leaving the block waits: what is finished is kept.
+    # MLflow writes one batch while the next is trained. Leaving the block waits for it, so finished batches are kept.
     with (
         ThreadPoolExecutor(1) as writer,
         Bar("train", networks) as bar,
@@ -157,7 +157,7 @@ def _train(
     device: str,
     bar: Bar,
 ) -> Generator[tuple[int, list[Result]]]:
-    """Batches as they are finished: one after the other here, or many at once on a cluster."""
+    """Yield each batch when it is finished: one after the other here, or many at once on a cluster."""
     recipes = {number: [recipe for _, recipe in batches[number]] for number in todo}
     cluster = clusters.current()
     if cluster:
@@ -176,10 +176,10 @@ def _train(
 
 
 def run(*arguments: Any, dask: str | None, ray: str | None) -> Outcome:
-    """`search`, on a cluster where an address is given.
+    """Run `search`, on a cluster if an address is given.
 
     Raises:
-        UnavailableError: the extra is not installed, nothing answers at the address, or it is of no use here.
+        UnavailableError: the extra is not installed, nothing answers at the address, or the cluster is unusable here.
     """
     with clusters.dask_runner(dask) if dask else clusters.ray_runner(ray) if ray else nullcontext() as runner:
         return search.with_options(task_runner=runner)(*arguments)

@@ -27,7 +27,7 @@ log = logging.getLogger("heart")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training run ends with."""
+    """The result of a training run."""
 
     run: Run
     flow_run_id: str
@@ -48,7 +48,7 @@ class Outcome:
 
     @property
     def message(self) -> str:
-        """The message of that state."""
+        """The message of the flow run's final state."""
         return f"{self.headline}; {self.decision.reason}"
 
 
@@ -94,15 +94,15 @@ def train(
         recipe: How the network is trained.
         evaluation: How the network is judged.
         promotion: When it becomes champion.
-        device: auto is the GPU where there is one.
+        device: auto is the GPU if there is one.
         force: Train even if nothing changed since the champion was trained.
 
     Raises:
         DataError: the source cannot be read, or validation refused it; nothing was trained.
         UsageError: the data is too small for the folds.
-        UnavailableError: the MLflow store or the device is not there.
+        UnavailableError: the MLflow store or the device is missing.
     """
-    with progress() if runtime.deployment.id else nullcontext():  # else the command that called this shows it
+    with progress() if runtime.deployment.id else nullcontext():  # otherwise the calling command shows it
         reason = missed.superseded()
         if reason:
             return states.completed("Superseded", reason)
@@ -116,7 +116,7 @@ def train(
 def pipeline(
     source: str | None, recipe: Recipe, evaluation: Evaluation, promotion: Promotion, device: str, force: bool
 ) -> Outcome | Unchanged:
-    """The whole job in order, within a flow run; raises what `train` does."""
+    """Do the whole job in order, within a flow run; it raises the same errors as `train`."""
     flow_run, tags = runtime.flow_run.id or "", reconciliation.check_in()
     table = stages.load(source)
     origin = registry.origin_here(recipe, evaluation, table.digest)
@@ -126,10 +126,10 @@ def pipeline(
         log.info("          %s version %s is champion: an earlier try got that far", champion.name, champion.version)
         return Unchanged(champion, flow_run, "Promoted", "an earlier try of this run got that far")
     if champion and theirs and not force and not theirs.differences(origin):
-        log.info("          nothing to do: %s version %s was made from just this", champion.name, champion.version)
+        log.info("          nothing to do: %s version %s was made from exactly this", champion.name, champion.version)
         return Unchanged(champion, flow_run)
 
-    import_tensorflow()  # takes seconds, which only a training has to wait for
+    import_tensorflow()  # takes seconds, so it waits until there is something to train
     before = registry.find_try(flow_run, origin)
     with registry.open_run(recipe.title, {**tags, "source": table.source}, resume=before) as run:
         validation = stages.validate(run, table)

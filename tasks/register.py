@@ -31,10 +31,11 @@ def register_model(
 ) -> tuple[ModelRef, Decision]:
     """Register the model, record metrics, curves and figures, check the model, and only then move an alias.
 
-    champion: the one that `report` compares with. Where another took its place meanwhile, nothing is promoted, and the
-    decision that comes back says so. Tried again, it goes on from what is there: one version, moved once.
+    champion: the one that `report` compares with. If another one has taken its place meanwhile, nothing is promoted,
+    and the returned decision says so. A second try continues from what is there: it makes no second version, and does
+    not move the alias twice.
     """
-    with registry.stranger() as stranger, fresh_process() as server:  # which start meanwhile
+    with registry.stranger() as stranger, fresh_process() as server:  # both start in the background
         ref = registry.log_model(run, model, table.frame.head(EXAMPLE_ROWS))
         registry.log_evaluation(
             run, ref, tables.metrics(report), tables.curves(report), report.description,
@@ -45,9 +46,9 @@ def register_model(
         registry.log_files(run, "evaluation", {tables.OUT_OF_FOLD: tables.out_of_fold(report, ids)})
         registry.check_model(ref, model, table.frame, stranger)
         server.check(ref, model, table.frame)
-    if registry.find_champion() != ref:  # else an earlier try got as far as to move the alias
+    if registry.find_champion() != ref:  # otherwise an earlier try has already moved the alias
         expected = champion.version if champion else None
-        _decided(run, ref, decision, expected)  # before the alias moves: whoever dies then has left nothing out
+        _decided(run, ref, decision, expected)  # before the alias moves, so that a crash after that loses nothing
         if decision.promote:
             try:
                 registry.move_champion(ref, expected=expected, kind="promotion", why=decision.reason)

@@ -1,4 +1,4 @@
-"""What a search leaves in MLflow and Prefect: each batch as it is finished, and the choice at the end."""
+"""Record a search in MLflow and Prefect: each batch when it is finished, and the choice at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from heart_disease.training.recipe import Recipe
 def publish_batch(
     run: Run, study: Study, number: int, numbered: Sequence[tuple[int, Recipe]], results: Sequence[Result]
 ) -> None:
-    """A finished batch of a search: a run for each configuration, then what the search needs to go on from here."""
+    """Record a finished batch: one run per configuration, then what the search needs to resume from here."""
     registry.forget_batch(run, number)
     for (configuration, _), result in zip(numbered, results, strict=True):
         recipe, estimates = measure(study, result)
@@ -36,13 +36,13 @@ def publish_batch(
 
 
 def _colour(number: int) -> str:
-    """For a run's curves, unlike those of the numbers before; MLflow's own choice is often the same for two runs."""
-    rgb = colorsys.hls_to_rgb(number * 0.618 % 1, 0.42, 0.75)  # the golden section: never near where it was of late
+    """A colour for a run's curves, unlike those of the numbers before it; MLflow often gives two runs the same one."""
+    rgb = colorsys.hls_to_rgb(number * 0.618 % 1, 0.42, 0.75)  # golden section: never near a recent hue
     return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
 
 
 def publish(run: Run, study: Study, found: Summary) -> None:
-    """What a search found: figures, ranking and description of its run; an artifact for Prefect."""
+    """Record what a search found: figures, ranking and description in its run, and an artifact in Prefect."""
     metrics = tables.figures({"log_loss": found.of_chosen, "log_loss_minus/best": found.apart})
     metrics |= tables.figures({"best/log_loss": found.of_best, "nested/log_loss": found.nested})
     description = tables.search_text(study, found)
@@ -51,19 +51,19 @@ def publish(run: Run, study: Study, found: Summary) -> None:
     note = f"{description}\n\nTheir runs: {', '.join(_mark(run, found))}."
     registry.log_tags(run, {"mlflow.note.content": note})
     columns = ["epochs", *(name for name in tables.tried(study, found) if name != "epochs")]
-    # A chart leaves out what is no number where most are: 16-8 among 8, 16 and 32. `weights` says as much.
+    # A chart drops values that are not numbers if most are, such as 16-8 among 8, 16 and 32. `weights` says as much.
     axes = ["weights" if name == "hidden" else name for name in columns]
     registry.save_view(run, ["log_loss", "log_loss_low", "log_loss_high", "roc_auc"], columns, ["chosen"], axes)
     create_markdown_artifact(description, key="sweep", description=f"Chosen: {found.chosen.title}.")
 
 
 def _mark(run: Run, found: Summary) -> list[str]:
-    """Mark the chosen and the best configuration, and colour the best ten; links to the two, in Markdown."""
-    # The page's charts begin with these ten; in the colours of their numbers some might look alike.
+    """Mark the chosen and the best configuration, and colour the best ten; return links to the two, in Markdown."""
+    # The page's charts start with these ten. If they were coloured by configuration number, some might look alike.
     for rank, recipe in enumerate(found.ranked[:10]):
         registry.tag_configuration(run, _all_but_epochs(recipe), {"mlflow.runColor": _colour(rank)})
     links = []
-    # A run is named after the epochs that are best for it; the choice may be the same configuration at fewer.
+    # A run is named after its own best epochs; the choice may be the same configuration at fewer epochs.
     for tag, recipe, loss in (("chosen", found.chosen, found.of_chosen), ("best", found.best, found.of_best)):
         what = f"{recipe.epochs} epochs, {loss}"
         run_id = registry.tag_configuration(run, _all_but_epochs(recipe), {tag: what})
@@ -72,5 +72,5 @@ def _mark(run: Run, found: Summary) -> list[str]:
 
 
 def _all_but_epochs(recipe: Recipe) -> dict[str, str]:
-    """What a configuration's run is found by: all of the recipe but the epochs, of which every run measures many."""
+    """What identifies a configuration's run: the whole recipe except the epochs, of which every run measures many."""
     return {name: value for name, value in recipe.as_text().items() if name != "epochs"}

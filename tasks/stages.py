@@ -1,9 +1,9 @@
 """The stages as Prefect tasks: names, retries, caching. Policy, and nothing else.
 
-Nothing is cached or persisted: a stage that runs again must do its work again. Nothing is retried that would fail the
-same way twice. A store that answers late is MLflow's own business (MLFLOW_HTTP_REQUEST_MAX_RETRIES); where it is a
-server that is away for longer, the last stage is tried again, for all the work is done and would be lost. It ends in
-one version, however often it is tried. With the store on this machine nobody waits: an error there stays one.
+Nothing is cached or persisted: a stage that runs again must do its work again. A stage is retried only if the error may
+pass. MLflow itself waits for a store that answers late (MLFLOW_HTTP_REQUEST_MAX_RETRIES). If the store is a server that
+is away for longer, the last stage is retried, because by then all the work is done and would be lost; it makes one
+version, however often it is tried. If the store is on this machine, nothing is retried: an error there is final.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ register = _stage(
     "register", register_model, retries=3, retry_delay_seconds=[10, 60, 300], retry_condition_fn=_server_is_away
 )
 
-# And those of a search.
+# The stages of a search.
 cross_validate = _stage("cross-validate", study.cross_validate, _search_name)
 cross_validate_there = _stage("cross-validate", clusters.cross_validate_there, _search_name)
 summarise = _stage("choose", study.summarise)

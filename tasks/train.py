@@ -30,7 +30,7 @@ def train_networks(contest: Contest, device: str) -> Networks:
 
 
 def _progress() -> Callable[[int, int], None]:
-    """Says how far a long training is, every few seconds."""
+    """A callback that logs every few seconds how far a long training is."""
     last = time.monotonic()
 
     def tell(done: int, total: int) -> None:

@@ -18,7 +18,7 @@ log = logging.getLogger("heart")
 
 
 def validate_table(run: Run, table: Table) -> Validation:
-    """Judge `table` and publish what was found; whether a refused table stops the work is for the flow to decide."""
+    """Judge `table` and publish what was found; the flow decides whether a refused table stops the work."""
     validation = gate.validate(table)
     files = {
         "validation.html": validation_page.render(validation),
@@ -37,7 +37,7 @@ def validate_table(run: Run, table: Table) -> Validation:
         rows, key="validation", description=f"{summary}. {validation.rows} rows of {validation.source}."
     )
     create_link_artifact(
-        registry.run_url(run), "MLflow run", key="mlflow-run", description="What was set, and what came of it."
+        registry.run_url(run), "MLflow run", key="mlflow-run", description="The run's settings and its results."
     )
     log.info("validate  %s", summary)
     if validation.passed:

@@ -26,11 +26,11 @@ BUNDLED = Path(__file__).resolve().with_name("cleveland.csv")
 class Table:
     """Patients as they were read.
 
-    frame: one row per patient; a column whose cells all parse is float64, another one keeps its text. The index is
-        the row's number in the source, counted from 1 for the first patient. The order is that of `row_ids`, so
-        that two orders of the same file are one table.
+    frame: one row per patient; a column whose cells all parse is float64, any other keeps its text. The index is
+        the row's number in the source, counted from 1 for the first patient. The rows are sorted by `row_ids`, so
+        that a file gives the same table whatever its order.
     source: where the rows came from.
-    digest: of the content; the same for any order of rows and columns, and for any way of writing the values.
+    digest: a digest of the content; it does not depend on the order of rows and columns, or on how values are written.
     row_ids: one digest per row, in the frame's order.
     """
 
@@ -108,12 +108,12 @@ def _read_csv(path: Path) -> pd.DataFrame:
             elif len(row) != len(names):  # pandas would fill a cut-off row with blanks, which may be allowed there
                 raise SourceError(
                     f"'{path}' has {len(row)} cells in line {reader.line_num}; expected {len(names)}, as in the "
-                    "header. Mend that line, or put text with a comma in quotes."
+                    "header. Correct that line, or put text with a comma in quotes."
                 )
             else:
                 rows.append(row)
     except csv.Error as error:
-        raise SourceError(f"'{path}' is not a CSV table: line {reader.line_num}: {error}. Mend that line.") from error
+        raise SourceError(f"'{path}' is not a CSV table: line {reader.line_num}: {error}. Correct it.") from error
     if not names:
         raise SourceError(EMPTY.format(path))
     return pd.DataFrame(rows, columns=names, dtype=str)
@@ -127,7 +127,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         table = pq.ParquetFile(pa.BufferReader(data)).read()
         _refuse_duplicates(path, table.column_names)
-        return table.to_pandas()  # what pandas stored as its index is no column
+        return table.to_pandas()  # what pandas stored as its index is not a column
     # Damage to text, or to pandas' own description of the columns, is found only while they are read.
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
@@ -143,7 +143,7 @@ def _refuse_duplicates(path: Path, names: list[str]) -> None:
 
 
 def _as_numbers(values: pd.Series) -> pd.Series:
-    """float64 where every cell is blank or a number; otherwise text, stripped, blanks as missing."""
+    """float64 if every cell is blank or a number; otherwise stripped text, with blanks as missing."""
     if not pd.api.types.is_numeric_dtype(values):
         text = values.astype("object").where(values.notna(), "").astype(str).str.strip()
         values = text.where(text != "")
@@ -152,13 +152,13 @@ def _as_numbers(values: pd.Series) -> pd.Series:
 
 
 def patient_ids(frame: pd.DataFrame) -> list[str]:
-    """A digest of each patient: of the 13 inputs, whatever else a file says about them."""
+    """A digest of each patient's 13 inputs, whatever else a file says about them."""
     cells = [[_canonical(value) for value in _as_numbers(frame[name])] for name in schema.INPUT_NAMES]
     return [_digest("\x1f".join(row)) for row in zip(*cells, strict=True)]
 
 
 def _canonical(value: Any) -> str:
-    # 7 digits: what a file of 32-bit numbers keeps of a value, and more than any of these columns has.
+    # 7 digits are what a file of 32-bit numbers keeps of a value, and more than any of these columns has.
     numeric = isinstance(value, (int, float))
     return "" if pd.isna(value) else repr(float(f"{value:.7g}") + 0.0) if numeric else str(value)
 

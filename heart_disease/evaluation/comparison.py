@@ -24,7 +24,7 @@ from heart_disease.evaluation.verdict import Comparison
 from heart_disease.model import schema
 from heart_disease.model.errors import DataError
 
-LEAST, LEAST_OF_CLASS = 30, 10  # patients on which two models are compared
+LEAST, LEAST_OF_CLASS = 30, 10  # fewest patients on which two models are compared
 DATA = "data_digest"
 EVALUATION = tuple(field.name for field in fields(Evaluation))
 TEST = (*EVALUATION, "seed", DATA)  # what decides which patients are tested by which network
@@ -32,7 +32,7 @@ TEST = (*EVALUATION, "seed", DATA)  # what decides which patients are tested by 
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """patients: n digests. labels: (n,) of 0 and 1. probabilities: (R, n), a row a repeat."""
+    """patients: n digests. labels: (n,) of 0 and 1. probabilities: (R, n), one row per repeat."""
 
     patients: tuple[str, ...]
     labels: Numbers
@@ -40,10 +40,10 @@ class OutOfFold:
 
 
 def read_out_of_fold(text: str) -> OutOfFold:
-    """What `report.out_of_fold` wrote.
+    """Read what `reporting.tables.out_of_fold` wrote.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: `text` is something else.
     """
     frame = pd.read_csv(io.StringIO(text), dtype={"patient": str})
     names = [name for name in frame if str(name).startswith("probability_")]
@@ -56,7 +56,7 @@ def read_out_of_fold(text: str) -> OutOfFold:
 
 
 def widening(params: Mapping[str, str]) -> float:
-    """`folds.Splits.widening` from what a run recorded: sqrt(1 / R + k / (k - 1)), or sqrt(1 + n2 / n1).
+    """`folds.Splits.widening` from a run's recorded parameters: sqrt(1 / R + k / (k - 1)), or sqrt(1 + n2 / n1).
 
     Raises:
         ValueError: neither holdout nor folds and repeats are recorded.
@@ -89,7 +89,7 @@ def paired(ours: OutOfFold, theirs: OutOfFold, *, widen: float, margin: float, s
 
 
 def other_test(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
-    """How the tests of two runs differ, ``seed 3, not 0; data 2f1e..., not 1bce...``; empty where they do not."""
+    """How the tests of two runs differ, ``seed 3, not 0; data 2f1e..., not 1bce...``; empty if they do not."""
     return "; ".join(
         f"{title_of(name)} {setting_of(name, ours, 'none')}, not {setting_of(name, theirs, 'none')}"
         for name in TEST
@@ -98,11 +98,11 @@ def other_test(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
 
 
 def unseen(table: Table, learned: Mapping[str, frozenset[str]]) -> tuple[NDArray[np.bool_], str]:
-    """Which rows of `table` no model learned from (n,), and in words how many each of them did learn from.
+    """Which rows of `table` no model learned from (n,), and in words how many of them each model did learn from.
 
-    learned: the digests of a model's patients, by model.
+    learned: for each model, the digests of its patients.
 
-    A patient is known by the 13 inputs, however the file is written.
+    A patient is identified by the 13 inputs, however the file is written.
 
     Raises:
         DataError: too few are left to compare on.
@@ -133,7 +133,7 @@ def on_rows(labels: Numbers, probabilities: Mapping[str, Numbers]) -> dict[str, 
 
 
 def on_rows_minus(labels: Numbers, ours: Numbers, theirs: Numbers, margin: float) -> Comparison:
-    """Log loss of one model minus another's, probabilities (n,); the interval is of patients alone."""
+    """Log loss of one model minus another's, probabilities (n,); the interval covers the choice of patients alone."""
     weights = estimates.bootstrap_weights(len(labels), 0)
     return verdict.compare(estimates.difference(labels, ours[None], theirs[None], weights), margin)
 
@@ -144,6 +144,6 @@ def title_of(name: str) -> str:
 
 
 def setting_of(name: str, params: Mapping[str, str], nothing: str) -> str:
-    """Its value, for people."""
+    """The value of a run's parameter, for people."""
     value = params.get(name, nothing)
     return value[:8] if name == DATA else value

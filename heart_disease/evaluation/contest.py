@@ -1,7 +1,7 @@
 """The contest of two recipes on the same folds: who trains on what, how good each is, and the model that is shipped.
 
-Everything that trains a recipe to judge it goes through a `Contest`: a training, and its reproduction years later. So
-the two train the same networks in the same order, which decides the last bits.
+Everything that trains a recipe to judge it uses a `Contest`: a training does, and so does its reproduction years later.
+So both train the same networks in the same order, which decides the last bits.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from heart_disease.training.engine import Networks
 from heart_disease.training.recipe import Recipe
 
 NETWORK, CHAMPION, LOGISTIC, PREVALENCE = "network", "champion", "logistic_regression", "prevalence"
-# Log loss that averaging must gain to be worth several times the model; that it gains something is certain.
+# Log loss that averaging must gain to be worth a model of several times the size; some gain is certain.
 WORTH_AVERAGING = 0.001
 
 
@@ -43,7 +43,7 @@ WORTH_AVERAGING = 0.001
 class Report:
     """What an evaluation found.
 
-    rows: (n,) the numbers of the tested rows, labels: (n,) theirs. probabilities: (R, n) by model. metrics: by model,
+    rows: (n,) the numbers of the tested rows. labels: (n,) of these. probabilities: (R, n) by model. metrics: by model,
     then by the names in `METRICS`. differences: network minus each other model, in log loss, patient by patient; below
     0 the network is better. curves: by the names in `engine.CURVES`, (fits, epochs). members: how many networks are
     averaged into one answer. averaging: if the recipe asks for several, the loss of their mean probability minus the
@@ -65,7 +65,7 @@ class Report:
 class Contest:
     """`recipe` on the patients of `frame` with labels (n,), judged on `splits`, beside the champion's recipe `rival`.
 
-    The rival trains on the same folds from the challenger's seed: the two then differ in nothing else.
+    The rival trains on the same folds and from the challenger's seed, so that only the recipes differ.
     """
 
     frame: pd.DataFrame
@@ -86,7 +86,7 @@ class Contest:
 
     @cached_property
     def jobs(self) -> tuple[Job, ...]:
-        """The challenger's networks, those that are shipped last, and then the champion's."""
+        """The challenger's networks on the folds, then those that may be shipped, then the champion's networks."""
         rivals = fold_jobs(replace(self.rival, seed=self.recipe.seed), self.splits, CHAMPION) if self.rival else []
         shipped = shipped_jobs(self.recipe, self.splits, len(self.labels))
         return (*fold_jobs(self.recipe, self.splits), *shipped, *rivals)
@@ -100,13 +100,13 @@ class Contest:
 
     @property
     def _ships_more(self) -> bool:
-        """Whether the shipped networks are others than the tested ones: not with one held-out part."""
+        """Whether other networks are shipped than those that are tested; with one held-out part they are the same."""
         return len(self.splits.pairs) > 1
 
     def model(self, networks: Networks, members: int) -> PatientModel:
-        """What is shipped: the average of so many members that learned from all rows.
+        """The model to ship: the average of `members` networks that learned from all rows.
 
-        networks: of `jobs`.
+        networks: those trained for `jobs`.
         """
         fold = None if self._ships_more else 0
         own = networks.pick(lambda job: job.side == NETWORK and job.fold == fold and job.member < members)
@@ -114,14 +114,14 @@ class Contest:
         network = own.keras_average(self.inputs.shape[2])
         return PatientModel(Encoder.fit(rows), network, learned_from=frozenset(sources.patient_ids(rows)))
 
-    # On matrices this small the threads of a BLAS only wait for each other: 50 fits take 0.1 s instead of up to 7.
+    # On matrices this small, BLAS threads only wait for each other; with one, 50 fits take 0.1 s instead of up to 7.
     @threadpool_limits.wrap(limits=1, user_api="blas")
     def report(self, networks: Networks) -> Report:
         """Compare the challenger with the champion, logistic regression and the prevalence, patient by patient.
 
         If the average of several members is not worth its price, the first member is judged, and shipped, alone.
 
-        networks: of `jobs`.
+        networks: those trained for `jobs`.
         """
         found = self._judge(networks, self.recipe.members)
         if found.averaging and not averaging_helps(found.averaging):
@@ -173,7 +173,7 @@ def fold_jobs(recipe: Recipe, splits: Splits, side: str = NETWORK) -> list[Job]:
 
 
 def shipped_jobs(recipe: Recipe, splits: Splits, rows: int) -> list[Job]:
-    """The networks that learn from all rows, to be shipped; none with one held-out part, whose networks are shipped."""
+    """The networks to ship, which learn from all rows; none with one held-out part, which ships the tested ones."""
     pairs = len(splits.pairs)
     if pairs == 1:
         return []
@@ -211,6 +211,6 @@ def averaging_helps(gain: Estimate) -> bool:
 
 
 def _logistic(inputs: Floats, labels: Numbers, train: Ints, test: Ints) -> Numbers:
-    """scikit-learn's logistic regression with its default regularisation, on the very inputs of the network."""
+    """scikit-learn's logistic regression with its default regularisation, on the same inputs as the network."""
     model = LogisticRegression(max_iter=1000).fit(inputs[train].astype(np.float64), labels[train])
     return model.predict_proba(inputs[test].astype(np.float64))[:, 1]

@@ -5,10 +5,10 @@ probabilities per patient, or by one held-out part, R = 1. A metric is the mean 
 comes from resampling patients (percentile bootstrap; Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
 ch. 13). It says how far the figure would move with other patients, for the models as they were trained.
 
-A difference between two models is taken patient by patient, and judges their recipes: its interval also has to cover
-that other training rows make other models. Folds share training rows and repeats share all of them, so what they
-find is not independent; the deviations of the resamples are widened for it, see `Splits.widening`. How often such an
-interval errs was simulated: benchmarks/error_rates.py.
+A difference between two models is taken patient by patient, and judges their recipes, so its interval must also cover
+the models that other training rows would make. Folds share training rows, and repeats share all of them, so their
+results are not independent; the deviations of the resamples are widened to allow for that, see `Splits.widening`.
+benchmarks/error_rates.py simulates how often such an interval errs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# The metrics, and what people call them.
+# The metrics, and their names for people.
 METRICS: Mapping[str, str] = {
     "log_loss": "log loss",
     "brier": "Brier score",
@@ -51,7 +51,7 @@ class Estimate:
         return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
     def named(self, name: str) -> dict[str, float]:
-        """As a tracker keeps it: the value, and both ends of its interval."""
+        """The figures that a tracker keeps, by name: the value, and both ends of its interval."""
         return dict(zip(_names(name), (self.value, self.low, self.high), strict=True))
 
     @classmethod
@@ -104,7 +104,7 @@ def difference(labels: Numbers, ours: Numbers, theirs: Numbers, weights: Numbers
 
 
 def estimate(values: Numbers, weights: Numbers, widening: float = 1.0) -> Estimate:
-    """The mean of one number a patient (n,), with its interval from `bootstrap_weights` (W, n)."""
+    """The mean of one number per patient (n,), with its interval from `bootstrap_weights` (W, n)."""
     means = _mean(values, weights)
     return _estimate(means[0] + widening * (means - means[0]))
 

@@ -16,7 +16,7 @@ from heart_disease.training.batches import Floats, Ints
 
 @dataclass(frozen=True)
 class Splits:
-    """Which rows each fit may touch. `pairs` of (training rows, test rows), repeat by repeat."""
+    """Which rows each fit may use. `pairs` are (training rows, test rows), repeat by repeat."""
 
     pairs: tuple[tuple[Ints, Ints], ...]
     repeats: int
@@ -24,7 +24,7 @@ class Splits:
 
     @property
     def test_rows(self) -> Ints:
-        """The rows that are tested, each once a repeat, ascending."""
+        """The rows that are tested, each once per repeat, ascending."""
         return np.unique(np.concatenate([test for _, test in self.pairs]))
 
     @property
@@ -33,8 +33,9 @@ class Splits:
 
         The variance of a mean over J splits with n1 training and n2 test rows is (1 / J + n2 / n1) of the variance of
         one split's (Nadeau and Bengio, Inference for the generalization error, Machine Learning 52, 2003; for repeated
-        cross-validation Bouckaert and Frank, PAKDD 2004). One split's is the variance of a patient / n2, and that of
-        resampling is it / n, so the ratio is n / n2 (1 / J + n2 / n1): for k folds and R repeats, 1 / R + k / (k - 1).
+        cross-validation Bouckaert and Frank, PAKDD 2004). If v is the variance between patients, one split's is
+        v / n2 and that of resampling v / n, so the ratio is n / n2 (1 / J + n2 / n1): for k folds and R repeats,
+        1 / R + k / (k - 1).
         """
         n1, n2 = (np.mean([len(pair[part]) for pair in self.pairs]) for part in (0, 1))
         return float(np.sqrt(len(self.test_rows) / n2 * (1 / len(self.pairs) + n2 / n1)))
@@ -50,7 +51,7 @@ class Splits:
 
 
 def split(labels: Numbers, evaluation: Evaluation, seed: int) -> Splits:
-    """As `evaluation` says; see `cross_validation` and `holdout`."""
+    """Split as `evaluation` says; see `cross_validation` and `holdout`."""
     if evaluation.holdout is not None:
         return holdout(labels, evaluation.holdout, seed)
     return cross_validation(labels, evaluation.folds, evaluation.repeats, seed)
@@ -73,7 +74,7 @@ def cross_validation(labels: Numbers, folds: int, repeats: int, seed: int) -> Sp
 
 
 def holdout(labels: Numbers, share: float, seed: int) -> Splits:
-    """One stratified split, whose test rows no fitting touches.
+    """One stratified split; nothing is fitted on its test rows.
 
     Raises:
         UsageError: a part would not hold both classes.

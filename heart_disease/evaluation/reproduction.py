@@ -1,8 +1,8 @@
 """Train the model of a version again, from its recipe, seed and data, and compare what the two say.
 
-What is trained is the very set of networks of that day, and not the shipped one alone: a compiled program rounds
-as its shape wants it, and a recipe that amplifies the last bit (rate 0.01 for 300 epochs, two hidden layers) then ends
-up to 0.001 away. The same set on the same machine gives the same bits.
+The whole set of networks of that day is trained, not the shipped one alone: how a compiled program rounds depends on
+its shape, and a recipe that amplifies the last bit (rate 0.01 for 300 epochs, two hidden layers) then ends up to 0.001
+away. The same set on the same machine gives the same bits.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from heart_disease.model.patient_model import PatientModel
 from heart_disease.training.engine import train
 from heart_disease.training.recipe import Recipe
 
-TOLERANCE = 1e-6  # of a probability: what a model may lose by being stored
+TOLERANCE = 1e-6  # how much storing a model may change a probability
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """patients: how many were asked about. apart: of how many the probabilities differ by more than `TOLERANCE`."""
+    """patients: how many were compared. apart: for how many the probabilities differ by more than `TOLERANCE`."""
 
     patients: int
     apart: int
@@ -37,7 +37,7 @@ class Agreement:
 
 
 def agreement(ours: Numbers, theirs: Numbers) -> Agreement:
-    """Of two models' probabilities of the same patients, each (n,)."""
+    """Compare two models' probabilities for the same patients, each (n,)."""
     gaps = np.abs(ours - theirs)
     return Agreement(len(gaps), int((~(gaps <= TOLERANCE)).sum()), float(gaps.max()))
 
@@ -47,13 +47,13 @@ def train_again(
 ) -> tuple[PatientModel, str]:
     """The model that `flows.train` ships for `recipe`, and the name of the device.
 
-    members: of the model, which may be fewer than the recipe asked for. rival: the recipe of the champion of that day,
-    whose networks were trained beside these: in another batch some networks round otherwise, and a few recipes make
-    much of that.
+    members: how many the model has, which may be fewer than the recipe asked for. rival: the recipe of the champion of
+    that day, whose networks were trained beside these: in another batch some networks round differently, and a few
+    recipes amplify that.
 
     Raises:
         UsageError: the data is too small for the folds.
-        UnavailableError: the device is not there.
+        UnavailableError: the device is missing.
     """
     contest = Contest.on(table.frame, recipe, evaluation, rival)
     networks = train(contest.inputs, contest.labels, contest.jobs, device=device)

@@ -1,4 +1,4 @@
-"""How a network is judged, and when a challenger becomes champion: what may be set, checked when it is made."""
+"""How a network is judged, and when a challenger becomes champion: the settings, checked when they are made."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class Evaluation:
     """How a network is judged: by repeated cross-validation, or on one part that is held out."""
 
     folds: Annotated[int, Field(ge=2, le=50, description="Folds of the cross-validation.")] = 10
-    repeats: Annotated[int, Field(ge=1, le=50, description="Cross-validations, each with other folds.")] = 5
+    repeats: Annotated[int, Field(ge=1, le=50, description="Cross-validations, each with different folds.")] = 5
     holdout: Annotated[
         float | None,
         Field(gt=0, lt=1, description="Share to hold out once, instead of cross-validation; the course holds out 0.2."),
     ] = None
 
     def as_dict(self) -> dict[str, Any]:
-        """What applies, by name, for JSON and for a tracker."""
+        """The settings that apply, by name, for JSON and for a tracker."""
         if self.holdout is not None:
             return {"holdout": self.holdout}
         return {"folds": self.folds, "repeats": self.repeats}
@@ -36,5 +36,5 @@ class Promotion:
     ] = 0.02
     promote_if: Annotated[
         Literal["better", "not-worse"],
-        Field(description="What moves the champion while the data is the same; on new data, not-worse is enough."),
+        Field(description="What moves the champion if the data is the same; on new data, not-worse is enough."),
     ] = "better"

@@ -8,8 +8,8 @@ its 95 % interval, and a margin that was set before anyone looked:
     not worse     neither, and the whole interval is below the margin
     inconclusive  the interval reaches from below 0 to above the margin: these patients cannot tell
 
-A log loss of 0.38 is that of a model that gives what then happens a probability of 0.684, in the geometric mean; with
-the default margin of 0.02 that may fall to 0.670. The margin is also just above the half width that 303 patients give
+A log loss of 0.38 means that a model gives the true outcome a probability of 0.684, in the geometric mean; with the
+default margin of 0.02 that may fall to 0.670. The margin is also just above the half width that 303 patients give
 the comparison of two good models: a smaller one would leave nearly all of them inconclusive. (On such margins: Piaggio
 et al., Reporting of noninferiority and equivalence randomized trials, JAMA 308, 2012.)
 """
@@ -46,7 +46,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether to promote, and why; against the champion, where there is one, and against logistic regression."""
+    """Whether to promote, and why; with the comparisons to logistic regression and, if there is one, the champion."""
 
     promote: bool
     reason: str
@@ -70,9 +70,9 @@ def decide(
 ) -> Decision:
     """Whether the challenger takes the champion's place; `champion` is the name of the present one in words.
 
-    Whoever does not beat the prevalence, or is neither better nor not worse than logistic regression, never does.
-    Otherwise the first model does, then one that is better than the champion, and one that is not worse if it is a
-    refit on other data or `promotion` says so.
+    It never does if it does not beat the prevalence, or if it is worse than logistic regression, or inconclusive
+    against it. Otherwise the first model does; later ones do if they are better than the champion, or if they are not
+    worse and either refit on other data or `promotion` says so.
     """
     logistic = compare(report.differences[LOGISTIC], promotion.margin)
     rival = compare(report.differences[CHAMPION], promotion.margin) if champion else None

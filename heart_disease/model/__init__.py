@@ -1,1 +1,1 @@
-"""What travels with a registered model: columns, encoder, network, threshold. It imports nothing else of ours."""
+"""What travels with a registered model: columns, encoder, network, threshold. It imports no other package of ours."""

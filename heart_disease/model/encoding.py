@@ -1,8 +1,8 @@
 """Encode patients: 13 columns -> 29 inputs.
 
-6 numbers, standardised with the mean and spread of the rows that the encoder was fitted on, then one input for each
-code of the 7 other columns; a column that may be blank has one more input for that. The codes come from the
-schema and not from a sample, so that every encoder has the same 29 inputs.
+First come 6 numbers, standardised with the mean and spread of the rows that the encoder was fitted on, then one input
+for each code of the 7 other columns; a column that may be blank has one more input for that. The codes come from the
+schema, not from a sample, so every encoder has the same 29 inputs.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def _codes(column: schema.Column) -> list[float]:
 
 NUMBERS = [column.name for column in schema.COLUMNS if column.is_number]
 CODED = [column for column in schema.COLUMNS if not column.is_number]
-NUMBERED = [schema.INPUT_NAMES.index(name) for name in NUMBERS]  # where they are in a row
+NUMBERED = [schema.INPUT_NAMES.index(name) for name in NUMBERS]  # their positions in a row
 HOT = [(schema.INPUT_NAMES.index(column.name), code) for column in CODED for code in _codes(column)]
-HOT_COLUMNS, HOT_CODES = [column for column, _ in HOT], np.array([code for _, code in HOT])  # one for each such input
+HOT_COLUMNS, HOT_CODES = [column for column, _ in HOT], np.array([code for _, code in HOT])  # one per coded input
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """Fitted by `fit`. `means` and `scales` belong to the numbers, in the schema's order."""
+    """Made by `fit`. `means` and `scales` belong to the numbers, in the schema's order."""
 
     means: tuple[float, ...]
     scales: tuple[float, ...]
@@ -41,7 +41,7 @@ class Encoder:
     @classmethod
     def fit(cls, frame: pd.DataFrame) -> Encoder:
         """An encoder with the means and standard deviations of `frame`'s rows."""
-        from sklearn.preprocessing import StandardScaler  # not needed by who only scores
+        from sklearn.preprocessing import StandardScaler  # not needed for scoring
 
         scaler = StandardScaler().fit(frame[NUMBERS].to_numpy("float64"))
         return cls(tuple(scaler.mean_.tolist()), tuple(scaler.scale_.tolist()))
@@ -55,7 +55,7 @@ class Encoder:
         return self.encode(frame[list(schema.INPUT_NAMES)].to_numpy("float64"))
 
     def encode(self, cells: NDArray[np.float64]) -> NDArray[np.float32]:
-        """`transform` for values in the order of `schema.INPUT_NAMES`, NaN for a blank: (n, 13) -> (n, 29)."""
+        """Do as `transform`, for values in the order of `schema.INPUT_NAMES`, NaN for a blank: (n, 13) -> (n, 29)."""
         numbers = cells[:, NUMBERED]  # (n, 6)
         if np.isnan(numbers).any():
             raise ValueError(f"expected a number in every cell of {', '.join(NUMBERS)}; got a blank")
@@ -68,7 +68,7 @@ class Encoder:
         return np.hstack([(numbers - self.means) / self.scales, hot]).astype(np.float32)
 
     def to_json(self) -> str:
-        """All that `from_json` needs, and the names of the inputs for a reader."""
+        """All that `from_json` needs, and the names of the inputs for people who read it."""
         fitted = {name: {"mean": m, "scale": s} for name, m, s in zip(NUMBERS, self.means, self.scales, strict=True)}
         return json.dumps({"numbers": fitted, "inputs": input_names()}, indent=2)
 

@@ -1,12 +1,12 @@
-"""Every error that a user can cause, and the exit code that it ends in.
+"""Every error that a user can cause, and the exit code that it leads to.
 
     HeartError
     ├── UsageError        2   the command or a parameter makes no sense
     ├── DataError         3   the data cannot be used
     │   ├── SourceError       it cannot be read as a table
     │   └── RejectedError     it was read, and validation refused it
-    ├── UnavailableError  4   something that is needed is not there: a champion, a store, a server
-    └── MovedError        5   the champion is another one than the one that was compared with
+    ├── UnavailableError  4   something necessary is missing: a champion, a store, a server
+    └── MovedError        5   the champion is no longer the one that was compared with
 
 A message says what was expected, what came, where, and what to do. The command line prints it and nothing else.
 """
@@ -18,7 +18,7 @@ from typing import Self
 
 
 class ExitCode(IntEnum):
-    """What a command ends with; `meaning` says it in a line."""
+    """The exit code of a command; `meaning` explains it in one line."""
 
     meaning: str
 
@@ -40,7 +40,7 @@ class ExitCode(IntEnum):
 
 
 class HeartError(Exception):
-    """Something that the user can mend; `exit_code` is what the command line ends with."""
+    """An error that the user can correct; the command line exits with `exit_code`."""
 
     exit_code = ExitCode.FAILED
 
@@ -62,16 +62,16 @@ class SourceError(DataError):
 
 
 class RejectedError(DataError):
-    """A table that was read, and that validation refused."""
+    """A table that was read, but refused by validation."""
 
 
 class UnavailableError(HeartError):
-    """Something that is needed is not there: a champion, a writable store, a server that answers."""
+    """Something necessary is missing: a champion, a writable store, a server that answers."""
 
     exit_code = ExitCode.UNAVAILABLE
 
 
 class MovedError(HeartError):
-    """The champion is another one than the one that was compared with: someone else was quicker."""
+    """The champion is no longer the one that was compared with: someone else was quicker."""
 
     exit_code = ExitCode.NOT_PROMOTED

@@ -1,8 +1,8 @@
 """A stored network without Keras: the matrices of a .keras file, and what it says about a patient, in NumPy.
 
-Who scores patients need not wait ten seconds for TensorFlow to multiply two small matrices. Only the layers that
-network.py builds are read; any other is refused, such as a Lambda, which carries code. That Keras says the same is
-tested here, and checked again for every version that is registered.
+Scoring does not wait ten seconds for TensorFlow to multiply two small matrices. Only the layers that network.py builds
+are read; any other is refused, such as a Lambda, which carries code. Tests check that Keras gives the same answers, and
+so does the registration of every version.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _sigmoid(x: Floats) -> Floats:
     return special.expit(x)
 
 
-# As Keras defines them by their names.
+# Keras's activation functions, by their names there.
 ACTIVATIONS: Mapping[str, Callable[[Floats], Floats]] = {
     "relu": lambda x: np.maximum(x, 0),
     "tanh": np.tanh,
@@ -40,7 +40,7 @@ ACTIVATIONS: Mapping[str, Callable[[Floats], Floats]] = {
 
 @dataclass(frozen=True)
 class Dense:
-    """kernel (a, b), bias (b,)."""
+    """One dense layer: kernel (a, b), bias (b,)."""
 
     kernel: Floats
     bias: Floats
@@ -53,7 +53,7 @@ class Dense:
 
 @dataclass(frozen=True)
 class StoredNetwork:
-    """The mean of what its members say, each a chain of dense layers."""
+    """A network whose answer is the mean of its members' answers; each member is a chain of dense layers."""
 
     members: tuple[tuple[Dense, ...], ...]
 
@@ -69,10 +69,10 @@ class StoredNetwork:
 
 
 def read(path: Path) -> StoredNetwork:
-    """The network of a .keras file: a `network.build`, or the `network.average` of several.
+    """The network in a .keras file: one from `network.build`, or the `network.average` of several.
 
     Raises:
-        ValueError: it is no such file, or has a layer or an activation that is not known here.
+        ValueError: it is not such a file, or it has a layer or an activation that is not known here.
     """
     try:
         with zipfile.ZipFile(path) as parts, h5py.File(io.BytesIO(parts.read("model.weights.h5")), "r") as weights:
@@ -95,7 +95,7 @@ def _chain(model: Any, weights: h5py.Group) -> tuple[Dense, ...]:
     layers = []
     for layer in model["config"]["layers"]:
         _expect(layer, "InputLayer", "Dense", "Dropout")
-        if _kind(layer) == "Dense":  # the others do nothing to a patient who is scored
+        if _kind(layer) == "Dense":  # the others do nothing when a patient is scored
             activation = layer["config"]["activation"]
             if activation not in ACTIVATIONS:
                 raise ValueError(f"activation {activation!r}; expected one of {', '.join(ACTIVATIONS)}")
@@ -105,7 +105,7 @@ def _chain(model: Any, weights: h5py.Group) -> tuple[Dense, ...]:
 
 
 def _by_name(weights: h5py.Group) -> dict[str, h5py.Group]:
-    """The groups of a model's layers, which are filed by class and number, by the names of the layers."""
+    """The groups of a model's layers by layer name; the file has them by class and number."""
     return {group["vars"].attrs["name"]: group for group in weights["layers"].values()}
 
 

@@ -1,7 +1,7 @@
 """The script that MLflow runs to load a registered model (models from code): PatientModel behind MLflow's interface.
 
-It stands alone beside a copy of this package, `heart_disease_model`, and imports that copy from where it lies, under a
-name that no other version has. So it loads whatever else a program has imported, and each version runs its own code.
+It stands beside a copy of this package, `heart_disease_model`, and imports that copy from its folder, under a name that
+no other version has. So a program may have imported anything else, and each version still runs its own code.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ class HeartDiseaseModel(mlflow.pyfunc.PythonModel):
     """Raw patient rows in, `PatientModel.predict` out."""
 
     def load_context(self, context: Any) -> None:
-        """Load the two folders that were registered: the package and the model."""
+        """Load the two registered folders: the package and the model."""
         patient_model = import_copy(Path(context.artifacts[PACKAGE]))
         self.model = patient_model.PatientModel.load(Path(context.artifacts["model"]))
 

@@ -1,8 +1,8 @@
 """Encoder, network and threshold as one model: raw patient rows in UCI codes -> probability and yes or no.
 
-Everything that scores a patient goes through `PatientModel.score`: the API with an array; the command line, the
-registered model and the check that they agree through `predict`, its face for data frames. Stored as JSON and a .keras
-file; no pickle, and nothing that is executed.
+Every patient is scored by `PatientModel.score`. The API calls it with an array; the command line, the registered model
+and the check that they agree call `predict`, which does the same for data frames. A model is stored as JSON and a
+.keras file, without pickle or anything else that is executed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from .errors import RejectedError
 class Scores:
     """One value for each of n patients.
 
-    probability: of heart disease, (n,) float64; NaN where there is a problem.
-    disease: (n,) "yes", "no", or "" where there is a problem.
+    probability: of heart disease, (n,) float64; NaN if there is a problem.
+    disease: (n,) "yes", "no", or "" if there is a problem.
     problem: (n,) why a patient was not scored, or "".
     """
 
@@ -38,12 +38,12 @@ class Scores:
 
 @dataclass(frozen=True)
 class PatientModel:
-    """`network` gives (n, 29) inputs (n, 1) probabilities; from `threshold` on the answer is yes.
+    """`network` turns (n, 29) inputs into (n, 1) probabilities; from `threshold` on, the answer is yes.
 
-    It is a Keras model where it was trained, and what `keras_file` reads where it was loaded.
+    The network is a Keras model after training, and a `keras_file.StoredNetwork` after loading.
 
     learned_from: the digests of the patients that encoder and network were fitted on (`sources.patient_ids`), so that
-    whoever compares two models can leave them out; empty where that is not known.
+    a comparison of two models can leave them out; empty if that is not known.
     """
 
     encoder: Encoder
@@ -52,7 +52,7 @@ class PatientModel:
     learned_from: frozenset[str] = frozenset()
 
     def predict(self, patients: pd.DataFrame) -> pd.DataFrame:
-        """One row a patient: `probability` of heart disease, `disease` ("yes", "no"), and `problem`.
+        """One row per patient: `probability` of heart disease, `disease` ("yes", "no"), and `problem`.
 
         A row that the schema does not allow has the reason in `problem`, and neither probability nor answer. Columns
         that the model does not know are ignored.
@@ -76,9 +76,9 @@ class PatientModel:
         return pd.DataFrame(columns, copy=False)
 
     def score(self, cells: NDArray[np.float64], written: Callable[[int, str], object] | None = None) -> Scores:
-        """`predict` for values in the order of `schema.INPUT_NAMES`, NaN for a blank: (n, 13).
+        """Do as `predict`, for values in the order of `schema.INPUT_NAMES`, NaN for a blank: (n, 13).
 
-        written: gives the cell in a row and a column as it was written, for the problems; else it is the value.
+        written: returns the cell of a row and a column as it was written, to show in `problem`; by default the value.
         """
         bad = np.column_stack([schema.outside(cells[:, k], column) for k, column in enumerate(schema.COLUMNS)])
         good = ~bad.any(axis=1)
@@ -122,7 +122,7 @@ class PatientModel:
 
 
 def difference(ours: pd.DataFrame, theirs: pd.DataFrame) -> float:
-    """The greatest difference between two models' probabilities for the same rows; infinity where answers differ."""
+    """The greatest difference between two models' probabilities for the same rows; infinity if answers differ."""
     if list(ours["disease"]) != list(theirs["disease"]):
         return np.inf
     gaps = (ours["probability"].to_numpy() - theirs["probability"].to_numpy())[(ours["disease"] != "").to_numpy()]

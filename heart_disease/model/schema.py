@@ -3,7 +3,7 @@
 Codes, meanings and units are those of the UCI Heart Disease data set (Janosi, Steinbrunn, Pfisterer and
 Detrano, 1988, https://doi.org/10.24432/C52P4X). `limits` are what a living patient can have: a value outside
 is an error of measurement or of typing. `usual` is what the Cleveland patients have: a value outside is
-possible, and worth a look.
+possible, but worth a look.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Range = tuple[float, float]
 class Column:
     """One column: either a number between `limits`, or one of `codes`.
 
-    `usual_share` maps a code to the greatest share of rows that is not worth a warning.
+    `usual_share` maps a code to the share of rows above which there is a warning.
     `ordered` codes are used as a number (slope: up, flat, down). Only `optional` columns may be blank.
     """
 
@@ -99,7 +99,7 @@ BY_NAME: Mapping[str, Column] = {column.name: column for column in (*COLUMNS, LA
 
 
 def label(frame: pd.DataFrame) -> pd.Series:
-    """1.0 where a patient has heart disease (``num > 0``), else 0.0; one value a row."""
+    """1.0 if a patient has heart disease (``num > 0``), else 0.0; one value per row."""
     return (frame[LABEL.name] > 0).astype("float64")
 
 
@@ -115,7 +115,7 @@ def forbidden(values: pd.Series, column: Column) -> pd.Series:
 
 
 def numbers(values: pd.Series) -> NDArray[np.float64]:
-    """The cells as numbers: NaN is a blank, infinity what is no number and no blank."""
+    """The cells as numbers: NaN stands for a blank, infinity for anything else that is not a number."""
     if values.dtype == "float64":
         return values.to_numpy()
     found = pd.to_numeric(values, errors="coerce").to_numpy("float64", na_value=np.nan)
@@ -123,7 +123,7 @@ def numbers(values: pd.Series) -> NDArray[np.float64]:
 
 
 def outside(cells: NDArray[np.float64], column: Column) -> NDArray[np.bool_]:
-    """`forbidden` for cells that are `numbers` already: (n,) -> (n,)."""
+    """Do as `forbidden`, for cells that have been through `numbers`: (n,) -> (n,)."""
     if column.limits:
         low, high = column.limits
         return ~((cells >= low) & (cells <= high))
@@ -132,7 +132,7 @@ def outside(cells: NDArray[np.float64], column: Column) -> NDArray[np.bool_]:
 
 
 def show(value: object) -> str:
-    """A cell for a message: ``150``, ``2.3``, ``'fixed'``, ``blank``."""
+    """A cell as a message shows it: ``150``, ``2.3``, ``'fixed'``, ``blank``."""
     if pd.api.types.is_scalar(value) and pd.isna(value):  # type: ignore[call-overload]
         return "blank"
     return f"{float(value):.15g}" if isinstance(value, Real) else repr(str(value))

@@ -1,7 +1,7 @@
 """Clusters that train a sweep's batches: Dask and Ray, through Prefect's own task runners.
 
 A batch whose worker dies is started again elsewhere by the cluster itself, and gives the same numbers: a batch depends
-on nothing but its parameters and this project's code, which every worker compares with the sender's.
+only on its parameters and on this project's code, which every worker compares with the sender's.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from heart_disease.training.recipe import Recipe
 
 log = logging.getLogger("heart")
 ANSWER_SECONDS = 10
-ALONE_SECONDS = 60.0  # that a cluster which has lost all its workers is waited for
-LOOK_SECONDS = 5.0  # between two looks at whether it has
+ALONE_SECONDS = 60.0  # seconds to wait for a cluster that has lost all its workers
+LOOK_SECONDS = 5.0  # seconds between two checks for workers
 AHEAD = 200  # batches that a cluster has at a time; each is tens of kilobytes there, and its result a megabyte or two
 
 
@@ -42,7 +42,7 @@ class Cluster(Protocol):
         """The final state of a Prefect task run; an error of the cluster's own is raised."""
 
     def cancel(self, futures: Sequence[Any]) -> None:
-        """Start none of these any more, and stop those that run as far as the cluster can."""
+        """Start no more of these, and stop the running ones as far as the cluster can."""
 
 
 class Dask:
@@ -123,7 +123,7 @@ def ray_runner(address: str) -> Iterator[Any]:
     """Prefect's runner on the Ray cluster at `address`.
 
     Raises:
-        UnavailableError: as `dask_runner`.
+        UnavailableError: for the same reasons as in `dask_runner`.
     """
     try:
         import ray
@@ -137,7 +137,7 @@ def ray_runner(address: str) -> Iterator[Any]:
         raise UnavailableError(_silent("Ray cluster", address, "ray start --head", error)) from error
     try:
         _server_for(Ray().hosts())
-        yield RayTaskRunner(address=address)  # it uses the connection that there is
+        yield RayTaskRunner(address=address)  # it uses the connection made above
     finally:
         ray.shutdown()
 
@@ -150,7 +150,7 @@ def _knock(address: str) -> None:
 
 
 def _server_for(hosts: Sequence[str]) -> str:
-    """Prefect's server, to which workers report; one that listens to this machine alone will not do for others."""
+    """Prefect's server, to which workers report; if it listens to this machine alone, others cannot reach it."""
     url = get_current_settings().api.url or ""
     elsewhere = sorted({host for host in hosts if not _is_here(host)})
     if urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1") and elsewhere:
@@ -179,11 +179,11 @@ def _missing(extra: str, error: ImportError) -> str:
 
 def _silent(what: str, address: str, start: str, error: Exception) -> str:
     reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-    return f"no {what} with workers answers at {address}: {reason}. Start one (`{start}`), or leave the option away."
+    return f"no {what} with workers answers at {address}: {reason}. Start one (`{start}`), or leave the option out."
 
 
 def current() -> Cluster | None:
-    """The cluster that the flow runs on; None where its tasks run in this process."""
+    """The cluster that the flow runs on; None if its tasks run in this process."""
     context = FlowRunContext.get()
     runner: Any = context.task_runner if context else None
     package = type(runner).__module__.partition(".")[0]
@@ -191,12 +191,12 @@ def current() -> Cluster | None:
 
 
 def cross_validate_there(study: Study, recipes: Sequence[Recipe], *, device: str, code: str) -> list[Result]:
-    """`study.cross_validate`, on a worker.
+    """Run `study.cross_validate` on a worker.
 
     code: `code_digest("search")` of the sender.
 
     Raises:
-        UnavailableError: the worker has another version of this project, and so perhaps other numbers.
+        UnavailableError: the worker has another version of this project, which may give other numbers.
     """
     if code_digest("search") != code:
         raise UnavailableError(
@@ -207,7 +207,7 @@ def cross_validate_there(study: Study, recipes: Sequence[Recipe], *, device: str
 
 
 def finished(cluster: Cluster, submit: Callable[[int], Any], numbers: Sequence[int]) -> Generator[tuple[int, Any]]:
-    """Results of the task runs that `submit` starts for each number, as they come; leaving early cancels the others.
+    """Yield results of the task runs that `submit` starts for each number, as they come; leaving cancels the others.
 
     Raises:
         UnavailableError: the cluster has gone, has had no worker for a minute, or a batch brings every worker down.
@@ -231,13 +231,13 @@ def finished(cluster: Cluster, submit: Callable[[int], Any], numbers: Sequence[i
             alone_since = None
             state = _asked(lambda future=future: cluster.state(future))  # type: ignore[misc]
             yield pending.pop(future), state.result(_sync=True)
-            del future, state  # the cluster keeps a result for as long as there is a future
+            del future, state  # the cluster keeps a result as long as a future refers to it
     finally:
         _give_up(cluster, list(pending))
 
 
 def _alone(cluster: Cluster, since: float | None) -> float | None:
-    """Since when there have been no workers."""
+    """Since when there have been no workers; None if there are some."""
     if _asked(cluster.hosts):
         return None
     if since is None:
@@ -260,7 +260,7 @@ def _asked(question: Callable[[], Any]) -> Any:
     except (Exception, CancelledError) as error:
         reason = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
         if type(error).__name__ == "KilledWorker":
-            reason = f"each of {getattr(error, 'allowed_failures', 0) + 1} workers died in one and the same batch"
+            reason = f"each of {getattr(error, 'allowed_failures', 0) + 1} workers died in the same batch"
         hint = "Its workers need this project, and the same environment. " if isinstance(error, ImportError) else ""
         raise UnavailableError(
             f"the cluster fails: {reason}. {hint}What is finished is kept: see its workers' logs, and give the same "
@@ -269,12 +269,12 @@ def _asked(question: Callable[[], Any]) -> Any:
 
 
 def _give_up(cluster: Cluster, futures: Sequence[Any]) -> None:
-    """Cancel these, and tell Prefect's server, which would show those that have begun as running for ever."""
+    """Cancel these, and tell Prefect's server, which would otherwise show those that have begun as running forever."""
     if not futures:
         return
-    with suppress(Exception):  # the cluster may be why
+    with suppress(Exception):  # the cluster may be the cause
         cluster.cancel(futures)
     client = get_client(sync_client=True)
     for future in futures:
-        with suppress(Exception):  # one that has not begun is not known there
+        with suppress(Exception):  # the server does not know one that has not begun
             client.set_task_run_state(future.task_run_id, Cancelled(message="The sweep has ended."), force=True)

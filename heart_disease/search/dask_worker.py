@@ -12,8 +12,8 @@ from prefect.events.worker import EventsWorker
 class ReportTo(WorkerPlugin):
     """Where to report task runs: a Prefect server on `url`.
 
-    Prefect has one reporter for each process, with the server of the first flow that it worked for. A worker outlives a
-    sweep and its embedded server, the next of which has another port.
+    Prefect has one reporter per process, tied to the server of the first flow that the process worked for. A worker
+    outlives a sweep and its embedded server, and the next sweep's server has another port.
     """
 
     name = "heart-disease-sweep"
@@ -22,9 +22,9 @@ class ReportTo(WorkerPlugin):
         self.url = url
 
     def setup(self, worker: Any) -> None:
-        """On every worker, also on those that come later."""
+        """Report to the server, on every worker, including those that come later."""
         EventsWorker.set_client_override(PrefectEventsClient, api_url=self.url)
 
     def teardown(self, worker: Any) -> None:
-        """When the sweep has ended."""
+        """Forget the server when the sweep has ended."""
         EventsWorker.set_client_override(None)

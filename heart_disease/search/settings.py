@@ -1,4 +1,4 @@
-"""How recipes are searched: what may be set, checked when it is made."""
+"""How recipes are searched: the settings, checked when they are made."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ A space is a mapping, in YAML or in code, from a part of the recipe to its value
     dropout: {low: 0, high: 0.5, scale: linear}
     epochs: [25, 50, 100, 200]                # cost nothing: all are measured on the longest run
 
-`hidden: [16, 8]` is two networks of one layer each, `hidden: [[16, 8]]` is one of two layers, `none` has no layer. What
-is not named is as in the default recipe. A configuration is everything but the epochs.
+`hidden: [16, 8]` is two networks of one layer each, `hidden: [[16, 8]]` is one of two layers, `none` has no layer.
+Parts that are not named are as in the default recipe. A configuration is everything except the epochs.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ DEFAULT: dict[str, Any] = {
     "activation": ["relu", "tanh"],
     "learning_rate": {"low": 3e-4, "high": 1e-2},
     "weight_decay": [0.0, 0.1, 0.3, 1.0, 3.0],
-    "dropout": [0.0, 0.0, 0.2, 0.4],  # half of the configurations without
+    "dropout": [0.0, 0.0, 0.2, 0.4],  # half of the configurations have none
     "batch_size": [32],
     "epochs": [10, 25, 50, 75, 100, 150, 200],
 }
-DRAWS = 1000  # for each configuration that is wanted, before a search is content with fewer
+DRAWS = 1000  # per wanted configuration, before a search is content with fewer
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Range:
     scale: str
 
     def draw(self, rng: np.random.Generator) -> float:
-        """One value, of 4 digits where the range is not narrower than that."""
+        """One value, rounded to 4 digits unless the range is narrower than that."""
         if self.scale == "log":
             value = float(np.exp(rng.uniform(log(self.low), log(self.high))))
         else:
@@ -64,7 +64,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Space:
-    """values: by part of the recipe, what it may be. epochs: ascending."""
+    """values: for each part of the recipe, the values it may take. epochs: ascending."""
 
     values: Mapping[str, Sequence[Any] | Range]
     epochs: tuple[int, ...]
@@ -74,7 +74,7 @@ def read_space(path: Path | None) -> dict[str, Any]:
     """The space in a YAML file as plain values that `make_space` takes, or the default one.
 
     Raises:
-        UsageError: there is no such file, or it is no mapping of parts of a recipe to values that make sense.
+        UsageError: there is no such file, or it is not a mapping of parts of a recipe to values that make sense.
     """
     if path is None:
         return DEFAULT
@@ -82,7 +82,7 @@ def read_space(path: Path | None) -> dict[str, Any]:
         given = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"'{path}' cannot be read: {error.strerror}; expected a YAML file with a space.") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date without a day, brackets without an end
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # an impossible date, too many brackets
         raise UsageError(f"'{path}' is not YAML: {' '.join(str(error).split())}") from error
     try:
         make_space(given)
@@ -92,7 +92,7 @@ def read_space(path: Path | None) -> dict[str, Any]:
 
 
 def as_yaml(space: Mapping[str, Any]) -> str:
-    """The file that `read_space` reads it from."""
+    """The space as YAML that `read_space` can read."""
     return yaml.safe_dump(dict(space), default_flow_style=None, sort_keys=False)
 
 
@@ -100,7 +100,7 @@ def make_space(given: Any) -> Space:
     """A space from plain values; see the top of this module.
 
     Raises:
-        UsageError: it is no mapping of parts of a recipe to values that make sense, each alone and all together.
+        UsageError: it is not a mapping of parts of a recipe to values that make sense, each alone and all together.
     """
     if not isinstance(given, Mapping) or not given:
         raise UsageError(f"expected a mapping such as 'dropout: [0, 0.2]'; got {short(given) if given else 'nothing'}")
@@ -124,13 +124,13 @@ def _values(name: str, given: Any) -> Sequence[Any] | Range:
 
 
 def _checked(name: str, value: Any) -> Any:
-    """The value as `Recipe` has it."""
+    """The value as `Recipe` stores it."""
     if name == "hidden":
         value = [] if value == "none" else [value] if isinstance(value, int) else value
     if any(isinstance(part, bool) for part in (value if isinstance(value, list) else [value])):
         # pydantic would take it for 1 or 0.
-        raise UsageError(f"{name}: {short(value)}: expected no yes, no, true or false")
-    # Alone: what it does not go with is for `_check_together` to find.
+        raise UsageError(f"{name}: {short(value)}: expected a value that is not yes, no, true or false")
+    # This checks the value alone; `_check_together` finds values that do not go together.
     base = {"optimizer": "sgd", "learning_rate": 1e-300, "weight_decay": 0.0}
     try:
         return getattr(Recipe(**{**base, name: value}), name)
@@ -152,7 +152,7 @@ def _range(name: str, given: Mapping[str, Any]) -> Range:
 
 
 def _check_together(values: Mapping[str, Sequence[Any] | Range]) -> None:
-    """Every combination makes sense where the most extreme ones do: no search fails by what it happens to draw."""
+    """Check the most extreme combinations: if they make sense, all do, and no search fails by what it draws."""
 
     def most(name: str) -> float:
         given = values.get(name, [getattr(Recipe(), name)])
@@ -191,7 +191,7 @@ def grid(space: Space, seed: int = 0) -> list[Recipe]:
 
 
 def sample(space: Space, count: int, seed: int = 0) -> list[Recipe]:
-    """`count` combinations drawn at random, no two alike, each with the most epochs; all of them where there are fewer.
+    """`count` combinations drawn at random, no two alike, each with the most epochs; all of them if there are fewer.
 
     A value that a list repeats is drawn more often.
     """
@@ -200,7 +200,7 @@ def sample(space: Space, count: int, seed: int = 0) -> list[Recipe]:
         return grid(space, seed)
     rng = np.random.default_rng(seed)
     found: dict[Recipe, None] = {}
-    for _ in range(DRAWS * count):  # as good as all, where narrow ranges have fewer
+    for _ in range(DRAWS * count):  # finds nearly all if narrow ranges have fewer
         found[_configuration(space, [_draw(values, rng) for values in space.values.values()], seed)] = None
         if len(found) == count:
             break

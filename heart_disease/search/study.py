@@ -1,6 +1,6 @@
 """Search the recipe: every configuration on the same folds, the simplest of the good ones, and what it is really worth.
 
-The winner of a search looks better than it is, for it was chosen on the patients that it is judged on. So the search
+The winner of a search looks better than it is: it was chosen on the patients that it is judged on. So the search
 itself is judged, by nested cross-validation (Varma and Simon, BMC Bioinformatics 7:91, 2006): for each outer fold,
 configurations are cross-validated inside the other folds alone, a winner is chosen there by the same rule, and its
 network answers for the outer fold. The outer folds are the first repeat of the main cross-validation: every
@@ -39,8 +39,8 @@ from heart_disease.training.recipe import Recipe
 class Study:
     """What all configurations of a sweep have in common: patients, folds, and the epochs that are measured.
 
-    frame: the patients, raw. seed: of folds, networks and intervals. inner_folds: of the nested cross-validation; 0 for
-    none, where nothing is to be summarised.
+    frame: the raw patients. seed: the seed of folds, networks and intervals. inner_folds: the folds of the nested
+    cross-validation; 0 for none, if nothing is to be summarised.
 
     Raises:
         UsageError: there are too few patients for the folds (when these are made), or part of them is to be held out.
@@ -57,7 +57,7 @@ class Study:
             raise UsageError(f"a search cross-validates; expected folds, not a holdout (={self.evaluation.holdout:g})")
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is sent to another process: not what follows from it, which is a hundred times as large."""
+        """What is sent to another process: the fields, but not what they lead to, which is a hundred times as large."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
@@ -95,12 +95,12 @@ class Study:
 
     @property
     def fits(self) -> int:
-        """Networks of one configuration."""
+        """The number of networks per configuration."""
         return len(self.splits.pairs) + sum(len(splits.pairs) for splits in self.inner)
 
     @cached_property
     def inputs(self) -> Floats:
-        """Encoded patients (F, n, 29), once for each fold of `splits`, then of each of `inner`."""
+        """Encoded patients (F, n, 29), once for each fold of `splits`, then for each of `inner`."""
         everywhere = [self.splits, *self.inner]
         return encoding.matrices(self.frame, [rows for splits in everywhere for rows, _ in splits.pairs])
 
@@ -111,7 +111,7 @@ class Study:
         """
         found = fold_jobs(recipe, self.splits)
         for outer, splits in enumerate(self.inner):
-            # Other seeds than the main folds', and than another outer fold's.
+            # The seeds differ from those of the main folds, and of the other outer folds.
             own = fold_jobs(replace(recipe, seed=(recipe.seed + 1 + outer) % 2**31), splits)
             found += [replace(job, matrix=job.matrix + len(found), fold=(outer, job.fold)) for job in own]
         return [replace(job, epochs=self.epochs) for job in found]
@@ -119,11 +119,11 @@ class Study:
 
 @dataclass(frozen=True)
 class Result:
-    """What cross-validation found of one configuration, at each of the study's epochs.
+    """What cross-validation found about one configuration, at each of the study's epochs.
 
     probabilities: (E, R, n), out of fold. inner: (E, O, n), the loss of each patient inside each outer fold; nan for
     the patients of that fold. train, validation: (epochs,), the mean curves of the main folds. A network that has
-    diverged has no answers; they count as certain and wrong.
+    diverged gives no answers; these count as certain and wrong.
     """
 
     recipe: Recipe
@@ -136,7 +136,7 @@ class Result:
 def cross_validate(
     study: Study, recipes: Sequence[Recipe], *, device: str = "auto", progress: Callable[[int, int], None] | None = None
 ) -> list[Result]:
-    """Train every configuration on every fold, as few batches as there are shapes; see `Result`."""
+    """Train every configuration on every fold, in as few batches as there are shapes; see `Result`."""
     jobs = [replace(job, side=t) for t, recipe in enumerate(recipes) for job in study.jobs(recipe)]
     networks = train(study.inputs, study.labels.astype(np.float32), jobs, device=device, progress=progress)
     wrong = 1 - study.labels
@@ -173,7 +173,7 @@ class Choice:
 def choose(losses: Numbers, recipes: Sequence[Recipe], epochs: Sequence[int], widening: float) -> tuple[Choice, Choice]:
     """The best and, by the rule of one standard error, the simplest of the good ones.
 
-    losses: (T, E, n), of each patient. widening: of the standard error, see `Splits.widening`.
+    losses: (T, E, n), one per patient. widening: the factor of the standard error, see `Splits.widening`.
     """
     means = losses.mean(axis=2)  # (T, E)
     best = Choice(*(int(i) for i in np.unravel_index(np.argmin(means), means.shape)))
@@ -186,13 +186,13 @@ def choose(losses: Numbers, recipes: Sequence[Recipe], epochs: Sequence[int], wi
 
 
 def simplicity(recipe: Recipe, epochs: int) -> tuple[float, ...]:
-    """Ascending from the simplest: fewer weights, then more weight decay, more dropout, fewer epochs."""
+    """A key that sorts the simplest first: fewer weights, then more weight decay, more dropout, fewer epochs."""
     return recipe.size, -recipe.weight_decay, -recipe.dropout, epochs
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")
 def measure(study: Study, result: Result) -> tuple[Recipe, dict[str, Estimate]]:
-    """A configuration at its own best epochs, and all metrics of it there."""
+    """A configuration at its own best epochs, and all its metrics there."""
     by_epochs = [estimates.losses(study.labels, p.astype(np.float64)).mean() for p in result.probabilities]
     best = int(np.argmin(by_epochs))
     found = estimates.measure(study.labels, result.probabilities[best].astype(np.float64), study.resamples)
@@ -204,8 +204,8 @@ class Summary:
     """What a sweep found.
 
     best, chosen: see `choose`. ranked: every configuration at its own best epochs, the best first. loss: of each in
-    `ranked`. of_chosen, of_best: their out-of-fold log loss, flattered by the choice. nested: that of the whole search,
-    which is not. apart: chosen minus best. picks: what was chosen for each outer fold.
+    `ranked`. of_chosen, of_best: their out-of-fold log loss, flattered by the choice. nested: the log loss of the whole
+    search, which is not flattered. apart: chosen minus best. picks: what was chosen for each outer fold.
     """
 
     best: Recipe

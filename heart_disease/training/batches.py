@@ -21,7 +21,7 @@ from heart_disease.training.recipe import Recipe
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
-# Steps run in segments: between two of them Python reports progress and takes Ctrl-C. The batches of a segment are
+# Steps run in segments: between two of them Python reports progress and sees Ctrl-C. The batches of a segment are
 # held in memory, so very many networks make the segments shorter.
 SEGMENT_STEPS = 256
 SEGMENT_CELLS = 16_000_000
@@ -31,9 +31,9 @@ SEGMENT_CELLS = 16_000_000
 class Job:
     """One network to train: on `rows` of the matrix `inputs[matrix]`, watched on the rows `watch`.
 
-    rows, watch: row numbers. `watch` may be empty; its loss and accuracy are measured, and never learned from.
-    epochs: after how many its weights are taken, ascending; empty for the recipe's own number alone.
-    side, fold, member: whose network it is, for those who ask for it again; training does not look at them.
+    rows, watch: row numbers. `watch` may be empty; its loss and accuracy are measured, but never learned from.
+    epochs: the numbers of epochs after which its weights are taken, ascending; empty means the recipe's own alone.
+    side, fold, member: whose network it is, so that the caller finds it again; training ignores them.
     """
 
     recipe: Recipe
@@ -47,17 +47,17 @@ class Job:
 
     @property
     def taken(self) -> tuple[int, ...]:
-        """After how many epochs its weights are taken, ascending."""
+        """The numbers of epochs after which its weights are taken, ascending."""
         return self.epochs or (self.recipe.epochs,)
 
     @cached_property
     def batch_rows(self) -> int:
-        """Rows a step."""
+        """Rows per step."""
         return len(self.rows) if self.recipe.optimizer == "gd" else min(self.recipe.batch_size, len(self.rows))
 
     @cached_property
     def order(self) -> tuple[object, ...]:
-        """What jobs that take the same rows at each step have in common."""
+        """A key that is equal for jobs that take the same rows at each step."""
         return self.rows.tobytes(), self.watch.tobytes(), self.matrix, self.recipe.seed, self.batch_rows
 
 
@@ -65,15 +65,15 @@ _all_but_epochs = attrgetter(*(field.name for field in fields(Recipe) if field.n
 
 
 def kind(recipe: Recipe) -> tuple[object, ...]:
-    """What recipes have in common whose networks can be trained in one compiled function."""
+    """A key that is equal for recipes whose networks can be trained in one compiled function."""
     size = 0 if recipe.optimizer == "gd" else recipe.batch_size
     return recipe.hidden, recipe.activation, recipe.optimizer, recipe.momentum, recipe.dropout > 0, size
 
 
 def by_kind(jobs: Sequence[Job], most: int) -> list[list[int]]:
-    """Numbers of the jobs that are trained together: of one `kind`, at most `most` networks a batch.
+    """The numbers of the jobs that are trained together: of one `kind`, and at most `most` networks per batch.
 
-    Those with the same rows and seed come together, since they share their batches.
+    Jobs with the same rows and seed stay together, because they share their batches.
     """
     kinds: dict[tuple[object, ...], dict[tuple[object, ...], dict[tuple[object, ...], list[int]]]] = {}
     for j, job in enumerate(jobs):
@@ -100,15 +100,15 @@ def padded(rows: Sequence[Ints]) -> tuple[Ints, NDArray[np.bool_]]:
 class Plan:
     """Which rows every network takes at every step, for jobs of one kind (see `by_kind`).
 
-    Networks with one order of rows stand side by side: network (u, c) is column c of order u. U orders, C columns; an
-    order with fewer networks leaves columns unused. Jobs that differ in nothing but epochs are one network. What a job
-    is taken from is numbered: take t is of job `jobs[takes[t][0]]`, after `takes[t][1]` epochs.
+    Networks with the same order of rows stand side by side: network (u, c) is column c of order u. There are U orders
+    and C columns; an order with fewer networks leaves columns unused. Jobs that differ only in epochs are one network.
+    Weights are taken several times: take t is for job `jobs[takes[t][0]]`, after `takes[t][1]` epochs.
     """
 
     def __init__(self, jobs: Sequence[Job], n: int) -> None:
         self.jobs = jobs
         orders: dict[tuple[object, ...], Order] = {}
-        columns: list[dict[tuple[object, ...], int]] = []  # by order: which recipe has which column
+        columns: list[dict[tuple[object, ...], int]] = []  # by order: the column of each recipe
         self.recipes: list[list[Recipe]] = []  # by order and column
         self.slots = np.zeros((len(jobs), 2), np.int64)  # (J, 2), the network (u, c) of each job
         for j, job in enumerate(jobs):
@@ -133,14 +133,14 @@ class Plan:
         self.segment_steps = max(1, min(SEGMENT_STEPS, SEGMENT_CELLS // cells, self.steps))
 
     def values(self, name: str) -> Floats:
-        """A part of the recipe by network (U, C); 0 in unused columns."""
+        """One field of the recipe for each network (U, C); 0 in unused columns."""
         table = np.zeros((len(self.orders), self.columns), np.float32)
         for u, recipes in enumerate(self.recipes):
             table[u, : len(recipes)] = [getattr(recipe, name) for recipe in recipes]
         return table
 
     def segments(self) -> Iterator[tuple[int, int]]:
-        """Steps from and to; a segment ends wherever weights are taken."""
+        """The first step of each segment and the step after its last; a segment ends wherever weights are taken."""
         start = 0
         for end in sorted(set(self.take_steps.tolist())):
             for stop in [*range(start + self.segment_steps, end, self.segment_steps), end]:
@@ -151,7 +151,7 @@ class Plan:
         """Batches of the steps from `start` to `stop`, padded to S = `segment_steps`.
 
         Rows (S, U, B) in the stacked matrices; the share of each row in its batch's mean (S, U, B), 0 for padding;
-        whether an epoch ends (S, U); noise for dropout (S, U, B, hidden units), of no width where none is used.
+        whether an epoch ends (S, U); noise for dropout (S, U, B, hidden units), of width 0 without dropout.
         """
         s, u, b = self.segment_steps, len(self.orders), self.width
         rows, share = np.zeros((s, u, b), np.int32), np.zeros((s, u, b), np.float32)
@@ -174,7 +174,7 @@ class Plan:
         return rows, (real / np.maximum(real.sum(axis=1, keepdims=True), 1)).astype(np.float32)
 
     def copy_marks(self, start: int, stop: int, marks: Floats, curves: Floats) -> None:
-        """Move what was marked at the ends of epochs, (steps, 4, U, C), to its epoch in `curves`, (4, U, C, epochs)."""
+        """Copy the marks at the ends of epochs, (steps, 4, U, C), to their epochs in `curves`, (4, U, C, epochs)."""
         for order in self.orders:
             epochs = np.arange(start // order.steps, stop // order.steps)
             epochs = epochs[epochs < curves.shape[3]]
@@ -191,13 +191,13 @@ class Plan:
 
 
 class Order:
-    """The batches of one order of rows: each epoch a new shuffle, the last batch of an epoch smaller."""
+    """The batches of one order of rows: each epoch has a new shuffle, and its last batch may be smaller."""
 
     def __init__(self, number: int, job: Job, n: int) -> None:
         self.number, self.size = number, job.batch_rows
         size = self.size
         self.rows, self.watch = job.rows + job.matrix * n, job.watch + job.matrix * n  # rows of the stacked matrices
-        self.steps = -(-len(job.rows) // size)  # an epoch
+        self.steps = -(-len(job.rows) // size)  # per epoch
         real = (np.arange(self.steps * size) < len(job.rows)).reshape(self.steps, size)
         self.share = (real / real.sum(axis=1, keepdims=True)).astype(np.float32)  # (steps, size), 0 for padding
         shuffles, noise = np.random.SeedSequence(job.recipe.seed).spawn(2)

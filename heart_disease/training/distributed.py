@@ -2,13 +2,13 @@
 
 Every machine runs the same program with its own Parquet file and its own TF_CONFIG.
 `tf.distribute.MultiWorkerMirroredStrategy` keeps a copy of the network on each and sums their gradients. A step takes
-`batch_size` rows of all parts together, of each in proportion to its size: every row counts once an epoch, parts of
-different sizes end together, and the result is Keras `fit` on the same batches (tests/training/test_distributed.py).
-Numbers are scaled by mean and spread of all rows.
+`batch_size` rows from all parts together, from each in proportion to its size: every row counts once per epoch, parts
+of different sizes end together, and the result is that of Keras `fit` on the same batches
+(tests/training/test_distributed.py). Numbers are scaled by the mean and spread of all rows.
 
 Keras's own `fit` does not run under this strategy (Keras 3.15 on TensorFlow 2.21: "unsupported type PerReplica";
 https://github.com/keras-team/keras/issues/20585). Its network, loss and optimizer do, and the loop over the steps is
-here. On CPUs: to sum 497 gradients takes the time of a message, which no GPU shortens.
+here. It runs on CPUs: summing 497 gradients takes the time of one message, which no GPU shortens.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ Progress = Callable[[int, float, float], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """What all workers end with, each the same.
+    """The result of a training, the same on every worker.
 
-    rows: of each worker's part. losses, accuracies: (epochs,), means over all rows while the weights move.
+    rows: the number in each worker's part. losses, accuracies: (epochs,), means over all rows while the weights move.
     """
 
     model: PatientModel
@@ -56,11 +56,11 @@ def train(
     wait: float = WAIT,
     progress: Progress | None = None,
 ) -> Trained:
-    """This worker's share of the training. TensorFlow must not have computed anything in this process before.
+    """Do this worker's share of the training. TensorFlow must not have computed anything in this process before.
 
-    source: this worker's part. shuffle_rows: the rows that are held to be shuffled; 0 keeps the file's order.
-    wait: seconds for the other workers to be there. progress: called after every epoch with its number from 1, loss
-        and accuracy.
+    source: this worker's part. shuffle_rows: how many rows are held to be shuffled; 0 keeps the file's order.
+    wait: seconds to wait for the other workers. progress: called after every epoch with its number (from 1), its loss
+        and its accuracy.
 
     Raises:
         DataError: this worker's part cannot be used; the others end with UnavailableError.
@@ -76,7 +76,7 @@ def train(
     part, encoder, rows = _agree(source, recipe, workers)
     feed = Feed(part, encoder, rows, cluster.index, recipe.batch_size, shuffle_rows, recipe.seed)
     network, curves = workers.together(lambda: _learn(workers, feed, recipe, progress))
-    kept = build(recipe, len(input_names()))  # outside the strategy: to use or to store it needs no other worker
+    kept = build(recipe, len(input_names()))  # outside the strategy, so it works without the others
     kept.set_weights(network.get_weights())
     return Trained(PatientModel(encoder, kept), rows, *zip(*curves, strict=True))
 

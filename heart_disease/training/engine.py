@@ -3,19 +3,19 @@
 Keras `fit` spends nearly all its time in Python, between steps of a few microseconds of arithmetic. Here the loops
 over steps and epochs run inside the graph, and each step moves all networks of a batch. Every network has its own rows,
 its own encoded inputs (standardised on its training rows), its own shuffles, learning rate, weight decay and dropout;
-what is common to a batch is the shape, the activation, the kind of optimizer and the batch size.
+the networks of a batch share the shape, the activation, the kind of optimizer and the batch size.
 
 Networks that learn from the same rows in the same order (a sweep's, on one fold) stand side by side: column c of order
 u. Their first layer, which is nearly all the arithmetic, is then one product of matrices, (B, 29) x (29, units C), and
-the rows are fetched once. The columns come last in every array, so that what is left, a few operations on each
+the rows are fetched once. The columns come last in every array, so that the remaining work, a few operations on each
 unit, runs over contiguous memory.
 
-Networks need not have equally many steps an epoch (a fold's training part is smaller than the whole): each goes
+Networks may differ in the number of steps per epoch (a fold's training part is smaller than the whole): each goes
 through its own batches at its own pace, so the optimizer's step counter is right for all of them, and a job's
-weights are taken at its own last step. Jobs that differ in nothing but epochs are one network: the shorter ones cost
-nothing. The result equals Keras `fit` on each network, batch by batch (tests/training/test_engine.py), and depends
-neither on K nor on the order of the jobs, except for rounding: the last bits may differ between batches of another
-shape, and hundreds of epochs at a high rate make much of last bits. The same jobs again are the same to the last bit.
+weights are taken at its own last step. Jobs that differ only in epochs are one network: the shorter ones cost nothing.
+The result equals Keras `fit` on each network, batch by batch (tests/training/test_engine.py), and depends neither on K
+nor on the order of the jobs, except for rounding: the last bits may differ between batches of different shapes, and
+hundreds of epochs at a high rate amplify last bits. Training the same jobs again gives the same result to the last bit.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ FORWARD_NETWORKS = 1000
 class Networks:
     """K trained networks, in the order of the jobs.
 
-    weights: of each job (E, P), a row for each number of epochs after which they are taken: the kernels and biases,
+    weights: for each job (E, P), one row for each number of epochs after which they are taken: the kernels and biases,
         flattened layer by layer (P = 497 for 29-16-1).
-    curves: by the names in `CURVES`, each (K, epochs); nan after a network's last epoch, and for validation where a
+    curves: by the names in `CURVES`, each (K, epochs); nan after a network's last epoch, and for validation if a
         job watches no rows. Training figures are means over the epoch's batches while the weights move, as Keras
         reports them; validation figures are taken at the end of the epoch.
-    device: what they were trained on, for people.
+    device: the device they were trained on, in words.
     """
 
     jobs: tuple[Job, ...]
@@ -59,7 +59,7 @@ class Networks:
     device: str
 
     def pick(self, wanted: Callable[[Job], bool]) -> Networks:
-        """Those whose job is wanted, in their order."""
+        """The networks whose job is wanted, in the same order."""
         which = [k for k, job in enumerate(self.jobs) if wanted(job)]
         curves = {name: curve[which] for name, curve in self.curves.items()}
         jobs, weights = tuple(self.jobs[k] for k in which), tuple(self.weights[k] for k in which)
@@ -76,7 +76,7 @@ class Networks:
         return model
 
     def keras_average(self, inputs: int) -> Any:
-        """All of them as one Keras model: the mean of their probabilities; of one network, that network."""
+        """One Keras model that gives the mean of all networks' probabilities; a single network is left as it is."""
         if len(self.jobs) == 1:
             return self.keras(0, inputs)
         return average([self.keras(k, inputs, f"member_{k}") for k in range(len(self.jobs))])
@@ -84,7 +84,7 @@ class Networks:
     def probabilities(self, inputs: Floats) -> Floats:
         """The probability of disease that each network gives to every row of its own matrix: (F, n, d) -> (K, n).
 
-        After all its epochs.
+        Each network is taken after all its epochs.
         """
         found = self._probabilities(inputs, [np.arange(inputs.shape[1])] * len(self.jobs))
         return np.stack([answers[-1] for answers in found])
@@ -115,14 +115,14 @@ def use_device(wanted: str) -> tuple[str, str]:
     """TensorFlow's name of the device for `wanted` (auto, cpu or gpu), and a name for people.
 
     Raises:
-        UnavailableError: a GPU is asked for where TensorFlow finds none.
+        UnavailableError: a GPU is asked for, but TensorFlow finds none.
     """
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     if wanted == "gpu" and not gpus:
         raise UnavailableError(
-            "device 'gpu' was asked for, and TensorFlow finds no GPU. Check that `nvidia-smi` lists one, install the "
+            "device 'gpu' was asked for, but TensorFlow finds no GPU. Check that `nvidia-smi` lists one, install the "
             "extra (pip install -e '.[gpu]'), or use --device auto."
         )
     if gpus and wanted != "cpu":
@@ -139,10 +139,10 @@ def train(
     device: str = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Networks:
-    """Train one network a job.
+    """Train one network per job.
 
     inputs: (F, n, d), encoded rows; F matrices because each fold has its own encoder. labels: (n,) of 0 and 1.
-    progress: called after every segment with the steps done and the steps in all.
+    progress: called after every segment with the steps done and the total of steps.
 
     Raises:
         ValueError: there is no job.
@@ -204,7 +204,7 @@ def _parts(weights: Floats, recipe: Recipe, inputs: int) -> list[Floats]:
 
 
 def _forward(recipe: Recipe, parts: Sequence[Any], x: Any, keep: Any = None) -> Any:
-    """The networks on rows x (U, B, d); `keep`: what dropout leaves of each unit (U, B, units, C). Logits (U, B, C)."""
+    """Logits (U, B, C) of the networks on rows x (U, B, d); keep: what dropout leaves of each unit (U, B, units, C)."""
     import keras
     import tensorflow as tf
 
@@ -252,7 +252,7 @@ def _compile(inputs: Floats, labels: Floats | NDArray[np.float64], plan: Plan) -
         return loss, tf.cast((logits > 0) == (y > 0.5), tf.float32)  # each (U, B, C)
 
     def move(rows: Any, share: Any, noise: Any) -> Any:
-        """One step of all networks; their summed loss and hits, and the number of rows (3, U, C)."""
+        """Move all networks by one step; return their summed loss and hits, and the number of rows (3, U, C)."""
         x, y = tf.gather(x_all, rows), tf.gather(y_all, rows)
         keep = tf.cast(noise[..., None] >= dropout, tf.float32) / (1 - dropout) if plan.noise_width else None
         with tf.GradientTape() as tape:
@@ -261,7 +261,7 @@ def _compile(inputs: Floats, labels: Floats | NDArray[np.float64], plan: Plan) -
             loss, hits = measure(y, _forward(recipe, current, x, keep))
             # The networks share no weight: the gradient of the sum is each network's own.
             total = tf.reduce_sum(loss * share[..., None])
-        # As Keras's `apply` does it, with a learning rate and a decay for each network.
+        # This is what Keras's `apply` does, but with a learning rate and a decay for each network.
         for part, gradient in zip(parts, tape.gradient(total, current), strict=True):
             part.assign(part - part * decay * learning_rate)
             optimizer.update_step(gradient, part, learning_rate)
@@ -270,13 +270,13 @@ def _compile(inputs: Floats, labels: Floats | NDArray[np.float64], plan: Plan) -
         return tf.stack([tf.reduce_sum(part * real, 1) for part in (loss, hits, tf.ones_like(loss))])
 
     def mark(sums: Any) -> Any:
-        """What an epoch ends with (4, U, C), in the order of `CURVES`."""
+        """The figures at the end of an epoch (4, U, C), in the order of `CURVES`."""
         logits = _forward(recipe, [part.value for part in parts], tf.gather(x_all, watch))
         watched = [tf.reduce_sum(part * watch_share[..., None], 1) for part in measure(tf.gather(y_all, watch), logits)]
         return tf.stack([sums[0] / sums[2], sums[1] / sums[2], *watched])
 
     size = (len(plan.orders), plan.columns)
-    carried = tf.Variable(tf.zeros((3, *size)))  # sums of an epoch that a segment's end has cut
+    carried = tf.Variable(tf.zeros((3, *size)))  # sums of an epoch that goes on in the next segment
 
     @tf.function(autograph=False, jit_compile=True)
     def run(rows: Any, share: Any, ends: Any, noise: Any, steps: Any) -> Any:
@@ -294,7 +294,7 @@ def _compile(inputs: Floats, labels: Floats | NDArray[np.float64], plan: Plan) -
 
 
 def _initial(plan: Plan, inputs: int) -> Floats:
-    """Weights to start from (U, C, P), those of `initial_weights`; 0 in unused columns."""
+    """The weights (U, C, P) of `initial_weights` for each network; 0 in unused columns."""
     start: dict[int, Floats] = {}
     for recipes in plan.recipes:
         for recipe in recipes:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM wait for the end of what must not be interrupted."""
+"""Hold back Ctrl-C and SIGTERM until code that must not be interrupted has ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """For TensorFlow: an exception in the middle of its C code breaks it, and in the middle of its import is lost."""
+    """Hold back signals while TensorFlow works: an exception breaks its C code, and is lost while it is imported."""
     if threading.current_thread() is not threading.main_thread():  # signals are for the main thread
         yield
         return

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from heart_disease.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    import keras  # at run time where it is used: it takes TensorFlow's seconds to import
+    import keras  # imported at run time only where it is used, because TensorFlow takes seconds
 
 
 def build(recipe: Recipe, inputs: int, name: str = "heart_disease") -> keras.Sequential:
@@ -34,7 +34,7 @@ def build(recipe: Recipe, inputs: int, name: str = "heart_disease") -> keras.Seq
 
 
 def average(networks: Sequence[keras.Sequential]) -> keras.Model:
-    """One model whose probability is the mean of those of `networks`, which need names of their own."""
+    """One model whose probability is the mean of those of `networks`, which must have different names."""
     import keras
 
     inputs = keras.Input(networks[0].input_shape[1:], name="inputs")
@@ -61,7 +61,7 @@ def layer_shapes(recipe: Recipe, inputs: int) -> list[tuple[int, ...]]:
 def initial_weights(recipe: Recipe, inputs: int) -> list[NDArray[np.float32]]:
     """Kernels (Glorot uniform, Keras's default) and biases (zeros), in the shapes of `layer_shapes`.
 
-    Each kernel has a seed of its own: with one for all, layers of equal shape would start equal.
+    Each kernel has its own seed: with one seed for all, layers of equal shape would start equal.
     """
     import keras
 

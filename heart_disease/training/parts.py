@@ -1,7 +1,7 @@
 """One worker's part of the rows: read from Parquet in chunks, summarised once, and fed to the network batch by batch.
 
-Held in memory: a chunk of `shuffle_rows` rows, as read and encoded (about 0.3 kB a row), and three segments of at most
-`SEGMENT_ROWS` encoded rows (0.13 kB a row); a batch, where that is larger. The rest stays in the file.
+Memory holds a chunk of `shuffle_rows` rows, as read and encoded (about 0.3 kB per row), and three segments of at most
+`SEGMENT_ROWS` encoded rows (0.13 kB per row), or of one batch if that is larger. The rest stays in the file.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from heart_disease.model.errors import RejectedError, SourceError
 from heart_disease.training.batches import Floats, Ints
 
 SHUFFLE_ROWS = 100_000
-# Between two returns to Python, which cost a worker about as much as a step.
+# The most between two returns to Python, each of which costs a worker about as much as a step.
 SEGMENT_ROWS, SEGMENT_STEPS = 65_536, 256
 
 
 class Part:
-    """A Parquet file of patients, in the columns of the schema; others are ignored."""
+    """A Parquet file of patients with the columns of the schema; other columns are ignored."""
 
     def __init__(self, source: str | Path) -> None:
-        """Open it.
+        """Open the file.
 
         Raises:
             SourceError: there is no such file, or it is not a Parquet file, or it has no rows.
@@ -57,7 +57,7 @@ class Part:
         return int(self._file.metadata.num_rows)
 
     def chunks(self, size: int, rng: np.random.Generator | None = None) -> Iterator[pd.DataFrame]:
-        """All rows, up to `size` at a time, in the file's order; with `rng`, row groups and rows in a random one."""
+        """All rows, up to `size` at a time, in the file's order; with `rng`, row groups and rows in random order."""
         groups = np.arange(self._file.num_row_groups)
         order = groups if rng is None else rng.permutation(groups)
         for batch in self._file.iter_batches(size, row_groups=order.tolist(), columns=list(schema.BY_NAME)):
@@ -70,7 +70,7 @@ class Part:
         Every cell is checked on the way against the schema's limits and codes.
 
         Raises:
-            RejectedError: a cell that the schema does not allow.
+            RejectedError: the schema does not allow a cell.
         """
         scaler, ill, row = StandardScaler(), 0, 0
         for frame in self.chunks(SHUFFLE_ROWS):
@@ -89,7 +89,7 @@ class Part:
 
 
 def pooled(rows: NDArray[np.float64], means: NDArray[np.float64], variances: NDArray[np.float64]) -> Encoder:
-    """The encoder of all rows, from the rows (W,), means (W, 6) and variances (W, 6) of the parts.
+    """The encoder of all rows, from the numbers of rows (W,), means (W, 6) and variances (W, 6) of the parts.
 
     No large sums are subtracted (Chan, Golub and LeVeque, "Algorithms for computing the sample variance", The American
     Statistician 37, 1983). As in scikit-learn, and by the bound given there, a number that never varies has scale 1.
@@ -105,21 +105,21 @@ def pooled(rows: NDArray[np.float64], means: NDArray[np.float64], variances: NDA
 def taken(sizes: Sequence[int], batch: int) -> list[Ints]:
     """How many rows each part has given after every step of an epoch: W arrays (steps + 1,), from 0 to its size.
 
-    Together they give exactly `batch` rows a step, and what is left in the last, each in proportion to its size.
+    Together they give exactly `batch` rows per step, and the rest in the last; each gives in proportion to its size.
     """
     total = sum(sizes)
     left = np.array([min(end, total) for end in range(0, total + batch, batch)])
     parts = []
     for size in sizes:
         parts.append(np.array([n * size // total for n in left.tolist()]))  # Python's integers do not overflow
-        left, total = left - parts[-1], total - size  # what is open for the parts that follow
+        left, total = left - parts[-1], total - size  # what remains for the parts that follow
     return parts
 
 
 class Feed:
-    """The batches of part `index` of W, read and encoded while the network learns from those before.
+    """The batches of part `index` of W, read and encoded while the network learns from earlier ones.
 
-    shuffle_rows: the rows that are held to be shuffled; 0 keeps the file's order. Every epoch has its own shuffle.
+    shuffle_rows: how many rows are held to be shuffled; 0 keeps the file's order. Every epoch has its own shuffle.
     """
 
     def __init__(
@@ -134,10 +134,10 @@ class Feed:
     def epoch(self) -> Generator[tuple[Any, ...]]:
         """The next epoch, as tensors: inputs (S, B, 29), labels (S, B), shares (S, B) and n, segment by segment.
 
-        The first n of S steps are real. A row's share is that in the mean over the batch of all parts; padding has 0.
+        The first n of S steps are real. A row's share is its weight in the mean over the whole batch; padding has 0.
 
         Raises:
-            SourceError: the file cannot be read any more.
+            SourceError: the file can no longer be read.
         """
         import tensorflow as tf
 
@@ -159,9 +159,9 @@ class Feed:
         return tf.data.Dataset.from_generator(self.arrays, output_signature=signature).prefetch(1)
 
     def arrays(self) -> Iterator[tuple[Any, ...]]:
-        """As `epoch`, in NumPy."""
+        """The next epoch as `epoch` gives it, but in NumPy."""
         frames = self.part.chunks(self.shuffle_rows or SHUFFLE_ROWS, self._rng if self.shuffle_rows else None)
-        x, y = np.zeros((0, len(input_names())), np.float32), np.zeros(0, np.float32)  # encoded, not yet given
+        x, y = np.zeros((0, len(input_names())), np.float32), np.zeros(0, np.float32)  # encoded, not yet used
         for start in range(0, len(self.counts), self.segment_steps):
             counts = self.counts[start : start + self.segment_steps]
             n = int(counts.sum())

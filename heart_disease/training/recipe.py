@@ -1,4 +1,4 @@
-"""The recipe of a network: what may be set, checked when it is made; plain values, frozen."""
+"""The recipe of a network: its settings as plain values, checked when it is made, and frozen."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ class Recipe:
     @property
     def widths(self) -> tuple[int, ...]:
         """Inputs, units of each hidden layer, and the one output: ``(29, 16, 1)`` with the bundled columns."""
-        from heart_disease.model.encoding import input_names  # with NumPy and pandas, for which --help need not wait
+        from heart_disease.model.encoding import input_names  # imports NumPy and pandas, so --help does without
 
         return (len(input_names()), *self.hidden, 1)
 
     @property
     def title(self) -> str:
-        """The recipe in a line: ``29-16-1, 75 epochs, decay 1, adam 0.001, relu``; what differs most comes first."""
+        """The recipe in one line: ``29-16-1, 75 epochs, decay 1, adam 0.001, relu``; what varies most comes first."""
         parts = ["-".join(map(str, self.widths)), f"{self.epochs} epochs"]
         parts += [f"decay {self.weight_decay:g}"] * bool(self.weight_decay)
         parts += [f"dropout {self.dropout:g}"] * bool(self.dropout)
@@ -82,7 +82,7 @@ class Recipe:
 
     @classmethod
     def from_text(cls, values: Mapping[str, str]) -> Recipe:
-        """The recipe that `as_text` wrote; other names are ignored, and what an older version did not know is default.
+        """The recipe that `as_text` wrote; other names are ignored, and what an older version lacked gets its default.
 
         Raises:
             ValueError: a value makes no sense.
@@ -103,5 +103,5 @@ PRESETS: dict[str, Recipe] = {
     "default": Recipe(),
     "lecture": Recipe(epochs=300, weight_decay=0.0),
 }
-# For more rows than one machine holds: a step can take many of them, and nothing has to be held back by decay.
+# For more rows than one machine holds: a step can take many of them, and no weight decay is needed.
 MANY_ROWS = Recipe(epochs=10, batch_size=8192, learning_rate=3e-3, weight_decay=0.0)

@@ -1,7 +1,7 @@
-"""Who trains together, and what happens when one of them is missing: TF_CONFIG and TensorFlow's own collectives.
+"""Workers that train together, and what happens if one of them is missing: TF_CONFIG and TensorFlow's own collectives.
 
-Everything that waits for other workers ends: in an answer, in an UnavailableError within a known time, or in Ctrl-C.
-The workers talk through TensorFlow's gRPC, without encryption or passwords: for a network of one's own only.
+Every wait for other workers ends in an answer, in an UnavailableError within a known time, or by Ctrl-C. The workers
+talk through TensorFlow's gRPC, without encryption or passwords: use them in a private network only.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from heart_disease.model.errors import UnavailableError, UsageError
 
 T = TypeVar("T")
 
-WAIT = 120.0  # seconds for all workers to be there
-# Every so many seconds each worker asks the others whether they live, twice before it gives up: a process that ends
-# is noticed at once, a machine that is cut off within half a minute.
+WAIT = 120.0  # seconds to wait for all workers
+# Every 5 seconds each worker asks the others whether they are alive, twice before it gives up: a process that ends is
+# noticed at once, a machine that is cut off within half a minute.
 HEALTH = {"_check_health_interval": 5, "_check_health_timeout": 5, "_check_health_retry_limit": 2}
 EXAMPLE = (
     'TF_CONFIG=\'{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, "task": {"type": "worker", "index": 0}}\''
@@ -45,7 +45,7 @@ class Cluster:
 
     @classmethod
     def from_environment(cls) -> Cluster:
-        """As TF_CONFIG says.
+        """The cluster that TF_CONFIG describes.
 
         Raises:
             UsageError: it is not set, is not JSON, or does not say who the workers are and which one this is.
@@ -79,13 +79,13 @@ class Cluster:
 
 
 class Workers:
-    """The cluster, connected. `strategy` is TensorFlow's; this process is its part."""
+    """The cluster, connected. `strategy` is TensorFlow's, and this process is one of its workers."""
 
     def __init__(self, cluster: Cluster, wait: float = WAIT) -> None:
-        """Wait until all are there.
+        """Wait until all workers are connected.
 
         Raises:
-            UnavailableError: not all of them within `wait` seconds, or this worker's port is taken.
+            UnavailableError: not all of them are there within `wait` seconds, or this worker's port is taken.
         """
         import tensorflow as tf
 
@@ -96,14 +96,14 @@ class Workers:
         self._gather = tf.function(lambda own: self.strategy.gather(own, axis=0), autograph=False)
 
     def gather(self, values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
-        """The `values` (n,) of every worker: (W, n). Raises as `together`."""
+        """The `values` (n,) of every worker: (W, n). It raises the same errors as `together`."""
         return self.together(lambda: np.asarray(self._gather(np.asarray([values], np.float64))))
 
     def together(self, work: Callable[[], T]) -> T:
-        """What `work` returns, a computation in which all take part.
+        """Return the result of `work`, a computation in which all workers take part.
 
         Raises:
-            UnavailableError: another worker has ended, or does not answer any more.
+            UnavailableError: another worker has ended, or no longer answers.
         """
         return self._call(work, "a worker has ended, or was cut off")
 
@@ -114,7 +114,7 @@ class Workers:
             return _interruptible(work, f"worker {self.cluster.index} was stopped")
         except tf.errors.OpError as error:
             reason = _reason(error)
-        # Not inside `except`: the error holds a thread pool of TensorFlow's, which complains when it ends with Python.
+        # Raised outside `except`: the error holds a TensorFlow thread pool, which complains if it ends with Python.
         raise UnavailableError(
             f"worker {self.cluster.index} stops: {problem}; {self.cluster.silent()}. Nothing is "
             "saved. See what that worker says, check TF_CONFIG, ports and network, and start all of them again. "
@@ -127,7 +127,7 @@ def _connect(wait: float) -> Any:
     from tensorflow.python.distribute.collective_all_reduce_strategy import CollectiveAllReduceExtended
     from tensorflow.python.eager import context
 
-    # TensorFlow has two ways to watch over workers. Its default, the coordination service, waits without end for one
+    # TensorFlow has two ways to watch over workers. Its default, the coordination service, waits forever for one
     # that never starts, and holds Python's lock meanwhile, so that not even Ctrl-C gets through. The other, its
     # periodic health check, has a time limit for everything; neither can be chosen through the public interface.
     context.context().configure_coordination_service("")
@@ -135,15 +135,15 @@ def _connect(wait: float) -> Any:
         setattr(CollectiveAllReduceExtended, name, value)
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
-    except RuntimeError as error:  # of its first message to all
+    except RuntimeError as error:  # from its first message to all workers
         raise tf.errors.DeadlineExceededError(None, None, str(error)) from error
 
 
 def _interruptible(work: Callable[[], T], farewell: str) -> T:
-    """`work()`, in a thread of its own, so that Ctrl-C ends it at once; the others are told `farewell`.
+    """Run `work()` in a thread of its own, so that Ctrl-C ends it at once; the other workers are told `farewell`.
 
-    TensorFlow waits for other workers in C++, where Python takes no signal; and one that arrives while TensorFlow
-    tidies up its weak references is lost, because Python ignores errors there.
+    TensorFlow waits for other workers in C++, where Python handles no signals; and a signal that arrives while
+    TensorFlow cleans up its weak references is lost, because Python ignores errors there.
     """
     import tensorflow as tf
     from tensorflow.python.eager import context
@@ -161,7 +161,7 @@ def _interruptible(work: Callable[[], T], farewell: str) -> T:
     try:
         return outcome.result()
     finally:
-        if not outcome.done():  # interrupted; a thread in TensorFlow must not be there any more when Python ends
+        if not outcome.done():  # interrupted; no thread may still be inside TensorFlow when Python ends
             context.context().abort_collective_ops(tf.errors.CANCELLED, farewell)
             thread.join(10)
 
