@@ -1,4 +1,4 @@
-# One image for all our services: mlflow, prefect, deploy, worker, api. GPU: --build-arg LOCK=gpu.lock
+# One image for all our services: mlflow, prefect, deploy, worker, api. For a GPU: --build-arg LOCK=gpu.lock
 FROM python:3.12.12-slim-bookworm AS packages
 ARG LOCK=server.lock
 COPY ${LOCK} /packages.lock

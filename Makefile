@@ -1,4 +1,4 @@
-# make train: the environment from exact versions, then the whole job. make test: the tests. make test-slow: the rest.
+# make train: installs exact versions, then runs the whole job. make test: the tests. make test-slow: the slow tests.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -7,13 +7,13 @@ BIN := .venv/bin
 train: .venv/installed
 	$(BIN)/heart train
 
-# A process for each core takes the next test when it has none left. More than four would each start a Prefect server
-# and TensorFlow for few tests.
+# One process per core, at most four; each takes the next test when it has none left. More than four would each start a
+# Prefect server and TensorFlow for only a few tests.
 test: .venv/installed
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
-# Whole programs, servers, clusters and a browser. They wait more than they compute, hence three at once; a file stays
-# in one process, because its tests share a server or a training.
+# Whole programs, servers, clusters and a browser. They wait more than they compute, so three run at once. The tests of
+# a file stay in one process, because they share a server or a training.
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -m slow -n 3 --dist loadfile --durations 20
 
@@ -31,12 +31,12 @@ lint: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .
 	touch $@
 
-# The secrets of docker-compose.yml, drawn once, for its owner's eyes only. cpu or gpu: the worker that runs.
+# The secrets of docker-compose.yml, drawn once, readable by the owner only. COMPOSE_PROFILES: a cpu or gpu worker.
 .env:
 	umask 077; (echo COMPOSE_PROFILES=cpu; for name in $$(grep -oE '\$$\{[A-Z_]+(PASSWORD|KEY|TOKEN):' docker-compose.yml \
 		| tr -d '$${:' | sort -u); do echo $$name=$$(openssl rand -hex 24); done) > $@
 
-# For people who change the dependencies; needs uv. Takes the newest versions that pyproject.toml allows, the same in every file.
+# For people who change the dependencies; needs uv. Every file gets the newest versions that pyproject.toml allows.
 COMPILE := uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 lock:
 	$(COMPILE) --upgrade --extra dev -o requirements.lock

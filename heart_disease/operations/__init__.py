@@ -1,1 +1,1 @@
-"""Unattended work on a Prefect server: deployments, schedules, workers, notifications, cleaning up."""
+"""Unattended work on a Prefect server: deployments, schedules, workers, notifications, clean-up."""

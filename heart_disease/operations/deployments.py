@@ -1,4 +1,4 @@
-"""Deployments: the flows that a Prefect server starts, on a schedule, on new data, or when somebody asks.
+"""Deployments: the flows that a Prefect server starts on a schedule, on new data, or when somebody asks.
 
 `heart schedule` serves them from this machine; `prefect.yaml` deploys the same to a work pool.
 """
@@ -29,15 +29,15 @@ RECONCILE = "heart-disease-reconcile/reconcile"
 DATA_CHANGED = "heart.data.changed"
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 IF_RUNNING = {"wait": ConcurrencyLimitStrategy.ENQUEUE, "skip": ConcurrencyLimitStrategy.CANCEL_NEW}
-ANCHOR = datetime(2020, 1, 6, tzinfo=UTC)  # a Monday; so that an interval means the same times after a restart
+ANCHOR = datetime(2020, 1, 6, tzinfo=UTC)  # a Monday; fixed, so that an interval means the same times after a restart
 
 
 @dataclass(frozen=True)
 class When:
     """When the retraining runs by itself.
 
-    cron, every: "0 6 * * 1" or "6h", at most one of them. timezone: of these. on_data: a file; a run for each new
-        content. if_running: what a second run does.
+    cron, every: "0 6 * * 1" or "6h", at most one of them. timezone: the time zone of either. on_data: a file; each new
+        content starts a run. if_running: what a second run does.
     """
 
     cron: str | None = None
@@ -47,10 +47,10 @@ class When:
     if_running: Literal["wait", "skip"] = "wait"
 
     def schedule(self) -> Schedule | None:
-        """As Prefect has it; None where no time is set.
+        """The schedule for Prefect; None if no time is set.
 
         Raises:
-            UsageError: a part of it makes no sense.
+            UsageError: the time zone, cron or interval makes no sense.
         """
         try:
             zone = ZoneInfo(self.timezone)
@@ -71,7 +71,7 @@ class When:
         return None
 
     def in_words(self) -> list[str]:
-        """A line for each thing that starts a run."""
+        """One line for each thing that starts a run."""
         lines = [f"cron {self.cron}, {self.timezone}"] * (self.cron is not None)
         lines += [f"every {self.every}, {self.timezone}"] * (self.every is not None)
         lines += [f"when {self.on_data} changes"] * (self.on_data is not None)
@@ -79,10 +79,10 @@ class When:
 
 
 def interval(text: str, option: str = "--every") -> timedelta:
-    """``6h`` -> 6 hours. option: that it was given by, for the message.
+    """``6h`` -> 6 hours. option: the option that gave it, for the message.
 
     Raises:
-        UsageError: it is no interval, or a zero one.
+        UsageError: it is not an interval, or it is zero.
     """
     found = re.fullmatch("([0-9]{1,4})([mhdw])", text)
     if not found or not int(found[1]):
@@ -93,7 +93,7 @@ def interval(text: str, option: str = "--every") -> timedelta:
 def parameters(
     source: str | None, recipe: Recipe, evaluation: Evaluation, promotion: Promotion, device: str, force: bool = False
 ) -> dict[str, Any]:
-    """Of the training flow, as JSON has them. A file is named by its full path: it is read by another process."""
+    """The training flow's parameters for JSON. A file is given by its full path, because another process reads it."""
     return {
         "source": source if source is None else str(Path(source).absolute()),
         "recipe": asdict(recipe),
@@ -134,7 +134,7 @@ def retrain(flow: Flow[..., Any], when: When, given: Mapping[str, Any]) -> Runne
         tags=["heart"],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
-    assert isinstance(made, RunnerDeployment)  # and no coroutine, for nothing here is asynchronous
+    assert isinstance(made, RunnerDeployment)  # not a coroutine, because nothing here is asynchronous
     return made
 
 

@@ -35,9 +35,9 @@ from heart_disease.processes.server import check_login, problem_of
 from heart_disease.reporting.terminal import wrapped
 
 LOOK_SECONDS = 1.0
-PATIENCE_SECONDS = 20.0  # before it says what the run waits for; after that, every three times as long
-LAST_LINES_SECONDS = 8.0  # the longest that a log takes to arrive after its run has ended
-LATE = timedelta(seconds=10)  # how much later than a newer line an older one may arrive
+PATIENCE_SECONDS = 20.0  # before it says what the run waits for; it repeats that after three times as long
+LAST_LINES_SECONDS = 8.0  # the longest a log takes to arrive after its run has ended
+LATE = timedelta(seconds=10)  # a line may arrive this much later than a newer one
 SOMEBODY = "`heart schedule`, or `prefect worker start --pool heart`"
 
 
@@ -80,7 +80,7 @@ def deployment(client: SyncPrefectClient) -> DeploymentResponse:
 
 
 def run(client: SyncPrefectClient, found: DeploymentResponse, parameters: Mapping[str, Any]) -> int:
-    """Start a run with these parameters, and follow it; its exit code.
+    """Start a run with these parameters and follow it; returns its exit code.
 
     Raises:
         UsageError: the server refuses the parameters.
@@ -102,10 +102,10 @@ def run(client: SyncPrefectClient, found: DeploymentResponse, parameters: Mappin
 
 
 def follow(client: SyncPrefectClient, flow_run_id: UUID) -> State[Any]:
-    """Show the log of a flow run as it comes, and what it waits for, until it has ended; its final state.
+    """Show a flow run's log as it comes, and what the run waits for, until it ends; returns its final state.
 
     Raises:
-        UnavailableError: there is no such run any more.
+        UnavailableError: the run was deleted.
     """
     tail, waits = _Tail(client, flow_run_id), _Waits()
     away = False
@@ -128,13 +128,13 @@ def follow(client: SyncPrefectClient, flow_run_id: UUID) -> State[Any]:
     while flow_run.start_time and not ended and time.monotonic() < last:
         time.sleep(LOOK_SECONDS)
         ended = tail.show()
-    if flow_run.state.name not in states.EXIT_CODES:  # one that nobody foresaw
+    if flow_run.state.name not in states.EXIT_CODES:  # an unexpected end
         print("\n".join(tail.errors), file=sys.stderr)
     return flow_run.state
 
 
 def show(client: SyncPrefectClient, flow_run_id: UUID, state: State[Any]) -> None:
-    """What a training here would print at its end."""
+    """Print what a training on this machine would print at its end."""
     message = state.message or ""
     if state.name in ("Promoted", "NotPromoted"):
         _show_metrics(client, flow_run_id)
@@ -173,7 +173,7 @@ class _Tail:
         self._newest: Any = None
 
     def show(self) -> bool:
-        """Those that have come; whether the last one of the run is among them, or has been before."""
+        """Show the lines that have arrived; True if the run's last line is among them."""
         after = LogFilterTimestamp(after_=self._newest - LATE) if self._newest else None
         wanted = LogFilter(flow_run_id=self._run, timestamp=after)
         offset, ended = 0, False
@@ -194,13 +194,13 @@ class _Tail:
 
 
 class _Waits:
-    """Says what a run waits for, when it waits for long."""
+    """Says what a run waits for if it waits long."""
 
     def __init__(self) -> None:
         self._next = time.monotonic() + PATIENCE_SECONDS
 
     def say(self, flow_run: FlowRun) -> None:
-        """Look at its state, every now and then."""
+        """Say what the run waits for, if it is time to say so."""
         state = flow_run.state
         if not state or not (state.is_scheduled() or state.is_pending()) or time.monotonic() < self._next:
             return

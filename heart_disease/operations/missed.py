@@ -1,7 +1,7 @@
-"""Scheduled runs that were missed while nothing ran: one makes up for all of them, the others are closed.
+"""Scheduled runs that were missed while no worker was up: one makes up for all of them, the others are closed.
 
-They would do the same on the same data. So the latest is run, and those before it end as Superseded, at once and
-without a process of their own.
+They would all do the same on the same data. So only the latest runs, and those before it end as Superseded, at once
+and without a process of their own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from heart_disease.operations import states
 
 
 def superseded() -> str:
-    """Why the present flow run need not work, after closing the runs that it makes up for; empty where it must."""
+    """Close the runs that the current one makes up for; returns why it need not run itself, empty if it must."""
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     if not run or not run.deployment_id or not run.auto_scheduled:
@@ -34,7 +34,7 @@ def superseded() -> str:
     with get_client(sync_client=True) as client:
         others = due(client, run.deployment_id)
         options = client.read_deployment(run.deployment_id).concurrency_options
-        # Where a second run is skipped, the later one may be cancelled before it starts: this one does the work.
+        # If second runs are skipped, the later one may be cancelled before it starts, so this one does the work.
         skips = options is not None and options.collision_strategy == ConcurrencyLimitStrategy.CANCEL_NEW
         latest = run if skips else max([run, *others], key=_planned)
         _close(client, [other for other in others if other is not latest], latest)
@@ -42,7 +42,7 @@ def superseded() -> str:
 
 
 def make_up(deployment_id: UUID) -> None:
-    """Of a deployment's scheduled runs that are due, keep the latest."""
+    """Keep only the latest of a deployment's scheduled runs that are due."""
     with get_client(sync_client=True) as client:
         runs = sorted(due(client, deployment_id), key=_planned)
         if runs:
@@ -50,7 +50,7 @@ def make_up(deployment_id: UUID) -> None:
 
 
 def due(client: SyncPrefectClient, deployment_id: UUID) -> list[FlowRun]:
-    """Its scheduled runs whose time has come, and that have not started."""
+    """The deployment's scheduled runs that are due and have not started."""
     found = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
             deployment_id=FlowRunFilterDeploymentId(any_=[deployment_id]),

@@ -1,7 +1,7 @@
-"""`heart notify`: a Prefect automation that tells of every run that ended badly, by webhook or by mail.
+"""`heart notify`: a Prefect automation that reports every run that ended badly, by webhook or by mail.
 
-Prefect's server sends it, so it also tells of a run whose process was killed. The address and the
-password are kept in a block on that server, as secrets.
+Prefect's server sends the notification, so a run whose process was killed is reported too. The address and the
+password are kept on that server as secrets, in a block.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from heart_disease.operations.follow import server
 from heart_disease.operations.reconciliation import FLOWS
 
 STATES = ("Failed", "TimedOut", "Crashed", "Cancelled", *states.ERRORS.values(), "NotPromoted")
-SKIPPED = "Deployment concurrency limit reached."  # the message of a run that --if-running skip cancelled, as wished
+SKIPPED = "Deployment concurrency limit reached."  # the message of a run that --if-running skip cancelled on purpose
 MODES = {"smtp": ("mailto", "insecure"), "starttls": ("mailtos", "starttls"), "smtps": ("mailtos", "ssl")}
-# This block of Prefect's hands every address that is not Slack's to Apprise, which can send mail. None of Prefect's
-# blocks says "mail", and a block of our own would need this project installed wherever the server runs.
+# This Prefect block passes every address that is not Slack's to Apprise, which can send mail. Prefect itself has
+# no block for mail, and a block of our own would need this project installed wherever the Prefect server runs.
 Mail = SlackWebhook
 
 HEADLINE = "{{ flow.name }}: {{ event.resource['prefect.state-name'] }}"
@@ -42,12 +42,12 @@ RUN = "{{ flow_run.name }}"
 
 
 def by_webhook(url: str | None) -> str:
-    """Set up, or change, the notification by a POST of JSON to `url`, by default that of HEART_WEBHOOK_URL.
+    """Set up or change the notification by a POST of JSON to `url` (default: HEART_WEBHOOK_URL).
 
-    HEART_WEBHOOK_TOKEN, if it is set, is sent as a bearer token. The value is the address of the automations' page.
+    HEART_WEBHOOK_TOKEN, if set, is sent as a bearer token. Returns the address of the automations' page.
 
     Raises:
-        UsageError: there is no such address.
+        UsageError: no address is given, or it is not http(s).
         UnavailableError: a server does not answer.
     """
     url = url or os.environ.get("HEART_WEBHOOK_URL", "")
@@ -69,9 +69,9 @@ def by_webhook(url: str | None) -> str:
 
 
 def by_mail(addresses: list[str]) -> str:
-    """Set up, or change, the notification by mail, through the server of HEART_SMTP_URL and from HEART_MAIL_FROM.
+    """Set up or change the notification by mail, through the server of HEART_SMTP_URL and from HEART_MAIL_FROM.
 
-    The value is the address of the automations' page.
+    Returns the address of the automations' page.
 
     Raises:
         UsageError: an address or the mail server makes no sense.
@@ -89,10 +89,10 @@ def by_mail(addresses: list[str]) -> str:
 
 
 def mail_url(addresses: list[str]) -> str:
-    """Apprise's name for a mail from HEART_MAIL_FROM, through HEART_SMTP_URL, to these addresses.
+    """Apprise's URL for a mail from HEART_MAIL_FROM, through HEART_SMTP_URL, to these addresses.
 
     Raises:
-        UsageError: HEART_SMTP_URL is not set, or is no address of a mail server.
+        UsageError: HEART_SMTP_URL is not set, or is not the address of a mail server.
     """
     try:
         given = urlsplit(os.environ.get("HEART_SMTP_URL", ""))
@@ -112,7 +112,7 @@ def mail_url(addresses: list[str]) -> str:
 
 
 def _links() -> dict[str, str]:
-    """To the flow run in Prefect, and to its run in MLflow: by its tag, which also finds one that crashed."""
+    """Links to the flow run in Prefect and to its MLflow run, found by its tag, so also if it crashed."""
     ui = (get_current_settings().ui_url or "").rstrip("/")
     search = quote(f"tags.`{registry.FLOW_RUN}` = '", safe="") + "{{ flow_run.id }}" + quote("'", safe="")
     runs = f"{registry.page()}/#/experiments/{registry.open_experiment()}/runs"
@@ -123,7 +123,7 @@ def _links() -> dict[str, str]:
 
 
 def _json(fields: dict[str, str]) -> str:
-    """A template of a JSON object, each value of which is a template of text."""
+    """A template of a JSON object; each value is itself a template."""
     texts = [f"{{% set its_{name} %}}{text}{{% endset %}}" for name, text in fields.items()]
     values = [f'"{name}": {{{{ its_{name} | string | tojson }}}}' for name in fields]
     return "".join(texts) + "{" + ", ".join(values) + "}"
@@ -136,7 +136,7 @@ def _save(block: Block, name: str) -> UUID:
 
 
 def _automate(client: SyncPrefectClient, name: str, action: ActionTypes) -> str:
-    """Make the automation of this name, or change it; the address of the page that lists it."""
+    """Create or change the automation of this name; returns the address of the page that lists it."""
     core = AutomationCore(
         name=name,
         description="A run of this project's flows failed, crashed, was cancelled, or made no champion.",

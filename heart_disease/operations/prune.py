@@ -1,4 +1,4 @@
-"""`heart prune`: old runs that nobody needs any more, in both stores; registry/prune.py says what is needed."""
+"""`heart prune`: deletes old runs that are no longer needed, in both stores; registry/prune.py says what is needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENDED = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CAN
 
 
 def run(age: timedelta, yes: bool) -> None:
-    """Say what is older than `age` and not needed; with `yes`, delete it.
+    """List what is older than `age` and not needed; with `yes`, delete it.
 
     Raises:
         UnavailableError: a store does not answer.

@@ -1,11 +1,12 @@
-"""Orphans: runs that say RUNNING in one of the stores although nobody is at them any more. This closes them.
+"""Closes orphans: runs left RUNNING in one of the stores by a process that died.
 
-A run is closed where its process can be looked at and is gone. Of a process on another machine only its heartbeats
-tell, which Prefect sends for every flow run: who has sent none while this one waited for minutes, and heard its own, is
-taken for dead. No clock of one machine is compared with that of another. An MLflow run also ends with its flow run.
+A run is closed if its process can be looked at and is gone. A process on another machine can be judged only by the
+heartbeats that Prefect sends for every flow run: if none arrives while this flow run waits for minutes and hears its
+own, the process counts as dead. Clocks of different machines are never compared. An MLflow run also ends with its flow
+run.
 
-At the start of every training and search only what can be told at once is closed; `heart reconcile` and the flow of
-that name, which is to be scheduled where several machines share servers, wait.
+The start of every training and search closes only the runs that can be judged at once. `heart reconcile`, and the flow
+of that name, also wait for heartbeats; schedule that flow if several machines share the servers.
 """
 
 from __future__ import annotations
@@ -34,21 +35,21 @@ from heart_disease import registry
 from heart_disease.processes import process
 
 log = logging.getLogger("heart")
-# This project's flows. By their whole names: another's may begin with the same words.
+# This project's flows, by full name: another project's may begin with the same words.
 FLOWS = ["heart-disease-train", "heart-disease-sweep", "heart-disease-reconcile"]
-WHO, ATTEMPT = "heart.process", "heart.attempt"  # labels of a flow run: who is at it, and at which try of it
+WHO, ATTEMPT = "heart.process", "heart.attempt"  # labels of a flow run: the process that works on it, and the try
 PATIENCE = 300.0  # seconds; flow runs send a heartbeat every 180 or less
 LOOK_SECONDS = 5.0
 HEARTBEAT = "prefect.flow-run.heartbeat"
 BEGINNING, END = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 GONE = "its process ended without a word (killed, or its machine went down)"
 SILENT = "it sent no heartbeat for {:.0f} seconds"
-NEVER_STARTED = "whoever was to start it has not done so for {:.0f} seconds"
+NEVER_STARTED = "nothing has started it for {:.0f} seconds"
 
 
 @dataclass(frozen=True)
 class Closed:
-    """A run that was closed, and what it is now. store: MLflow or Prefect."""
+    """A run that was closed, its new state, and why. store: MLflow or Prefect."""
 
     store: str
     run_id: str
@@ -56,12 +57,12 @@ class Closed:
     why: str
 
     def __str__(self) -> str:
-        """As a line for people."""
-        return f"{self.store} run {self.run_id}: {self.state}, for {self.why}"
+        """One line for people."""
+        return f"{self.store} run {self.run_id}: {self.state}, because {self.why}"
 
 
 def check_in() -> dict[str, str]:
-    """The first thing that a flow run does: say who is at it, close orphans. Tags for its MLflow run, to be found by.
+    """Say which process works on this flow run, and close orphans; returns tags by which to find its MLflow run.
 
     Raises:
         UnavailableError: the MLflow store does not answer.
@@ -78,15 +79,15 @@ def check_in() -> dict[str, str]:
 
 @contextmanager
 def _prefect_may_fail() -> Iterator[None]:
-    """Nobody's training shall fail for want of a clean house; what is left is closed the next time."""
+    """A training must not fail because clean-up failed; what is left is closed next time."""
     try:
         yield
     except (httpx.HTTPError, PrefectException) as error:
-        log.warning("          Prefect did not answer; orphans are left for the next time: %s", error)
+        log.warning("          Prefect did not answer; orphans will be closed next time: %s", error)
 
 
 def close_orphans() -> list[Closed]:
-    """Close what can be told at once, but for the flow run that calls this.
+    """Close the orphans that can be recognized at once, except the flow run that calls this.
 
     Raises:
         UnavailableError: the MLflow store does not answer.
@@ -101,9 +102,9 @@ def close_orphans() -> list[Closed]:
 
 
 def close_all(patience: float) -> list[Closed]:
-    """Close the orphans of both stores, also those whose machine cannot be looked at from here; within a flow run.
+    """Close the orphans of both stores, also those on machines that cannot be looked at; call it in a flow run.
 
-    patience: seconds without a sign of life.
+    patience: seconds without a sign of life after which a run counts as dead.
 
     Raises:
         UnavailableError: the MLflow store does not answer.
@@ -120,7 +121,7 @@ def close_all(patience: float) -> list[Closed]:
 
 
 def _close_flow_runs(client: SyncPrefectClient) -> tuple[list[Closed], list[FlowRun]]:
-    """Those that were closed because their process is gone, and those of which that cannot be told."""
+    """The runs that were closed because their process is gone, and those for which that cannot be known."""
     closed: list[Closed] = []
     unsure: list[FlowRun] = []
     for run in _ours(client, StateType.RUNNING, StateType.CANCELLING, StateType.PENDING):
@@ -133,7 +134,7 @@ def _close_flow_runs(client: SyncPrefectClient) -> tuple[list[Closed], list[Flow
 
 
 def _ours(client: SyncPrefectClient, *types: StateType) -> list[FlowRun]:
-    """The flow runs of this project in these states, but for the one that asks."""
+    """The flow runs of this project in these states, except the one that asks."""
     found: list[FlowRun] = []
     while True:
         page = client.read_flow_runs(
@@ -149,7 +150,7 @@ def _ours(client: SyncPrefectClient, *types: StateType) -> list[FlowRun]:
 
 
 def _lives(run: FlowRun) -> bool | None:
-    """Whether the process of this try lives; None where that cannot be told from here, or it has not said yet."""
+    """Whether the process of this try lives; None if that cannot be known here, or it has not checked in yet."""
     who, attempt = run.labels.get(WHO), run.labels.get(ATTEMPT)
     if run.state_type == StateType.PENDING or attempt != run.run_count:
         return None
@@ -157,7 +158,7 @@ def _lives(run: FlowRun) -> bool | None:
 
 
 def _close(client: SyncPrefectClient, run: FlowRun, why: str) -> list[Closed]:
-    """End it and its task runs, if nothing has happened to it since it was read."""
+    """End the run and its task runs, if its state has not changed since it was read."""
     state: State[Any]
     if run.state_type == StateType.PENDING and run.deployment_id:
         why = f"{why}; it waits for a worker again"
@@ -179,7 +180,7 @@ def _close(client: SyncPrefectClient, run: FlowRun, why: str) -> list[Closed]:
 
 
 def _close_silent(client: SyncPrefectClient, runs: Iterable[FlowRun], patience: float) -> list[Closed]:
-    """Close those of `runs` that give no sign of life for so long: neither a heartbeat nor another state."""
+    """Close those of `runs` that give no sign of life for that long: no heartbeat and no new state."""
     me = runtime.flow_run.id
     own = _heartbeats(client, me)
     silent = {run.id: (run, _heartbeats(client, run.id)) for run in runs}
@@ -196,7 +197,7 @@ def _close_silent(client: SyncPrefectClient, runs: Iterable[FlowRun], patience: 
             if now.get(run.id) == run.state_id and _heartbeats(client, run.id) == heard
         }
     if silent and _heartbeats(client, me) == own:
-        log.warning("          this flow run's own heartbeats do not arrive either: nothing can be told, none closed")
+        log.warning("          this flow run's own heartbeats do not arrive either, so no run was closed")
         return []
     closed: list[Closed] = []
     for run, _ in silent.values():
@@ -206,7 +207,7 @@ def _close_silent(client: SyncPrefectClient, runs: Iterable[FlowRun], patience: 
 
 
 def _heartbeats(client: SyncPrefectClient, run_id: UUID | str | None) -> int:
-    """How many heartbeats of a flow run the server knows of. Not when: that would be the clock of its machine."""
+    """How many heartbeats of a flow run the server has. Not when they came: that would depend on a machine's clock."""
     wanted = EventFilter(
         occurred=EventOccurredFilter(since=BEGINNING, until=END),  # type: ignore[arg-type]
         event=EventNameFilter(name=[HEARTBEAT]),
@@ -220,7 +221,7 @@ def _close_mlflow_runs(client: SyncPrefectClient) -> list[Closed]:
     here = get_current_settings().api.url
     for run in registry.open_runs():
         if run.flow_run_id and run.flow_run_id == runtime.flow_run.id:
-            continue  # an earlier try of this very flow run, which goes on with it
+            continue  # an earlier try of this same flow run, which continues it
         known, state = _state_of(client, run.flow_run_id)
         lives = process.alive(run.process)
         if state and state.is_final():

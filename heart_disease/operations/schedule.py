@@ -31,18 +31,18 @@ from heart_disease.processes import tethered
 from heart_disease.processes.server import Server, problem_of
 
 log = logging.getLogger("heart")
-POLL_SECONDS = 5  # between two looks for runs that are due
-LOOK_SECONDS = 2  # between two looks at the watched file
+POLL_SECONDS = 5  # seconds between two checks for runs that are due
+LOOK_SECONDS = 2  # seconds between two checks of the watched file
 HOST = "127.0.0.1"
-END_SECONDS = 5  # for a run to end by itself; the rest of the ten seconds is for the server
-SERVER_SECONDS = 2
+END_SECONDS = 5  # seconds a run has to end by itself; the rest of the ten is for the server
+SERVER_SECONDS = 2  # seconds the server has to end by itself
 
 
 def run(served: Sequence[RunnerDeployment], when: When, port: int) -> None:
-    """Serve until Ctrl-C or SIGTERM, which end the runs that are under way as crashed.
+    """Serve until Ctrl-C or SIGTERM; the runs under way then end as crashed.
 
     Raises:
-        UsageError: a work pool runs the deployment already.
+        UsageError: a work pool already runs the deployment.
         UnavailableError: the port is taken, or the server does not answer.
     """
     watch = Watch(Path(when.on_data)) if when.on_data is not None else None
@@ -86,7 +86,7 @@ def _check_not_in_a_pool() -> None:
 
 @contextmanager
 def _server(port: int) -> Iterator[Server]:
-    """The configured server; without one, a whole server with its services: an ephemeral one schedules nothing."""
+    """The configured server; without one, a full server, because an ephemeral one schedules nothing."""
     configured = get_current_settings().api.url
     if configured:
         yield Server(configured.rstrip("/"))
@@ -102,7 +102,7 @@ def _server(port: int) -> Iterator[Server]:
             ) from error
     url = f"http://{HOST}:{port}/api"
     command = ("prefect", "server", "start", "--host", HOST, "--port", str(port))
-    # The page asks 4200 for its data unless it is told where the server is.
+    # The page asks port 4200 for its data unless it is told where the server is.
     environment = {**os.environ, "PREFECT_SERVER_UI_API_URL": url, "PREFECT_API_URL": url}
     with (
         tempfile.TemporaryFile() as output,
@@ -114,18 +114,18 @@ def _server(port: int) -> Iterator[Server]:
 
 @contextmanager
 def _serving(served: Sequence[RunnerDeployment], server: Server) -> Iterator[Callable[[], None]]:
-    """Start what is due until the end of the block; the value is to be called every now and then.
+    """Start what is due until the end of the block; call the yielded `look_after` every now and then.
 
-    A server that stays away for long ends Prefect's runner; `look_after` starts it again when the server is back.
+    If the server stays away long, Prefect's runner ends; `look_after` starts it again when the server is back.
     """
     current = _Runner(served)
 
     def look_after() -> None:
         nonlocal current
         if server.process and server.process.poll() is not None:
-            server.wait()  # says why it ended
+            server.wait()  # raises an error that says why it ended
         if not current.thread.is_alive() and not problem_of(f"{server.url}/health"):
-            with suppress(UnavailableError):  # it has gone again; the next call tries again
+            with suppress(UnavailableError):  # the server has gone again; the next call tries again
                 current = _Runner(served)
                 log.warning("          Prefect's server was away for a while; serving again")
 
@@ -133,15 +133,15 @@ def _serving(served: Sequence[RunnerDeployment], server: Server) -> Iterator[Cal
         yield look_after
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # once is enough, and the rest takes seconds
+            signal.signal(number, signal.SIG_IGN)  # one signal is enough, and the rest takes seconds
         current.stop(spare=server.process.pid if server.process else None)
 
 
 class _Runner:
-    """Prefect's runner of deployments, in a thread, so that signals go to the main one.
+    """Prefect's runner of deployments, in a thread, so that signals go to the main thread.
 
     Raises:
-        UnavailableError: the server did not take the deployments.
+        UnavailableError: the server did not accept the deployments.
     """
 
     def __init__(self, served: Sequence[RunnerDeployment]) -> None:
@@ -155,7 +155,7 @@ class _Runner:
             raise UnavailableError(f"the Prefect server did not take the deployments: {self.problem}")
 
     def _run(self, served: Sequence[RunnerDeployment]) -> None:
-        # Ctrl-C reaches all of the terminal's processes. The runs, which inherit this, get SIGTERM instead, and once.
+        # Ctrl-C reaches all of the terminal's processes. The runs inherit this mask and get one SIGTERM instead.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
         async def main() -> None:
@@ -166,14 +166,14 @@ class _Runner:
 
         try:
             asyncio.run(main())
-        except BaseException as error:  # it is told where somebody looks
+        except BaseException as error:  # __init__ reports it
             self.problem = error
         finally:
             self._ready.set()
 
     def stop(self, spare: int | None) -> None:
-        """End its runs as they end by themselves on SIGTERM, and kill what is left. spare: the server's process."""
+        """End its runs with SIGTERM, and kill those that do not end in time. spare: the server's process."""
         end_runs(psutil.Process(), END_SECONDS, spare)
-        with suppress(Exception):  # it has not started, or the server is away; there is nothing more to be done
+        with suppress(Exception):  # it has not started, or the server is away: nothing more can be done
             self.runner.execute_in_background(self.runner.astop).result(timeout=1)
         self.thread.join(timeout=1)

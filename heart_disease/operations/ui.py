@@ -1,4 +1,4 @@
-"""`heart ui`: MLflow's and Prefect's pages on the embedded stores, until Ctrl-C."""
+"""`heart ui`: shows MLflow's and Prefect's pages for the embedded stores until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from heart_disease.model.errors import UnavailableError
 from heart_disease.processes import tethered
 from heart_disease.processes.server import problem_of
 
-END_SECONDS = 20  # for a page to end with all its processes
+END_SECONDS = 20  # seconds a page has to end with all its processes before it is killed
 
 
 def run(mlflow_port: int, prefect_port: int) -> int:
-    """Start both, say where they are, and stop both when one ends or on Ctrl-C.
+    """Start both, say where they are, and stop both on Ctrl-C or when one of them ends.
 
     Raises:
         UnavailableError: one of them could not start, or ended by itself.
@@ -29,7 +29,7 @@ def run(mlflow_port: int, prefect_port: int) -> int:
         ],
         "Prefect": ["prefect", "server", "start", "--port", str(prefect_port)],
     }  # fmt: skip
-    # The page asks 4200 for its data unless it is told where the server is.
+    # The page asks port 4200 for its data unless it is told where the server is.
     environment = {**os.environ, "PREFECT_SERVER_UI_API_URL": api, "PREFECT_API_URL": api}
     waiting = {"MLflow": f"http://127.0.0.1:{mlflow_port}/health", "Prefect": f"{api}/health"}
     with suppress(KeyboardInterrupt), ExitStack() as stack:
@@ -53,7 +53,7 @@ def run(mlflow_port: int, prefect_port: int) -> int:
                     print(
                         f"MLflow   http://127.0.0.1:{mlflow_port}\nPrefect  http://127.0.0.1:{prefect_port}", flush=True
                     )
-                    # MLflow keeps the choice in the browser; nothing on the server makes it.
+                    # MLflow keeps this choice in the browser; the server cannot make it.
                     print('In MLflow, first choose "Model training", top left. Ctrl-C stops both.', file=sys.stderr)
             time.sleep(0.5)
     return 0

@@ -1,4 +1,4 @@
-"""A file that is watched: an event in Prefect for each new content, once it has stopped changing."""
+"""Watches a file and sends Prefect an event for each new content, once the file has stopped changing."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from prefect.variables import Variable
 
 from heart_disease.operations.deployments import DATA_CHANGED, data_resource
 
-VARIABLE = "heart_watched"  # in Prefect: the last digest of each file, so that a change during a downtime is seen
+VARIABLE = "heart_watched"  # in Prefect: each file's last digest, so that a change during a downtime is noticed
 
 
 @dataclass
 class Watch:
-    """The file, what the last look saw of it, and the digest of its content, once that has stood still for a look."""
+    """A file, what the last look saw of it, and its digest once two looks in a row saw the same."""
 
     path: Path
     seen: tuple[int, ...] | None = None
     digest: str | None = None
 
     def look(self) -> str | None:
-        """The digest of the content where it has just stood still; None where there is no file, or nothing new."""
+        """The digest of new content that has stopped changing; None if there is no file or nothing new."""
         try:
             status = self.path.stat()
             seen = (status.st_mtime_ns, status.st_size, status.st_ino)
@@ -43,7 +43,7 @@ class Watch:
             return None
 
     def report(self, digest: str) -> bool:
-        """Tell Prefect of the content unless it was told of it last time; whether it was told."""
+        """Tell Prefect about the content unless it was the last one reported; True if it was told."""
         path = str(self.path.absolute())
         known: Any = Variable.get(VARIABLE, default={})
         if known.get(path) == digest:
@@ -55,5 +55,5 @@ class Watch:
 
 async def _emit(path: str, digest: str) -> None:
     resource = Resource({"prefect.resource.id": data_resource(path), "prefect.resource.name": path})
-    async with get_events_client(checkpoint_every=1) as events:  # so that it has arrived when this returns
+    async with get_events_client(checkpoint_every=1) as events:  # the event has arrived when this returns
         await events.emit(Event(event=DATA_CHANGED, resource=resource, payload={"sha256": digest}))

@@ -1,10 +1,10 @@
 """`python -m heart_disease.operations.worker OPTIONS...`: `prefect worker start OPTIONS...`, unattended for months.
 
-Its end: Prefect's worker (3.8) kills at SIGTERM what is under way, without a word: it would be RUNNING in both stores
-until a reconciliation. Here its flow runs get SIGTERM before it does; then they end as crashed, and say so in both.
+Its end: on SIGTERM, Prefect's worker (3.8) kills its flow runs without reporting it, so they would stay RUNNING in both
+stores until a reconciliation. Here the flow runs get SIGTERM before the worker does, and end as crashed in both stores.
 
-Its memory: every flow run leaves 1.8 MB behind, TLS contexts of Prefect's clients that refer to one another. Python
-counts objects, of which these are few, and would look for them after fifty runs. Here it looks every minute.
+Its memory: every flow run leaves 1.8 MB behind, in TLS contexts of Prefect's clients that refer to one another. Python
+counts objects, not bytes, and would collect these few only after fifty runs. Here it collects every minute.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from contextlib import suppress
 
 import psutil
 
-# Together less than the ten that `docker compose stop` waits; the rest is the worker's own.
-RUNS_SECONDS = 7  # that a run has to end by itself
-WORD_SECONDS = 1  # that the worker has to tell of one which could not
+# Together these are less than the ten seconds that `docker compose stop` waits; the worker itself needs the rest.
+RUNS_SECONDS = 7  # seconds a run has to end by itself before it is killed
+WORD_SECONDS = 1  # seconds the worker has to report a run that was killed
 GARBAGE_SECONDS = 60
 WORKER = (
     "from prefect.cli import app; from heart_disease.operations.worker import collect_garbage; collect_garbage(); app()"
@@ -30,7 +30,7 @@ WORKER = (
 
 
 def collect_garbage(seconds: float = GARBAGE_SECONDS) -> None:
-    """From now on, now and then: what this process no longer needs and only refers to itself."""
+    """From now on, free regularly the unused objects of this process that only refer to one another."""
 
     def again() -> None:
         while True:
@@ -41,9 +41,9 @@ def collect_garbage(seconds: float = GARBAGE_SECONDS) -> None:
 
 
 def end_runs(parent: psutil.Process, seconds: float, spare: int | None = None) -> None:
-    """End the processes that `parent` has started: by SIGTERM, and after so many seconds by SIGKILL.
+    """End the processes that `parent` has started: with SIGTERM, and after this many seconds with SIGKILL.
 
-    spare: the number of one that goes on.
+    spare: the ID of a process to leave alone.
     """
     deadline, told = time.monotonic() + seconds, set()
     while runs := [child for child in _children(parent) if child.pid != spare]:
@@ -52,7 +52,7 @@ def end_runs(parent: psutil.Process, seconds: float, spare: int | None = None) -
             with suppress(psutil.NoSuchProcess):
                 if late:
                     run.kill()
-                elif run not in told:  # also one that has just been started
+                elif run not in told:  # also those that have just been started
                     run.terminate()
                     told.add(run)
         if late:
@@ -61,7 +61,7 @@ def end_runs(parent: psutil.Process, seconds: float, spare: int | None = None) -
 
 
 def _children(parent: psutil.Process) -> list[psutil.Process]:
-    """Those that live."""
+    """The children that are alive."""
     found = []
     with suppress(psutil.NoSuchProcess):  # the parent has ended
         for child in parent.children():
@@ -71,12 +71,12 @@ def _children(parent: psutil.Process) -> list[psutil.Process]:
 
 
 def main(command: Sequence[str]) -> int:
-    """Run the command; its exit code, with 128 added to the number of a signal."""
-    worker = subprocess.Popen(command, start_new_session=True)  # where Ctrl-C of a terminal does not reach it
+    """Run the command; returns its exit code, or 128 plus the number of the signal that ended it."""
+    worker = subprocess.Popen(command, start_new_session=True)  # Ctrl-C in a terminal does not reach it
 
     def end(*_: object) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # once is enough
+            signal.signal(number, signal.SIG_IGN)  # one signal is enough
         end_runs(psutil.Process(worker.pid), RUNS_SECONDS)
         time.sleep(WORD_SECONDS)
         worker.terminate()

@@ -1,1 +1,1 @@
-"""Processes: who is alive, who ends with whom, and the embedded Prefect server."""
+"""Processes: which are alive, which end together, and the embedded Prefect server."""

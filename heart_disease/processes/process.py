@@ -1,8 +1,8 @@
-"""Who a process is, written so that a later one can tell whether it still lives: ``machine/boot/namespace/pid/start``.
+"""Names a process so that another can tell later whether it still lives: ``machine/boot/namespace/pid/start``.
 
-A number alone is given to another process sooner or later, and a time is no help where clocks step. So the start is
-what the kernel counts from its own start (field 22 of /proc/PID/stat), and a container's or another machine's
-processes, which nobody here can look at, are told by where they are.
+A process ID alone is reused sooner or later, and a clock time does not help because clocks can be set. So the start is
+what the kernel counts from its own start (field 22 of /proc/PID/stat). The first three parts tell whether the process
+is in a container or on a machine that cannot be looked at from here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PROC = Path("/proc")
 
 
 def identity(pid: int | None = None) -> str:
-    """What names a living process of this machine; this very process if none is given.
+    """The name of a living process on this machine; by default this process.
 
     Raises:
         ProcessLookupError: there is no such process.
@@ -29,7 +29,7 @@ def identity(pid: int | None = None) -> str:
 
 
 def alive(who: str) -> bool | None:
-    """Whether the process of an `identity` lives; None where that cannot be told from here."""
+    """Whether the process of an `identity` lives; None if that cannot be known here."""
     parts = who.split("/")
     if len(parts) != 5 or not parts[3].isdecimal():
         return None
@@ -37,12 +37,12 @@ def alive(who: str) -> bool | None:
     here = _place()
     if (machine, boot, namespace) == here:
         return _start(int(pid)) == start
-    # This machine has been started again since; else another machine, or another container of this one.
+    # False: this machine has been restarted since. None: another machine, or another container on this one.
     return False if machine == here[0] and boot != here[1] else None
 
 
 def _place() -> tuple[str, str, str]:
-    """Machine, its start, and the space in which process numbers are counted (a container has its own)."""
+    """The machine, its boot, and the namespace of its process IDs (a container has its own)."""
     machine = "-".join([socket.gethostname().replace("/", "-"), _read("/etc/machine-id")[:12]]).rstrip("-")
     namespace = ""
     with suppress(OSError):
@@ -58,7 +58,7 @@ def _read(path: str | Path) -> str:
 
 
 def _start(pid: int) -> str | None:
-    """When it started, in the kernel's own count; None where it does not live, or has ended and waits to be reaped."""
+    """When the process started, as the kernel counts it; None if there is none, or it has ended but is not reaped."""
     if not (PROC / "self/stat").exists():  # macOS
         import psutil
 
@@ -66,6 +66,6 @@ def _start(pid: int) -> str | None:
             found = psutil.Process(pid)
             return str(found.create_time()) if found.status() != psutil.STATUS_ZOMBIE else None
         return None
-    # The name, second and in brackets, may hold anything, blanks and brackets too.
+    # The second field, the name in brackets, may itself contain blanks and brackets.
     state, *fields = _read(PROC / f"{pid}/stat").rpartition(")")[2].split() or ["X"]
     return fields[18] if state not in "ZX" else None

@@ -1,8 +1,8 @@
-"""Prefect's ephemeral server, started in a process of its own before the heavy imports, so that both take one time.
+"""Prefect's ephemeral server, in a process of its own that starts up while the heavy imports run.
 
-It is what Prefect starts by itself for a flow without a server, on the same database. Started here it need not be
-waited for, and it stays out of the terminal's process group: Ctrl-C would take it away before the flow run could be
-reported as crashed, and leave the run RUNNING for ever. It ends with the process that started it, however that ends
+Prefect itself starts such a server for a flow without one, on the same database. Started here, it costs no waiting, and
+it stays out of the terminal's process group: otherwise Ctrl-C would end it before the flow run could be reported as
+crashed, and the run would stay RUNNING forever. It ends with the process that started it, however that ends
 (tethered.py).
 """
 
@@ -30,7 +30,7 @@ ANSWER_SECONDS = 10
 
 
 def problem_of(url: str) -> str:
-    """Why `url` does not answer; empty where it does."""
+    """Why `url` does not answer; empty if it does."""
     try:
         with urllib.request.urlopen(url, timeout=ANSWER_SECONDS):
             return ""
@@ -39,7 +39,7 @@ def problem_of(url: str) -> str:
 
 
 def check_login(url: str) -> None:
-    """Health is everybody's to ask; this is not.
+    """Ask for a page that needs the login; /health answers without one.
 
     Raises:
         UnavailableError: the server at `url` refuses the login of PREFECT_API_AUTH_STRING.
@@ -61,11 +61,11 @@ def check_login(url: str) -> None:
                 f"PREFECT_API_AUTH_STRING, which {'has another' if login else 'is not set'}."
             ) from None
     except OSError:
-        return  # whatever it is, the first use says it
+        return  # the first use will report any other problem
 
 
 class Server:
-    """A Prefect API: the configured one, or one of our own that is starting. `wait` before the first flow."""
+    """A Prefect API: the configured one, or one of our own that is starting. Call `wait` before the first flow."""
 
     def __init__(self, url: str, process: subprocess.Popen[bytes] | None = None, log: IO[bytes] | None = None) -> None:
         self.url, self.process, self._log = url, process, log
@@ -110,7 +110,7 @@ class Server:
 def prefect_server() -> Iterator[Server]:
     """The server that PREFECT_API_URL or Prefect's profile names; without one, an embedded server for this process."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that its home cannot be made, which is said below
+        warnings.simplefilter("ignore", UserWarning)  # if its home cannot be made, the error below says so
         from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
     configured = get_current_settings().api.url
@@ -141,7 +141,7 @@ def prefect_server() -> Iterator[Server]:
 
 
 def _send_what_is_queued() -> None:
-    """Logs and events are sent by threads of Prefect's; without its last events a task run stays RUNNING."""
+    """Let Prefect's threads send their logs and events; without its last events a task run stays RUNNING."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogHandler
 

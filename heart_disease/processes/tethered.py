@@ -1,7 +1,7 @@
 """A server that ends with its starter: `python tethered.py MODULE ARGUMENT...`, until SIGTERM or the end of stdin.
 
-Standard input is a pipe from the process that started it. The system closes that with the process, also with one that
-was killed and could not say goodbye, so that no server is left behind.
+Standard input is a pipe from the process that started the server. The system closes the pipe when that process ends,
+even if it is killed, so no server is left behind.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ END_SECONDS = 5
 def running(
     *command: str, env: Mapping[str, str], output: Any, patience: float = END_SECONDS
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A module or a file.py, until the end of the block, which waits so many seconds for it to end by itself.
+    """Run a module or a file.py until the end of the block, then give it `patience` seconds to end by itself.
 
-    It has a session of its own, where Ctrl-C of a terminal does not reach it.
+    It runs in a session of its own, so Ctrl-C in a terminal does not reach it.
     """
     process = subprocess.Popen(
         [sys.executable, "-P", __file__, *command], env=env, stdin=subprocess.PIPE, stdout=output, stderr=output,
@@ -45,7 +45,7 @@ def running(
 
 def wait_for_the_starter() -> None:
     """Return when the process that started this one has ended."""
-    while os.read(0, 1024):  # not sys.stdin, whose lock a thread must not hold when Python ends
+    while os.read(0, 1024):  # not sys.stdin: no thread may hold its lock when Python ends
         pass
 
 

@@ -1,18 +1,18 @@
-"""MLflow: runs, curves, figures, models and aliases. The only importer of mlflow but for the script in a model.
+"""MLflow: runs, curves, figures, models and aliases. Nothing else imports mlflow, except a model's script.
 
-    store.py      where it is, what things are called, one error for all the ways in which it fails
-    runs.py       runs, and what is written into them
-    sweeps.py     a search, and a run for each of its configurations
-    orphans.py    runs that nobody is at any more
-    prune.py      what nobody needs any more
+    store.py      where the store is, what things in it are called, and one error for all its failures
+    runs.py       runs: opened, ended and written to
+    sweeps.py     a search, and one run for each of its configurations
+    orphans.py    runs left RUNNING by a process that died
+    prune.py      old runs, versions and models that are no longer needed
     origins.py    what a version was made from
     artifacts.py  the files of a version: fetched, and compared with their digest
-    shipped.py    a version as MLflow's users load it, in a process without this project
+    shipped.py    a version loaded as MLflow's users load it, in a process without this project
     models.py     versions of the model: made, checked, loaded, found
-    lookup.py     runs and versions by what a person types, and what they left
-    champions.py  which of them is champion, and every move of that alias
+    lookup.py     finds runs and versions by what a person types, and reads what they recorded
+    champions.py  which version is champion, and every move of that alias
 
-The rest of the project takes all of it from here: `from heart_disease import registry`.
+The rest of the project imports it all from here: `from heart_disease import registry`.
 """
 
 from __future__ import annotations

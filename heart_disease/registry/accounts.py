@@ -1,9 +1,9 @@
-"""Accounts of an MLflow server with a login: one for the worker and one for the API, neither an administrator.
+"""Accounts on an MLflow server with a login: one for the worker and one for the API, neither an administrator.
 
-    python -m heart_disease.registry.accounts    # as the administrator, by MLFLOW_TRACKING_USERNAME and _PASSWORD
+    python -m heart_disease.registry.accounts    # as administrator: MLFLOW_TRACKING_USERNAME and _PASSWORD
 
-The worker may change every experiment and model, whoever made it, and manages no accounts. The API has no grant: with
-``default_permission = READ`` it reads everything and changes nothing. Run again, it sets the passwords again.
+The worker may change every experiment and model, whoever made it, but cannot manage accounts. The API has no grant:
+with ``default_permission = READ`` it reads everything and changes nothing. Running this again resets the passwords.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ GRANTS = {"experiment": "MANAGE", "registered_model": "MANAGE"}
 
 @reachable()
 def make_accounts() -> None:
-    """Make both accounts as they should be, with the passwords of the environment.
+    """Create both accounts or correct them, with the passwords from the environment.
 
     Raises:
-        UnavailableError: the server does not answer, has no login, or the caller is no administrator.
+        UnavailableError: the server does not answer, has no login, or the caller is not an administrator.
     """
     client = AuthServiceClient(uri())
     for user, variable in PASSWORDS.items():

@@ -1,9 +1,9 @@
-"""The files of a registered version: fetched, and refused unless they are those that were registered.
+"""The files of a registered version: fetched, and refused unless they are the ones that were registered.
 
-Who can write to the artifact store shall not be able to run code here, nor to change what patients are told. So only
-files of kinds that a model of this project has are accepted, none of them is executed or unpickled here (shipped.py
-runs those of a version that was just written, once, in a process of its own), and together they must have the digest
-that the registry recorded, which is another place than the artifact store.
+Write access to the artifact store must not be enough to run code here or to change what patients are told. So only
+the kinds of files that this project's models consist of are accepted. None of them is executed or unpickled here
+(shipped.py runs those of a version that was just written, once, in a process of its own). Together they must have the
+digest that the registry recorded, and the registry is not kept in the artifact store.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ import mlflow
 from heart_disease.model.errors import UnavailableError
 from heart_disease.registry.store import reachable
 
-DIGEST = "artifact_digest"  # the tag of a version
-KINDS = (".json", ".keras", ".py", ".txt", ".yaml")  # the .py are for MLflow's own way of loading
-META = "registered_model_meta"  # MLflow adds it to every download, and to a local store; nothing here reads it
-CACHE = "__pycache__"  # Python leaves it in a local store when a user loads a version there; it is not taken along
+DIGEST = "artifact_digest"  # a tag of the version
+KINDS = (".json", ".keras", ".py", ".txt", ".yaml")  # MLflow's own way of loading needs the .py files
+META = "registered_model_meta"  # MLflow adds it to every download and to a local store; nothing here reads it
+CACHE = "__pycache__"  # Python leaves it in a local store when a user loads a version from there; it is not copied
 RULE = "another version can be used: heart promote VERSION --because WHY, or heart rollback"
 
 
 @contextmanager
 def fetched(name: str, version: str) -> Iterator[Path]:
-    """A temporary folder with the files of a version, which are those that were registered.
+    """A temporary folder with the files of a version, checked to be the ones that were registered.
 
     Raises:
-        UnavailableError: they are not, or the version has no digest, or the store does not answer.
+        UnavailableError: the files are different, the version has no digest, or the store does not answer.
     """
     with reachable():
         found = mlflow.MlflowClient().get_model_version(name, version)
@@ -41,7 +41,7 @@ def fetched(name: str, version: str) -> Iterator[Path]:
         raise UnavailableError(
             f"{which} was not loaded: it has no tag '{DIGEST}'; expected the digest of its files. It was registered "
             "before digests were recorded, or by another program. Register one that has it: heart train --force, and "
-            "where that is not promoted: heart promote challenger --because WHY"
+            "if that is not promoted: heart promote challenger --because WHY"
         )
     with download(f"models:/{name}/{version}") as folder:
         if strange := [path for path in _files(folder) if not _known(path)]:
@@ -60,7 +60,7 @@ def fetched(name: str, version: str) -> Iterator[Path]:
 
 @contextmanager
 def download(address: str) -> Iterator[Path]:
-    """A temporary folder with a copy of the files, whatever they are, without Python's caches of them."""
+    """A temporary folder with an unchecked copy of the files, without Python's bytecode caches."""
     with tempfile.TemporaryDirectory() as temporary:
         with reachable():
             folder = Path(mlflow.artifacts.download_artifacts(address, dst_path=temporary))
@@ -81,7 +81,7 @@ def digest_of(folder: Path) -> str:
 
 
 def differing(sent: Path, came: Path) -> list[str]:
-    """The files of `sent` that are not the same in `came`."""
+    """The files of `sent` that are missing from `came` or differ there."""
     names = [path.relative_to(sent) for path in _files(sent)]
     return [
         str(name)

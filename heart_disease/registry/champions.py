@@ -1,12 +1,13 @@
-"""Which version is champion, and how it came to be: the alias `champion` moves through here, and every move is kept.
+"""Which version is champion, and how it became so: all moves of the alias `champion` go through here and are kept.
 
-A move is a parameter of one MLflow run, the only one of the experiment "heart-disease champions": `move.0007` is its
-name, and its value says from where to where, when, why and by whom. MLflow never changes a parameter, and takes only
-one of a name, so to write number 7 is to say "nobody has moved it since I read number 6". Who comes second is refused.
+A move is a parameter of one MLflow run, the only run of the experiment "heart-disease champions". The parameter's name
+is, say, `move.0007`; its value says from where to where, when, why and by whom. MLflow never changes a parameter, and
+accepts each name only once, so writing number 7 means "nobody has moved the alias since I read number 6". The second
+writer of a number is refused.
 
-A move is written first, then the alias is set, then `move.0007.done` is written. Where a writer died in between,
-whoever comes next does what is left; where the alias is not where the last move put it, someone moved it in MLflow
-itself, and that becomes a move of kind "outside". Both are told from a writer at work by waiting a little.
+First the move is written, then the alias is set, then `move.0007.done` is written. If a writer dies in between, the
+next one completes the move. If the alias is not where the last move put it, someone moved it in MLflow itself, and
+that becomes a move of kind "outside". Waiting a little tells both cases from a writer that is still at work.
 """
 
 from __future__ import annotations
@@ -39,31 +40,31 @@ from heart_disease.registry.store import (
 )
 
 HISTORY = "heart-disease champions"
-RUN_TAG = "history_run"  # of the experiment: which of its runs is the history
-ABOUT = "Every move of the alias `champion`, one parameter a move. `heart history` prints it. Do not delete it."
-PATIENCE = 3.0  # seconds without a change, after which a writer is taken for dead
-LONGEST = 800  # characters of a reason; MLflow takes 6000 for a whole move, and JSON may need 6 for one of them
+RUN_TAG = "history_run"  # a tag of the experiment: which of its runs is the history
+ABOUT = "Every move of the alias `champion`, one parameter per move. `heart history` prints it. Do not delete it."
+PATIENCE = 3.0  # seconds without a change after which a writer counts as dead
+LONGEST = 800  # characters of a reason; MLflow takes 6000 for a whole move, and JSON may need 6 per character
 Kind = Literal["promotion", "by hand", "rollback", "outside"]
 
 
 @dataclass(frozen=True)
 class Move:
-    """The alias `champion` went from version `before` to `after`; None is no champion at all."""
+    """The alias `champion` went from version `before` to `after`; None means no champion."""
 
     number: int  # from 1, without gaps
-    when: str  # ISO 8601, UTC, seconds; of an outside move, when it was noticed
+    when: str  # ISO 8601, UTC, seconds; for an outside move, the time it was noticed
     before: str | None
     after: str | None
     run_id: str  # the MLflow run that trained `after`
     kind: Kind
     why: str
     by: str
-    id: str  # so that no two writers ever write the same value, which MLflow would take twice
+    id: str  # unique, because MLflow accepts a parameter twice if both writers give the same value
 
 
 @dataclass(frozen=True)
 class _Log:
-    """The history as it was read: its run (None: there is no history yet), and whether the last move is unfinished."""
+    """The history as read: its run (None if there is no history yet), its moves, and whether the last is unfinished."""
 
     run_id: str | None
     moves: Sequence[Move]
@@ -78,7 +79,7 @@ def champion() -> ModelRef:
     """The version that the alias `champion` points to.
 
     Raises:
-        UnavailableError: there is none, or the store does not answer.
+        UnavailableError: there is no champion, or the store does not answer.
     """
     found = find_champion()
     if found:
@@ -96,13 +97,13 @@ def champion() -> ModelRef:
 
 
 def find_champion() -> ModelRef | None:
-    """As `champion`, and None where there is none."""
+    """Like `champion`, but None if there is no champion."""
     history()
     return by_alias(CHAMPION)
 
 
 def history() -> Sequence[Move]:
-    """Every move, oldest first; the last one is where the alias is.
+    """Every move, oldest first; the last one says where the alias is now.
 
     Raises:
         UnavailableError: the store does not answer, or the history was deleted from it.
@@ -113,10 +114,10 @@ def history() -> Sequence[Move]:
 
 @reachable()
 def move_champion(ref: ModelRef, *, expected: str | None, kind: Kind, why: str) -> Move:
-    """Make `ref` the champion if the champion is still version `expected` (None: there is none).
+    """Make `ref` the champion if the champion is still version `expected` (None: no champion).
 
     Raises:
-        MovedError: the champion is another than `expected`; nothing was moved.
+        MovedError: the champion is no longer `expected`; nothing was moved.
         UnavailableError: there is no such version, or the store does not answer.
     """
     check_embedded_store()
@@ -138,7 +139,7 @@ def move_champion(ref: ModelRef, *, expected: str | None, kind: Kind, why: str) 
 
 
 def earlier_champions(moves: Sequence[Move]) -> list[str]:
-    """The versions that a rollback can return to, nearest first: A, B, C, rolled back to B, leaves A."""
+    """The versions that a rollback can return to, nearest first. After A, B, C and a rollback to B, that is A."""
     path: list[str | None] = []
     for move in moves:
         if move.kind == "rollback" and move.after in path:
@@ -153,10 +154,10 @@ def earlier_champions(moves: Sequence[Move]) -> list[str]:
 
 @reachable()
 def settle(patience: float = PATIENCE) -> _Log:
-    """Bring alias and history together, and return the history.
+    """Make alias and history agree, and return the history.
 
-    What does not agree may be a writer at work: only where nothing changes for `patience` seconds is a move finished
-    for its writer, or an alias that was moved in MLflow itself taken into the history.
+    If they disagree, a writer may be at work. Only if nothing changes for `patience` seconds is the move finished for
+    its writer, or an alias that was moved in MLflow itself recorded in the history.
     """
     seen: tuple[int, bool, str | None] | None = None
     since = 0.0
@@ -170,7 +171,7 @@ def settle(patience: float = PATIENCE) -> _Log:
             seen, since = now, time.monotonic()
         waited = time.monotonic() - since
         if log.moves and waited < patience:
-            time.sleep(0.05 + waited / 4)  # less and less often: who asks keeps the server from the one who writes
+            time.sleep(0.05 + waited / 4)  # less and less often: each look takes the server's time from the writer
         elif log.pending:
             _finish(log)
         else:
@@ -183,7 +184,7 @@ def _named(version: str | None) -> str:
 
 
 def _next(log: _Log, after: str | None, run_id: str, kind: Kind, why: str, by: str) -> Move:
-    why = " ".join(why.encode("utf-8", "replace").decode().split())  # a terminal may give bytes that are no text
+    why = " ".join(why.encode("utf-8", "replace").decode().split())  # a terminal may pass bytes that are not text
     why = why if len(why) <= LONGEST else f"{why[:LONGEST]} ..."
     when = datetime.now(UTC).isoformat(timespec="seconds")
     return Move(len(log.moves) + 1, when, log.champion, after, run_id, kind, why, by, uuid4().hex)
@@ -196,9 +197,9 @@ def _read() -> _Log:
         return _Log(None, (), pending=False)
     if experiment.lifecycle_stage != "active" or RUN_TAG not in experiment.tags:
         raise UnavailableError(
-            f"the MLflow experiment '{HISTORY}' (ID {experiment.experiment_id}) in {uri()} is no history of champions: "
-            f"expected it active and with the tag '{RUN_TAG}'. If it was deleted: mlflow experiments restore -x "
-            f"{experiment.experiment_id}; if it is another's, give it another name."
+            f"the MLflow experiment '{HISTORY}' (ID {experiment.experiment_id}) in {uri()} is not the history of "
+            f"champions: expected it active and with the tag '{RUN_TAG}'. If it was deleted: mlflow experiments "
+            f"restore -x {experiment.experiment_id}; if it has another purpose, rename it."
         )
     run_id = experiment.tags[RUN_TAG]
     values = client.get_run(run_id).data.params
@@ -206,7 +207,7 @@ def _read() -> _Log:
         (Move(**json.loads(value)) for key, value in values.items() if re.fullmatch(r"move\.\d+", key)),
         key=lambda move: move.number,
     )
-    # What was moved outside had moved the alias before it was written.
+    # An outside move is never pending: its alias had moved before the move was written.
     pending = bool(moves) and moves[-1].kind != "outside" and f"{_key(moves[-1])}.done" not in values
     return _Log(run_id, moves, pending)
 
@@ -220,14 +221,14 @@ def _text(move: Move) -> str:
 
 
 def _append(log: _Log, move: Move) -> bool:
-    """Write the move if its number is free; else False, and nothing happened."""
+    """Write the move if its number is free; otherwise do nothing and return False."""
     client = mlflow.MlflowClient()
     run_id = log.run_id or _create()
     value = _text(move)
     try:
         client.log_param(run_id, _key(move), value)
     except MlflowException:
-        # The number is taken, or the answer was lost, or the store is broken: what is stored tells them apart.
+        # Either the number is taken, the answer was lost, or the store is broken. What is stored tells which.
         stored = client.get_run(run_id).data.params.get(_key(move))
         if stored is None:
             raise
@@ -236,10 +237,10 @@ def _append(log: _Log, move: Move) -> bool:
 
 
 def _finish(log: _Log) -> None:
-    """Set the alias to the last move of `log`, and say that it is done.
+    """Set the alias to the last move of `log`, and write that the move is done.
 
-    A writer that was slow may come too late, and set the alias back to its own move. So it looks again afterwards,
-    and does not go before the alias is at the last move there is.
+    A slow writer may come too late and set the alias back to its own move. So every writer looks again afterwards, and
+    does not return until the alias is at the latest move.
     """
     done = None
     while done != (last := log.moves[-1]):
@@ -249,7 +250,7 @@ def _finish(log: _Log) -> None:
 
 
 def _point(move: Move) -> None:
-    """The alias, and why, to where the move says."""
+    """Point the alias where the move says, and record why."""
     try:
         if move.after is None:
             mlflow.MlflowClient().delete_registered_model_alias(MODEL, CHAMPION)
@@ -257,16 +258,16 @@ def _point(move: Move) -> None:
             set_alias(CHAMPION, move.after)
             label(move.after, CHAMPION, move.why)
     except MlflowException as error:
-        # Deleted since the move was written. The alias stays, and the next to look takes that into the history.
+        # The version was deleted after the move was written. The alias stays; the next look records that.
         if error.error_code not in MISSING:
             raise
 
 
 def _create() -> str:
-    """The history's run. It is made in an experiment of another name, which gets its right one last.
+    """Create the history's run, in an experiment that gets its proper name only at the end.
 
-    Names of experiments are unique: of two that start at once one is refused, and takes the other's; who dies in
-    between leaves an experiment that nobody looks at.
+    Names of experiments are unique. If two processes start at once, one is refused and uses the other's run. A process
+    that dies in between leaves an experiment that nothing reads.
     """
     client = mlflow.MlflowClient()
     tags = {"mlflow.note.content": ABOUT, "mlflow.experimentKind": "custom_model_development"}
@@ -280,7 +281,7 @@ def _create() -> str:
         found = client.get_experiment_by_name(HISTORY)
         if found is None:
             raise
-        if found.experiment_id != experiment_id:  # else only the answer was lost
+        if found.experiment_id != experiment_id:  # otherwise only the answer was lost
             client.delete_experiment(experiment_id)
         return str(found.tags[RUN_TAG])
     return str(run_id)

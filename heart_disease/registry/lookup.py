@@ -1,4 +1,4 @@
-"""Runs and versions by what a person types, and what they left: for those who look back.
+"""Finds runs and versions by what a person types, and reads what they recorded.
 
 Every word is tried as an alias, a version number, a run id or its beginning, and the name of a run.
 """
@@ -26,8 +26,8 @@ from heart_disease.registry.store import (
     uri,
 )
 
-PREFIX = 4  # the fewest characters of a run id that may stand for it
-VERSION = 6  # the most digits that are a version number and no run id
+PREFIX = 4  # the fewest characters that may stand for a run id
+VERSION = 6  # a number with more digits is tried as a run id, not as a version
 LISTED = 10
 
 
@@ -35,7 +35,7 @@ LISTED = 10
 class Record:
     """What a run recorded, by name.
 
-    version: the one that it made (of several the newest), empty where it made none. aliases: those of that version.
+    version: the one that the run made (the newest if several), empty if none. aliases: those of that version.
     """
 
     run_id: str
@@ -56,7 +56,7 @@ class Record:
         """The version that the run made.
 
         Raises:
-            UsageError: it made none.
+            UsageError: the run made no version.
         """
         if not self.version:
             raise UsageError(
@@ -88,7 +88,7 @@ def find_record(word: str) -> Record:
 
     Raises:
         UnavailableError: there is no such run, or the store does not answer.
-        UsageError: `word` may be more than one run.
+        UsageError: `word` matches more than one run.
     """
     check_embedded_store()
     registered = _registered()
@@ -114,10 +114,10 @@ def find_record(word: str) -> Record:
 
 @reachable()
 def two_records() -> tuple[Record, Record]:
-    """The champion and the challenger; where they are not two, the two newest versions, the older first.
+    """The champion and the challenger; if these are not two versions, the two newest, the older first.
 
     Raises:
-        UnavailableError: there are no two versions, or the store does not answer.
+        UnavailableError: there are fewer than two versions, or the store does not answer.
     """
     check_embedded_store()
     registered = _registered()
@@ -131,7 +131,7 @@ def two_records() -> tuple[Record, Record]:
 
 @reachable()
 def read_text(record: Record, path: str) -> str | None:
-    """A file of the run's artifacts; None where it has no such file."""
+    """The text of a file of the run's artifacts; None if there is no such file."""
     files = mlflow.MlflowClient().list_artifacts(record.run_id, str(PurePosixPath(path).parent))
     if path not in [file.path for file in files]:
         return None
@@ -176,7 +176,7 @@ def _record(run: mlflow.entities.Run, registered: _Registered, version: str = ""
 
 
 def _search(word: str) -> list[mlflow.entities.Run]:
-    """The runs with this name, and those whose id starts so; newest first."""
+    """The runs with this name, and those whose id starts with the word; newest first."""
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if not experiment:
@@ -184,7 +184,7 @@ def _search(word: str) -> list[mlflow.entities.Run]:
     quote = "'" if '"' in word else '"'
     filters = [f"attributes.run_name = {quote}{word}{quote}"] if quote not in word else []
     beginning = word.lower()
-    if len(beginning) >= PREFIX and set(beginning) <= set(string.hexdigits):  # and so no wildcard of SQL
+    if len(beginning) >= PREFIX and set(beginning) <= set(string.hexdigits):  # so it holds no SQL wildcard
         filters.append(f"attributes.run_id LIKE '{beginning}%'")
     found = [run for one in filters for run in client.search_runs([experiment.experiment_id], one, max_results=1000)]
     return list({run.info.run_id: run for run in found}.values())

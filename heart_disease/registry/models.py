@@ -1,4 +1,4 @@
-"""Registered models: a version made, loaded back and compared, looked up by its alias."""
+"""Registered models: makes a version, loads it back and compares it, finds it by its alias or number."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ DESCRIPTION = (
     "Probability of heart disease (over 50 % narrowing of a major vessel) from patients in UCI codes. "
     "The alias `champion` is the version to use."
 )
-PACKAGE = "heart_disease_model"  # the name under which the package `model` travels
-REQUIREMENTS = ("h5py", "mlflow", "numpy", "pandas", "scipy")  # what it needs to score patients
+PACKAGE = "heart_disease_model"  # the name under which the package `model` is shipped
+REQUIREMENTS = ("h5py", "mlflow", "numpy", "pandas", "scipy")  # what the package needs to score patients
 SCRIPT = "mlflow_script.py"
-SAME = 1e-6  # two probabilities that differ by no more are the same
+SAME = 1e-6  # probabilities that differ by at most this are the same
 
 
 def log_model(run: Run, model: PatientModel, example: pd.DataFrame) -> ModelRef:
     """Register `model` as a version of `heart-disease`, with a signature and `example` rows as input example.
 
-    Once for each run: what a try before this one registered is taken, if it is this model. The version has no alias
-    yet: `check_model`, `set_challenger` and `move_champion` follow.
+    A run registers a model once: if an earlier try of the run registered this same model, that version is returned. The
+    version has no alias yet: `check_model`, `set_challenger` and `move_champion` follow.
     """
     with reachable():
         found = _newest_first(f"name='{MODEL}' and run_id='{run.run_id}'")
@@ -63,19 +63,19 @@ def log_model(run: Run, model: PatientModel, example: pd.DataFrame) -> ModelRef:
             digest = digest_of(came)
     with reachable():
         client = mlflow.MlflowClient()
-        with suppress(MlflowException):  # it exists already
+        with suppress(MlflowException):  # it already exists
             client.create_registered_model(MODEL, description=DESCRIPTION)
         made = client.create_model_version(
             MODEL, info.model_uri, run.run_id, tags={DIGEST: digest}, model_id=info.model_id
         )
-        # A server does this itself; without one, the model's page would say "Not registered".
+        # A server does this itself. Without a server, the model's page would say "Not registered".
         registered = json.dumps([{"name": MODEL, "version": str(made.version)}])
         client.set_logged_model_tags(info.model_id, {MLFLOW_MODEL_VERSIONS: registered})
     return _ref(made)
 
 
 def _is(ref: ModelRef, model: PatientModel, example: pd.DataFrame) -> bool:
-    """Whether a version that is there already is `model`, whole and in working order."""
+    """Whether an existing version is `model`, complete and in working order."""
     try:
         stored = load_model(ref)
     except UnavailableError:
@@ -86,7 +86,7 @@ def _is(ref: ModelRef, model: PatientModel, example: pd.DataFrame) -> bool:
 
 
 def _write(model: PatientModel, folder: Path) -> None:
-    """The files that travel, where they lie in MLflow's folder too."""
+    """Write the files to be shipped, with the layout of MLflow's own folder."""
     package = Path(patient_model.__file__).parent
     copy = folder / "artifacts" / PACKAGE
     copy.mkdir(parents=True)
@@ -98,8 +98,8 @@ def _write(model: PatientModel, folder: Path) -> None:
 
 
 def _upload(run: Run, folder: Path, example: pd.DataFrame) -> ModelInfo:
-    # Any type, because MLflow refuses whole numbers (int64, as pandas reads them) in a column that is declared double;
-    # what is no number gets its reason from the model.
+    # Any type, because MLflow refuses whole numbers (int64, as pandas reads them) in a column that is declared double.
+    # For a value that is not a number, the model itself gives the reason.
     inputs = Schema([ColSpec(AnyType(), name) for name in schema.INPUT_NAMES])
     outputs = Schema([ColSpec(DataType.double, "probability"), ColSpec(DataType.string, "disease"),
                       ColSpec(DataType.string, "problem")])  # fmt: skip
@@ -111,13 +111,13 @@ def _upload(run: Run, folder: Path, example: pd.DataFrame) -> ModelInfo:
             signature=ModelSignature(inputs, outputs),
             input_example=example[list(schema.INPUT_NAMES)].astype("float64").reset_index(drop=True),
             metadata={"columns": {column.name: _describe(column) for column in schema.COLUMNS}},
-            # Given, because guessing them loads the model in a second process for ten seconds.
+            # Listed here, because to guess them MLflow loads the model in a second process, for ten seconds.
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
         )
 
 
 def _describe(column: schema.Column) -> dict[str, str]:
-    """What a signature cannot say: the meaning, the unit and the allowed values of a column, in words."""
+    """What a signature cannot express: the meaning, unit and allowed values of a column, in words."""
     codes = ", ".join(f"{code} {meaning}" for code, meaning in column.codes.items())
     allowed = f"{codes}{' or blank' * column.optional}" if codes else column.expected
     return {"meaning": column.meaning, "unit": column.unit, "allowed": allowed}
@@ -125,7 +125,7 @@ def _describe(column: schema.Column) -> dict[str, str]:
 
 @contextmanager
 def _no_bytecode() -> Iterator[None]:
-    """MLflow imports the module that it uploads, and would upload what Python leaves beside it: no file of a model."""
+    """Stop Python from writing bytecode beside the module that MLflow imports, because MLflow would upload it too."""
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
@@ -134,20 +134,20 @@ def _no_bytecode() -> Iterator[None]:
 
 
 def check_model(ref: ModelRef, model: PatientModel, patients: pd.DataFrame, stranger: Stranger) -> None:
-    """Load `ref` back, as this project does and as MLflow's users do, and compare both with `model` in memory.
+    """Load `ref` back as this project does and as MLflow's users do, and compare both with `model` in memory.
 
-    The second is left to `stranger`, a process without this project, so that the code that was shipped is what runs.
+    `stranger`, a process without this project, does the second, so that the code that runs is the shipped code.
 
     Raises:
         RuntimeError: the probabilities differ by more than 1e-6, or an answer differs.
-        UnavailableError: it cannot be loaded.
+        UnavailableError: the version cannot be loaded.
     """
     rows = patients[list(schema.INPUT_NAMES)]
     expected = model.predict(rows)
     with fetched(ref.name, ref.version) as folder:
         here = _read(ref, folder).predict(rows)
         try:
-            # The one place where code from the artifact store runs: just written by this process, and found unchanged.
+            # Only here does code from the artifact store run: this process just wrote it, and found it unchanged.
             there = stranger.predict(folder, rows)
         except UnavailableError as error:
             raise UnavailableError(
@@ -163,10 +163,10 @@ def check_model(ref: ModelRef, model: PatientModel, patients: pd.DataFrame, stra
 
 
 def check_loads(ref: ModelRef, patients: pd.DataFrame) -> PatientModel:
-    """Load `ref` and score `patients`, before it answers anyone.
+    """Load `ref` and score `patients` with it, before it answers any request.
 
     Raises:
-        UnavailableError: it does not load, does not answer, or with something else than probabilities.
+        UnavailableError: it does not load, or its answers are not probabilities.
     """
     model = load_model(ref)
     scored = model.predict(patients)["probability"].dropna()
@@ -179,10 +179,10 @@ def check_loads(ref: ModelRef, patients: pd.DataFrame) -> PatientModel:
 
 
 def load_model(ref: ModelRef) -> PatientModel:
-    """The model of a version, its files compared with the digest that was recorded; nothing in them is executed.
+    """The model of a version, after its files matched the recorded digest; nothing in them is executed.
 
     Raises:
-        UnavailableError: the files are others, or no model of this project, or the store does not answer.
+        UnavailableError: the files were changed or are not a model of this project, or the store does not answer.
     """
     with fetched(ref.name, ref.version) as folder:
         return _read(ref, folder)
@@ -200,10 +200,10 @@ def _read(ref: ModelRef, folder: Path) -> PatientModel:
 
 @reachable()
 def by_alias(alias: str) -> ModelRef | None:
-    """The version that the alias points to, and None where there is none."""
+    """The version that the alias points to; None if there is none."""
     client = mlflow.MlflowClient()
     try:
-        # Of the model: where there is none, a server with a login would call the question for its alias forbidden.
+        # Asks for the model, because if it is missing, a server with a login refuses a question for its alias.
         version = client.get_registered_model(MODEL).aliases.get(alias)
         return _ref(client.get_model_version(MODEL, version)) if version else None
     except MlflowException as error:
@@ -214,10 +214,10 @@ def by_alias(alias: str) -> ModelRef | None:
 
 @reachable()
 def by_version(version: str) -> ModelRef:
-    """The version of this number.
+    """The version with this number.
 
     Raises:
-        UnavailableError: there is none, or the store does not answer.
+        UnavailableError: there is no such version, or the store does not answer.
     """
     try:
         return _ref(mlflow.MlflowClient().get_model_version(MODEL, version))
@@ -231,15 +231,15 @@ def by_version(version: str) -> ModelRef:
 
 @reachable()
 def versions() -> list[str]:
-    """The numbers of all versions that there are, newest first."""
+    """The numbers of all versions, newest first."""
     return [str(found.version) for found in _newest_first()]
 
 
 @reachable()
 def set_challenger(ref: ModelRef, why: str) -> None:
-    """Label `ref` as a challenger, and point the alias `challenger` to the newest version that has a label.
+    """Label `ref` as a challenger, and point the alias `challenger` to the newest labelled version.
 
-    So of two that finish at once the newer one is challenger in the end, whoever comes last.
+    So if two trainings finish at once, the newer version ends up as challenger, whichever finishes last.
     """
     label(ref.version, CHALLENGER, why)
     pointed = None
@@ -249,12 +249,12 @@ def set_challenger(ref: ModelRef, why: str) -> None:
 
 
 def set_alias(alias: str, version: str) -> None:
-    """Point `alias` to the version, and nothing else; for the champion see champions.py."""
+    """Point `alias` to the version and do nothing else; for the champion see champions.py."""
     _again(mlflow.MlflowClient().set_registered_model_alias, MODEL, alias, version)
 
 
 def label(version: str, alias: str, why: str) -> None:
-    """What the version is or was, and why: tags and description."""
+    """Write into tags and description what the version is or was, and why."""
     client = mlflow.MlflowClient()
     _again(client.set_model_version_tag, MODEL, version, "promotion", alias)
     _again(client.set_model_version_tag, MODEL, version, "promotion_reason", why)
@@ -263,13 +263,13 @@ def label(version: str, alias: str, why: str) -> None:
 
 @reachable()
 def log_version_tags(ref: ModelRef, tags: Mapping[str, str]) -> None:
-    """Tags of a registered version."""
+    """Set tags of a registered version."""
     for key, value in tags.items():
         _again(mlflow.MlflowClient().set_model_version_tag, ref.name, ref.version, key, value)
 
 
 def _again(call: Callable[..., object], *arguments: str) -> None:
-    """Of two that set a thing for the first time at once, one is refused; the second time it is there to be changed."""
+    """Call, and call once more if refused: if two set a new thing at once, one is refused, but can then change it."""
     try:
         call(*arguments)
     except MlflowException:
@@ -287,7 +287,7 @@ def _ref(found: ModelVersion) -> ModelRef:
 
 @contextmanager
 def _active(run: Run) -> Iterator[None]:
-    """For MLflow's calls that know only an active run. Leaves the run's end to `open_run`."""
+    """For those of MLflow's calls that need an active run. Leaves ending the run to `open_run`."""
     mlflow.start_run(run_id=run.run_id)
     try:
         yield

@@ -1,6 +1,6 @@
 """What a version was made from: recipe, evaluation, data, code, libraries, device. Written at the start of its run.
 
-Two equal origins make the same model, so a retrain with an origin that is champion already has nothing to do.
+Equal origins make the same model, so a retrain has nothing to do if its origin is that of the champion.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ DEVICE, SOURCE, MEMBERS = "device", "source", "members_shipped"
 class Origin:
     """recipe, evaluation: as they were set. data, code: digests of their content. libraries: versions by name.
 
-    source, commit and device are for people and for a second try: they do not change what is made from the rest, but
-    for the device, which may round otherwise. members: how many networks the model has, where that is not what the
-    recipe asked for, because averaging was not shown to help.
+    source, commit and device are for people and for a second try. They do not change what is made from the rest,
+    except that another device may round differently. members: how many networks the model has, if that is not what
+    the recipe asked for, because averaging was not shown to help.
     """
 
     recipe: Recipe
@@ -53,7 +53,7 @@ class Origin:
         return replace(self.recipe, members=self.members or self.recipe.members)
 
     def differences(self, other: Origin) -> dict[str, str]:
-        """What differs, in words: ``data``, ``recipe``, ``evaluation``, ``code``, ``versions``; empty where nothing."""
+        """What differs, in words: ``data``, ``recipe``, ``evaluation``, ``code``, ``versions``; empty if nothing."""
         ours, theirs = self.recipe.as_text(), other.recipe.as_text()
         changed = {
             "data": _change({"digest": self.data[:8]}, {"digest": other.data[:8]}),
@@ -111,20 +111,20 @@ def origin_of(ref: ModelRef) -> Origin:
 
 
 def origin_params(origin: Origin) -> list[Param]:
-    """As parameters of a run."""
+    """The origin as parameters of a run."""
     values = {**origin.recipe.as_text(), **origin.evaluation, "data_digest": origin.data}
     return [Param(name, value) for name, value in values.items()]
 
 
 def origin_tags(origin: Origin) -> list[RunTag]:
-    """As tags of a run."""
+    """The origin as tags of a run."""
     tags = {f"library.{name}": value for name, value in origin.libraries.items()}
     return [RunTag(name, value) for name, value in {**tags, CODE_DIGEST: origin.code, **_git()}.items()]
 
 
 @cache
 def _git() -> dict[str, str]:
-    """The commit of the code that runs, and whether it had changes; nothing where it is not a git checkout."""
+    """The commit of the code that runs, and whether it had changes; empty outside a git checkout."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(ROOT), *arguments]

@@ -1,4 +1,4 @@
-"""Runs left RUNNING: which process works at each, and how to end those whose process is gone."""
+"""Runs that say RUNNING: finds which process works on each, and ends those whose process is gone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from heart_disease.registry.store import (
 
 @dataclass(frozen=True)
 class Open:
-    """A run that says RUNNING. Empty strings: its tags do not say."""
+    """A run that says RUNNING. A string is empty if the run's tags do not say."""
 
     run_id: str
     process: str  # see heart_disease/processes/process.py
@@ -34,7 +34,7 @@ class Open:
 
 @reachable()
 def open_runs() -> list[Open]:
-    """All of this project's experiments.
+    """The open runs of all of this project's experiments.
 
     Raises:
         UnavailableError: the store does not answer.
@@ -60,7 +60,7 @@ def _open_runs() -> Iterator[Open]:
 
 @reachable()
 def close_run(run_id: str, status: Literal["FAILED", "KILLED"], why: str) -> bool:
-    """End a run for its process, and say why in a tag; False where somebody has ended or deleted it meanwhile."""
+    """End a run whose process died, and say why in a tag; False if it was ended or deleted meanwhile."""
     client = mlflow.MlflowClient()
     try:
         if client.get_run(run_id).info.status != "RUNNING":

@@ -1,8 +1,8 @@
-"""What nobody needs any more: old runs with all that belongs to them, and models that never became a version.
+"""Finds and deletes what is no longer needed: old runs with all they made, and models that never became a version.
 
-Needed are: every version that is or was champion or has an alias, with its run; the history; what says RUNNING; a
-search and its configurations as long as one of them is. In MLflow a deleted run is only hidden; here its files go, and
-where the database can be reached, its record too.
+Needed are: every version that is or was champion or has an alias, with its run; the history; every run that says
+RUNNING; a search and its configurations as long as one of them is needed. In MLflow a deleted run is only hidden. Here
+its files are deleted too, and also its record if the database can be reached.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from heart_disease.registry.store import MODEL, check_embedded_store, experiment
 
 @dataclass(frozen=True)
 class Unneeded:
-    """What can go, by ID and number. bytes: of their files."""
+    """What can be deleted, by ID and number. bytes: the size of all their files."""
 
     runs: Sequence[str]
     versions: Sequence[str]
@@ -34,7 +34,7 @@ class Unneeded:
 
 @reachable()
 def find_unneeded(before: int) -> Unneeded:
-    """Runs that ended before that time, in milliseconds since 1970, and models without a version, however old.
+    """Runs that ended before a time (in milliseconds since 1970), and models without a version, however old.
 
     Raises:
         UnavailableError: the store does not answer.
@@ -44,14 +44,14 @@ def find_unneeded(before: int) -> Unneeded:
     champions = {version for move in history() for version in (move.before, move.after)}
     versions = client.search_model_versions(f"name = '{MODEL}'")
     aliased = client.get_registered_model(MODEL).aliases.values() if versions else ()
-    kept = {*champions, *map(str, aliased)}  # MLflow's own numbers are text here and numbers there
+    kept = {*champions, *map(str, aliased)}  # MLflow gives version numbers sometimes as text, sometimes as int
     experiments = experiment_ids()
     runs = {run.info.run_id: run for run in _runs(client, experiments)}
     above = {run_id: run.data.tags.get(MLFLOW_PARENT_RUN_ID, run_id) for run_id, run in runs.items()}
     needed = {version.run_id for version in versions if str(version.version) in kept}
     needed |= {run_id for run_id, run in runs.items() if _young(run, before)}
-    needed |= {above[run_id] for run_id in needed & above.keys()}  # a search with one of its configurations
-    # ... and those with the search, except what is hidden.
+    needed |= {above[run_id] for run_id in needed & above.keys()}  # a search is needed if one of its configurations is
+    # ... and its configurations are needed with it, except those that are hidden.
     gone = {
         run_id: run
         for run_id, run in runs.items()
@@ -93,13 +93,13 @@ def _young(run: Stored, before: int) -> bool:
 
 
 def _at_work(runs: dict[str, Stored], model: LoggedModel) -> bool:
-    """Whether the run that uploaded it may still register it."""
+    """Whether the run that uploaded the model may still register it."""
     run = runs.get(model.source_run_id or "")
     return bool(run and run.info.status == "RUNNING")
 
 
 def _size(place: str) -> int:
-    """Bytes of all files below an address; 0 where there is nothing any more."""
+    """Bytes of all files below an address; 0 if there is nothing left."""
     try:
         files = mlflow.artifacts.list_artifacts(place)
     except (MlflowException, OSError):
@@ -112,10 +112,10 @@ def _size(place: str) -> int:
 
 @reachable()
 def delete(unneeded: Unneeded) -> bool:
-    """Delete them, versions first: whoever is interrupted can do it again. Whether they are gone for good.
+    """Delete them, versions first, so that an interrupted call can be repeated. True if they are gone for good.
 
-    MLflow's own `mlflow gc` is not used, because it takes everything with it that anyone has deleted and might restore,
-    whole experiments too. Of a server the database cannot be reached; the files can.
+    MLflow's own `mlflow gc` is not used, because it also removes everything that anyone has deleted and might restore,
+    even whole experiments. On a server only the files can be reached, not the database.
 
     Raises:
         UnavailableError: the store does not answer, or refuses.

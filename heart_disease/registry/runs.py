@@ -1,6 +1,6 @@
-"""Runs: opened and ended, and what a training and a lesson write into them.
+"""Runs: opens and ends them, and writes into them what a training or a lesson has to record.
 
-Every call names its run: MLflow's "active run" belongs to a thread, and a pipeline has several.
+Every call names its run: MLflow's "active run" belongs to a thread, and a pipeline has several threads.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def open_run(
 ) -> Iterator[Run]:
     """A run that ends as FINISHED, as FAILED on an error, and as KILLED on Ctrl-C or SIGTERM.
 
-    about: the description of the experiment. resume: the ID of a run to go on with, instead of a new one.
+    about: the description of the experiment. resume: the ID of a run to continue instead of a new one.
 
     Raises:
         UnavailableError: the store cannot be written, or its server does not answer.
@@ -60,7 +60,7 @@ def open_run(
         if resume:
             run_id = resume
             client.update_run(run_id, "RUNNING")
-            with suppress(MlflowException):  # where nobody had to close it
+            with suppress(MlflowException):  # the tag is missing if nothing closed the run
                 client.delete_tag(run_id, CLOSED)
             client.log_batch(run_id, tags=[RunTag(key, value) for key, value in {**author_tags(), **tags}.items()])
             started = client.get_run(run_id).info.start_time
@@ -70,7 +70,7 @@ def open_run(
     try:
         yield Run(run_id, experiment_id, started)
     except BaseException as error:
-        # KeyboardInterrupt and SystemExit are no Exception. Where the store is gone, what ended the run matters more.
+        # KeyboardInterrupt and SystemExit are not Exceptions. If the store is gone too, report what ended the run.
         with suppress(*STORE_ERRORS):
             client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
@@ -80,9 +80,9 @@ def open_run(
 
 @reachable()
 def find_try(flow_run_id: str, origin: Origin) -> str | None:
-    """The run of an earlier try of this flow run, to go on with; None where there is none that `origin` agrees with.
+    """The run of an earlier try of this flow run, to continue; None if there is none with the same `origin`.
 
-    A file that has changed since, or other code, makes another model: that is another run.
+    A data file that has changed since, or other code, makes another model, and that is another run.
     """
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(EXPERIMENT)
@@ -91,7 +91,7 @@ def find_try(flow_run_id: str, origin: Origin) -> str | None:
     items = (*origin_params(origin), *origin_tags(origin))
     wanted = {item.key: item.value for item in items if item.key not in (COMMIT, DIRTY)}
     for found in client.search_runs([experiment.experiment_id], f"tags.`{FLOW_RUN}` = '{flow_run_id}'"):
-        written = {**found.data.params, **found.data.tags}  # perhaps not all of it
+        written = {**found.data.params, **found.data.tags}  # perhaps incomplete
         if all(written.get(key, value) == value for key, value in wanted.items()):
             return str(found.info.run_id)
     return None
@@ -99,7 +99,7 @@ def find_try(flow_run_id: str, origin: Origin) -> str | None:
 
 @reachable()
 def finish_try(ref: ModelRef, flow_run_id: str) -> bool:
-    """Whether an earlier try of this flow run made this version; if so, its run is FINISHED, if it was not before."""
+    """Whether an earlier try of this flow run made this version; if so, make sure that its run is FINISHED."""
     client = mlflow.MlflowClient()
     found = client.get_run(ref.run_id)
     made = bool(flow_run_id) and found.data.tags.get(FLOW_RUN) == flow_run_id
@@ -110,7 +110,7 @@ def finish_try(ref: ModelRef, flow_run_id: str) -> bool:
 
 @reachable()
 def open_experiment(name: str = EXPERIMENT, about: str = ABOUT) -> str:
-    """The ID of an experiment, which is made where it is missing."""
+    """The ID of an experiment, which is created if it is missing."""
     client = mlflow.MlflowClient()
     found = client.get_experiment_by_name(name)
     if found:
@@ -122,7 +122,7 @@ def open_experiment(name: str = EXPERIMENT, about: str = ABOUT) -> str:
 
 @reachable()
 def read_run(run_id: str) -> tuple[str, dict[str, float]] | None:
-    """The name and the metrics of a run; None where it was deleted for good, or `run_id` is no run."""
+    """The name and the metrics of a run; None if it was deleted for good, or `run_id` is not a run."""
     try:
         found = mlflow.MlflowClient().get_run(run_id)
     except MlflowException as error:
@@ -134,7 +134,7 @@ def read_run(run_id: str) -> tuple[str, dict[str, float]] | None:
 
 @reachable()
 def log_start(run: Run, table: Table, origin: Origin) -> None:
-    """What a training starts from: recipe, evaluation, data, code and libraries."""
+    """Log what a training starts from: recipe, evaluation, data, code and libraries."""
     client = mlflow.MlflowClient()
     client.log_batch(run.run_id, params=origin_params(origin), tags=origin_tags(origin))
     log_data(run, table)
@@ -142,9 +142,9 @@ def log_start(run: Run, table: Table, origin: Origin) -> None:
 
 @reachable()
 def log_data(run: Run, table: Table) -> None:
-    """The patients, as the run's data set."""
+    """Log the patients as the run's data set."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # MLflow knows two kinds of local file, and takes the right one
+        warnings.simplefilter("ignore", UserWarning)  # MLflow knows two kinds of local file; it chooses the right one
         dataset = mlflow.data.from_pandas(
             table.frame,
             source=table.source,
@@ -158,7 +158,7 @@ def log_data(run: Run, table: Table) -> None:
 
 @reachable()
 def log_files(run: Run, folder: str, files: Mapping[str, str | bytes]) -> None:
-    """Files by name into `folder` of the run's artifacts."""
+    """Write files, given by name, to `folder` in the run's artifacts."""
     with tempfile.TemporaryDirectory() as temporary:
         for name, content in files.items():
             path = Path(temporary, name)
@@ -168,13 +168,13 @@ def log_files(run: Run, folder: str, files: Mapping[str, str | bytes]) -> None:
 
 @reachable()
 def artifact_uri(run: Run, path: str) -> str:
-    """Where a file of the run lies: a path, or an address on the server."""
+    """Where a file of the run is stored: a path, or an address on the server."""
     return f"{mlflow.MlflowClient().get_run(run.run_id).info.artifact_uri}/{path}"
 
 
 @reachable()
 def log_tags(run: Run, tags: Mapping[str, str]) -> None:
-    """Tags of the run."""
+    """Set tags of the run."""
     mlflow.MlflowClient().log_batch(run.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
 
@@ -187,10 +187,10 @@ def log_evaluation(
     title: str,
     description: str,
 ) -> None:
-    """All metrics, of the run and of its model, and the curves: name, epoch from 1, and value of each point.
+    """Log all metrics, for the run and its model, and the curves: name, epoch from 1, and value of each point.
 
-    After `log_model`, where MLflow asks for the history of each metric that is there already: on a server 95 requests,
-    7 of the 28 seconds of a small training.
+    Call this after `log_model`, because `log_model` asks for the history of each metric that is already there: 95
+    requests on a server, 7 of the 28 seconds of a small training.
     """
     client, when = mlflow.MlflowClient(), run.started
     # `log_model` registered it as models:/MODEL_ID. MLflow's get_model_info would leave a folder behind in /tmp.
@@ -206,7 +206,7 @@ def log_evaluation(
 def log_values(
     run: Run, params: Mapping[str, Any], metrics: Mapping[str, float], curves: Mapping[str, Sequence[float]]
 ) -> None:
-    """What a run was given, and what it found; `curves` have a value for each step from 0."""
+    """Log what a run was given and what it found; `curves` have a value for each step from 0."""
     when = run.started
     values = [Metric(name, value, when, 0) for name, value in metrics.items()]
     values += [Metric(name, value, when, step) for name, curve in curves.items() for step, value in enumerate(curve)]

@@ -1,8 +1,7 @@
-"""A version as other programs load it: by MLflow, from the code that travels with it, in a process of its own.
+"""Loads a version as other programs do: with MLflow, from the code shipped with it, in a process of its own.
 
-That process cannot import this project, wherever it is installed, and so runs nothing but the shipped copy. It starts
-while there is other work, is told which files to load when they are registered, and ends with the process that started
-it.
+That process cannot import this project, wherever it is installed, so it can run only the shipped copy. It starts while
+there is other work, is told which files to load once they are registered, and ends with the process that started it.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ import pandas as pd
 
 from heart_disease.model.errors import UnavailableError
 
-SECONDS = 120  # to start, load and answer, on a machine that has other work
-# What the process runs. It reads the patients as MLflow's users do; what MLflow prints goes to standard error.
+SECONDS = 120  # to start, load and answer on a busy machine
+# The process runs this. It reads the patients as MLflow's users do; what MLflow prints goes to standard error.
 SCRIPT = """
 import sys
 
@@ -48,18 +47,18 @@ if order:
 
 
 class Stranger:
-    """A process that imports MLflow, knows nothing of this project, and waits for a version."""
+    """A process that imports MLflow, cannot see this project, and waits for a version."""
 
     def __init__(self, process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
         self.process, self._said = process, said
 
     def predict(self, folder: Path, patients: pd.DataFrame) -> pd.DataFrame:
-        """What the model in `folder` says of `patients`, once: `probability`, `disease` and `problem`.
+        """What the model in `folder` says about `patients`, to be called once: `probability`, `disease` and `problem`.
 
-        This runs the code in `folder`: only for files that were just written by this process, and found unchanged.
+        This runs the code in `folder`, so use it only for files that this process just wrote and found unchanged.
 
         Raises:
-            UnavailableError: it does not load, or does not answer in time.
+            UnavailableError: the model does not load, or does not answer in time.
         """
         with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
             patients.to_csv(file, index=False)
@@ -81,14 +80,14 @@ class Stranger:
 
 @contextmanager
 def stranger() -> Iterator[Stranger]:
-    """One that is starting; gone at the end."""
+    """A process that is starting; it is killed at the end of the block."""
     with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory() as empty:
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", SCRIPT],
-            cwd=empty,  # a stranger has no business among the user's files, and finds none of their modules
+            cwd=empty,  # an empty folder, so that it sees none of the user's files and modules
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said,
-            start_new_session=True,  # Ctrl-C is for who started it
+            start_new_session=True,  # Ctrl-C must reach only the process that started it
         )  # fmt: skip
         try:
             yield Stranger(process, said)

@@ -1,7 +1,7 @@
-"""Where the store is, what things are called in it, and one error for all the ways in which it fails.
+"""Where the store is, what things in it are called, and one error for all its failures.
 
-MLflow's own variables say where (MLFLOW_TRACKING_URI, MLFLOW_REGISTRY_URI); without them it is `sqlite:///mlflow.db` in
-the working directory, where a bare `mlflow ui` finds it.
+MLflow's own variables say where it is (MLFLOW_TRACKING_URI, MLFLOW_REGISTRY_URI); without them it is
+`sqlite:///mlflow.db` in the working directory, where a bare `mlflow ui` finds it.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from heart_disease.processes import process
 EXPERIMENT, SWEEPS, LESSONS = "heart-disease", "heart-disease sweeps", "heart-disease lessons"
 MODEL = "heart-disease"
 CHAMPION, CHALLENGER = "champion", "challenger"
-# Tags of a run: who is at it, and why it was ended by another.
+# Tags of a run: the process that works on it, its flow run, and why another process ended it.
 PROCESS, FLOW_RUN, FLOW_API, CLOSED = "process", "prefect.flow_run_id", "prefect.api_url", "closed_because"
-MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # how a store says that there is none
+MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # how a store says that something does not exist
 LOCAL_PAGE = "http://127.0.0.1:5000"
-TRAINING = "workflowType=machine_learning"  # else a new browser shows the page's tools for language models
+TRAINING = "workflowType=machine_learning"  # without it, a new browser shows MLflow's tools for language models
 LIBRARIES = ("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "mlflow")
-# A server, a database, a migration, a disk; a folder whose name the locale cannot write.
+# Failures of a server, a database, a migration or a disk; a folder whose name the locale cannot write.
 STORE_ERRORS = (MlflowException, SQLAlchemyError, CommandError, OSError, UnicodeError)
 
 
@@ -44,8 +44,8 @@ STORE_ERRORS = (MlflowException, SQLAlchemyError, CommandError, OSError, Unicode
 class Run:
     """An MLflow run that is under way.
 
-    started: in milliseconds, what all its metrics are logged with. MLflow takes what it has already for the same, so
-    that a second try writes no second history.
+    started: in milliseconds; all its metrics are logged with this time. MLflow ignores a point that it already has, so
+    a second try writes no second history.
     """
 
     run_id: str
@@ -63,14 +63,14 @@ class ModelRef:
 
 
 def uri() -> str:
-    """Where runs and models are kept; for people, without a password."""
+    """Where runs and models are kept, for people: without the password."""
     return hide(mlflow.get_tracking_uri())
 
 
 def page() -> str:
     """Where a browser finds MLflow: HEART_MLFLOW_URL, or the tracking server, or where `heart ui` shows the store.
 
-    The first is for servers that programs reach by another name than people; MLflow has no variable for that.
+    HEART_MLFLOW_URL is for servers that programs reach by another name than people; MLflow has no variable for it.
     """
     server = uri() if uri().startswith("http") else LOCAL_PAGE
     return (os.environ.get("HEART_MLFLOW_URL") or server).rstrip("/")
@@ -82,13 +82,13 @@ def run_url(run: Run) -> str:
 
 
 def hide(text: str) -> str:
-    """The text with *** for the passwords of addresses in it: they must not come into logs, tags and messages."""
+    """The text with *** for each password in an address: passwords must not get into logs, tags and messages."""
     return re.sub(r"(://[^/\s:@]*:)[^/\s@]+@", r"\1***@", text)
 
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """What a store raises, as one error that says which store and what to do. For a block or a whole function."""
+    """Turn what a store raises into one error that says which store and what to do. For a block or a function."""
     try:
         yield
     except STORE_ERRORS as error:
@@ -99,22 +99,22 @@ def reachable() -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """What the error says, in a line."""
+    """What the error says, in one line."""
     text = hide((str(error).strip() or type(error).__name__).splitlines()[0])
     return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
 def place() -> str:
-    """Where runs and models are kept, named so that every working directory finds the same."""
+    """Where runs and models are kept, named so that it means the same in every working directory."""
     prefix = "sqlite:///"
     return f"{prefix}{Path(unquote(uri().removeprefix(prefix))).absolute()}" if uri().startswith(prefix) else uri()
 
 
 def check_embedded_store() -> None:
-    """Tell at once what MLflow would find out only after two minutes of trying again; make the tables if need be.
+    """Report at once what MLflow would report only after two minutes of retries; make the tables if they are missing.
 
     Raises:
-        UnavailableError: the folder of the SQLite file is missing, or cannot be written.
+        UnavailableError: the folder of the SQLite file is missing or cannot be written.
     """
     if uri().startswith("sqlite:///"):
         folder = Path(unquote(uri().removeprefix("sqlite:///"))).parent
@@ -129,7 +129,7 @@ def check_embedded_store() -> None:
 
 @cache
 def _open(store: str) -> None:
-    """One process after the other: if two make MLflow's tables, or renew them, at once, one of them fails."""
+    """Open the store under a lock: if two processes make or upgrade MLflow's tables at once, one of them fails."""
     with lock("store", store):
         mlflow.MlflowClient().search_experiments(max_results=1)
 
@@ -141,15 +141,15 @@ def lock(kind: str, what: str) -> FileLock:
 
 
 def user() -> str:
-    """Who works here, as the operating system calls them."""
+    """The user's name in the operating system."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
+    except (KeyError, OSError):  # a container's user may have no name
         return "unknown"
 
 
 def author_tags() -> dict[str, str]:
-    """The tags of a run that say who made it, and with what."""
+    """The tags of a run that say who made it and with what."""
     return {
         "mlflow.user": user(),
         "mlflow.source.name": "heart",
@@ -159,6 +159,6 @@ def author_tags() -> dict[str, str]:
 
 
 def experiment_ids() -> list[str]:
-    """This project's experiments with runs. By their whole names: another's may begin with the same words."""
+    """This project's experiments with runs, by full name: another project's may begin with the same words."""
     found = mlflow.MlflowClient().search_experiments(filter_string=f"name LIKE '{EXPERIMENT}%'")
     return [experiment.experiment_id for experiment in found if experiment.name in (EXPERIMENT, SWEEPS, LESSONS)]

@@ -1,10 +1,10 @@
 """Sweeps: one run for the search, and one below it for each configuration.
 
-Configurations come in batches. A batch's runs are written first and its numbers (an .npz file in `batches/` of the
-search's run) last, so a batch whose file is there is complete, and a search that was stopped goes on with the others.
+Configurations come in batches. A batch's runs are written first, and its numbers (an .npz file in `batches/` of the
+search's run) last. So a batch that has its file is complete, and a stopped search goes on with the others.
 
-One machine runs a search once at a time. Two machines that share a server do not know of each other: both find the
-same, and a configuration may then be listed twice.
+A machine never runs the same search twice at once. Two machines that share a server do not know of each other: both
+find the same, but may list a configuration twice.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ ABOUT = (
     "The newest search as a table, the best configuration first, and as charts: Views, above the runs."
 )
 VIEW, VIEW_TAG = "Newest search, best first", "mlflow.sharedViewState.newest"
-IDENTITY = "sweep"  # a tag: the digest of all that decides what a search finds
-CUT_SHORT = (BadZipFile, zlib.error, EOFError, ValueError)  # how numpy refuses a file that is not all there
+IDENTITY = "sweep"  # a tag: the digest of everything that decides what a search finds
+CUT_SHORT = (BadZipFile, zlib.error, EOFError, ValueError)  # what numpy raises for an incomplete file
 Arrays = Mapping[str, NDArray[np.float32]]
 
 
 @contextmanager
 def open_sweep(name: str, identity: str, tags: Mapping[str, str]) -> Iterator[Run]:
-    """The run of the search with this identity, as it was left; a new one where there is none. See `open_run`.
+    """The run of the search with this identity, as it was left; a new run if there is none. See `open_run`.
 
     Raises:
-        UnavailableError: another process of this machine is at it, or the store cannot be used.
+        UnavailableError: another process of this machine runs this search, or the store cannot be used.
     """
     check_embedded_store()
     tags = {**tags, IDENTITY: identity}
@@ -57,7 +57,7 @@ def open_sweep(name: str, identity: str, tags: Mapping[str, str]) -> Iterator[Ru
 
 @contextmanager
 def _alone(identity: str) -> Iterator[None]:
-    """Hold the search's lock, and leave no file of it behind."""
+    """Hold the search's lock, and remove its file at the end."""
     held = lock("sweep", f"{place()} {identity}")
     try:
         held.acquire(blocking=False)
@@ -87,7 +87,7 @@ def _find(identity: str) -> str | None:
 
 @reachable()
 def read_batches(run: Run) -> dict[int, Arrays]:
-    """The numbers of the batches that are complete, as `log_batch` took them; a file that was cut short is none."""
+    """The numbers of the complete batches, as given to `log_batch`; a file that was cut short does not count."""
     client = mlflow.MlflowClient()
     found: dict[int, Arrays] = {}
     for file in client.list_artifacts(run.run_id, "batches"):
@@ -109,7 +109,7 @@ def log_configuration(
     metrics: Mapping[str, float],
     curves: Mapping[str, Sequence[float]],
 ) -> None:
-    """One configuration below the search's run; curves epoch by epoch from 1."""
+    """Log one configuration below the search's run; curves have a value for each epoch from 1."""
     client, now = mlflow.MlflowClient(), int(time.time() * 1000)
     below = {**author_tags(), **tags, MLFLOW_PARENT_RUN_ID: run.run_id}
     run_id = client.create_run(run.experiment_id, now, below, name).info.run_id
@@ -122,7 +122,7 @@ def log_configuration(
 
 @reachable()
 def log_batch(run: Run, number: int, arrays: Arrays) -> None:
-    """The numbers of a batch, whose configurations are all logged."""
+    """Write the numbers of a batch, after all its configurations have been logged."""
     file = io.BytesIO()
     np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]
     log_files(run, "batches", {f"{number:04}.npz": file.getvalue()})
@@ -130,7 +130,7 @@ def log_batch(run: Run, number: int, arrays: Arrays) -> None:
 
 @reachable()
 def forget_batch(run: Run, number: int) -> None:
-    """Delete what a batch that was cut short has left below the search's run."""
+    """Delete the runs that an interrupted batch left below the search's run."""
     client = mlflow.MlflowClient()
     filters = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.run_id}' and tags.batch = '{number}'"
     for left in client.search_runs([run.experiment_id], filters, max_results=BATCH):
@@ -139,7 +139,7 @@ def forget_batch(run: Run, number: int) -> None:
 
 @reachable()
 def log_search(run: Run, params: Mapping[str, str], metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
-    """What the search was set to, and what it found."""
+    """Log what the search was set to and what it found."""
     mlflow.MlflowClient().log_batch(
         run.run_id,
         [Metric(key, value, run.started, 0) for key, value in metrics.items()],
@@ -150,7 +150,7 @@ def log_search(run: Run, params: Mapping[str, str], metrics: Mapping[str, float]
 
 @reachable()
 def tag_configuration(run: Run, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
-    """Tags for the configuration below the search's run that has these parameters; the id of its run, or of that."""
+    """Tag the search's configuration that has these parameters; returns its run id, or the search's if it is gone."""
     client = mlflow.MlflowClient()
     filters = [f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.run_id}'"]
     filters += [f"params.`{name}` = '{value}'" for name, value in params.items()]
@@ -164,12 +164,12 @@ def tag_configuration(run: Run, params: Mapping[str, str], tags: Mapping[str, st
 def save_view(
     run: Run, metrics: Sequence[str], params: Sequence[str], tags: Sequence[str], axes: Sequence[str]
 ) -> None:
-    """The search's configurations with these columns, the lowest of the first metric on top, under the page's "Views".
+    """Save a view of the search under the page's "Views": these columns, the lowest first metric on top, and charts.
 
-    As charts: how `axes`, which are parameters, lead to the first metric, above the curves of the best. By itself the
-    page's table shows no metric and no parameter, and of the charts, behind the curves, a bar for each end of each
-    metric. A view is a tag of the experiment, in a format of the page's own; one that a later page does not understand
-    is left out of its list. It takes the place of the view of the search before.
+    The charts show how `axes`, which are parameters, lead to the first metric, above the curves of the best. Without a
+    view the page's table shows no metric and no parameter, and its charts show the curves and then a bar for the end of
+    each metric. A view is a tag of the experiment, in the page's own format; a later page leaves out of its list a
+    view that it does not understand. The view replaces that of the search before.
     """
     columns = [f"metrics.`{name}`" for name in metrics] + [f"params.`{name}`" for name in params]
     state = {
@@ -189,8 +189,8 @@ def save_view(
 
 
 def _charts(metric: str, params: Sequence[str]) -> dict[str, object]:
-    """What the page shows as charts; it adds one for each metric, under the sections of these names, by itself."""
-    # The page puts them in the order of the alphabet, its own last.
+    """What the page shows as charts; under sections of these names it adds one for each metric by itself."""
+    # The page sorts the sections by name, and puts its own last.
     sections: list[dict[str, object]] = [
         {"name": "configurations", "display": True, "columns": 1},
         {"name": "loss", "display": True},

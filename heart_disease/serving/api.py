@@ -1,9 +1,9 @@
-"""`heart serve`: the model over HTTP. Patients in, probabilities out, by the same `PatientModel.score` as anywhere.
+"""`heart serve`: the model over HTTP. Patients in, probabilities out, by the same `PatientModel.score` as everywhere.
 
-    GET  /health        no token needed; 200 where a model is loaded, else 503
+    GET  /health        no token needed; 200 if a model is loaded, else 503
     GET  /model         which version answers, since when, and what is wrong
     POST /predict       {"patients": [{"age": 63, ...}, ...]}, at most 1000
-    GET  /openapi.json  all of that, with an example patient, for programs
+    GET  /openapi.json  all of this for programs, with an example patient
 
 FastAPI's own page at /docs needs the internet for its scripts, so there is none.
 """
@@ -33,15 +33,15 @@ from heart_disease.serving.limits import Bounds, Protocol
 
 log = logging.getLogger("heart")
 ROWS = 1000
-GRACE_SECONDS = 8  # for the requests under way, after SIGTERM
-SHOWN = 5  # problems of a request that its answer names
+GRACE_SECONDS = 8  # for requests under way to end after SIGTERM
+SHOWN = 5  # at most this many problems are named in an answer
 
 
 def _field(column: Column) -> Any:
     words = ", ".join(filter(None, [column.meaning, column.unit, *(f"{k} {v}" for k, v in column.codes.items())]))
-    blank = "; null where it is not known" if column.optional else ""
+    blank = "; null if it is not known" if column.optional else ""
     limits = dict(zip(("minimum", "maximum"), column.limits, strict=True)) if column.limits else {}
-    strict = Field(strict=True, allow_inf_nan=False)  # a number is a number: no text, no true, no NaN, no 1e999
+    strict = Field(strict=True, allow_inf_nan=False)  # only finite numbers: no text, no true, no NaN, no 1e999
     number = Annotated[float, strict]
     return Annotated[
         number | None if column.optional else number, Field(description=words + blank, json_schema_extra={**limits})
@@ -60,12 +60,12 @@ Patient: Any = create_model("Patient", **_FIELDS)
 class Patients(BaseModel):
     """The patients to score."""
 
-    # The first patient that is none ends it: a thousand of them would be many messages.
+    # Stops at the first invalid patient: a thousand of them would mean a thousand messages.
     patients: Annotated[list[Patient], Field(min_length=1, max_length=ROWS, fail_fast=True)]
 
 
 class Answer(BaseModel):
-    """probability of heart disease; disease: yes or no. Of a patient outside the limits: null, empty, the problem."""
+    """probability of heart disease; disease: yes or no. For a patient outside the limits: null, empty, the problem."""
 
     probability: float | None
     disease: str
@@ -79,7 +79,7 @@ class Refusal(BaseModel):
 
 
 class Answers(BaseModel):
-    """One answer a patient, in their order, and the version that gave them."""
+    """One answer per patient, in their order, and the version that gave them."""
 
     model: str
     version: str
@@ -87,11 +87,11 @@ class Answers(BaseModel):
 
 
 def make_app(follower: Follower) -> FastAPI:
-    """The routes; for what a client may do at most, see limits.py."""
+    """The routes; limits.py says how much a client may ask for."""
     app = FastAPI(
         title="heart-disease",
         description="Probability of heart disease, over 50 % narrowing of a major vessel, from patients in UCI "
-        f"codes. Where {TOKEN} is set, the header `Authorization: Bearer TOKEN` is needed, but for /health.",
+        f"codes. If {TOKEN} is set, every path except /health needs the header `Authorization: Bearer TOKEN`.",
         version="1", docs_url=None, redoc_url=None,
     )  # fmt: skip
     app.add_exception_handler(RequestValidationError, _refuse)
@@ -105,7 +105,7 @@ def make_app(follower: Follower) -> FastAPI:
 
     @app.get("/health")
     async def health() -> JSONResponse:
-        """200 where a model is loaded; `stale` where it could not be seen whether there is a newer one."""
+        """200 if a model is loaded; `stale` if it is unknown whether there is a newer one."""
         state = ("stale" if follower.problem else "ok") if follower.now else "no model"
         return JSONResponse({"status": state}, 200 if follower.now else 503)
 
@@ -137,7 +137,7 @@ def make_app(follower: Follower) -> FastAPI:
         },
     )
     async def predict(body: Patients) -> JSONResponse:
-        """Score up to 1000 patients. One outside the limits has its problem as answer; if all are, that is a 422."""
+        """Score up to 1000 patients. A patient outside the limits gets the problem as answer; if all are, a 422."""
         loaded = now()
         cells = np.array([list(patient.__dict__.values()) for patient in body.patients], "float64")  # (n, 13)
         scores = loaded.model.score(cells)
@@ -167,7 +167,7 @@ def _problem(error: Any) -> str:
     column = next((schema.BY_NAME[part] for part in path if part in schema.BY_NAME), None)
     kind, came = error["type"], error.get("input")
     if kind == "json_invalid":
-        return f"the body is no JSON: {error['ctx']['error']}"
+        return f"the body is not JSON: {error['ctx']['error']}"
     if kind == "too_long":
         return f"{where} has too many; expected at most {ROWS} patients a request"
     if kind == "missing":
@@ -195,7 +195,7 @@ def _some(problems: list[str]) -> str:
 
 
 async def _fail(request: Request, error: Exception) -> JSONResponse:
-    *_, last = traceback.extract_tb(error.__traceback__)  # its message may have a patient in it
+    *_, last = traceback.extract_tb(error.__traceback__)  # not the error's message, which may contain a patient's data
     log.error(
         "failed: %s %s: %s at %s:%s", request.method, request.url.path, type(error).__name__, last.filename, last.lineno
     )
@@ -203,7 +203,7 @@ async def _fail(request: Request, error: Exception) -> JSONResponse:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that takes connections.
+    """A socket that accepts connections.
 
     Raises:
         UsageError: there is no such port.
@@ -221,7 +221,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def run(host: str, port: int, version: str) -> int:
-    """Serve until Ctrl-C or SIGTERM, which the requests under way survive.
+    """Serve until Ctrl-C or SIGTERM; requests under way are still answered.
 
     Raises:
         UsageError: there is no such port.
@@ -254,5 +254,5 @@ def serve(listener: socket.socket, follower: Follower) -> None:
         Bounds(make_app(follower), token), http=Protocol, ws="none", lifespan="off", log_level="critical",
         access_log=False, server_header=False, timeout_graceful_shutdown=GRACE_SECONDS,
     )  # fmt: skip
-    with suppress(KeyboardInterrupt, SystemExit):  # uvicorn ends well, and then raises the signal once more
+    with suppress(KeyboardInterrupt, SystemExit):  # uvicorn shuts down cleanly, then raises the signal once more
         uvicorn.Server(config).run(sockets=[listener])

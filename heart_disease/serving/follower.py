@@ -1,8 +1,8 @@
-"""Which version the API answers with: the one of an alias, followed as it moves, or one for good.
+"""Which version the API answers with: that of an alias, followed as the alias moves, or a fixed one.
 
-A thread asks the store every few seconds. A new version is fetched, compared with its digest, and scores made-up
-patients before it takes the place of the one before, by the change of one reference: a request has one of the two.
-Where the store is away, or the new version is not good, the last good one goes on answering, and `problem` says why.
+A thread asks the store every few seconds. A new version is fetched, compared with its digest, and has to score made-up
+patients before it replaces the old one. One reference changes, so each request sees one version or the other. If the
+store is away or the new version is not good, the last good one goes on answering, and `problem` says why.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TOKEN = "HEART_API_TOKEN"  # noqa: S105
 
 @dataclass(frozen=True)
 class Loaded:
-    """A version that answers. since: when it began to, ISO 8601, UTC."""
+    """A version that answers. since: when it began to answer, ISO 8601, UTC."""
 
     ref: ModelRef
     model: PatientModel
@@ -34,7 +34,7 @@ class Loaded:
 
 
 class Follower:
-    """`now` is what answers, None before the first good version; `problem` is empty where all is well."""
+    """`now` is the version that answers, None before the first good one; `problem` is empty if all is well."""
 
     def __init__(self, version: str) -> None:
         """version: a number, or an alias to follow."""
@@ -45,11 +45,11 @@ class Follower:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether it is one version for good."""
+        """Whether it always answers with one version."""
         return self.version.isdecimal()
 
     def refresh(self) -> None:
-        """Look where the alias is, and load what it points to if that is another version."""
+        """Look up the alias, and load the version that it points to if that is a different one."""
         try:
             ref = registry.by_version(self.version) if self.is_fixed else registry.by_alias(self.version)
             if ref is None:
@@ -63,8 +63,8 @@ class Follower:
                     "serving %s version %s%s%s", ref.name, ref.version, called, f", before {before}" * bool(before)
                 )
             problem = ""
-        except Exception as error:  # whatever it is, the version that is loaded goes on
-            # Of others than our own errors only the kind: nobody looked at what their words may give away.
+        except Exception as error:  # whatever happens, the loaded version goes on answering
+            # Only our own errors are quoted. Of others we say the type: their text might reveal something private.
             problem = str(error) if isinstance(error, HeartError) else type(error).__name__
         if problem and problem != self.problem:
             log.warning("%s: %s", f"still version {self.now.ref.version}" if self.now else "nothing to serve", problem)
@@ -73,7 +73,7 @@ class Follower:
         self.problem = problem
 
     def follow(self) -> None:
-        """Refresh for ever, in a thread that ends with the process. Returns when it has looked once, or soon."""
+        """Refresh forever, in a thread that ends with the process. Returns after the first look or FIRST_SECONDS."""
         looked = threading.Event()
 
         def loop() -> None:

@@ -1,6 +1,6 @@
-"""What keeps one client of the API from taking it away from the others: bytes, seconds, requests at once, a token.
+"""Limits that keep one client from blocking the API for the others: bytes, seconds, requests at once, a token.
 
-Everything is refused before the body is read, or while it is. uvicorn itself bounds the size of the headers.
+A request is refused before its body is read, or while it is being read. uvicorn itself limits the size of the headers.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-BYTES = 1 << 20  # of a body
-HEADER_SECONDS = 10  # from the connection, or the last answer, to the end of the next request's headers
-REQUEST_SECONDS = 10  # from there to the end of the answer
-AT_ONCE = 64  # requests; each takes milliseconds, so that many wait only for slow clients
-OPEN = ("/health",)  # needs no token
+BYTES = 1 << 20  # the largest body
+HEADER_SECONDS = 10  # from the connection or the last answer to the end of the next request's headers
+REQUEST_SECONDS = 10  # from the end of the headers to the end of the answer
+AT_ONCE = 64  # requests; each takes milliseconds, so this many can only be waiting for slow clients
+OPEN = ("/health",)  # paths that need no token
 TOO_LARGE = f"the body is too large; expected at most {BYTES} bytes"
 
 
@@ -32,14 +32,14 @@ class Bounds:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse with the reason."""
-        if scope["type"] != "http":  # the lifespan; uvicorn is told to refuse web sockets
+        if scope["type"] != "http":  # a lifespan message; uvicorn itself refuses web sockets
             await self.app(scope, receive, send)
             return
         headers = dict(scope["headers"])
         if self._expected and scope["path"] not in OPEN and not self._allows(headers.get(b"authorization", b"")):
             what = "a token is missing or wrong; expected the header 'Authorization: Bearer TOKEN'"
             await refuse(send, 401, what, (b"www-authenticate", b"Bearer"))
-        elif int(headers.get(b"content-length", 0)) > BYTES:  # h11 has seen to it that it is a number
+        elif int(headers.get(b"content-length", 0)) > BYTES:  # h11 has checked that it is a number
             await refuse(send, 413, TOO_LARGE)
         elif self._running >= AT_ONCE:
             await refuse(send, 503, f"{AT_ONCE} requests are being answered; try again", (b"retry-after", b"1"))
@@ -56,7 +56,7 @@ class Bounds:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, size = False, 0
 
-        async def counted() -> Message:  # a chunked body does not say beforehand how long it is
+        async def counted() -> Message:  # a chunked body does not announce its length
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
@@ -73,12 +73,12 @@ class Bounds:
             async with asyncio.timeout(REQUEST_SECONDS):
                 await self.app(scope, counted, noted)
         except TimeoutError:
-            if not started:  # else it reads its answer too slowly, and uvicorn closes the connection
+            if not started:  # otherwise the client reads too slowly, and uvicorn closes the connection
                 await refuse(send, 408, f"the request took longer than {REQUEST_SECONDS} seconds")
 
 
 async def refuse(send: Send, status: int, what: str, *headers: tuple[bytes, bytes]) -> None:
-    """Answer with an error, as FastAPI's look, and close the connection: a body may still be on its way."""
+    """Answer with an error in FastAPI's format, and close the connection: a body may still be on its way."""
     body = json.dumps({"detail": what}).encode()
     always = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": [*always, *headers]})
@@ -86,25 +86,25 @@ async def refuse(send: Send, status: int, what: str, *headers: tuple[bytes, byte
 
 
 class Protocol(H11Protocol):
-    """uvicorn's HTTP, which would wait for ever for the end of a request's headers."""
+    """uvicorn's HTTP with a time limit; without one it waits forever for the end of a request's headers."""
 
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """The first request is expected."""
+        """Start to wait for the first request."""
         super().connection_made(transport)
-        # Else the end of an answer waits 40 ms for a delayed acknowledgement of its beginning; asyncio does this only
-        # for the sockets that it makes itself.
+        # Without this, the end of an answer waits 40 ms for the delayed acknowledgement of its beginning. asyncio sets
+        # it only on the sockets that it makes itself.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._expect_headers()
 
     def on_response_complete(self) -> None:
-        """The next request is expected."""
+        """Start to wait for the next request."""
         self._expect_headers()
         super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is expected any more."""
+        """Stop waiting for a request."""
         if self._late:
             self._late.cancel()
         super().connection_lost(exc)

@@ -1,4 +1,4 @@
-"""Patients that nobody is, for a look whether a version scores: drawn from the schema, whatever columns that has."""
+"""Made-up patients, drawn from whatever columns the schema has, to test whether a version can score."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from heart_disease.model import schema
 from heart_disease.model.schema import Column
 
-BLANK_SHARE = 0.1  # of the cells of an optional column
+BLANK_SHARE = 0.1  # the share of an optional column's cells that are blank
 
 
 def patients(n: int = 300) -> pd.DataFrame:
-    """`n` patients whom every model of this schema can score, the same at each call: all inputs, float64."""
+    """`n` patients whom every model of this schema can score: all inputs, float64, the same at every call."""
     draw = np.random.default_rng(0)
     return pd.DataFrame({column.name: _cells(column, n, draw) for column in schema.COLUMNS})
 

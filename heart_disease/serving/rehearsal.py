@@ -1,8 +1,8 @@
-"""Before any alias moves: a version is loaded by a fresh process, scores patients over HTTP, and says what it should.
+"""Before any alias moves, a fresh process must load the version and score patients over HTTP as the model here does.
 
 That process is the API of `heart serve`, on a free port of this machine, for this one version. It starts while there
-is other work, is told the version when that is registered, and ends with the process that started it, however that
-ends: then its standard input ends.
+is other work, and is told the version once that is registered. It ends when its standard input ends, and so with the
+process that started it, however that ends.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from heart_disease.processes import tethered
 from heart_disease.registry import ModelRef
 from heart_disease.serving.follower import TOKEN, Follower
 
-SECONDS = 120  # to start, load and answer, on a machine that has other work
+SECONDS = 120  # to start, load and answer on a busy machine
 END_SECONDS = 10
-ROWS = 500  # of those there are; the API takes 1000
+ROWS = 500  # at most this many patients are sent; the API takes 1000
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class FreshProcess:
-    """A process that imports what the API needs, and waits for a version. `port` is where it will answer."""
+    """A process that imports what the API needs, and waits for a version. It will answer on `port`."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, said: IO[bytes], token: str) -> None:
         self.process, self.port, self._said, self._token = process, port, said, token
 
     def check(self, ref: ModelRef, model: PatientModel, patients: pd.DataFrame) -> None:
-        """Let it load `ref` and score the first of `patients`, and compare that with `model`.
+        """Let it load `ref` and score the first ROWS of `patients`, and compare the answers with those of `model`.
 
         Raises:
-            UnavailableError: it does not answer in time, or something else than `model`.
+            UnavailableError: it does not answer in time, or its answers differ from those of `model`.
         """
         rows = patients[list(schema.INPUT_NAMES)].head(ROWS)
         try:
@@ -55,7 +55,7 @@ class FreshProcess:
             if not gap <= registry.SAME:
                 raise ValueError(f"its probabilities differ by up to {gap:g}, expected at most {registry.SAME:g}")
         except (OSError, ValueError, LookupError, http.client.HTTPException) as error:
-            if isinstance(error, ConnectionError):  # it is ending, and then there is more to be told
+            if isinstance(error, ConnectionError):  # it is ending; after that its last words are known
                 with suppress(subprocess.TimeoutExpired):
                     self.process.wait(timeout=END_SECONDS)
             raise UnavailableError(
@@ -68,7 +68,7 @@ class FreshProcess:
         assert self.process.stdin
         self.process.stdin.write(f"{ref.version}\n".encode())
         self.process.stdin.flush()
-        # No proxy of the environment is asked. Whoever connects before the process answers waits in its queue.
+        # This ignores any proxy in the environment. A connection made before the process answers waits in its queue.
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
         patients = rows.astype("object").where(rows.notna(), None).to_dict("records")
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
@@ -80,7 +80,7 @@ class FreshProcess:
         return pd.DataFrame(content["answers"]).astype({"probability": "float64"})
 
     def _last_words(self) -> str:
-        """What it said before it ended; nothing where it runs."""
+        """What it said before it ended; empty while it runs."""
         if self.process.poll() is None:
             return ""
         self._said.seek(0)
@@ -91,17 +91,17 @@ class FreshProcess:
 
 @contextmanager
 def fresh_process() -> Iterator[FreshProcess]:
-    """One that is starting; gone at the end."""
+    """A process that is starting; it is killed at the end of the block."""
     token = secrets.token_hex()
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # the same code as here
     with tempfile.TemporaryFile() as said:
-        with socket.create_server(("127.0.0.1", 0)) as listener:  # theirs alone from here on, and closed when they end
+        with socket.create_server(("127.0.0.1", 0)) as listener:  # then only the child's, and closed when it ends
             port = int(listener.getsockname()[1])
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "heart_disease.serving.rehearsal", str(listener.fileno())],
                 env={**os.environ, TOKEN: token, "PYTHONPATH": path}, pass_fds=[listener.fileno()],
                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said,
-                start_new_session=True,  # Ctrl-C is for who started it
+                start_new_session=True,  # Ctrl-C must reach only the process that started it
             )  # fmt: skip
         try:
             yield FreshProcess(process, port, said, token)

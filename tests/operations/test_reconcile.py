@@ -166,9 +166,7 @@ def test_one_that_was_never_started_goes_back_to_wait_for_a_worker(
     found = client.read_flow_run(run)
     assert found.state
     assert found.state.is_scheduled()
-    assert found.state.message == (
-        "Set back: whoever was to start it has not done so for 0 seconds; it waits for a worker again."
-    )
+    assert found.state.message == "Set back: nothing has started it for 0 seconds; it waits for a worker again."
 
 
 def test_heartbeats_are_counted(client: SyncPrefectClient) -> None:

@@ -117,8 +117,8 @@ def test_what_is_no_number_is_refused_and_shown(cell: str, came: str, client: Te
     [
         ("", 'the body is missing; expected {"patients": [{"age": 63, ...}, ...]}'),
         ("{}", 'patients is missing; expected {"patients": [{"age": 63, ...}, ...]}'),
-        ("patients", "the body is no JSON: "),
-        ('{"patients": [', "the body is no JSON: "),
+        ("patients", "the body is not JSON: "),
+        ('{"patients": [', "the body is not JSON: "),
         ("[]", "the body is not understood: "),
         ('{"patients": 3}', "patients is not understood: "),
         ('{"patients": []}', "patients is not understood: List should have at least 1 item"),
@@ -190,7 +190,7 @@ def test_the_description_has_every_column_with_its_limits_and_an_example_that_wo
     assert list(columns) == list(schema.INPUT_NAMES)
     assert columns["chol"]["description"] == "serum cholesterol, mg/dl"
     assert (columns["chol"]["minimum"], columns["chol"]["maximum"]) == (70, 700)
-    assert columns["thal"]["description"].endswith("7 reversible defect; null where it is not known")
+    assert columns["thal"]["description"].endswith("7 reversible defect; null if it is not known")
     example = described["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["example"]
     assert client.post("/predict", json=example).status_code == 200
 
