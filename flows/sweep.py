@@ -121,8 +121,7 @@ def _run_batches(run: Run, study: Study, batches: Sequence[list[tuple[int, Recip
     results: dict[int, list[Result]] = {}
     for number, arrays in registry.read_batches(run).items():
         recipes = [recipe for _, recipe in batches[number]]
-        rows = zip(*(arrays[name] for name in ("probabilities", "inner", "train", "validation")), strict=True)
-        results[number] = [Result(recipe, *row) for recipe, row in zip(recipes, rows, strict=True)]
+        results[number] = Result.from_arrays(recipes, arrays)
     todo = [number for number in range(len(batches)) if number not in results]
     started, networks = time.monotonic(), sum(len(batches[number]) for number in todo) * study.fits
     if results:

@@ -12,7 +12,7 @@ from prefect import flow, runtime
 
 from heart_disease import registry
 from heart_disease.data import sources
-from heart_disease.evaluation.contest import Contest, Report
+from heart_disease.evaluation.contest import Report
 from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.evaluation.verdict import Decision, decide
 from heart_disease.model.errors import HeartError, RejectedError
@@ -135,10 +135,8 @@ def pipeline(
         validation = stages.validate(run, table)
         if not validation.passed:
             raise RejectedError(validation.refusal("nothing was trained"))
-        contest = Contest.on(table.frame, recipe, evaluation, theirs.shipped if theirs else None)
         registry.log_start(run, table, origin)
-
-        stages.encode(contest)
+        contest = stages.encode(table, recipe, evaluation, theirs.shipped if theirs else None)
         networks = stages.train(contest, device)
         report = stages.evaluate(contest, networks)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Sequence
 
-import numpy as np
 from prefect.artifacts import create_markdown_artifact
 
 from heart_disease import registry
+from heart_disease.evaluation.estimates import names_of
 from heart_disease.registry import TRAINING, Run
 from heart_disease.reporting import tables
 from heart_disease.search.study import Result, Study, Summary, measure
@@ -31,8 +31,7 @@ def publish_batch(
             recipe.as_text() | {"weights": str(recipe.size)}, tables.figures(estimates),
             {"loss/train": result.train.tolist(), "loss/validation": result.validation.tolist()},
         )  # fmt: skip
-    names = ("probabilities", "inner", "train", "validation")
-    registry.log_batch(run, number, {name: np.stack([getattr(one, name) for one in results]) for name in names})
+    registry.log_batch(run, number, Result.to_arrays(results))
 
 
 def _colour(number: int) -> str:
@@ -53,7 +52,7 @@ def publish(run: Run, study: Study, found: Summary) -> None:
     columns = ["epochs", *(name for name in tables.tried(study, found) if name != "epochs")]
     # A chart drops values that are not numbers if most are, such as 16-8 among 8, 16 and 32. `weights` says as much.
     axes = ["weights" if name == "hidden" else name for name in columns]
-    registry.save_view(run, ["log_loss", "log_loss_low", "log_loss_high", "roc_auc"], columns, ["chosen"], axes)
+    registry.save_view(run, [*names_of("log_loss"), "roc_auc"], columns, ["chosen"], axes)
     create_markdown_artifact(description, key="sweep", description=f"Chosen: {found.chosen.title}.")
 
 

@@ -52,16 +52,17 @@ class Estimate:
 
     def named(self, name: str) -> dict[str, float]:
         """The figures that a tracker keeps, by name: the value, and both ends of its interval."""
-        return dict(zip(_names(name), (self.value, self.low, self.high), strict=True))
+        return dict(zip(names_of(name), (self.value, self.low, self.high), strict=True))
 
     @classmethod
     def find(cls, name: str, values: Mapping[str, float]) -> Estimate | None:
         """What `named` wrote among `values`; None if a part is missing."""
-        found = [values.get(one) for one in _names(name)]
+        found = [values.get(one) for one in names_of(name)]
         return None if None in found else cls(*found)  # type: ignore[arg-type]
 
 
-def _names(name: str) -> tuple[str, str, str]:
+def names_of(name: str) -> tuple[str, str, str]:
+    """What a figure and the ends of its interval are called."""
     return name, f"{name}_low", f"{name}_high"
 
 

@@ -13,7 +13,7 @@ import os
 from mlflow.exceptions import MlflowException
 from mlflow.server.auth.client import AuthServiceClient
 
-from heart_disease.registry.store import reachable, uri
+from heart_disease.registry.store import is_missing, reachable, uri
 
 ROLE, WORKSPACE = "heart-worker", "default"
 PASSWORDS = {"worker": "MLFLOW_WORKER_PASSWORD", "api": "MLFLOW_API_PASSWORD"}
@@ -32,7 +32,7 @@ def make_accounts() -> None:
         try:
             client.get_user(user)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if not is_missing(error):
                 raise
             client.create_user(user, os.environ[variable])
         else:

@@ -29,11 +29,11 @@ from heart_disease.registry.models import by_alias, by_version, label, set_alias
 from heart_disease.registry.store import (
     CHALLENGER,
     CHAMPION,
-    MISSING,
     MODEL,
     ModelRef,
     author_tags,
     check_embedded_store,
+    is_missing,
     reachable,
     uri,
     user,
@@ -259,7 +259,7 @@ def _point(move: Move) -> None:
             label(move.after, CHAMPION, move.why)
     except MlflowException as error:
         # The version was deleted after the move was written. The alias stays; the next look records that.
-        if error.error_code not in MISSING:
+        if not is_missing(error):
             raise
 
 

@@ -18,10 +18,10 @@ from heart_disease.registry.store import (
     CHALLENGER,
     CHAMPION,
     EXPERIMENT,
-    MISSING,
     MODEL,
     ModelRef,
     check_embedded_store,
+    is_missing,
     reachable,
     uri,
 )
@@ -143,7 +143,7 @@ def _registered() -> _Registered:
     try:
         aliases = client.get_registered_model(MODEL).aliases
     except MlflowException as error:
-        if error.error_code not in MISSING:
+        if not is_missing(error):
             raise
         return _Registered({}, {})
     found = sorted(client.search_model_versions(f"name = '{MODEL}'"), key=lambda version: int(version.version))
@@ -158,7 +158,7 @@ def _of_version(version: str, registered: _Registered) -> Record:
     try:
         run = mlflow.MlflowClient().get_run(run_id)
     except MlflowException as error:
-        if error.error_code not in MISSING:
+        if not is_missing(error):
             raise
         raise UnavailableError(
             f"the run {run_id or '(none)'} of {MODEL} version {version} is gone, and its record with it; expected the "

@@ -26,7 +26,7 @@ from heart_disease.model.errors import UnavailableError
 from heart_disease.model.patient_model import PatientModel, difference
 from heart_disease.registry.artifacts import DIGEST, differing, digest_of, download, fetched
 from heart_disease.registry.shipped import Stranger
-from heart_disease.registry.store import CHALLENGER, MISSING, MODEL, ModelRef, Run, first_line, reachable, uri
+from heart_disease.registry.store import CHALLENGER, MODEL, ModelRef, Run, first_line, is_missing, reachable, uri
 
 DESCRIPTION = (
     "Probability of heart disease (over 50 % narrowing of a major vessel) from patients in UCI codes. "
@@ -207,7 +207,7 @@ def by_alias(alias: str) -> ModelRef | None:
         version = client.get_registered_model(MODEL).aliases.get(alias)
         return _ref(client.get_model_version(MODEL, version)) if version else None
     except MlflowException as error:
-        if error.error_code in MISSING:
+        if is_missing(error):
             return None
         raise
 
@@ -222,7 +222,7 @@ def by_version(version: str) -> ModelRef:
     try:
         return _ref(mlflow.MlflowClient().get_model_version(MODEL, version))
     except MlflowException as error:
-        if error.error_code not in MISSING:
+        if not is_missing(error):
             raise
     raise UnavailableError(
         f"no version {version} of '{MODEL}' in {uri()}; there is: {', '.join(reversed(versions())) or 'none'}."

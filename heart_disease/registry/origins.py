@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.errors import UnavailableError
-from heart_disease.registry.store import LIBRARIES, MISSING, ModelRef, reachable
+from heart_disease.registry.store import LIBRARIES, ModelRef, is_missing, reachable
 from heart_disease.training.code import code_digest
 from heart_disease.training.recipe import Recipe
 
@@ -87,7 +87,7 @@ def origin_of(ref: ModelRef) -> Origin:
         try:
             data = mlflow.MlflowClient().get_run(ref.run_id).data
         except MlflowException as error:
-            if error.error_code not in MISSING:
+            if not is_missing(error):
                 raise
             raise UnavailableError(
                 f"the run {ref.run_id} of {ref.name} version {ref.version} is gone, and its recipe with it; expected "

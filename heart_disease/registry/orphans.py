@@ -14,10 +14,10 @@ from heart_disease.registry.store import (
     CLOSED,
     FLOW_API,
     FLOW_RUN,
-    MISSING,
     PROCESS,
     check_embedded_store,
     experiment_ids,
+    is_missing,
     reachable,
 )
 
@@ -68,7 +68,7 @@ def close_run(run_id: str, status: Literal["FAILED", "KILLED"], why: str) -> boo
         client.set_tag(run_id, CLOSED, why)
         client.set_terminated(run_id, status)
     except MlflowException as error:
-        if error.error_code in MISSING:
+        if is_missing(error):
             return False
         raise
     return True

@@ -24,12 +24,12 @@ from heart_disease.registry.store import (
     CLOSED,
     EXPERIMENT,
     FLOW_RUN,
-    MISSING,
     STORE_ERRORS,
     ModelRef,
     Run,
     author_tags,
     check_embedded_store,
+    is_missing,
     reachable,
 )
 
@@ -126,7 +126,7 @@ def read_run(run_id: str) -> tuple[str, dict[str, float]] | None:
     try:
         found = mlflow.MlflowClient().get_run(run_id)
     except MlflowException as error:
-        if error.error_code in MISSING:
+        if is_missing(error):
             return None
         raise
     return found.info.run_name or "", found.data.metrics

@@ -32,7 +32,6 @@ MODEL = "heart-disease"
 CHAMPION, CHALLENGER = "champion", "challenger"
 # Tags of a run: the process that works on it, its flow run, and why another process ended it.
 PROCESS, FLOW_RUN, FLOW_API, CLOSED = "process", "prefect.flow_run_id", "prefect.api_url", "closed_because"
-MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # how a store says that something does not exist
 LOCAL_PAGE = "http://127.0.0.1:5000"
 TRAINING = "workflowType=machine_learning"  # without it, a new browser shows MLflow's tools for language models
 LIBRARIES = ("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "mlflow")
@@ -84,6 +83,11 @@ def run_url(run: Run) -> str:
 def hide(text: str) -> str:
     """The text with *** for each password in an address: passwords must not get into logs, tags and messages."""
     return re.sub(r"(://[^/\s:@]*:)[^/\s@]+@", r"\1***@", text)
+
+
+def is_missing(error: MlflowException) -> bool:
+    """Whether the store says that there is no such thing, or that this can be no name of one."""
+    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 @contextmanager

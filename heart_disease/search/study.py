@@ -14,7 +14,7 @@ both have in common, and would let nearly everything pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -31,7 +31,7 @@ from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model import encoding, schema
 from heart_disease.model.errors import UsageError
 from heart_disease.training.batches import Floats, Ints, Job
-from heart_disease.training.engine import CURVES, train
+from heart_disease.training.engine import train
 from heart_disease.training.recipe import Recipe
 
 
@@ -132,6 +132,20 @@ class Result:
     train: Floats
     validation: Floats
 
+    @staticmethod
+    def to_arrays(results: Sequence[Result]) -> dict[str, Floats]:
+        """The numbers of several results by name, one row per result."""
+        return {name: np.stack([getattr(one, name) for one in results]) for name in _NUMBERS}
+
+    @staticmethod
+    def from_arrays(recipes: Sequence[Recipe], arrays: Mapping[str, Floats]) -> list[Result]:
+        """The results that `to_arrays` took apart."""
+        rows = zip(*(arrays[name] for name in _NUMBERS), strict=True)
+        return [Result(recipe, *row) for recipe, row in zip(recipes, rows, strict=True)]
+
+
+_NUMBERS = tuple(field.name for field in fields(Result) if field.name != "recipe")
+
 
 def cross_validate(
     study: Study, recipes: Sequence[Recipe], *, device: str = "auto", progress: Callable[[int, int], None] | None = None
@@ -157,7 +171,7 @@ def cross_validate(
                 p = splits.out_of_fold([answers[t, (o, i)][e] for i in range(study.inner_folds)])
                 inner[e, o, rows] = estimates.losses(study.labels[rows], p)
         own = [k for k in main if jobs[k].side == t]
-        curves = [networks.curves[name][own].mean(axis=0) for name in (CURVES[0], CURVES[2])]
+        curves = [networks.curves[name][own].mean(axis=0) for name in ("train_loss", "validation_loss")]
         results.append(Result(recipe, np.stack(probabilities).astype(np.float32), inner, *curves))
     return results
 

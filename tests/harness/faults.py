@@ -57,7 +57,7 @@ POINTS = {
     "validate": ("expectations.gate", "validate"),
     "encode": ("heart_disease.model.encoding", "matrices"),
     "train": ("heart_disease.training.engine", "train"),
-    "evaluate": ("heart_disease.evaluation.evaluate", "report"),
+    "evaluate": ("heart_disease.evaluation.contest.Contest", "report"),
     "upload": ("heart_disease.registry", "log_model"),
     "registration": ("mlflow.MlflowClient", "create_model_version"),  # its artefacts are there, the version is not
     "metrics": ("heart_disease.registry", "log_evaluation"),
