@@ -9,8 +9,7 @@ from typing import Any
 
 from heart_disease.cli.options import add_options, made
 from heart_disease.cli.parser import Command, Parser
-from heart_disease.lessons import page
-from heart_disease.lessons.lesson import NAMES, Lesson, find
+from heart_disease.lessons.lesson import NAMES, Lesson, find, page, write_notebook
 from heart_disease.model.errors import ExitCode
 from heart_disease.reporting.terminal import import_tensorflow
 
@@ -59,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.notebook:
         write_notebook(Path(options.notebook))
+        print(Path(options.notebook))
     elif options.lesson is None:
         show_list()
     else:
@@ -103,14 +103,8 @@ def run_one(name: str, settings: Any) -> Lesson:
 def run_all(output: Path) -> None:
     """Run every lesson with its default settings, and write one page of HTML."""
     lessons = {name: run_one(name, find(name).Settings()) for name in NAMES}
-    output.write_text(page.render(lessons), encoding="utf-8")
+    output.write_text(page(lessons), encoding="utf-8")
     print(f"\n{output}")
-
-
-def write_notebook(output: Path) -> None:
-    """Write a notebook that runs every lesson, with its settings to change."""
-    page.write_notebook(output)
-    print(output)
 
 
 COMMAND = Command(
