@@ -27,7 +27,7 @@ def text() -> str:
 
 
 def children(parser: argparse.ArgumentParser) -> list[dict[str, argparse.ArgumentParser]]:
-    """The parsers below this one, by name; at most one dict, for argparse takes no more."""
+    """The parsers below this one, by name; at most one dict, because argparse allows no more."""
     return [dict(action.choices) for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
 
 

@@ -1,4 +1,4 @@
-"""The `heart` command: the list of its commands, and what an error ends in."""
+"""The `heart` command: the list of its commands, and what happens if one fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heart_disease.model.errors import ExitCode, HeartError
 from heart_disease.reporting.terminal import wrapped
 
 DESCRIPTION = "Train, check and use the heart-disease model."
-# The one list of commands: the parser, docs/commands.md and the tests follow it.
+# The only list of commands; the parser, docs/commands.md and the tests are derived from it.
 GROUPS = {
     "data and model": (
         train.COMMAND, sweep.COMMAND, distribute.COMMAND, check.COMMAND, predict.COMMAND, learn.COMMAND,
@@ -28,7 +28,7 @@ GROUPS = {
         schedule.COMMAND, notify.COMMAND, reconcile.COMMAND, prune.COMMAND, serve.COMMAND, ui.COMMAND,
     ),
 }  # fmt: skip
-# These are set unless they are set already: less noise, no telemetry, and an error within seconds, not minutes.
+# Defaults for variables that are not set: less noise, no telemetry, and an error within seconds, not minutes.
 ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("heart: stopped", file=sys.stderr)
         return ExitCode.STOPPED
     except BrokenPipeError:
-        # Whoever read the output is gone (`heart check | head`); writing what is still buffered must not fail again.
+        # The reader of the output is gone (`heart check | head`); writing what is still buffered must not fail again.
         with suppress(OSError), open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         return 128 + signal.SIGPIPE

@@ -1,4 +1,4 @@
-"""Command line options from a pydantic dataclass: named, described and checked by its fields; and shared options."""
+"""Options that the fields of a pydantic dataclass name, describe and check; and the options that commands share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 def add_options(
     group: argparse._ActionsContainer, kind: type, *, base: object = None, leave_out: Container[str] = ()
 ) -> None:
-    """An option for each field of a pydantic dataclass, which checks the values itself; `base` has the defaults."""
+    """Add an option for each field of a pydantic dataclass, which checks the values; `base` has the defaults."""
     for name, field in kind.__pydantic_fields__.items():  # type: ignore[attr-defined]
         if name in leave_out:
             continue
@@ -40,7 +40,7 @@ def _parts(text: str) -> tuple[str, ...]:
 
 
 def made(kind: type[T], options: argparse.Namespace, base: dict[str, Any]) -> T:
-    """A `kind` of what was given on the command line, and of `base` for the rest."""
+    """A `kind` made from what the command line gives, and from `base` for the rest."""
     prefix = f"{kind.__name__}."
     given = {name.removeprefix(prefix): value for name, value in vars(options).items() if name.startswith(prefix)}
     try:
@@ -61,19 +61,19 @@ def _in_words(error: ValidationError) -> str:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Where to compute; None if not given, which means auto."""
+    """Add --device; None, if it is not given, means auto."""
     parser.add_argument(
         "--device", choices=("auto", "cpu", "gpu"), help="auto, the default, takes the GPU if there is one"
     )
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
-    """The patients; None if not given, which means the bundled ones."""
+    """Add --source, the patients; None, if it is not given, means the bundled ones."""
     parser.add_argument("--source", metavar="PATH", help="CSV or Parquet file (default: the bundled 303 patients)")
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
-    """What is trained on which patients, and how it is judged."""
+    """Options: what is trained on which patients, and how it is judged."""
     add_source(parser)
     add_device(parser)
     add_options(parser.add_argument_group("evaluation"), Evaluation)
@@ -84,7 +84,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
 
 
 def training(options: argparse.Namespace, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The training flow's parameters: what was given, and the rest from `base` or the flow's defaults."""
+    """The training flow's parameters: what the command line gives, and the rest from `base` or the flow's defaults."""
     base = base or {}
     preset = PRESETS[options.preset].as_dict() if options.preset else base.get("recipe", {})
     return {

@@ -1,4 +1,4 @@
-"""What a command is made of, and a parser that says what was meant. Nothing heavy is imported, so --help is quick."""
+"""What a command is made of, and a parser that guesses what was meant. It imports nothing heavy: --help is quick."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _did_you_mean(word: str, known: Sequence[str] | Mapping[str, object]) -> str
 
 
 def make_parser(groups: Mapping[str, Sequence[Command]], description: str) -> Parser:
-    """The parser of `heart` with these commands, listed by group; `run` of what it returns is the command's action."""
+    """The parser of `heart` with these commands, by group; `run` of the parsed options is the command's action."""
     lines = [description]
     width = max(len(command.name) for commands in groups.values() for command in commands)
     for title, commands in groups.items():

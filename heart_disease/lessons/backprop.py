@@ -1,7 +1,7 @@
-"""Back-propagation: every derivative of the loss in one pass back through the network, a layer at a time.
+"""Back-propagation: every derivative of the loss in one pass back through the network, layer by layer.
 
-On the lecture's network of two inputs and three hidden units each of the 13 derivatives stands next to TensorFlow's. On
-the real network its cost is measured against trying out every weight.
+On the lecture's network of two inputs and three hidden units, each of the 13 derivatives stands next to TensorFlow's.
+On the real network, its cost is compared with that of trying out every weight.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ INPUTS = ("thalach", "oldpeak")  # the two columns that the small network sees
 class Settings:
     """What may be changed."""
 
-    patient: Annotated[int, Field(ge=1, le=303, description="Whose row goes through the small network.")] = 3
+    patient: Annotated[int, Field(ge=1, le=303, description="The patient who goes through the small network.")] = 3
     units: Annotated[int, Field(ge=1, le=4, description="Hidden units of the small network.")] = 3
     seed: Annotated[int, Field(ge=0, lt=2**31, description="Decides the initial weights.")] = 0
     widths: Annotated[
         tuple[Annotated[int, Field(ge=1, le=64)], ...],
         Field(max_length=6, description="Hidden units of further networks to time, beside the pipeline's 16."),
     ] = (1, 4, 64)
-    repeats: Annotated[int, Field(ge=1, le=1000, description="Timings; the median counts.")] = 20
+    repeats: Annotated[int, Field(ge=1, le=1000, description="Timings, of which the median counts.")] = 20
 
 
 def by_tape(params: Recipe, x: Numbers, y: Numbers) -> list[Numbers]:
@@ -121,7 +121,7 @@ loss changes with it.
 {_steps(weights, kept, slopes, y, before)}
 
 Each line of the way back uses only what the lines above it have found and what the way forward has left behind. That is
-the chain rule, a layer at a time; a whole batch of patients goes through the same products, as more rows.
+the chain rule, layer by layer; a whole batch of patients goes through the same products, as more rows.
 {quiet if resting else ""}
 
 {listed}

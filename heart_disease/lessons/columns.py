@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from heart_disease.training.batches import Floats
 
 TITLE = "Columns: 13 columns, 29 inputs, 497 parameters, and a flawed copy"
-# UCI codes in the copy that the six rows were pasted from; its label is 1 for the healthy.
+# The UCI codes as the copy that the six rows were pasted from writes them; its label is 1 for the healthy.
 FOREIGN = {
     "cp": {1: 3, 2: 1, 3: 2, 4: 0},
     "restecg": {0: 1, 1: 2, 2: 0},
@@ -39,15 +39,15 @@ PASTED = 6
 class Settings:
     """What may be changed."""
 
-    patient: Annotated[int, Field(ge=1, le=303, description="Row of the patient who is followed.")] = 298
+    patient: Annotated[int, Field(ge=1, le=303, description="Row of the patient to follow.")] = 298
     folds: Annotated[int, Field(ge=2, le=20, description="Folds of the cross-validation.")] = 5
     seed: Annotated[int, Field(ge=0, lt=2**31, description="Decides the networks and the folds.")] = 0
 
 
 def public_copy(patients: pd.DataFrame) -> pd.DataFrame:
-    """The public copy, made from UCI rows: the complete ones, `num` 1 where it was 2 or more and else 0, and six more.
+    """The public copy, made from UCI rows: the complete ones, `num` 1 if it was 2 or more, otherwise 0; and six more.
 
-    The six repeat the last complete rows in the codes of `FOREIGN`, their label turned round; they get the row numbers
+    The six repeat the last complete rows in the codes of `FOREIGN`, with the label reversed; they get the row numbers
     that follow. `patients` is not changed.
     """
     import pandas as pd
@@ -69,7 +69,7 @@ def vocabulary(frame: pd.DataFrame) -> int:
 
 
 def walk(patients: pd.DataFrame, row: int, encoder: Encoder) -> list[tuple[str, str, str]]:
-    """Column, cell and what becomes of it, for the patient in `row`: 13 of them, the inputs as `encoder` gives them."""
+    """Column, cell and what `encoder` makes of it, for each of the 13 columns of the patient in `row`."""
     from heart_disease.model import encoding, schema
 
     frame = patients.loc[[row]]
@@ -140,9 +140,9 @@ that may be blank has an input for that too. The patient in row {settings.patien
 {model.count_params()}, as counted on the Keras model.
 
 **A flawed copy.** The lecture reads a public copy of these patients. Rebuilt here in memory from the bundled rows, it
-differs in three ways: it leaves out patients with a blank; it calls disease only `num >= 2`; and it repeats the last
+differs in three ways: it leaves out patients with a blank; it calls only `num >= 2` disease; and it repeats the last
 {PASTED} patients (here as rows {copy.index[-PASTED]} to {copy.index[-1]}), in the codes of another copy and with the
-label turned round:
+label reversed:
 
 {_counts(patients, copy, wrong)}
 
@@ -164,7 +164,7 @@ label (the pasted rows left out), and both judged by the true one:
 
 Judged by its own labels, a model of the copy raises no alarm. Judged by the true ones, its probabilities are too low,
 for the {wrong.sum()} patients with `num` 1 and for all others, and at 1/2 it finds fewer of the sick. In the figure
-nearly all lie below the diagonal. No training mends this: the mistake is in the data.
+nearly all lie below the diagonal. No training can repair this: the mistake is in the data.
 """.strip()
     figure = _draw(encoder.transform(patients.loc[[settings.patient]])[0], reports, known["num"].to_numpy(), settings)
     metrics |= {

@@ -1,7 +1,7 @@
 """Gradient descent on a function of one variable: walk against the derivative, and the value falls.
 
 The derivative worked out by hand is compared with TensorFlow's, the minimum with SciPy's. The same walk with other step
-sizes shows the three things that can happen: too slow, in good time, and off to infinity.
+sizes shows the three things that can happen: it is too slow, arrives in good time, or runs off to infinity.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from heart_disease.evaluation.estimates import Numbers
 
 TITLE = "Gradient descent: follow the slope down"
-BOUND = 1000.0  # a path that comes this far from 0 has diverged; nothing overflows before
+BOUND = 1000.0  # a path that comes this far from 0 has diverged; nothing overflows before that
 FLAT = 1e-3  # a derivative this near to 0 counts as 0
 
 StepSize = Annotated[float, Field(gt=0, le=100)]
@@ -31,8 +31,8 @@ StepSize = Annotated[float, Field(gt=0, le=100)]
 class Settings:
     """What may be changed."""
 
-    start: Annotated[float, Field(ge=-100, le=100, description="The w that the walk begins at.")] = 2.5
-    step: Annotated[StepSize, Field(description="Step size: how much of the derivative is taken off w.")] = 1.0
+    start: Annotated[float, Field(ge=-100, le=100, description="The w at which the walk begins.")] = 2.5
+    step: Annotated[StepSize, Field(description="Step size: how much of the derivative is subtracted from w.")] = 1.0
     steps: Annotated[int, Field(ge=1, le=1000, description="Steps to take.")] = 25
     compare: Annotated[
         tuple[StepSize, ...], Field(min_length=1, max_length=4, description="Step sizes to show side by side.")
@@ -67,7 +67,7 @@ def descend(slope: Callable[[Any], Any], start: Sequence[float], step: float, st
 
 
 def by_tape(function: Callable[[Any], Any], points: Numbers) -> Numbers:
-    """The derivatives of `function` at `points`, of any shape, as TensorFlow works them out; points stand alone."""
+    """The derivatives of `function` at `points`, of any shape, as TensorFlow computes them, each on its own."""
     import tensorflow as tf
 
     w = tf.constant(points)
@@ -99,7 +99,7 @@ def outcome(path: Numbers, steps: int) -> str:
 
 
 def rule_rows(walks: dict[float, Numbers]) -> list[tuple[str, str, str, str]]:
-    """What to do with w by the sign of the derivative, each with a point of these walks; the first walk first."""
+    """What to do with w for each sign of the derivative, with a point of these walks; the first walk comes first."""
     kinds: dict[str, tuple[str, Callable[[float], bool]]] = {
         "positive": ("g rises with w: make w smaller", lambda slope: slope >= FLAT),
         "negative": ("g falls with w: make w larger", lambda slope: slope <= -FLAT),
@@ -133,7 +133,7 @@ def run(settings: Settings) -> Lesson:
     end = float(path[-1, 0])
     shown = [k for k in (0, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500) if k < len(path) - 1] + [len(path) - 1]
     shorter = len(path) > 2 and bool((np.diff(np.abs(np.diff(path[:, 0]))) < 0).all())
-    look = " In the picture its steps get shorter without anybody making them so: the curve gets flatter." * shorter
+    look = " In the picture its steps get shorter by themselves, because the curve gets flatter." * shorter
     steps_table = table(
         ("step", "w", "g(w)", "derivative"),
         [(k, f"{path[k, 0]:.5g}", f"{g(path[k, 0]):.5g}", f"{derivative(path[k, 0]):.3g}") for k in shown],
@@ -147,17 +147,17 @@ def run(settings: Settings) -> Lesson:
     )
     rules = table(("derivative", "what to do with w", "seen here", "derivative there"), rule_rows(walks))
     text = f"""\
-To train a network is to look for the weights that make its loss small. Here is the whole idea with one weight `w` and,
-in place of the loss, `g(w) = (w^4 + w^2 + 10 w) / 50`. The derivative tells which way is down; take off a little of it,
-and repeat: `w <- w - step x derivative(w)`.
+Training a network means looking for the weights that make its loss small. Here is the whole idea with one weight `w`
+and, in place of the loss, `g(w) = (w^4 + w^2 + 10 w) / 50`. The derivative tells which way is down; subtract a little
+of it, and repeat: `w <- w - step x derivative(w)`.
 
 Term by term, the derivative of g is `(2/25) w^3 + (1/25) w + 1/5`. At {len(points)} points from -5 to 5 it differs from
-what TensorFlow finds by itself by {gap:.1g} at most. Nobody will work out a network's derivatives by hand; TensorFlow's
-can be trusted with it.
+what TensorFlow finds by itself by {gap:.1g} at most. Nobody works out a network's derivatives by hand; TensorFlow
+can be trusted to do it.
 
 {rules}
 
-One formula does all three, because the derivative brings its sign along. From w = {settings.start:g} with step size
+One formula covers all three cases, because the derivative has a sign. From w = {settings.start:g} with step size
 {settings.step:g}:
 
 {steps_table}
@@ -169,10 +169,10 @@ SciPy's minimizer puts the minimum at w = {best:.5f}, where g = {g(best):.5f}. T
 
 {compared}
 
-Where a step is too long it may land on the other side, higher up, where the derivative is larger still, and the next is
-longer again; such a walk is stopped once it is {BOUND:g} away from 0. This g has one valley only, so every walk that
-settles, settles at the same w. The loss of the heart-disease network is followed in the same way, with the step size
-called the learning rate."""
+If a step is too long, it may land on the other side, higher up, where the derivative is larger still, and the next step
+is even longer; such a walk is stopped once it is {BOUND:g} away from 0. This g has only one valley, so every walk that
+settles ends at the same w. The heart-disease network goes down its loss in the same way; there the step size is called
+the learning rate."""
     curves = {"w": path[:, 0].tolist(), "g": g(path[:, 0]).tolist(), "derivative": derivative(path[:, 0]).tolist()}
     curves |= {
         f"g at step size {step:.4g}": g(walks[step][:, 0]).tolist()

@@ -1,6 +1,6 @@
-"""Gradient descent on functions of two variables: the gradient is the list of the slopes, one a variable.
+"""Gradient descent on functions of two variables: the gradient is the list of the slopes, one per variable.
 
-A bowl has one bottom. A saddle has a point where the gradient is 0 and which is no minimum. With two valleys the start
+A bowl has one bottom. A saddle has a point where the gradient is 0 that is no minimum. With two valleys, the start
 decides where the walk ends. Gradients by hand are compared with TensorFlow's, minima with SciPy's.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TITLE = "The gradient: two variables, and where the start leads"
 FRAME = 2.2  # the saddle and the valleys are shown from -FRAME to FRAME
 FLAT = 1e-3  # a gradient no longer than this counts as 0
-LISTED = 8  # walks on one function in the table
+LISTED = 8  # the table shows at most so many walks on one function
 NEAR = 0.01  # a walk that ends this close to a minimum has found it
 
 Coordinate = Annotated[float, Field(ge=-10, le=10)]
@@ -39,13 +39,13 @@ class Settings:
         2.5,
         -2.0,
     )
-    step: Annotated[float, Field(gt=0, le=10, description="Step size, of all walks.")] = 0.05
-    steps: Annotated[int, Field(ge=1, le=1000, description="Steps, of all walks.")] = 100
+    step: Annotated[float, Field(gt=0, le=10, description="Step size of all walks.")] = 0.05
+    steps: Annotated[int, Field(ge=1, le=1000, description="Steps of each walk.")] = 100
     nudge: Annotated[
-        float, Field(gt=0, le=1, description="How far beside the saddle's ridge two of three walks begin.")
+        float, Field(gt=0, le=1, description="How far beside the saddle's ridge two of its three walks begin.")
     ] = 0.01
     starts: Annotated[int, Field(ge=1, le=100, description="Walks on the function of two valleys.")] = 8
-    seed: Annotated[int, Field(ge=0, lt=2**31, description="Decides where those begin.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, description="Decides where those walks begin.")] = 0
 
 
 @plain(frozen=True)
@@ -140,7 +140,7 @@ def run(settings: Settings) -> Lesson:
     left, right = (int((np.linalg.norm(ends - one, axis=1) < NEAR).sum()) for one in two)
 
     waiting = settings.starts - left - right
-    late = f" At neither after {settings.steps} steps: {waiting}." if waiting else ""
+    late = f" In neither valley after {settings.steps} steps: {waiting}." if waiting else ""
     path = paths["bowl"][0]
     distance = float(np.linalg.norm(path[-1] - bottom))
     formulas = table(
@@ -157,8 +157,8 @@ def run(settings: Settings) -> Lesson:
     )  # fmt: skip
     ridge = paths["saddle"][0]
     text = f"""\
-With two weights the slope has two parts: how g changes with `w1` while `w2` stands still, and the other way round. The
-list of the two is the gradient. It points uphill, at right angles to the lines of equal height, and descent goes
+With two weights the slope has two parts: how g changes with `w1` while `w2` stays the same, and the other way round.
+The list of the two is the gradient. It points uphill, at right angles to the lines of equal height, and descent goes
 against it: `w <- w - step x gradient(w)`, for all weights at once. Three functions, compared at {len(points)} points:
 
 {formulas}
@@ -172,20 +172,20 @@ away from it. Each step multiplies both weights by 1 - 2 x {settings.step:g} = {
 straight.
 
 **The saddle.** At (0, 0) the gradient is 0, and yet there is no minimum: g rises along w1 and falls along w2. A walk
-that begins on the ridge, at w2 = 0, never sees the way down, for its slope in w2 is 0 exactly; it ends at
+that begins on the ridge, at w2 = 0, never sees the way down, because its slope in w2 is exactly 0; it ends at
 {_point(ridge[-1])}. The two that begin {settings.nudge:g} beside it head for the same place, but each step multiplies
 their w2 by {1 + 2 * settings.step:g}: they end at {_point(paths["saddle"][1][-1])} and
-{_point(paths["saddle"][2][-1])}, and would fall for ever. A gradient of 0 is a reason to look again, no proof of
+{_point(paths["saddle"][2][-1])}, and would fall forever. A gradient of 0 is a reason to look again, not a proof of
 arrival.
 
 **Two valleys.** SciPy finds two minima, {_point(two[0])} with g = {valleys(two[0]):.4g} and {_point(two[1])} with
-g = {valleys(two[1]):.4g}. Of {settings.starts} walks {left} end in the left valley, the deeper one, and {right} in the
-right one.{late} Which of them a walk ends in, the start decides: descent sees the slope under its feet and nothing
+g = {valleys(two[1]):.4g}. From {settings.starts} starts, {left} end in the left valley, the deeper one, and {right}
+in the right one.{late} The start decides in which valley a walk ends: descent sees the slope under its feet and nothing
 else.
 
 The loss of the heart-disease network is such a landscape over 497 weights, and may have many valleys. Its start is
-drawn at random, from the seed, and two seeds make two networks. That is why models here are compared over many fits,
-never by a single one."""
+drawn at random, from the seed, and two seeds make two networks. That is why models here are compared over many fits
+and never by a single one."""
     names = ("w1", "w2")
     curves = {f"bowl {name}": path[:, i].tolist() for i, name in enumerate(names)}
     curves |= {"bowl g": bowl(path).tolist()}
@@ -245,7 +245,7 @@ def _figure(paths: dict[str, list[Numbers]], two: Numbers) -> Figure:
               label="SciPy's minima")  # fmt: skip
     both.set_title("Two valleys: the start decides")
     for axes in (flat, ridge, both):
-        known = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # a label once
+        known = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # each label once
         axes.legend(known.values(), known.keys(), loc="upper left", fontsize=8)
     return figure
 

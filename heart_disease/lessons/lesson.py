@@ -1,18 +1,20 @@
-"""What a lesson is made of, and where to find each."""
+"""What a lesson is made of, where to find each, and all of them as one HTML page or as a notebook."""
 
 from __future__ import annotations
 
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from heart_disease.model.errors import UsageError
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
 # In the order of the lecture.
@@ -24,8 +26,8 @@ class Lesson:
     """What one run of a lesson found.
 
     text: the explanation in Markdown, with the numbers of this very run; paragraphs, lists and tables.
-    figure: what the text talks about.
-    metrics: single numbers by name. curves: by name, a value for each step from 0.
+    figure: the picture that the text talks about.
+    metrics: single numbers by name. curves: lists by name, one value per step from 0.
     """
 
     title: str
@@ -42,7 +44,7 @@ class Lesson:
         return out.getvalue()
 
     def _repr_markdown_(self) -> str:
-        """In a notebook: the text, then the figure."""
+        """What a notebook shows: the text, then the figure."""
         picture = base64.b64encode(self.png).decode()
         return f"{self.text}\n\n![{self.title}](data:image/png;base64,{picture})"
 
@@ -62,3 +64,49 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *[[str(cell) for cell in row] for row in rows]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+@dataclass(frozen=True)
+class _Section:
+    """One lesson of the page. text: HTML made from its Markdown. picture: a data URL."""
+
+    name: str
+    title: str
+    text: Markup
+    picture: str
+
+
+def page(lessons: Mapping[str, Lesson]) -> str:
+    """One HTML page that loads nothing: the texts and pictures of these lessons, which are given by name."""
+    from markdown_it import MarkdownIt
+    from markupsafe import Markup
+
+    from heart_disease.reporting import pages
+
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    sections = [
+        _Section(
+            name=name,
+            title=lesson.title,
+            text=Markup(markdown.render(lesson.text)),  # noqa: S704 - HTML in a text is escaped by the line above
+            picture=f"data:image/png;base64,{base64.b64encode(lesson.png).decode()}",
+        )
+        for name, lesson in lessons.items()
+    ]
+    return pages.fill("heart_disease.lessons", "lessons.html", lessons=sections)
+
+
+def write_notebook(output: Path, names: Sequence[str] = NAMES) -> None:
+    """Write a notebook that runs every lesson, with its settings to change."""
+    import nbformat
+    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+    cells = [new_markdown_cell("# How the heart-disease network learns\n\nChange the settings, and run a cell again.")]
+    for name in names:
+        module = find(name)
+        given = ", ".join(f"{key}={value!r}" for key, value in asdict(module.Settings()).items())
+        cells.append(new_markdown_cell(f"## {module.TITLE}\n\n{(module.__doc__ or '').strip()}"))
+        cells.append(new_code_cell(f"from heart_disease.lessons import {name}\n\n{name}.run({name}.Settings({given}))"))
+    notebook = new_notebook(cells=cells)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, output)

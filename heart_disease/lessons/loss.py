@@ -1,7 +1,7 @@
 """How wrong is a probability? Mean squared error and binary cross-entropy, by hand and by Keras.
 
-Both are computed on patients that a network has not seen. Then the reason for choosing cross-entropy: where a sigmoid
-meets the squared error, the gradient vanishes just where the network is confident and wrong.
+Both are computed on patients that a network has not seen. Then comes the reason for choosing cross-entropy: with a
+sigmoid and the squared error, the gradient vanishes exactly when the network is confident and wrong.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Settings:
     """What may be changed."""
 
     patients: Annotated[int, Field(ge=2, le=20, description="Held-out patients in the table.")] = 6
-    start: Annotated[float, Field(ge=-20, lt=0, description="Logit of a sick patient that descent starts from.")] = -6.0
+    start: Annotated[float, Field(ge=-20, lt=0, description="Logit of a sick patient at which descent starts.")] = -6.0
     learning_rate: Annotated[float, Field(gt=0, le=10, description="Step size of that descent.")] = 1.0
     steps: Annotated[int, Field(ge=1, le=10_000, description="Steps of that descent.")] = 300
     seed: Annotated[int, Field(ge=0, lt=2**31, description="Decides the network and the rows held out.")] = 0
@@ -41,7 +41,7 @@ class Settings:
 def cross_entropy(y: Numbers, p: Numbers) -> Numbers:
     """-(y log p + (1 - y) log(1 - p)), natural logarithm: -log p for the sick, -log(1 - p) for the healthy.
 
-    Any shapes that broadcast; infinite where a certain answer is wrong.
+    Any shapes that broadcast; infinite if a certain answer is wrong.
     """
     from scipy.special import xlog1py, xlogy
 
@@ -54,14 +54,14 @@ def squared_error(y: Numbers, p: Numbers) -> Numbers:
 
 
 def cross_entropy_slope(y: Numbers, z: Numbers) -> Numbers:
-    """Its derivative by the logit z, for p = sigmoid(z): p - y."""
+    """The derivative of `cross_entropy` by the logit z, for p = sigmoid(z): p - y."""
     from scipy.special import expit
 
     return expit(z) - y
 
 
 def squared_error_slope(y: Numbers, z: Numbers) -> Numbers:
-    """Its derivative by the logit z, for p = sigmoid(z): 2 (p - y) p (1 - p), by the chain rule."""
+    """The derivative of `squared_error` by the logit z, for p = sigmoid(z): 2 (p - y) p (1 - p), by the chain rule."""
     from scipy.special import expit
 
     p = expit(z)
@@ -131,7 +131,7 @@ def run(settings: Settings) -> Lesson:
 
     answers, by_trainer = unseen(settings.seed)
     over_all = float(cross_entropy(answers.y.to_numpy(), answers.p.to_numpy()).mean())
-    # Evenly over the ranks: the best answer, the worst, and what lies between.
+    # Evenly spaced by rank: the best answer, the worst, and some between them.
     shown = answers.iloc[np.linspace(0, len(answers) - 1, settings.patients).round().astype(int)]
     y, p = shown.y.to_numpy(), shown.p.to_numpy()
     by_hand = float(cross_entropy(y, p).mean()), float(squared_error(y, p).mean())
@@ -154,11 +154,11 @@ which is `ln 2 = {np.log(2):.3f}` times as large and has its minimum in the same
 
 {_lecture_table()}
 
-A certain answer that is wrong costs at most 1 in squared error, and without limit in cross-entropy.
+A certain answer that is wrong costs at most 1 in squared error; in cross-entropy there is no limit.
 
 **One formula for both cases.** `loss = -(y log p + (1 - y) log(1 - p))`: one of the two terms is always 0. Averaged
-over `n` rows it is what Keras calls binary cross-entropy. Below are {settings.patients} of {len(answers)} patients that
-the default network was not trained on, from the best answer to the worst:
+over `n` rows, it is what Keras calls binary cross-entropy. Below are {settings.patients} of {len(answers)} patients
+that the default network was not trained on, from the best answer to the worst:
 
 {_patient_table(shown)}
 
@@ -267,6 +267,6 @@ def _draw(paths: dict[str, Numbers], y: Numbers, p: Numbers) -> Figure:
         descent.plot(path, color=color, linestyle=style, label=name)
     descent.axhline(0.5, color=GREY, linewidth=0.8)
     descent.set(xlabel="step", ylabel="probability p of a sick patient", ylim=(0, 1.02))
-    descent.set_title("A confident mistake, mended step by step")
+    descent.set_title("A confident mistake, corrected step by step")
     descent.legend(loc="center")
     return figure

@@ -1,7 +1,7 @@
 """Gradient descent on all patients, on mini-batches, with momentum, and Adam, from the same initial weights.
 
-Each trains the pipeline's network several times, at several learning rates, all at once; compared are the passes over
-the patients, the steps and the seconds until the training loss falls to a target.
+Each trains the pipeline's network several times, at several learning rates, all at once. The lesson compares the passes
+over the patients, the steps and the seconds until the training loss falls to a target.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TITLE = "Optimizers: full batch, mini-batches, momentum, Adam"
 COLORS = ("#000000", "#D55E00", "#E69F00", "#0072B2", "#56B4E9", "#8C6BB1")  # Okabe and Ito
 GREEN, PINK = "#009E73", "#CC79A7"
-TIMED_STEPS = 512  # beyond what the lesson needs, where a pass has few steps: so that the time of one is measurable
+TIMED_STEPS = 512  # if a pass has few steps, more are trained than needed, to time one step
 
 Rate = Annotated[float, Field(gt=0, le=100)]
 Size = Annotated[int, Field(ge=1, le=256)]
@@ -34,7 +34,7 @@ Size = Annotated[int, Field(ge=1, le=256)]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Settings:
-    """What the lesson may be run with."""
+    """What may be changed."""
 
     batch_sizes: Annotated[
         tuple[Size, ...],
@@ -64,9 +64,9 @@ class Settings:
 class Raced:
     """One optimizer at its best learning rate.
 
-    size: patients per step. steps: of one pass. seconds: of one step. losses: (rates, seeds, epochs + 1), the training
-    loss before the first step and after each pass. best: which rate. reached: passes to the target at that rate, of
-    the seeds that get there.
+    size: patients per step. steps: steps per pass. seconds: seconds per step. losses: (rates, seeds, epochs + 1), the
+    training loss before the first step and after each pass. best: the position of the best rate. reached: passes to
+    the target at that rate, one number for each seed that gets there.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Raced:
 
     @property
     def passes(self) -> float:
-        """To the target, the mean over `reached`; infinite where no seed gets there."""
+        """Passes to the target, the mean over `reached`; infinite if no seed gets there."""
         return sum(self.reached) / len(self.reached) if self.reached else float("inf")
 
     @property
@@ -127,9 +127,9 @@ def passes_to(losses: Sequence[float], target: float) -> int | None:
 
 
 def best_rate(losses: Numbers, target: float) -> int:
-    """Which learning rate wins, of losses (rates, seeds, epochs + 1).
+    """The position of the learning rate that wins, from losses (rates, seeds, epochs + 1).
 
-    The one with which most seeds reach the target, then the fewest passes, then the lowest loss at the end.
+    Most seeds reach the target with it; ties go to the fewest passes, then to the lowest loss at the end.
     """
     import numpy as np
 
@@ -166,7 +166,7 @@ def run(settings: Settings) -> Lesson:
 
 
 def _race(kinds: Mapping[str, Recipe], settings: Settings) -> list[Raced]:
-    """Every kind, trained on all patients: a call of the trainer each, so that each has its own time."""
+    """Every kind, trained on all patients, each in a call of its own, so that it is timed alone."""
     import time
 
     import numpy as np
@@ -190,8 +190,8 @@ def _race(kinds: Mapping[str, Recipe], settings: Settings) -> list[Raced]:
             for rate in settings.learning_rates
             for seed in range(settings.seeds)
         ]
-        clock = replace(recipes[0], epochs=max(settings.epochs, TIMED_STEPS // steps) + 1)  # keeps the others moving
-        # The rows that are watched are the training rows: their loss at the end of every pass.
+        clock = replace(recipes[0], epochs=max(settings.epochs, TIMED_STEPS // steps) + 1)  # long enough to be timed
+        # The watched rows are the training rows: this gives their loss at the end of every pass.
         jobs = [Job(recipe, rows, rows) for recipe in (*recipes, clock)]
         marks: list[tuple[int, float]] = []
 
@@ -199,7 +199,7 @@ def _race(kinds: Mapping[str, Recipe], settings: Settings) -> list[Raced]:
             marks.append((done, time.perf_counter()))
 
         networks = train(inputs, labels, jobs, progress=mark)
-        (first, start), (last, end) = marks[0], marks[-1]  # the first segment has the compilation in it
+        (first, start), (last, end) = marks[0], marks[-1]  # the first segment includes the compilation
         flat = [
             np.concatenate([w.ravel() for w in initial_weights(recipe, inputs.shape[2])])[None] for recipe in recipes
         ]
@@ -231,8 +231,8 @@ def _text(raced: Sequence[Raced], settings: Settings) -> str:
     return f"""\
 Every optimizer repeats one idea: find the slope of the loss in each weight, and move the weights downhill.
 
-* `gd`: the slope over all {patients} patients, `w <- w - rate x slope`; one step a pass over the data.
-* `sgd B`: the slope over only B patients, and so {patients} / B steps a pass. The fewer, the noisier: the error is
+* `gd`: the slope over all {patients} patients, `w <- w - rate x slope`; one step per pass over the data.
+* `sgd B`: the slope over only B patients, and so {patients} / B steps per pass. The fewer, the noisier: the error is
   `sqrt((n - B) / (B (n - 1)))` times the spread between single patients (last column).
 * `momentum`: `v <- {settings.momentum:g} v - rate x slope`, then `w <- w + v`. On an even slope the 100th step is
   {-slope[-1]:.1f} times a plain one.
@@ -241,18 +241,20 @@ Every optimizer repeats one idea: find the slope of the loss in each weight, and
 
 All train the 29-16-1 network on all patients, without regularisation, from the same {settings.seeds} sets of initial
 weights, at the rates {", ".join(f"{rate:g}" for rate in rates)}. Each is shown at the rate with which most seeds reach
-a training loss of {target:g}, then the fewest passes, then the lowest final loss; with hindsight, but alike for all.
+a training loss of {target:g}; ties go to the fewest passes, then to the lowest final loss. That is hindsight, but the
+same for all.
 
 {table(header, lines)}
 
 Passes: mean over the seeds, and range. Seconds: steps times the measured time of one, without the compilation; a step
-moves {len(rates) * settings.seeds + 1} networks at once (every rate and seed, one more for the clock), and a pass ends
+moves {len(rates) * settings.seeds + 1} networks at once (every rate and seed, and one for the clock), and a pass ends
 with measuring the loss.
 
 {_findings(raced, settings)}
 
 **For the heart-disease network**: {patients} patients are few, all these times are short, and the choice is one of
-convenience. A low training loss soon is not the aim either: what it is worth for other patients is the next lesson.
+convenience. A low training loss soon is not the aim either: the next lesson shows what it is worth for other
+patients.
 """
 
 
@@ -265,18 +267,18 @@ def _findings(raced: Sequence[Raced], settings: Settings) -> str:
             f"Nothing reaches {settings.target:g} within {settings.epochs} passes: allow more, or set a higher target."
         )
     said = [
-        f"**Fewest passes**: {few.name}, {few.passes:.1f}. **Least time**: {soon.name}, {soon.time:.3f} s; times so "
-        "short change places from run to run."
+        f"**Fewest passes**: {few.name}, {few.passes:.1f}. **Least time**: {soon.name}, {soon.time:.3f} s; times as "
+        "short as these change places from run to run."
     ]
     one, big = (min(raced[1:-2], key=lambda it: it.size), max(raced[1:-2], key=lambda it: it.size))
     if one.size < big.size and one.reached:
         plural = "s" * (one.size > 1)
         said.append(
-            f"**What mini-batches of {one.size} cost**: {one.steps} steps a pass, one after the other. A step on "
+            f"**What mini-batches of {one.size} cost**: {one.steps} steps per pass, one after the other. A step on "
             f"{one.size} patient{plural} takes {one.seconds * 1e3:.2f} ms and one on {big.size} "
             f"{big.seconds * 1e3:.2f} ms: {big.size / one.size:.0f} times the patients in "
             f"{big.seconds / one.seconds:.1f} times the time. So {one.passes:.1f} passes take "
-            f"{one.time / soon.time:.0f} times as long as {soon.name}. Of the rates, {rates[one.best]:g} is best for "
+            f"{one.time / soon.time:.0f} times as long as {soon.name}. The best rate is {rates[one.best]:g} for "
             f"{one.size} and {rates[big.best]:g} for {big.size}."
         )
     edge = [it.name for it in raced if len(rates) > 2 and rates[it.best] in (min(rates), max(rates))]

@@ -1,7 +1,7 @@
 """The course's 300 epochs without regularisation against the recipe of this pipeline, on patients they did not see.
 
-The loss on training rows and out of fold at every epoch shows where learning turns into learning by heart; then what
-weight decay changes, and what it changes to average the probabilities of several networks.
+The loss on training rows and out of fold at every epoch shows where learning turns into learning by heart. Then the
+lesson shows what weight decay changes, and what averaging the probabilities of several networks changes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ GREY, ORANGE, BLUE = "#777777", "#D55E00", "#0072B2"
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Settings:
-    """What the lesson may be run with."""
+    """What may be changed."""
 
     folds: Annotated[int, Field(ge=2, le=50, description="Folds of the cross-validation.")] = 10
     repeats: Annotated[
@@ -41,7 +41,7 @@ class Settings:
     epochs: Annotated[int, Field(ge=2, le=2000, description="Epochs of the long trainings.")] = PRESETS[
         "lecture"
     ].epochs
-    stop: Annotated[int, Field(ge=1, le=2000, description="Epochs of the short one.")] = PRESETS["default"].epochs
+    stop: Annotated[int, Field(ge=1, le=2000, description="Epochs of the short training.")] = PRESETS["default"].epochs
     weight_decay: Annotated[float, Field(gt=0, le=100, description="Weight decay of the recipes that have it.")] = (
         PRESETS["default"].weight_decay
     )
@@ -62,8 +62,8 @@ class Fitted:
     """One recipe, trained for every fold and member.
 
     train, test: (M, epochs), the loss of each member on the rows that it is trained on, and out of fold.
-    probabilities: (M, R, n), each made without its row. size: number of weights. norm: length of their vector, the
-    mean over the networks.
+    probabilities: (M, R, n), each from a network that did not learn from its row. size: number of weights. norm:
+    length of their vector, the mean over the networks.
     """
 
     recipe: Recipe
@@ -221,8 +221,8 @@ def _text(
         else "The out-of-fold loss still falls at the last epoch: with more epochs it would turn."
     )
     return f"""\
-A network of {course.size} weights that learns from {rows} patients can come to know them by heart. Whether it does is
-seen only on patients that it has not learned from. So {settings.repeats} times the patients are cut into
+A network of {course.size} weights that learns from {rows} patients can come to know them by heart. Whether it does
+shows only on patients that it has not learned from. So {settings.repeats} times the patients are cut into
 {settings.folds} parts, and each part is judged by networks that learned from the others: the mean loss of all patients
 is the out-of-fold loss. {len(splits.pairs)} folds x {settings.members} networks x {len(fitted)} recipes are trained at
 once.
@@ -234,11 +234,11 @@ interval from resampling patients; the gap between the two; the epoch with the l
 of the vector of all weights.
 
 **Where it turns.** Without decay the out-of-fold loss is lowest after {best} epochs. {turned} The loss shows it more
-than the accuracy, since it charges for being sure and wrong (last panel). An epoch that is picked by the rows that
-judge it looks a little better than it is.
+clearly than the accuracy, because it penalises being sure and wrong (last panel). An epoch that is picked by the rows
+that judge it looks a little better than it is.
 
 **What weight decay changes.** Each step also shrinks every weight by rate x decay; without any gradient,
-{kept(fitted[LONG].recipe, rows):.2g} of it would be left after {settings.epochs} epochs, so that only weights which the
+{kept(fitted[LONG].recipe, rows):.2g} of it would be left after {settings.epochs} epochs, so only weights that the
 data keep pushing stay large. Stopping alone, after {best} epochs, comes to {lowest(course.test):.3f}; decay alone,
 after {settings.epochs}, to {found[LONG]["log_loss"].value:.3f}; neither, to {found[COURSE]["log_loss"].value:.3f}.
 Both together change that last loss, patient by patient, by {gained}.
@@ -249,8 +249,8 @@ probabilities p:
 {table(["recipe", "one network", f"mean of {settings.members}", "difference [95 %]", "SD of p"], averages)}
 
 The mean never loses more than the networks do on average. That is Jensen's inequality: -log p is convex, so for every
-patient -log(mean of p) <= mean of -log p, equal only where all agree. It promises to beat the average network, not the
-best one, and it pays where they disagree.
+patient -log(mean of p) <= mean of -log p, equal only if all agree. It promises to beat the average network, not the
+best one, and it pays if they disagree.
 
 **For the heart-disease network**: judged on the training rows, the recipe "{seeming}" would look best. The
 default of `heart train` is the last one, and every network is judged on patients that it has not learned from.

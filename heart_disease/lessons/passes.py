@@ -1,4 +1,4 @@
-"""A network's way forward and the derivatives on its way back in NumPy, and what a gradient costs by two ways."""
+"""A network's forward pass, its derivatives on the way back, in NumPy; and what a gradient costs in two ways."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from heart_disease.training.recipe import Recipe
 if TYPE_CHECKING:
     from heart_disease.evaluation.estimates import Numbers
 
-NUDGE = 1e-6  # by which finite differences move a weight
+NUDGE = 1e-6  # finite differences move a weight by this much
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Pass:
 
 @dataclass(frozen=True)
 class Cost:
-    """One gradient of a network with `parameters` weights, by both ways.
+    """What one gradient of a network with `parameters` weights costs in both ways.
 
-    seconds, and forward passes, by the name of the way. gap: the largest difference of the two.
+    seconds, passes: seconds, and forward passes, by the name of the way. gap: the largest difference of the two.
     """
 
     parameters: int
@@ -65,8 +65,8 @@ def loss(kept: Pass, y: Numbers) -> float:
 def backward(weights: Sequence[Numbers], kept: Pass, y: Numbers) -> list[Numbers]:
     """The derivatives of `loss`, in the order and shapes of `weights`, from the last layer to the first.
 
-    Rumelhart, Hinton and Williams (1986), https://doi.org/10.1038/323533a0. With D the derivatives by a layer's z:
-    by W they are h^T D, by b the sums of D's rows, and by the outputs of the layer below D W^T.
+    Rumelhart, Hinton and Williams (1986), https://doi.org/10.1038/323533a0. If D holds the derivatives by a
+    layer's z, those by W are h^T D, those by b the sums of D's rows, and those by the outputs below D W^T.
     """
     d = (kept.h[-1] - y) / len(y)  # (n, 1): sigmoid and cross-entropy together leave p - y
     found: list[Numbers] = []
@@ -79,7 +79,7 @@ def backward(weights: Sequence[Numbers], kept: Pass, y: Numbers) -> list[Numbers
 
 
 def finite_differences(value: Callable[[], float], weights: Sequence[Numbers], nudge: float = NUDGE) -> list[Numbers]:
-    """(value with w + nudge - value with w - nudge) / (2 nudge) for every single weight, which is put back after.
+    """(value with w + nudge - value with w - nudge) / (2 nudge) for each weight, which is restored afterwards.
 
     value: the loss with `weights` as they stand; called twice per weight.
     """

@@ -28,9 +28,9 @@ TITLE = "Regression: lm and glm are networks without a hidden layer"
 TARGET = "thalach"
 LINEAR = ("age", "oldpeak", "ca")
 LOGISTIC = ("age", "thalach", "oldpeak", "ca")
-# Coefficients agree if they differ by less than this share of their standard error: far below what the data can tell.
+# Coefficients agree if they differ by less than this share of their standard error, far less than the data can show.
 TOLERANCE = 0.001
-# What is left of the loss below this share is the rounding of 32-bit numbers.
+# If less than this share of the loss is left, it is the rounding of 32-bit numbers.
 ROUNDING = 1e-6
 
 
@@ -65,12 +65,12 @@ class Fit:
 
     @property
     def excess(self) -> Numbers:
-        """(epochs,) the share of the initial loss above the least that is left."""
+        """(epochs,) the loss above the least, as a share of what it was at first."""
         return (self.losses - self.least) / (self.losses[0] - self.least)
 
 
 def standardised(frame: pd.DataFrame, names: Sequence[str]) -> tuple[Numbers, Numbers]:
-    """Columns (n, d) with mean 0 and standard deviation 1, and what their standard deviations were (d,)."""
+    """Columns (n, d) with mean 0 and standard deviation 1, and their standard deviations before that (d,)."""
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(frame[list(names)].to_numpy())
@@ -81,7 +81,7 @@ def largest_learning_rate(x: Numbers) -> float:
     """2 / the largest curvature of the mean squared error of columns (n, d): beyond it, descent diverges.
 
     The curvature is that of the quadratic with Hessian (2 / n) X'X, X with a column of ones for the intercept. The
-    mean cross-entropy of a sigmoid is nowhere curved more than an eighth of that: p (1 - p) is at most 1/4.
+    curvature of a sigmoid's mean cross-entropy is at most an eighth of that, because p (1 - p) is at most 1/4.
     """
     import numpy as np
 
@@ -90,7 +90,7 @@ def largest_learning_rate(x: Numbers) -> float:
 
 
 def recipe(settings: Settings) -> Recipe:
-    """No hidden layer, all rows in each step, nothing that pulls the weights to 0."""
+    """No hidden layer, all rows in each step, and nothing that pulls the weights to 0."""
     from heart_disease.training.recipe import Recipe
 
     return Recipe(
@@ -102,7 +102,7 @@ def recipe(settings: Settings) -> Recipe:
 def linear_network(x: Numbers, y: Numbers, settings: Settings) -> tuple[Numbers, Numbers]:
     """Descent on the mean squared error of x w + b: coefficients (1 + d,), intercept first, and losses (epochs,).
 
-    The pipeline's trainer knows cross-entropy only; the initial weights and the optimizer are the pipeline's.
+    The pipeline's trainer knows only cross-entropy; the initial weights and the optimizer are the pipeline's.
     """
     import keras
     import numpy as np
@@ -189,18 +189,19 @@ heart-disease network with `Recipe(hidden=())`:
 {_verdict(linear, logistic)} The probabilities of the two logistic regressions differ by at most
 {np.abs(probabilities - logit.predict()).max():.0e}.
 
-In units: of two patients alike in the other columns, the one with one more vessel coloured has {odds["ca"]:.2f} times
-the odds of disease; a maximum heart rate higher by 10 beats/min multiplies the odds by {odds["thalach"] ** 10:.2f}.
+In units: if two patients are alike in the other columns, the one with one more vessel coloured has {odds["ca"]:.2f}
+times the odds of disease; a maximum heart rate higher by 10 beats/min multiplies the odds by
+{odds["thalach"] ** 10:.2f}.
 
 In the upper panels each dot is the network's coefficient, on the 95 % interval of statsmodels. The lower panel shows
 how much of the loss above the least possible is left, down to a millionth, where 32-bit rounding begins. Such lines end
 up straight: each step removes the same share. The logistic one is flatter, because the sigmoid's factor `p (1 - p)`
 makes its loss less curved.
 
-The heart-disease network adds a hidden layer. That buys bends, and costs the standard errors: there is no single best
-set of weights any more. So `heart train` compares the network with logistic regression each time. With all 29 inputs
-the coefficients are not unique even without a hidden layer, because the inputs of a coded column add up to 1: R leaves
-one code out, the network needs weight decay to choose.
+The heart-disease network adds a hidden layer. That allows for bends, and costs the standard errors: there is no longer
+a single best set of weights. So `heart train` compares the network with logistic regression each time. With all 29
+inputs the coefficients are not unique even without a hidden layer, because the inputs of a coded column add up to 1: R
+leaves one code out; the network needs weight decay to choose.
 """.strip()
     metrics = {
         "linear/largest_difference_in_standard_errors": float(linear.apart.max()),

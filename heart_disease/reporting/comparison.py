@@ -36,7 +36,7 @@ def metrics(found: Mapping[str, Mapping[str, float]]) -> Cells:
 
 
 def pairs(rows: Sequence[tuple[str, Comparison | None, int]], first: str) -> Cells:
-    """A header, and for each run its difference from the first one, the verdict, and how many patients it is of."""
+    """A header, and for each run its difference from the first one, the verdict, and the number of patients."""
     header = ("run", f"log loss minus {first}", "verdict", "patients")
     nothing = ("not available", NONE, NONE)
     return [
@@ -46,7 +46,7 @@ def pairs(rows: Sequence[tuple[str, Comparison | None, int]], first: str) -> Cel
 
 
 def transposed(table: Cells) -> Cells:
-    """Runs in rows."""
+    """The same table with one run per row."""
     corner = ("run", *(row[0] for row in table[1:]))
     return [corner, *((name, *(row[i] for row in table[1:])) for i, name in enumerate(table[0]) if i)]
 

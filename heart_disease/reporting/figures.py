@@ -14,7 +14,7 @@ from sklearn.metrics import roc_curve
 from heart_disease.evaluation.contest import LOGISTIC, NETWORK, Report
 from heart_disease.reporting.tables import MODEL_NAMES
 
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # told apart by colour-blind readers too (Okabe and Ito)
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # colour-blind readers can tell them apart (Okabe and Ito)
 COLORS = {NETWORK: BLUE, LOGISTIC: ORANGE}
 
 
@@ -54,7 +54,7 @@ def roc(axes: Axes, report: Report) -> None:
             axes.plot(fpr, tpr, color=color, alpha=0.9 if len(repeats) == 1 else 0.5, linewidth=1.2, label=label)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
     axes.set(
-        xlabel="1 - specificity", ylabel="sensitivity", title="ROC, a line for each repeat", aspect="equal",
+        xlabel="1 - specificity", ylabel="sensitivity", title="ROC, one line per repeat", aspect="equal",
         xlim=(0, 1), ylim=(0, 1.005),
     )  # fmt: skip
     axes.legend(title="area under the curve", loc="lower right")
@@ -70,7 +70,7 @@ def calibration(axes: Axes, report: Report) -> None:
         k, n = np.array([report.labels[part].sum() for part in parts]), np.array([len(part) for part in parts])
         ends = [binomtest(int(hits), int(of)).proportion_ci(0.95, "wilson") for hits, of in zip(k, n, strict=True)]
         low, high = np.array(ends).T
-        # Rounding may put an end a hair inside the point.
+        # Rounding may put an end of the interval slightly on the wrong side of the point.
         bars = [np.maximum(k / n - low, 0), np.maximum(high - k / n, 0)]
         shift = 0.006 if model == LOGISTIC else 0.0  # beside, not on top of, the other model's bars
         axes.errorbar(
@@ -86,7 +86,7 @@ def calibration(axes: Axes, report: Report) -> None:
 
 
 def confusion(axes: Axes, report: Report) -> None:
-    """Patients by truth and answer of the network at 0.5, the mean over the repeats."""
+    """Patients by truth and by the network's answer at 0.5, the mean over the repeats."""
     sick = report.labels > 0.5
     yes = (report.probabilities[NETWORK] >= 0.5).mean(axis=0)
     counts = np.array([[(1 - yes)[~sick].sum(), yes[~sick].sum()], [(1 - yes)[sick].sum(), yes[sick].sum()]])

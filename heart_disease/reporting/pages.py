@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def fill(room: str, template: str, **values: object) -> str:
-    """The template of this name with these values.
+    """The template of this name, filled with these values.
 
     room: the package whose folder `templates` holds it, such as ``heart_disease.reporting``.
     """

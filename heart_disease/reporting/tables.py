@@ -26,7 +26,7 @@ MODEL_NAMES = {
 
 
 def metrics(report: Report) -> dict[str, float]:
-    """All figures by name, a name each for value, `_low` and `_high`.
+    """All figures by name; value, `_low` and `_high` have a name each.
 
     The network's are plain (``log_loss``, ``log_loss_low``); a baseline's have its name in front
     (``logistic_regression/log_loss``); the paired differences are ``log_loss_minus/logistic_regression``.
@@ -48,7 +48,7 @@ def figures(estimates: Mapping[str, Estimate], prefix: str = "") -> dict[str, fl
 
 
 def decision_tags(decision: Decision, champion: str | None) -> dict[str, str]:
-    """A decision by name, for a run and for a version: what it was compared with, the verdicts and their intervals."""
+    """A decision as the tags of a run or version: what it was compared with, the verdicts and their intervals."""
     out = {"decision": decision.reason, "promoted": "yes" if decision.promote else "no"}
     for name, found in (("logistic_regression", decision.logistic), ("champion", decision.champion)):
         if found:
@@ -72,7 +72,7 @@ def out_of_fold(report: Report, ids: Sequence[str]) -> str:
 def curves(report: Report) -> Iterator[tuple[str, int, float]]:
     """Name, epoch (from 1) and value of every curve: the mean over the folds, and their standard deviation.
 
-    ``loss/train``, ``loss/validation``, ``loss_std/train`` ...: MLflow's page groups charts by what stands first.
+    ``loss/train``, ``loss/validation``, ``loss_std/train`` ...: MLflow's page groups charts by what precedes the slash.
     """
     for name in CURVES:
         values = report.curves[name]  # (folds, epochs)
@@ -114,7 +114,7 @@ def search_text(study: Study, found: Summary) -> str:
 
 
 def tried(study: Study, found: Summary) -> dict[str, str]:
-    """What differed between the configurations of a search, by name: the values, or the ends if there are many."""
+    """What differed between the configurations of a search, by name: the values, or the two ends if there are many."""
     out = {"epochs": ", ".join(map(str, study.epochs))}
     for name in found.chosen.as_text():
         values = {getattr(recipe, name): recipe.as_text()[name] for recipe in found.ranked}
@@ -149,14 +149,14 @@ def ranking(found: Summary) -> str:
 
 
 def rows(report: Report) -> list[tuple[str, ...]]:
-    """A header, then metric and every model of the report, each with its interval."""
+    """A header, then one row per metric: the figure of every model of the report, with its interval."""
     header = ("metric", *(MODEL_NAMES[model] for model in report.metrics))
     body = [(METRICS[metric], *(str(found[metric]) for found in report.metrics.values())) for metric in METRICS]
     return [header, *body]
 
 
 def text(report: Report) -> str:
-    """The table for a terminal, under 80 columns: all models but the prevalence."""
+    """The table for a terminal, under 80 columns: all models except the prevalence."""
     table = [row[:-1] for row in rows(report)]
     return aligned(table)
 
@@ -173,7 +173,7 @@ def aligned(table: Sequence[Sequence[str]], width: int | None = None) -> str:
     for row in body:
         grid.add_row(*map(Text, row))
     out = StringIO()
-    # rich would look for colours, a notebook and a width by itself, and the text would depend on where it is made.
+    # By itself, rich detects colours, a notebook and a width, and the text would depend on where it is made.
     console = Console(
         file=out, width=width or shutil.get_terminal_size().columns, color_system=None, force_terminal=False,
         force_jupyter=False,

@@ -1,4 +1,4 @@
-"""What the terminal shows: progress, wrapped text, and nothing that a library says of its own accord."""
+"""What the terminal shows: progress, wrapped text, and none of the messages that libraries write unasked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heart_disease.training.interrupts import undisturbed
 
 
 def import_tensorflow() -> None:
-    """Import it without the lines that its C++ part writes to stderr at any log level."""
+    """Import TensorFlow without the lines that its C++ part writes to stderr at any log level."""
     stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere, undisturbed():
         os.dup2(nowhere.fileno(), 2)
@@ -25,11 +25,11 @@ def import_tensorflow() -> None:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-    tf.get_logger().setLevel("ERROR")  # it warns of traces that are wanted: each batch of networks has its own
+    tf.get_logger().setLevel("ERROR")  # it warns about new traces, but each batch of networks needs one
 
 
 class _Stages(logging.Formatter):
-    """One line per stage, wrapped below its text and not below its name."""
+    """One line per stage; continued lines begin below its text, not below its name."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The message alone."""
@@ -37,7 +37,7 @@ class _Stages(logging.Formatter):
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
-    """Writes to whatever stderr is at the moment; while a bar is shown, that writes above it."""
+    """Writes to the present `sys.stderr`; while a bar is shown, that one writes above the bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
@@ -82,9 +82,9 @@ def short(path: str) -> str:
 
 
 class Bar:
-    """A bar on a terminal: networks done of `total`, networks per second, time left. Elsewhere a line now and then.
+    """A bar on a terminal: networks done of `total`, networks per second, time left. Elsewhere a line every 10 seconds.
 
-    A context manager; `add` when networks are done, `part` for a callback that tells of a part of the next ones.
+    A context manager. Call `add` when networks are done; `part` makes a callback for progress within the next ones.
     """
 
     def __init__(self, name: str, total: int) -> None:
@@ -109,12 +109,12 @@ class Bar:
             self._bar.stop()
 
     def add(self, networks: int) -> None:
-        """Count so many more as done."""
+        """Count this many more networks as done."""
         self.done += networks
         self._show(self.done)
 
     def part(self, networks: int) -> Callable[[int, int], None]:
-        """For work on so many networks: called with the steps done, and the steps in all."""
+        """A callback for work on this many networks: it takes the steps done, and the steps in all."""
         return lambda done, total: self._show(self.done + networks * done / total)
 
     def _show(self, done: float) -> None:

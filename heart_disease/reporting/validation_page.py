@@ -13,7 +13,7 @@ from heart_disease.reporting import pages
 
 MARKS = {"ok": "✓ ok", "warning": "! warning", "error": "✕ error"}
 MOST_CELLS = 30
-WHOLE = ("columns", "rows", "duplicates", "balance", "direction")  # the rules that no single column has
+WHOLE = ("columns", "rows", "duplicates", "balance", "direction")  # the rules about the table as a whole
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class _Bar:
 
 @dataclass(frozen=True)
 class _Held:
-    """What a column holds, in words and as a bar; a column of codes has none."""
+    """What a column holds, in words and as a bar; a column of codes has no bar."""
 
     lines: list[str]
     notes: list[str]
@@ -54,7 +54,7 @@ class _Column:
 
 
 def render(validation: Validation) -> str:
-    """The page, complete, with everything that came from the table escaped."""
+    """The complete page; everything that came from the table is escaped."""
     return pages.fill(
         "heart_disease.reporting",
         "validation_page.html",
@@ -72,7 +72,7 @@ def headline(validation: Validation) -> str:
     """What validation found, in one sentence."""
     counts = [_many(len(validation.errors), "error")] if validation.errors else []
     counts += [_many(len(validation.warnings), "warning")] if validation.warnings else []
-    found = listed(counts) if counts else "nothing to remark"
+    found = listed(counts) if counts else "nothing to report"
     if validation.passed:
         return f"Passed: {_many(validation.rows, 'patient')} can be used, with {found}."
     return f"Refused: {_many(validation.rows, 'patient')} cannot be used; there {_are(counts[0])} {found}."

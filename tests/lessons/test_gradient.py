@@ -119,8 +119,8 @@ def test_other_seeds_start_elsewhere_and_the_same_seed_does_not() -> None:
 
 
 def test_walks_that_have_not_arrived_are_counted_apart() -> None:
-    assert "At neither after 2 steps: 3." in gradient.run(Settings(steps=2, starts=3)).text
-    assert "At neither" not in gradient.run(Settings()).text
+    assert "In neither valley after 2 steps: 3." in gradient.run(Settings(steps=2, starts=3)).text
+    assert "In neither valley" not in gradient.run(Settings()).text
 
 
 def test_walks_that_diverge_end_in_a_statement_and_not_in_an_overflow() -> None:

@@ -11,8 +11,7 @@ import nbformat
 import pytest
 
 from heart_disease.cli.pipeline import learn
-from heart_disease.lessons import page
-from heart_disease.lessons.lesson import NAMES, Lesson, find, table
+from heart_disease.lessons.lesson import NAMES, Lesson, find, page, table
 from tests.harness.command import heart
 
 
@@ -64,7 +63,7 @@ def test_nonsense_ends_in_2(arguments: list[str], capsys: pytest.CaptureFixture[
 
 def test_the_page_holds_text_and_picture_of_each_lesson_and_loads_nothing() -> None:
     text = table(["w", "g(w)"], [[1, "a < b"]])
-    html = page.render({"first": make_lesson(text), "second": make_lesson("<script>x</script>")})
+    html = page({"first": make_lesson(text), "second": make_lesson("<script>x</script>")})
     assert html.count("data:image/png;base64,") == 2
     assert "<td>a &lt; b</td>" in html
     assert "A &lt;title&gt;" in html

@@ -10,14 +10,14 @@ from heart_disease.reporting.terminal import wrapped
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """It has no options."""
+    """Add nothing: the command has no options."""
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the champion: its recipe and its log loss, and since when and why it is champion.
+    """Print the champion: its recipe, its log loss, and since when and why it is champion.
 
     Raises:
-        UnavailableError: there is none.
+        UnavailableError: there is no champion.
     """
     from heart_disease import registry
     from heart_disease.cli.champion import moves

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from heart_disease.registry import Record
     from heart_disease.reporting.comparison import Cells
 
-SIDE_BY_SIDE = 3  # more runs stand below each other
+SIDE_BY_SIDE = 3  # more runs than that stand one below the other
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Which runs, and on which patients."""
+    """Options: which runs, and on which patients."""
     parser.add_argument(
         "runs", nargs="*", metavar="RUN",
         help="a version, an alias, a run id or its beginning, or a run's name (default: champion and challenger)",
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     """Compare runs, each with the first; if none are named, the challenger with the champion.
 
     Raises:
-        UsageError: fewer than two runs, a word that may be several, or --on with anything but two versions.
+        UsageError: only one run, a word that fits several runs, or --on without exactly two versions.
         UnavailableError: there is no such run.
         DataError: the file is refused, or has too few patients that neither model learned from.
     """
@@ -82,7 +82,7 @@ def _runs(records: Sequence[Record], margin: float) -> None:
 
 
 def _out_of_fold(record: Record, notes: list[str]) -> OutOfFold | None:
-    """What the run recorded; without it None, and why not as a note."""
+    """What the run recorded; None if it recorded nothing usable, with the reason in `notes`."""
     from heart_disease import registry
     from heart_disease.evaluation import comparison
     from heart_disease.reporting import tables
@@ -102,7 +102,7 @@ def _out_of_fold(record: Record, notes: list[str]) -> OutOfFold | None:
 def _pair(
     other: Record, first: Record, tested: Mapping[str, OutOfFold | None], margin: float, notes: list[str]
 ) -> tuple[Comparison | None, int]:
-    """The difference of `other` minus `first`, and of how many patients; what a reader must know of it as a note."""
+    """The difference `other` minus `first`, and the number of patients; caveats go to `notes`."""
     from heart_disease.evaluation import comparison
 
     ours, theirs = tested[other.label], tested[first.label]
@@ -174,7 +174,7 @@ def _heads(records: Sequence[Record]) -> None:
 
 
 def _shown(table: Cells, runs: int = 1) -> str:
-    """Within the terminal's width; many runs below each other. Ends in an empty line."""
+    """The table within the terminal's width; many runs stand one below the other. Ends in an empty line."""
     from heart_disease.reporting import comparison as shown
 
     table = shown.transposed(table) if runs > SIDE_BY_SIDE else table
@@ -184,7 +184,7 @@ def _shown(table: Cells, runs: int = 1) -> str:
 COMMAND = Command(
     name="compare",
     help="runs side by side: recipes, metrics, differences",
-    description="Put runs side by side: in what their recipes differ, their metrics, and by how much each is better "
+    description="Put runs side by side: how their recipes differ, their metrics, and by how much each is better "
     "or worse than the first, patient by patient.",
     add=add,
     run=run,

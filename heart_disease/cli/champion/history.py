@@ -10,7 +10,7 @@ from heart_disease.reporting.terminal import wrapped
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """It has no options."""
+    """Add nothing: the command has no options."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
 
     found = registry.history()
     if not found:
-        registry.champion()  # says what to do
+        registry.champion()  # raises an error that says what to do
     for move in reversed(found):
         made_by = f"run {move.run_id[:8]}" if move.run_id else "no run"
         print(

@@ -1,4 +1,4 @@
-"""What the commands about the champion share: to move it, and to tell of a move."""
+"""What the commands about the champion share: moving it, and describing a move."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def move(ref: ModelRef, expected: str | None, kind: registry.Kind, why: str) -> 
 
     Raises:
         UnavailableError: it does not load.
-        MovedError: the champion is another version than `expected`.
+        MovedError: the champion is not `expected`.
     """
     patients = made_up.patients()
     with fresh_process() as server:
@@ -25,7 +25,7 @@ def move(ref: ModelRef, expected: str | None, kind: registry.Kind, why: str) -> 
 
 
 def how(one: Move) -> str:
-    """Its kind, and who made it."""
+    """The kind of a move, and who made it."""
     return one.kind if one.kind == "outside" else f"{one.kind} ({one.by})"
 
 

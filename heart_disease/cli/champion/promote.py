@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Which version, and why."""
+    """Options: which version, and why."""
     parser.add_argument("version", metavar="VERSION", help="its number, or challenger, which is the newest version")
     parser.add_argument("--because", metavar="WHY", required=True, help="the reason, for the history")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make a version, a number or "challenger", the champion by hand, if it loads and scores.
+    """Make a version (a number, or "challenger") the champion by hand, if it loads and scores.
 
     Raises:
-        UsageError: no reason, no number, or it is champion already.
+        UsageError: the reason is empty, the version is no number, or it is already champion.
         UnavailableError: there is no such version, or it does not load.
         MovedError: someone else moved the champion meanwhile.
     """
     if not options.because.strip():
-        raise UsageError("--because is empty; expected why this version shall be champion, for the history")
+        raise UsageError("--because is empty; expected why this version should be champion, for the history")
     from heart_disease import registry
     from heart_disease.cli.champion import moves
 

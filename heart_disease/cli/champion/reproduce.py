@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Which version, from which patients, and where."""
+    """Options: which version, from which patients, and on which device."""
     parser.add_argument("version", metavar="VERSION", help="its number or alias")
     parser.add_argument("--source", metavar="PATH", help="CSV or Parquet file (default: the one that was recorded)")
     add_device(parser)
@@ -32,11 +32,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Say whether the version is reproduced: the same data, and each patient's probability within 1e-6.
 
-    What differs from that day (data, code, versions of libraries, device) is printed either way.
+    What has changed since then (data, code, versions of libraries, device) is printed either way.
 
     Raises:
         UnavailableError: there is no such version, or its run, its data or the device is gone.
-        DataError: the file cannot be read, or is other data and refused.
+        DataError: the file cannot be read, or it holds other data and validation refuses it.
     """
     from heart_disease import registry
     from heart_disease.evaluation import reproduction
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         table, origin.recipe, evaluation, origin.shipped.members, rival, options.device or "auto"
     )
     stored = registry.load_model(ref)
-    with tempfile.TemporaryDirectory() as folder:  # stored too: Keras rounds the last bit otherwise than NumPy
+    with tempfile.TemporaryDirectory() as folder:  # store and load it: Keras and NumPy round the last bit differently
         model.save(Path(folder))
         model = PatientModel.load(Path(folder))
     ours, theirs = (one.predict(table.frame)["probability"].to_numpy() for one in (model, stored))
@@ -96,7 +96,7 @@ def _load(record: Record, origin: Origin, source: str | None) -> Table:
         return sources.load(origin.source)
     except SourceError as error:
         bundled = sources.load()
-        if bundled.digest == origin.data:  # recorded where the project lay elsewhere
+        if bundled.digest == origin.data:  # recorded when the project was in another folder
             return bundled
         raise UnavailableError(
             f"the data of {record.label} is not where it was recorded: {error} Expected the patients of digest "

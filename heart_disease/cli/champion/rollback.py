@@ -1,4 +1,4 @@
-"""`heart rollback`: make the champion before this one champion again."""
+"""`heart rollback`: make the previous champion the champion again."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from heart_disease.model.errors import ExitCode, UnavailableError, UsageError
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Why."""
+    """Options: the reason."""
     parser.add_argument("--because", metavar="WHY", help="the reason, for the history")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make the champion before the present one champion again; repeated, the one before that, and so on.
+    """Make the previous champion the champion again; if repeated, the one before it, and so on.
 
     Raises:
         UsageError: the reason is empty.
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
 
     found = registry.history()
     if not found:
-        registry.champion()  # says what to do
+        registry.champion()  # raises an error that says what to do
     present, there = found[-1].after, registry.versions()
     earlier = [version for version in registry.earlier_champions(found) if version in there]
     if not earlier:
@@ -44,8 +44,8 @@ def run(options: argparse.Namespace) -> int:
 
 COMMAND = Command(
     name="rollback",
-    help="make the champion before this one champion again",
-    description="Make the champion before the present one champion again; repeated, the one before that.",
+    help="make the previous champion the champion again",
+    description="Make the previous champion the champion again; if repeated, the one before it.",
     add=add,
     run=run,
 )

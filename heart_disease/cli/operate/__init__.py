@@ -1,1 +1,1 @@
-"""Commands that keep the pipeline running, tell about it and tidy up."""
+"""Commands that keep the pipeline running, report on it and tidy up."""

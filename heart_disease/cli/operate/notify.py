@@ -1,4 +1,4 @@
-"""`heart notify`: tell of runs that end badly."""
+"""`heart notify`: report runs that end badly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from heart_disease.model.errors import ExitCode
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Who is told, and how."""
+    """Options: whom to notify, and how."""
     ways = parser.add_mutually_exclusive_group(required=True)
     ways.add_argument(
         "--webhook", nargs="?", const="", metavar="URL",
@@ -23,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Set up the notification, and say how to end it.
+    """Set up the notification, and say how to stop it.
 
     Raises:
         UsageError: an address makes no sense.
@@ -32,15 +32,15 @@ def run(options: argparse.Namespace) -> int:
     from heart_disease.operations import notify
 
     page = notify.by_mail(options.mail) if options.mail else notify.by_webhook(options.webhook)
-    print(f"{', '.join(options.mail or ['the webhook'])}: will be told. To pause or delete that:\n  {page}")
+    print(f"Notifications go to {', '.join(options.mail or ['the webhook'])}. To pause or delete them:\n  {page}")
     return ExitCode.DONE
 
 
 COMMAND = Command(
     name="notify",
-    help="tell of runs that end badly, by webhook or mail",
-    description="Set up, or change, an automation on the Prefect server. It tells of every run that fails, crashes "
-    "or is cancelled, whose data is rejected or whose model is not promoted: why, and where to look.",
+    help="report runs that end badly, by webhook or mail",
+    description="Set up, or change, an automation on the Prefect server. It reports every run that fails, crashes "
+    "or is cancelled, whose data is rejected, or whose model is not promoted, and says why and where to look.",
     add=add,
     run=run,
 )

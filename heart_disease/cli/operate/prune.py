@@ -1,4 +1,4 @@
-"""`heart prune`: delete old runs that nobody needs any more."""
+"""`heart prune`: delete old runs that are no longer needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from heart_disease.model.errors import ExitCode
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """How old, and whether to delete."""
+    """Options: how old, and whether to delete."""
     parser.add_argument(
         "--older-than", metavar="AGE", default="90d",
         help="how old runs must be, such as 12h, 90d or 26w (default %(default)s)",
@@ -18,7 +18,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Say what would go; with --yes, delete it.
+    """List what would be deleted; with --yes, delete it.
 
     Raises:
         UsageError: the age makes no sense.
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
 
 COMMAND = Command(
     name="prune",
-    help="delete old runs that nobody needs any more",
+    help="delete old runs that are no longer needed",
     description="Delete old runs from both stores, with their files and versions. A run is kept if it is or was "
     "champion, has an alias, or is needed by the history. Without --yes it only says what would be deleted.",
     add=add,

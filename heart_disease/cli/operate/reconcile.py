@@ -10,15 +10,15 @@ from heart_disease.reporting.terminal import progress
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """How long to listen."""
+    """Options: how long to listen."""
     parser.add_argument(
         "--patience", type=float, metavar="SECONDS", default=300.0,
-        help="how long to listen; flow runs send a heartbeat at least every 180 seconds (default 300)",
+        help="how long to listen for heartbeats, which flow runs send at least every 180 seconds (default 300)",
     )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
-    """Close them, and say which.
+    """Close such runs, and say which.
 
     Raises:
         UnavailableError: a store does not answer.
@@ -37,7 +37,7 @@ COMMAND = Command(
     name="reconcile",
     help="close runs left RUNNING by a process that died",
     description="Close the runs of both stores that say RUNNING although their process is gone. A process on another "
-    "machine cannot be looked at; its runs are closed if they give no sign of life for some minutes.",
+    "machine cannot be inspected; its runs are closed if they give no sign of life for some minutes.",
     add=add,
     run=run,
 )

@@ -11,7 +11,7 @@ from heart_disease.reporting.terminal import progress
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """When to train, and what."""
+    """Options: when to train, and what."""
     times = parser.add_mutually_exclusive_group()
     times.add_argument("--cron", metavar="X", help="times to train at, such as '0 6 * * 1' for Mondays at 6")
     times.add_argument("--every", metavar="X", help="interval between trainings, such as 30m, 6h, 1d or 2w")
@@ -54,10 +54,10 @@ def run(options: argparse.Namespace) -> int:
 
 COMMAND = Command(
     name="schedule",
-    help="retrain by itself: at times, or when a file changes",
-    description="Serve the training as a Prefect deployment from this machine, until Ctrl-C. It runs at the times "
-    "that are set, when a file has new content, and when somebody triggers it. Starts a Prefect server unless "
-    "PREFECT_API_URL names one. If runs were missed meanwhile, the latest of them is made up for.",
+    help="retrain by itself: at set times, or when a file changes",
+    description="Serve the training as a Prefect deployment from this machine, until Ctrl-C. It runs at the set "
+    "times, when a file has new content, and when somebody triggers it. Starts a Prefect server unless "
+    "PREFECT_API_URL names one. If runs were missed, only the latest is made up for.",
     add=add,
     run=run,
 )

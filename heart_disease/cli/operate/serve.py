@@ -18,7 +18,7 @@ EXAMPLE = """example:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Where to listen, and what to serve."""
+    """Options: where to listen, and what to serve."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s, this machine)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 takes a free one (default 8000)")
     parser.add_argument(

@@ -8,13 +8,13 @@ from heart_disease.cli.parser import Command
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """The ports."""
+    """Options: the ports."""
     parser.add_argument("--mlflow-port", type=int, default=5000, help="port of MLflow's page (default %(default)s)")
     parser.add_argument("--prefect-port", type=int, default=4200, help="port of Prefect's page (default %(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Start both until Ctrl-C.
+    """Run both pages until Ctrl-C.
 
     Raises:
         UnavailableError: one of them could not start, or ended by itself.
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
 COMMAND = Command(
     name="ui",
     help="start the MLflow and Prefect pages",
-    description="Start both pages on the embedded stores, until Ctrl-C.",
+    description="Run both pages on the embedded stores, until Ctrl-C.",
     add=add,
     run=run,
 )

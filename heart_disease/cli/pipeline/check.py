@@ -11,7 +11,7 @@ from heart_disease.reporting.terminal import count, wrapped
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """The file, and the page about it."""
+    """Options: the file, and the page about it."""
     parser.add_argument(
         "source", nargs="?", metavar="SOURCE", help="CSV or Parquet file (default: the bundled patients)"
     )

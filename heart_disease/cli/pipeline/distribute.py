@@ -1,4 +1,4 @@
-"""`heart distribute`: this machine's share of training one network on the parts of several machines."""
+"""`heart distribute`: this machine's share of training one network on rows that are spread over several machines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHECKED_ROWS = 100
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """This machine's part, and the recipe."""
+    """Options: this machine's part of the rows, and the recipe."""
     parser.add_argument("--source", metavar="PART", required=True, help="Parquet file with this machine's part")
     parser.add_argument(
         "-o", "--output", metavar="FOLDER", help="folder to which the first worker also writes the model"
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
             tags = {"source": source, "workers": str(len(cluster.addresses))}
             record = stack.enter_context(registry.open_run(f"distributed: {params.title}", tags))
         import_tensorflow()
-        # Workers end one by one, and those that are left report it as an error, also when all is done.
+        # Workers end one by one, and the remaining ones report that as an error even if all is done.
         logging.getLogger("tensorflow").setLevel(logging.CRITICAL)
         from heart_disease.training import distributed, parts
 

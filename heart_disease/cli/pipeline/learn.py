@@ -1,4 +1,4 @@
-"""`heart learn`: run the lessons, print them, track them in MLflow, and write the page of all."""
+"""`heart learn`: run the lessons, print them, track them in MLflow, and write one page of them all."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 
 from heart_disease.cli.options import add_options, made
 from heart_disease.cli.parser import Command, Parser
-from heart_disease.lessons import page
-from heart_disease.lessons.lesson import NAMES, Lesson, find
+from heart_disease.lessons.lesson import NAMES, Lesson, find, page, write_notebook
 from heart_disease.model.errors import ExitCode
 from heart_disease.reporting.terminal import import_tensorflow
 
@@ -18,7 +17,7 @@ ABOUT = "A run for each lesson of `heart learn`: its settings, curves and pictur
 
 
 class LessonParser(Parser):
-    """The parser of one lesson, which imports that lesson only if it is asked for."""
+    """The parser of one lesson, which imports that lesson only when it is needed."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Add the options first."""
@@ -35,7 +34,7 @@ class LessonParser(Parser):
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """A parser for each lesson, and for all of them."""
+    """Options: a parser for each lesson, and one for all of them."""
     parser.set_defaults(lesson=None)
     parser.add_argument("--notebook", metavar="FILE", help="write a notebook of all lessons (.ipynb)")
     names = parser.add_subparsers(
@@ -59,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.notebook:
         write_notebook(Path(options.notebook))
+        print(Path(options.notebook))
     elif options.lesson is None:
         show_list()
     else:
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def show_list() -> None:
-    """The lessons, one per line."""
+    """Print the lessons, one per line."""
     from heart_disease.reporting import tables
 
     print(tables.aligned([("lesson", "about"), *((name, find(name).TITLE) for name in NAMES)]))
@@ -101,22 +101,16 @@ def run_one(name: str, settings: Any) -> Lesson:
 
 
 def run_all(output: Path) -> None:
-    """Run every lesson as it comes, and write one page of HTML."""
+    """Run every lesson with its default settings, and write one page of HTML."""
     lessons = {name: run_one(name, find(name).Settings()) for name in NAMES}
-    output.write_text(page.render(lessons), encoding="utf-8")
+    output.write_text(page(lessons), encoding="utf-8")
     print(f"\n{output}")
-
-
-def write_notebook(output: Path) -> None:
-    """Write a notebook that runs every lesson, with its settings to change."""
-    page.write_notebook(output)
-    print(output)
 
 
 COMMAND = Command(
     name="learn",
-    help="the course: lessons on this very network",
-    description="Lessons on how the network learns. Without a name: the list of them.",
+    help="the course: lessons on this network",
+    description="Lessons on how the network learns. Without a name, the lessons are listed.",
     add=add,
     run=run,
 )

@@ -14,15 +14,15 @@ TERMINAL_ROWS = 50
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """What to score, and where to write the answers."""
+    """Options: what to score, and where to write the answers."""
     parser.add_argument("source", metavar="FILE", help="CSV or Parquet file, in UCI codes")
     parser.add_argument("-o", "--output", metavar="OUT", help="CSV or Parquet file to write (default: the terminal)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Score the rows in the file's order; to a file (every column and the answer), or the terminal.
+    """Score the rows in the file's order, and write them to a file (every column and the answer) or the terminal.
 
-    Rows that break a hard limit have no answer and a reason; they are counted on stderr.
+    Rows that break a hard limit get no answer but a reason, which is printed on stderr.
 
     Raises:
         DataError: the file cannot be read, lacks a column, or has no row that can be scored.

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """What to search, on which patients, and on which machines."""
+    """Options: what to search, on which patients, and on which machines."""
     add_source(parser)
-    parser.add_argument("--space", metavar="FILE", help="YAML file that says what to search (default: a usual space)")
+    parser.add_argument(
+        "--space", metavar="FILE", help="YAML file that says what to search (default: the space in docs/sweeps.md)"
+    )
     parser.add_argument("--grid", action="store_true", help="try all combinations of the space, which must be lists")
     add_options(parser, Search)
     add_device(parser)
@@ -43,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     evaluation, search = made(Evaluation, options, {}), made(Search, options, {})
     wanted = space.read_space(Path(options.space) if options.space is not None else None)
     if options.grid:
-        space.grid(space.make_space(wanted))  # so that it is refused before anything starts
+        space.grid(space.make_space(wanted))  # refuses a bad grid before anything starts
     with progress(), prefect_server() as server:
         import_tensorflow()
         from flows import sweep
@@ -58,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def show(outcome: Outcome) -> None:
-    """What was found, best first, and the command that trains the choice."""
+    """Print what was found, best first, and the command that trains the choice."""
     from heart_disease import registry
     from heart_disease.reporting import tables
 
@@ -79,7 +81,7 @@ def show(outcome: Outcome) -> None:
 
 
 def train_command(recipe: Recipe) -> str:
-    """What to type to train it: an option for all that differs from the default recipe."""
+    """The command that trains it, with an option for each part that differs from the default recipe."""
     default, given = Recipe().as_text(), recipe.as_text() | {"hidden": ",".join(map(str, recipe.hidden)) or "none"}
     options = [f"--{name.replace('_', '-')} {value}" for name, value in given.items() if value != default[name]]
     return " ".join(["heart train", *options])
@@ -89,7 +91,7 @@ COMMAND = Command(
     name="sweep",
     help="search the recipe: many configurations on the same folds",
     description="Cross-validate many recipes at once, choose the simplest of the good ones, and re-estimate it. "
-    "If it is stopped, the same command goes on from there.",
+    "If it is stopped, the same command continues it.",
     add=add,
     run=run,
 )

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """What to train on which patients, and where."""
+    """Options: what to train on which patients, and where."""
     parser.add_argument("--force", action="store_true", help="train even if nothing changed since the champion")
     parser.add_argument(
         "--on-server", action="store_true",
         help="let the deployment on the Prefect server do it (see `heart schedule`), and follow its run to the end; "
-        "options that are not given are those of the deployment",
+        "options that you do not give keep the deployment's values",
     )  # fmt: skip
     add_training(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train, and print what came of it.
+    """Train, and print the result.
 
     Raises:
         HeartError: parameters, data, a store or a server cannot be used.
@@ -76,7 +76,7 @@ def _show(outcome: Outcome) -> None:
 
 
 def _program(name: str) -> str:
-    """How to call a program of this environment: by its name if the shell finds it, else by its path."""
+    """How to call a program of this environment: by its name if the shell finds it, otherwise by its path."""
     here = Path(sys.executable).with_name(name)
     found = shutil.which(name)
     return name if found and Path(found) == here else os.path.relpath(here)
