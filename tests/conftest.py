@@ -16,18 +16,18 @@ from heart_disease.cli.main import ENVIRONMENT
 for _name, _value in ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
 
-# Prefect's set-up of logging closes all handlers; TensorFlow's would close the stream that it found, which is pytest's.
+# Prefect's logging set-up closes all handlers; TensorFlow's handler would close the stream it found, which is pytest's.
 absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 
-# The same examples in every run, and no limit of time for one of them; no database of what failed before.
+# The same examples in every run, no time limit per example, and no database of earlier failures.
 settings.register_profile("heart", derandomize=True, max_examples=50, deadline=None, database=None)
 settings.load_profile("heart")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of its own for every store, so that no test touches the user's."""
+    """A temporary folder for every store, so that no test touches the user's stores."""
     folder = tmp_path_factory.mktemp("stores")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
@@ -39,7 +39,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def prefect() -> Iterator[None]:
-    """Prefect's own harness: a temporary database and server."""
+    """Prefect's own test harness: a temporary database and server."""
     from prefect.testing.utilities import prefect_test_harness
 
     with prefect_test_harness(server_startup_timeout=120):

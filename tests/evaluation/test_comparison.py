@@ -1,4 +1,4 @@
-"""`heart compare`: runs by their names, side by side; paired differences; two models on patients new to both."""
+"""`heart compare`: finding runs by name, tables side by side, paired differences, and patients new to both models."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ Frame = Callable[[pd.DataFrame], pd.DataFrame]
 
 @pytest.fixture(scope="module")
 def store(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A store of its own: version 1 is champion, 2 challenger, both on the same folds; 3 on others, 4 held out.
+    """A store: version 1 is champion and 2 challenger, both on the same folds; 3 has other folds, 4 a holdout.
 
-    5 and 6 learned from the files ours.csv and theirs.csv of the folder; new.csv has patients of neither.
+    5 and 6 learned from the folder's files ours.csv and theirs.csv; new.csv has patients of neither.
     """
     from flows.train import train
 
@@ -57,7 +57,7 @@ def store(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 
 @pytest.fixture
 def heart(store: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """The command: exit code, what it printed, and its errors in one line."""
+    """Run the command: its exit code, what it printed, and its errors on one line."""
 
     def call(*arguments: str) -> tuple[int, str, str]:
         code = main.main(arguments)
@@ -73,7 +73,7 @@ def run_of(version: str) -> mlflow.entities.Run:
 
 
 def table_below(out: str, first: str) -> dict[str, list[str]]:
-    """The cells of the table whose header starts with `first`, by the first cell of each line."""
+    """The cells of the table whose header starts with `first`, keyed by the first cell of each line."""
     lines = out.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith(f"{first} "))
     body = lines[start + 2 : lines.index("", start)]
@@ -83,20 +83,20 @@ def table_below(out: str, first: str) -> dict[str, list[str]]:
 # Runs.
 
 
-def test_without_a_name_it_is_champion_and_challenger(heart: Any) -> None:
+def test_without_names_it_compares_champion_and_challenger(heart: Any) -> None:
     code, out, _ = heart("compare")
     assert code == 0
     assert out.startswith("version 1 (champion, run ")
     assert "\nversion 2 (challenger, run " in out
 
 
-def test_only_what_differs_of_the_recipes_is_shown(heart: Any) -> None:
+def test_only_differences_between_the_recipes_are_shown(heart: Any) -> None:
     _, out, _ = heart("compare", "1", "2")
     assert set(table_below(out, "recipe")) == {"epochs", "weight_decay"}
     assert "epochs        75         300" in out
 
 
-def test_equal_recipes_are_said_to_be_equal(heart: Any, store: Path) -> None:
+def test_equal_recipes_are_reported_as_equal(heart: Any, store: Path) -> None:
     with registry.open_run("a twin", {}) as run:
         for name, value in run_of("1").data.params.items():
             mlflow.MlflowClient().log_param(run.run_id, name, value)
@@ -105,7 +105,7 @@ def test_equal_recipes_are_said_to_be_equal(heart: Any, store: Path) -> None:
     assert "recipe, evaluation and data are equal" in out
 
 
-def test_the_difference_is_the_one_that_the_training_found(heart: Any) -> None:
+def test_the_difference_is_the_one_the_training_found(heart: Any) -> None:
     metrics = run_of("2").data.metrics
     value, low, high = (metrics[f"log_loss_minus/champion{end}"] for end in ("", "_low", "_high"))
     _, out, _ = heart("compare", "1", "2")
@@ -133,7 +133,7 @@ def test_other_folds_are_named(heart: Any) -> None:
     assert "seed 1, not 0" in out
 
 
-def test_a_holdout_is_compared_on_the_patients_that_both_have(heart: Any) -> None:
+def test_a_holdout_is_compared_on_the_patients_both_have(heart: Any) -> None:
     _, out, _ = heart("compare", "1", "4")
     assert "compared on the 61 patients that both have" in out
     assert "holdout 0.2, not none" in " ".join(out.split())
@@ -160,7 +160,7 @@ def test_a_run_without_probabilities_still_shows_its_metrics(heart: Any) -> None
 
 
 @pytest.mark.parametrize("versions", [("1", "2"), ("1", "2", "3"), ("1", "2", "3", "4", "5", "6")])
-def test_however_many_runs_stay_within_80_columns(versions: tuple[str, ...], heart: Any) -> None:
+def test_any_number_of_runs_fits_80_columns(versions: tuple[str, ...], heart: Any) -> None:
     code, out, _ = heart("compare", *versions)
     assert code == 0
     assert max(map(len, out.splitlines())) <= 80
@@ -168,7 +168,7 @@ def test_however_many_runs_stay_within_80_columns(versions: tuple[str, ...], hea
         assert f"version {version}" in out
 
 
-# Their names.
+# Names of runs.
 
 
 @pytest.mark.parametrize(
@@ -198,12 +198,12 @@ def test_a_run_is_found_by(word: Any, store: Path) -> None:
         (("1", "champion"), 2, "'1' and 'champion' are both version 1; expected different runs"),
     ],
 )
-def test_words_that_name_no_two_runs(words: tuple[str, str], code: int, message: str, heart: Any) -> None:
+def test_words_that_do_not_name_two_runs(words: tuple[str, str], code: int, message: str, heart: Any) -> None:
     found, _, err = heart("compare", *words)
     assert (found, message in err) == (code, True), err
 
 
-def test_a_beginning_of_several_run_ids_is_ambiguous(heart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prefix_of_several_run_ids_is_ambiguous(heart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("heart_disease.registry.lookup.PREFIX", 1)
     letters: list[str] = []  # a digit would be a version number
     while len(set(letters)) == len(letters):
@@ -238,7 +238,7 @@ def test_nothing_to_compare_ends_in_4(heart: Any, tmp_path: Path, monkeypatch: p
 # On a file.
 
 
-def test_on_a_file_no_patient_that_either_learned_from_is_used(heart: Any, store: Path) -> None:
+def test_on_a_file_patients_that_either_learned_from_are_left_out(heart: Any, store: Path) -> None:
     frames = [pd.read_csv(store / f"{name}.csv") for name in ("ours", "theirs", "new")]
     pd.concat([frames[0].head(30), frames[2], frames[1].head(20)]).to_csv(store / "mixed.csv", index=False)
     code, mixed, _ = heart("compare", "5", "6", "--on", str(store / "mixed.csv"))
@@ -282,14 +282,14 @@ def test_on_a_file_takes_two_versions(
     assert (found, message in err) == (code, True), err
 
 
-def test_a_file_that_validation_refuses_is_not_compared_on(heart: Any, store: Path) -> None:
+def test_a_file_that_validation_refuses_is_not_used(heart: Any, store: Path) -> None:
     patients.make(120, chol=9999).to_csv(store / "bad.csv", index=False)
     code, _, err = heart("compare", "5", "6", "--on", str(store / "bad.csv"))
     assert code == 3
     assert "was rejected; nothing was compared. error: column 'chol' has 9999" in err
 
 
-def test_a_version_that_does_not_say_what_it_learned_from_is_refused(heart: Any, store: Path) -> None:
+def test_a_version_that_does_not_record_what_it_learned_from_is_refused(heart: Any, store: Path) -> None:
     model = PatientModel(Encoder.fit(patients.make(50)), network.build(Recipe(), 29))
     with registry.open_run("says nothing", {}) as run:
         mlflow.MlflowClient().log_param(run.run_id, "epochs", "20")

@@ -33,14 +33,14 @@ N = 83
 
 
 def sample(n: int = N, repeats: int = 3, seed: int = 0) -> tuple[Numbers, Numbers]:
-    """Labels (n,) and probabilities (repeats, n) that know something about them."""
+    """Labels (n,), and probabilities (repeats, n) that are better than chance."""
     rng = np.random.default_rng(seed)
     labels = (rng.random(n) < 0.45).astype(float)
     return labels, 1 / (1 + np.exp(-(2 * labels - 1 + 1.5 * rng.standard_normal((repeats, n)))))
 
 
 def plainly(labels: Numbers, probabilities: Numbers) -> dict[str, float]:
-    """The metrics by scikit-learn: each repeat by itself, then the mean."""
+    """The metrics by scikit-learn: computed for each repeat, then averaged."""
     each = [
         {
             "log_loss": log_loss(labels, p, labels=[0, 1]),
@@ -56,7 +56,7 @@ def plainly(labels: Numbers, probabilities: Numbers) -> dict[str, float]:
 
 
 def drawn(weights: Numbers) -> list[Ints]:
-    """The rows of every resample, each as often as it was drawn."""
+    """The rows of every resample, each repeated as often as it was drawn."""
     return [np.repeat(np.arange(len(w)), w.astype(int)) for w in weights]
 
 
@@ -88,7 +88,7 @@ def test_losses_are_those_of_each_patient() -> None:
     np.testing.assert_allclose(estimates.losses(labels, probabilities), np.mean(each, axis=0))
 
 
-def test_a_certain_error_costs_much_and_not_infinity() -> None:
+def test_a_certain_error_costs_much_but_not_infinitely_much() -> None:
     loss = estimates.losses(np.array([1.0, 0.0]), np.array([[0.0, 1.0]]))
     assert np.isfinite(loss).all()
     assert (loss > 30).all()
@@ -145,7 +145,7 @@ def test_intervals_equal_those_of_scipy_within_monte_carlo_error(metric: str) ->
     }[metric]
     theirs = stats.bootstrap((values,), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(0))
     ours = estimates.measure(labels, probabilities, estimates.bootstrap_weights(N, 0))[metric]
-    # The quantile of 2000 resamples has a standard error of 0.06 standard errors of the mean; accuracy goes in steps.
+    # The standard error of a quantile of 2000 resamples is 0.06 times that of the mean; accuracy changes in steps.
     tolerance = 0.25 * theirs.standard_error + (1 / N if metric == "accuracy" else 0)
     interval = theirs.confidence_interval
     assert (ours.low, ours.high) == pytest.approx((interval.low, interval.high), abs=tolerance)
@@ -157,7 +157,7 @@ def test_95_percent_intervals_hold_the_truth_about_95_times_in_100() -> None:
     weights = estimates.bootstrap_weights(n, seed=0)[:401]
 
     def draw(size: int) -> tuple[Numbers, Numbers, Numbers]:
-        """True probabilities, and what two models make of them."""
+        """True probabilities, and the probabilities that two models predict for them."""
         x = 1.5 * rng.standard_normal(size)
         noise = rng.standard_normal((2, size))
         return 1 / (1 + np.exp(-x)), *(1 / (1 + np.exp(-(0.8 * x + 0.5 * noise))))
@@ -178,13 +178,13 @@ def test_95_percent_intervals_hold_the_truth_about_95_times_in_100() -> None:
     assert (hits / sets <= 0.99).all(), hits / sets
 
 
-def test_equal_models_differ_by_exactly_nothing() -> None:
+def test_equal_models_differ_by_exactly_0() -> None:
     labels, ours = sample()
     found = estimates.difference(labels, ours, ours.copy(), estimates.bootstrap_weights(N, 0))
     assert (found.value, found.low, found.high) == (0, 0, 0)
 
 
-def test_the_difference_is_ours_minus_theirs_and_below_0_where_ours_is_better() -> None:
+def test_the_difference_is_ours_minus_theirs_and_below_0_if_ours_is_better() -> None:
     labels, ours = sample()
     worse = np.full_like(ours, 0.5)
     weights = estimates.bootstrap_weights(N, 0)
@@ -195,7 +195,7 @@ def test_the_difference_is_ours_minus_theirs_and_below_0_where_ours_is_better() 
     assert (turned.value, turned.low, turned.high) == pytest.approx((-found.value, -found.high, -found.low))
 
 
-def test_a_paired_difference_is_known_better_than_each_loss() -> None:
+def test_a_paired_difference_has_a_narrower_interval_than_an_unpaired_one() -> None:
     labels, ours = sample()
     theirs = np.clip(ours + 0.02 * np.random.default_rng(1).standard_normal(ours.shape), 0.01, 0.99)
     weights = estimates.bootstrap_weights(N, 0)
@@ -231,7 +231,7 @@ LABELS = np.array([1.0] * 37 + [0.0] * 44)[np.random.default_rng(5).permutation(
 
 
 @pytest.mark.parametrize(("k", "repeats"), [(2, 1), (5, 3), (10, 2)])
-def test_every_row_is_tested_once_a_repeat_by_a_fit_that_did_not_see_it(k: int, repeats: int) -> None:
+def test_every_row_is_tested_once_per_repeat_by_a_fit_that_did_not_see_it(k: int, repeats: int) -> None:
     splits = folds.cross_validation(LABELS, k, repeats, seed=0)
     assert len(splits.pairs) == k * repeats
     assert splits.repeats == repeats
@@ -289,7 +289,7 @@ def test_a_holdout_is_one_stratified_split(share: float) -> None:
 
 
 @pytest.mark.parametrize("share", [-0.1, 0.0, 0.001, 0.999, 1.0, 1.5])
-def test_a_holdout_that_is_no_part_is_refused(share: float) -> None:
+def test_an_impossible_holdout_share_is_refused(share: float) -> None:
     with pytest.raises(UsageError, match=f"^holdout of {share:g} "):
         folds.holdout(LABELS, share, seed=0)
 
@@ -300,7 +300,7 @@ def test_a_holdout_that_leaves_a_part_with_one_class_is_refused(share: float) ->
         folds.holdout(np.array([1.0] * 10 + [0.0] * 90), share, seed=0)
 
 
-def test_a_split_is_the_one_that_the_evaluation_asks_for() -> None:
+def test_a_split_is_the_one_the_evaluation_asks_for() -> None:
     by_folds = folds.split(LABELS, Evaluation(folds=4, repeats=2), seed=3)
     assert same(by_folds, folds.cross_validation(LABELS, 4, 2, seed=3))
     by_part = folds.split(LABELS, Evaluation(holdout=0.2), seed=3)
@@ -314,7 +314,7 @@ def jobs_of(recipe: Recipe, splits: Splits) -> tuple[Job, ...]:
     return Contest(PATIENTS.iloc[: len(LABELS)], LABELS, recipe, splits).jobs
 
 
-def test_cross_validation_trains_a_network_a_fold_and_ships_one_that_learned_from_all_rows() -> None:
+def test_cross_validation_trains_one_network_per_fold_and_ships_one_trained_on_all_rows() -> None:
     params, splits = Recipe(seed=7), folds.cross_validation(LABELS, 5, 2, seed=0)
     *fits, shipped = jobs_of(params, splits)
     assert len(fits) == 10
@@ -338,11 +338,11 @@ def test_no_fitting_touches_a_held_out_row() -> None:
     assert set(jobs[0].watch.tolist()) == held_out
 
 
-def test_members_are_networks_of_one_fold_with_seeds_of_their_own() -> None:
+def test_members_are_networks_of_one_fold_with_their_own_seeds() -> None:
     splits = folds.cross_validation(LABELS, 5, 2, seed=0)
     alone, three = (jobs_of(Recipe(members=members), splits) for members in (1, 3))
     assert len(three) == 3 * len(alone)
-    # The first members are the networks that a recipe of one member has.
+    # The first members are the networks of the recipe with one member.
     for one, same_fold in zip(alone, three[::3], strict=True):
         assert (one.recipe, one.matrix) == (same_fold.recipe, same_fold.matrix)
         np.testing.assert_array_equal(one.rows, same_fold.rows)
@@ -354,7 +354,7 @@ def test_members_are_networks_of_one_fold_with_seeds_of_their_own() -> None:
     assert all(job.recipe.members == 1 for job in three)
 
 
-def test_each_matrix_is_standardised_on_the_rows_that_its_networks_learn_from() -> None:
+def test_each_matrix_is_standardised_on_the_rows_its_networks_learn_from() -> None:
     for splits in (folds.cross_validation(LABELS, 5, 2, seed=0), folds.holdout(LABELS, 0.2, seed=0)):
         contest = Contest(PATIENTS.iloc[:81], LABELS, Recipe(members=2), splits)
         assert {job.matrix for job in contest.jobs} == set(range(len(contest.inputs)))
@@ -363,7 +363,7 @@ def test_each_matrix_is_standardised_on_the_rows_that_its_networks_learn_from() 
             np.testing.assert_array_equal(contest.inputs[job.matrix], expected)
 
 
-def test_every_fold_has_a_seed_of_its_own_that_follows_from_the_recipes() -> None:
+def test_every_fold_has_its_own_seed_which_follows_from_the_recipes() -> None:
     splits = folds.cross_validation(LABELS, 10, 2, seed=0)
 
     def seeds(params: Recipe) -> list[int]:
@@ -382,7 +382,7 @@ def test_the_widening_of_repeated_cross_validation_is_that_of_nadeau_and_bengio(
     for k, repeats in ((10, 5), (5, 1), (2, 3)):
         splits = folds.cross_validation(labels, k, repeats, seed=0)
         assert splits.widening == pytest.approx((1 / repeats + k / (k - 1)) ** 0.5)
-    # One split: (1 + n2 / n1) of the variance.
+    # One split: the variance times (1 + n2 / n1).
     assert folds.holdout(labels, 0.2, seed=0).widening == pytest.approx((1 + 40 / 160) ** 0.5)
 
 
@@ -405,7 +405,7 @@ Y = schema.label(PATIENTS).to_numpy()
 
 
 def on(splits: Splits, **changes: Any) -> Contest:
-    """A contest on `splits`, without a champion unless `changes` names one."""
+    """A contest on `splits`; it has a champion only if `changes` names one."""
     return replace(Contest(PATIENTS, Y, Recipe(epochs=4), splits), **changes)
 
 
@@ -418,7 +418,7 @@ def untrained(contest: Contest) -> Networks:
 
 
 def answer(weights: Floats, rows: Floats) -> Numbers:
-    """The network 29-16-1 with flat weights (1, 497), written out."""
+    """The answers of the network 29-16-1 with flat weights (1, 497), written out."""
     w = weights[0].astype("float64")
     hidden = np.maximum(rows @ w[:464].reshape(29, 16) + w[464:480], 0)
     return 1 / (1 + np.exp(-(hidden @ w[480:496] + w[496])))
@@ -429,7 +429,7 @@ def reported(splits: Splits) -> Report:
     return contest.report(untrained(contest))
 
 
-def test_each_patient_has_the_probability_of_the_fit_that_did_not_see_him() -> None:
+def test_each_patient_has_the_probability_of_the_fit_that_did_not_see_them() -> None:
     splits = folds.cross_validation(Y, 4, 2, seed=1)
     contest = on(splits)
     networks, inputs = untrained(contest), contest.inputs
@@ -472,7 +472,7 @@ def test_logistic_regression_equals_scikit_learns_on_the_same_folds() -> None:
     np.testing.assert_allclose(reported(splits).probabilities[LOGISTIC][0], theirs, atol=1e-4)
 
 
-def test_a_report_measures_its_own_probabilities() -> None:
+def test_a_reports_metrics_are_those_of_its_probabilities() -> None:
     found = reported(folds.cross_validation(Y, 4, 2, seed=1))
     for model, probabilities in found.probabilities.items():
         values = {metric: estimate.value for metric, estimate in found.metrics[model].items()}
@@ -483,7 +483,7 @@ def test_a_report_measures_its_own_probabilities() -> None:
     assert set(found.differences) == {LOGISTIC, PREVALENCE}
 
 
-def test_the_curves_of_a_report_leave_out_the_network_that_is_shipped() -> None:
+def test_a_reports_curves_leave_out_the_shipped_network() -> None:
     splits = folds.cross_validation(Y, 4, 1, seed=1)
     contest = on(splits)
     networks = untrained(contest)

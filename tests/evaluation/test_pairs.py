@@ -1,4 +1,4 @@
-"""Which patients a comparison may use, how two runs' patients are paired, and its table: the plain functions."""
+"""Plain functions: which patients a comparison may use, how two runs' patients are paired, and its table."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CHANGES: list[Any] = [
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_no_way_of_writing_a_file_hides_a_training_row(change: Frame) -> None:
+def test_rewriting_a_file_does_not_hide_a_training_row(change: Frame) -> None:
     frame = sources.load().frame
     learned = frozenset(sources.patient_ids(frame))
     changed = sources.make_table(change(frame), "changed")
@@ -112,7 +112,7 @@ def test_without_folds_there_is_no_widening() -> None:
         "patient,label,probability_1\na,1,7\n",
     ],
 )
-def test_a_file_that_holds_no_probabilities_is_refused(text: str) -> None:
+def test_a_file_without_probabilities_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         comparison.read_out_of_fold(text)
 

@@ -1,4 +1,4 @@
-"""The four verdicts at their edges, and who becomes champion."""
+"""The four verdicts at their edges, and which model becomes champion."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def decide(
         (0.0, 0.02, "not worse"),
         (-0.05, 0.02 + 1e-9, "inconclusive"),
         (0.0, 0.03, "inconclusive"),
-        (1e-9, 0.01, "worse"),  # surely worse, however little
+        (1e-9, 0.01, "worse"),  # certainly worse, if only by a little
         (1e-9, 0.5, "worse"),
     ],
 )
@@ -51,7 +51,7 @@ def test_the_verdict_follows_from_the_interval_and_the_margin(low: float, high: 
 
 
 @pytest.mark.parametrize("value", [-0.02, 0.0, 0.019])
-def test_what_counts_is_the_interval_and_not_the_value(value: float) -> None:
+def test_the_interval_counts_and_not_the_value(value: float) -> None:
     assert verdict.compare(Estimate(value, -0.03, 0.02), 0.02).kind == "not worse"
 
 
@@ -84,14 +84,14 @@ def test_the_whole_interval_against_the_prevalence_must_be_below_0(high: float, 
 )
 def test_it_must_be_better_or_not_worse_than_logistic_regression(logistic: Estimate, promote: bool) -> None:
     assert decide(logistic=logistic).promote is promote
-    # Not even a better network than the champion, nor with a wish to promote, nor on new data.
+    # It is held back even if it is better than the champion, promotion is asked for, or the data is new.
     eager = decide(
         logistic=logistic, champion=CLEARLY_LESS, data_changed=True, promotion=Promotion(promote_if="not-worse")
     )
     assert eager.promote is promote
 
 
-def test_held_back_it_is_told_why_and_the_verdict_on_the_champion_is_kept() -> None:
+def test_a_held_back_network_gets_a_reason_and_keeps_its_verdict_on_the_champion() -> None:
     decision = decide(logistic=CLEARLY_MORE, champion=CANNOT_TELL)
     assert decision.reason == "worse than logistic regression: difference in log loss +0.150 [+0.090, +0.210]"
     assert decision.logistic.kind == "worse"
@@ -99,7 +99,7 @@ def test_held_back_it_is_told_why_and_the_verdict_on_the_champion_is_kept() -> N
     assert decision.champion.kind == "inconclusive"
 
 
-def test_the_prevalence_comes_first_where_both_rules_fail() -> None:
+def test_the_prevalence_comes_first_if_both_rules_fail() -> None:
     decision = decide(prevalence=Estimate(0.01, -0.02, 0.04), logistic=CLEARLY_MORE)
     assert decision.reason == (
         "does not beat the prevalence: difference in log loss +0.010 [-0.020, +0.040], not below 0"
@@ -123,7 +123,7 @@ def test_the_prevalence_comes_first_where_both_rules_fail() -> None:
         (CLEARLY_MORE, True, "not-worse", False),
     ],
 )
-def test_who_takes_the_champions_place(champion: Estimate, data_changed: bool, promote_if: str, promote: bool) -> None:
+def test_which_model_becomes_champion(champion: Estimate, data_changed: bool, promote_if: str, promote: bool) -> None:
     decision = decide(champion=champion, data_changed=data_changed, promotion=Promotion(promote_if=promote_if))  # type: ignore[arg-type]
     assert decision.promote is promote
 
@@ -152,14 +152,14 @@ def test_who_takes_the_champions_place(champion: Estimate, data_changed: bool, p
         ),
     ],
 )
-def test_the_reason_says_the_verdict_the_rival_and_the_interval(
+def test_the_reason_names_the_verdict_the_rival_and_the_interval(
     champion: Estimate, data_changed: bool, reason: str
 ) -> None:
     assert decide(champion=champion, data_changed=data_changed).reason == reason
 
 
 @pytest.mark.parametrize(("high", "helps"), [(-0.0011, True), (-0.001, False), (0.0, False)])
-def test_averaging_must_surely_gain_a_thousandth(high: float, helps: bool) -> None:
+def test_averaging_must_certainly_gain_a_thousandth(high: float, helps: bool) -> None:
     assert averaging_helps(Estimate(-0.002, -0.003, high)) is helps
 
 

@@ -1,7 +1,7 @@
-"""Error rates of the verdict by simulation, its interval against other methods, and that no fit peeks at its test rows.
+"""The verdict's error rates by simulation, its interval against other methods, and no fit that sees its test rows.
 
-The simulated patients are drawn from a finite population with replacement, and the networks are small and quick: what
-is at stake is the method. benchmarks/error_rates.py does the same with the real recipes, and knows the truth.
+The simulated patients are drawn from a finite population with replacement, and the networks are small and quick,
+because the method is tested here. benchmarks/error_rates.py does the same with the real recipes, and knows the truth.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ POPULATION = patients.make(2000)
 N, FOLDS, REPEATS, TRIALS = 80, 2, 3, 200
 RECIPE = Recipe(hidden=(4,), epochs=40, learning_rate=0.01, batch_size=16)
 RESEEDED = replace(RECIPE, seed=1)
-SHRUNK = replace(RECIPE, weight_decay=5.0)  # another network altogether, and in the mean no better and no worse
+SHRUNK = replace(RECIPE, weight_decay=5.0)  # a very different network that is neither better nor worse on average
 RUINED = replace(RECIPE, learning_rate=0.1, weight_decay=0.0)
 
 Found = dict[Recipe, list[Numbers]]
@@ -42,7 +42,7 @@ Found = dict[Recipe, list[Numbers]]
 
 @pytest.fixture(scope="module")
 def trials() -> list[Trial]:
-    """Data sets of `N` patients, each with folds and seeds of its own."""
+    """Data sets of `N` patients, each with its own folds and seeds."""
     made = []
     for seed in range(TRIALS):
         drawn = np.random.default_rng(seed).integers(0, len(POPULATION), N)
@@ -54,14 +54,14 @@ def trials() -> list[Trial]:
 
 @pytest.fixture(scope="module")
 def found(trials: list[Trial]) -> Found:
-    """Each recipe's probabilities (R, N) on each trial."""
+    """Each recipe's probabilities (R, N) in each trial."""
     return probabilities(trials, [RECIPE, RESEEDED, SHRUNK, RUINED])
 
 
 def estimates_of(
     trials: list[Trial], found: Found, challenger: Recipe, champion: Recipe, *, widened: bool = True
 ) -> list[Estimate]:
-    """The difference of each trial, as a report has it, or as resampling patients alone would."""
+    """The difference in each trial, as a report computes it, or as resampling only patients would."""
     resamples = estimates.bootstrap_weights(N, 0)
     return [
         estimates.difference(
@@ -76,7 +76,7 @@ def kinds(found: list[Estimate]) -> list[str]:
 
 
 def misses(found: list[Estimate]) -> float:
-    """The share of intervals without the true difference: its unbiased estimate, the mean of all trials."""
+    """The share of intervals that miss the true difference, estimated without bias by the mean of all trials."""
     truth = np.mean([one.value for one in found])
     return float(np.mean([not one.low <= truth <= one.high for one in found]))
 
@@ -84,13 +84,13 @@ def misses(found: list[Estimate]) -> float:
 # --- error rates
 
 
-def test_the_simulation_encodes_as_the_encoder_does(trials: list[Trial]) -> None:
+def test_the_simulation_encodes_like_the_encoder(trials: list[Trial]) -> None:
     some = trials[:3]
     expected = [encoding.matrices(trial.frame, [rows for rows, _ in trial.splits.pairs]) for trial in some]
     np.testing.assert_allclose(encoded(some), np.concatenate(expected, axis=1), rtol=1e-6, atol=1e-6)
 
 
-def test_a_simulation_that_was_stopped_goes_on_with_what_it_kept(
+def test_a_stopped_simulation_resumes_from_what_it_kept(
     trials: list[Trial], found: Found, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
@@ -106,19 +106,19 @@ def test_a_simulation_that_was_stopped_goes_on_with_what_it_kept(
     np.testing.assert_allclose(again[RECIPE], found[RECIPE][:6], rtol=1e-6)
 
 
-def test_of_two_identical_recipes_at_most_one_in_twenty_is_better(trials: list[Trial], found: Found) -> None:
+def test_identical_recipes_are_called_better_at_most_once_in_twenty(trials: list[Trial], found: Found) -> None:
     drawn = kinds(estimates_of(trials, found, RESEEDED, RECIPE))
     # A method that errs in 12 of 100 would pass with a probability of 0.0007: at most 10 of 200 (binomial).
     assert drawn.count(BETTER) <= TRIALS // 20
     assert drawn.count(WORSE) <= TRIALS // 20
 
 
-def test_without_the_widening_identical_recipes_are_better_too_often(trials: list[Trial], found: Found) -> None:
+def test_without_the_widening_identical_recipes_are_called_better_too_often(trials: list[Trial], found: Found) -> None:
     drawn = kinds(estimates_of(trials, found, RESEEDED, RECIPE, widened=False))
     assert drawn.count(BETTER) > TRIALS // 20
 
 
-def test_the_interval_holds_the_true_difference_where_repeats_as_patients_do_not(
+def test_the_interval_holds_the_true_difference_but_not_if_repeats_count_as_patients(
     trials: list[Trial], found: Found
 ) -> None:
     ours = estimates_of(trials, found, SHRUNK, RECIPE)
@@ -134,16 +134,16 @@ def test_the_interval_holds_the_true_difference_where_repeats_as_patients_do_not
     assert misses(naive) >= 0.15
 
 
-def test_a_large_difference_is_found_and_its_reverse_too(trials: list[Trial], found: Found) -> None:
+def test_a_large_difference_and_its_reverse_are_found(trials: list[Trial], found: Found) -> None:
     for challenger, champion, kind in ((RECIPE, RUINED, BETTER), (RUINED, RECIPE, WORSE)):
         assert kinds(estimates_of(trials, found, challenger, champion)).count(kind) >= 0.95 * TRIALS
 
 
-# --- the interval by other methods
+# --- the interval against other methods
 
 
 def differing(n: int, repeats: int, seed: int) -> tuple[Numbers, Numbers, Numbers]:
-    """Labels (n,), and two models' probabilities (repeats, n), whose repeats differ little beside the patients."""
+    """Labels (n,), and two models' probabilities (repeats, n); repeats differ much less than patients do."""
     rng = np.random.default_rng(seed)
     labels = (rng.random(n) < 0.45).astype(float)
     logits = 2 * labels - 1 + rng.standard_normal((2, 1, n)) + 0.1 * rng.standard_normal((2, repeats, n))
@@ -161,7 +161,7 @@ def test_the_paired_bootstrap_equals_scipys_within_monte_carlo_error() -> None:
     weights = estimates.bootstrap_weights(150, 0)
     mine, widened = (estimates.difference(labels, ours, theirs, weights, by) for by in (1.0, 1.5))
     interval = scipys.confidence_interval
-    # A quantile of 2000 resamples has a standard error of 0.06 standard errors of the mean.
+    # The standard error of a quantile of 2000 resamples is 0.06 times that of the mean.
     tolerance = 0.2 * scipys.standard_error
     assert (mine.low, mine.high) == pytest.approx((interval.low, interval.high), abs=tolerance)
     stretched = [mine.value + 1.5 * (end - mine.value) for end in interval]
@@ -169,7 +169,7 @@ def test_the_paired_bootstrap_equals_scipys_within_monte_carlo_error() -> None:
 
 
 def nadeau_bengio(labels: Numbers, ours: Numbers, theirs: Numbers, splits: Splits) -> tuple[float, float]:
-    """The mean difference of the folds and its variance, as the paper has it: (1 / J + n2 / n1) s^2."""
+    """The mean difference of the folds and its variance by the paper's formula: (1 / J + n2 / n1) s^2."""
     folds = len(splits.pairs) // splits.repeats
     means = []
     for i, (_, test) in enumerate(splits.pairs):
@@ -194,8 +194,8 @@ def test_the_widened_interval_is_as_wide_as_nadeau_and_bengios(k: int, repeats: 
         student = corrected_t(labels, p, q, splits)
         half = stats.t.ppf(0.975, k * repeats - 1) * np.sqrt(theirs[seed])
         assert (student.low, student.high) == pytest.approx((mean - half, mean + half))
-    # The variance of ten means has a standard error of 47 %, that of their average over 100 sets 5 %; the quantiles
-    # of a bootstrap are those of a sum that is not quite normal.
+    # The variance of ten means has a standard error of 47 %, and its average over 100 sets one of 5 %. A bootstrap's
+    # quantiles are those of a sum that is not quite normal.
     assert np.sqrt(ours.mean() / theirs.mean()) == pytest.approx(1, abs=0.1)
 
 
@@ -206,7 +206,7 @@ def test_no_fit_touches_its_test_rows() -> None:
     frame = patients.make(90, seed=4)
     labels = schema.label(frame).to_numpy()
     splits = folds.cross_validation(labels, 3, 2, seed=0)
-    fold = 4  # of pairs 0 to 5: the middle one of the second repeat
+    fold = 4  # of the pairs 0 to 5, the middle one of the second repeat
     learned, tested = splits.pairs[fold]
     changed_frame, changed_labels = frame.copy(), labels.copy()
     changed_frame.iloc[tested] = patients.make(len(tested), seed=8).to_numpy()
@@ -223,7 +223,7 @@ def test_no_fit_touches_its_test_rows() -> None:
     (inputs, networks, model, report), (inputs_2, networks_2, model_2, report_2) = (
         run(frame, labels), run(changed_frame, changed_labels)
     )  # fmt: skip
-    # The fold's own fit: encoder, weights to the last bit, every figure of its training, threshold, answers.
+    # The fold's own fit is unchanged: encoder, weights to the last bit, all training figures, threshold, answers.
     assert model.encoder.to_json() == model_2.encoder.to_json()
     np.testing.assert_array_equal(inputs[fold][learned], inputs_2[fold][learned])
     np.testing.assert_array_equal(networks.weights[fold], networks_2.weights[fold])
@@ -231,12 +231,12 @@ def test_no_fit_touches_its_test_rows() -> None:
         np.testing.assert_array_equal(networks.curves[name][fold], networks_2.curves[name][fold])
     assert model.threshold == model_2.threshold
     pd.testing.assert_frame_equal(model.predict(probe), model_2.predict(probe))
-    # Its test scores follow the rows, and stop nothing: it went on to its last epoch both times.
+    # Its test scores follow the changed rows but stop nothing: it trained to its last epoch both times.
     for name in ("validation_loss", "validation_accuracy"):
         assert (networks.curves[name][fold] != networks_2.curves[name][fold]).any()
     assert (report.probabilities[NETWORK][1, tested] != report_2.probabilities[NETWORK][1, tested]).all()
     assert np.isfinite([networks.curves[name][fold] for name in CURVES]).all()
-    # The other fits of that repeat did learn from these rows: the change was large enough to see.
+    # The other fits of that repeat did learn from these rows, so the change was large enough to see.
     for other in (3, 5):
         assert (networks.weights[other] != networks_2.weights[other]).any()
         assert (inputs[other] != inputs_2[other]).any()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in the middle of training: both stores say so, and nothing is left RUNNING."""
+"""Ctrl-C and SIGTERM in the middle of training: both stores record the end, and nothing is left RUNNING."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from heart_disease.cli import main
 
 @dataclass
 class Training:
-    """A training that takes for ever, in a process and with stores of its own."""
+    """A training that takes forever, in its own process and with its own stores."""
 
     folder: Path
     process: subprocess.Popen[str]
@@ -37,13 +37,13 @@ class Training:
             [sys.executable, "-m", "heart_disease", "train", "--epochs", "100000"],
             env=environment, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
             start_new_session=True,  # a terminal sends Ctrl-C to the whole group
-            # Tests started with & by a shell would hand down that SIGINT is ignored.
+            # If a shell starts the tests with &, children would ignore SIGINT.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         return cls(folder, process)
 
     def wait_until_it_trains(self) -> None:
-        """Until it says how far it is."""
+        """Wait until it reports its progress."""
         assert self.process.stderr
         seen = []
         for line in self.process.stderr:
@@ -59,7 +59,7 @@ class Training:
 
 @pytest.mark.slow
 def test_an_interrupted_training_ends_killed_and_not_running(tmp_path: Path) -> None:
-    # Both at once: a start takes long, and there is more than one core.
+    # Both run at once, because a start takes long and there is more than one core.
     by_ctrl_c, by_sigterm = Training.start(tmp_path / "int"), Training.start(tmp_path / "term")
     by_ctrl_c.wait_until_it_trains()
     os.killpg(by_ctrl_c.process.pid, signal.SIGINT)

@@ -1,4 +1,4 @@
-"""Columns of one's own, as docs/own-columns.md says: a copy of the project with two more does the whole job."""
+"""Adding columns as docs/own-columns.md says: a copy of the project with two more columns does the whole job."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def declarations() -> str:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project in which the page's columns are declared, and patients who have them."""
+    """A copy of the project that declares the page's columns, with patients who have them."""
     folder = tmp_path_factory.mktemp("copy")
     for room in ("heart_disease", "flows", "tasks", "expectations"):
         shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
@@ -48,7 +48,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def heart(project: Path, *arguments: str) -> str:
-    """What the copy's command says."""
+    """Run the copy's command and return what it prints."""
     environment = os.environ | {
         "PYTHONPATH": str(project),
         "MLFLOW_TRACKING_URI": f"sqlite:///{project / 'mlflow.db'}",

@@ -1,4 +1,4 @@
-"""A flow run that is tried again goes on with its MLflow run: one run, one history, one version."""
+"""A flow run that is tried again continues its MLflow run: one run, one history, one version."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def history_of(run_id: str) -> dict[str, list[tuple[int, float]]]:
 
 
 def failing_first(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, then: Any = lambda: None) -> None:
-    """Let one call fail after it has done its work, as where an answer is lost."""
+    """Let one call fail after it has done its work, as if its answer were lost."""
     work, calls = getattr(where, name), []
 
     def fail(*given: Any, **named: Any) -> Any:
@@ -56,12 +56,12 @@ def failing_first(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, then: 
 
 
 def tried_twice(train: Any, **given: Any) -> Any:
-    """What the flow ends with, by its state: a plain call raises what ended the first try in any case."""
+    """The flow's result, taken from its state: a plain call always raises the error of the first try."""
     return train.with_options(retries=1)(**given, return_state=True).result()
 
 
 @pytest.mark.parametrize("name", ["log_evaluation", "log_files", "log_model", "log_version_tags"])
-def test_what_was_written_before_is_not_written_twice(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_try_writes_nothing_twice(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from flows.train import train
 
     failing_first(monkeypatch, registry, name)
@@ -90,7 +90,7 @@ def test_a_try_that_died_after_the_alias_moved_has_nothing_left_to_do(monkeypatc
     assert run.data.tags["promoted"] == "yes"
 
 
-def test_a_file_that_changed_between_two_tries_makes_another_run(
+def test_a_file_that_changed_between_two_tries_starts_another_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows.train import train
@@ -112,10 +112,10 @@ def origin(data: str = "d", code: str = "c") -> Origin:
     return Origin(Recipe(), {"folds": "2"}, data, code, {"keras": "3"})
 
 
-def test_only_a_try_of_the_same_flow_run_with_the_same_origin_goes_on() -> None:
+def test_only_a_try_of_the_same_flow_run_with_the_same_origin_continues() -> None:
     with registry.open_run("first", {registry.FLOW_RUN: "a"}) as bare:
         pass
-    assert registry.find_try("a", origin()) == bare.run_id  # it had not got as far as to say what it starts from
+    assert registry.find_try("a", origin()) == bare.run_id  # it died before it could record its origin
     table = sources.load()
     with registry.open_run("second", {registry.FLOW_RUN: "b"}) as run:
         registry.log_start(run, table, origin())

@@ -1,4 +1,4 @@
-"""A search from end to end: what it leaves in both stores, how it is stopped and goes on, and what it refuses."""
+"""A search from end to end: what it leaves in both stores, how it is stopped and resumed, and what it refuses."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def run(outcome: Any) -> mlflow.entities.Run:
 
 
 def children(run_id: str, view: int = ViewType.ACTIVE_ONLY) -> list[mlflow.entities.Run]:
-    """The runs below a search's, in the order of the configurations."""
+    """The child runs of a search's run, in the order of the configurations."""
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name(SWEEPS).experiment_id
     found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'", view)
@@ -95,7 +95,7 @@ def test_the_run_is_finished_and_named_after_what_was_searched(run: mlflow.entit
     assert mlflow.get_experiment(run.info.experiment_id).name == SWEEPS
 
 
-def test_the_run_holds_what_the_search_was_set_to(run: mlflow.entities.Run) -> None:
+def test_the_run_holds_the_settings_of_the_search(run: mlflow.entities.Run) -> None:
     expected = {"method": "grid", "configurations": "6", "inner_folds": "2", "seed": "0", "folds": "2", "repeats": "2"}
     assert run.data.params == expected | {"data_digest": sources.load().digest}
 
@@ -134,11 +134,11 @@ def test_the_description_leads_to_the_runs_of_the_choice_and_of_the_best(
         assert found.data.tags[name].startswith(f"{recipe.epochs} epochs, ")
 
 
-def test_the_view_draws_how_all_that_was_tried_leads_to_the_loss(run: mlflow.entities.Run) -> None:
+def test_the_view_draws_how_every_tried_value_leads_to_the_loss(run: mlflow.entities.Run) -> None:
     view = json.loads(mlflow.get_experiment(run.info.experiment_id).tags["mlflow.sharedViewState.newest"])
     [chart] = json.loads(view["state"])["compareRunCharts"]
     assert (chart["type"], chart["selectedMetrics"]) == ("PARALLEL", ["log_loss"])
-    assert chart["selectedParams"] == ["epochs", "learning_rate", "weight_decay"]  # all that differs
+    assert chart["selectedParams"] == ["epochs", "learning_rate", "weight_decay"]  # everything that differs
 
 
 def test_the_best_ten_have_colours_by_rank_which_no_two_share(outcome: Any) -> None:
@@ -156,7 +156,7 @@ def hue(colour: str) -> float:
     return colorsys.rgb_to_hls(red, green, blue)[0]
 
 
-def test_the_ranking_has_a_line_for_each_configuration_the_best_first(run: mlflow.entities.Run, outcome: Any) -> None:
+def test_the_ranking_has_one_line_per_configuration_best_first(run: mlflow.entities.Run, outcome: Any) -> None:
     text = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/evaluation/ranking.csv")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["rank"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
@@ -171,7 +171,7 @@ def test_the_space_is_kept_as_a_file_that_searches_it_again(run: mlflow.entities
     assert space.read_space(Path(path)) == SPACE
 
 
-def test_each_configuration_is_a_run_below_with_recipe_metrics_and_curves(outcome: Any) -> None:
+def test_each_configuration_is_a_child_run_with_recipe_metrics_and_curves(outcome: Any) -> None:
     found = children(outcome.run.run_id)
     recipes = space.grid(space.make_space(SPACE))
     assert [child.data.tags["configuration"] for child in found] == ["1", "2", "3", "4", "5", "6"]
@@ -204,20 +204,20 @@ def test_very_long_curves_are_written_whole(outcome: Any) -> None:
     assert [point.value for point in sorted(points, key=lambda one: one.step)] == pytest.approx(curve)
 
 
-def test_the_prefect_run_has_the_ranking_and_the_way_to_mlflow(outcome: Any) -> None:
+def test_the_prefect_run_has_the_ranking_and_a_link_to_mlflow(outcome: Any) -> None:
     [found] = read_artifacts("sweep", outcome.flow_run_id)
     assert outcome.summary.chosen.title in found.data
     links = [link.data for link in read_artifacts("mlflow-run", outcome.flow_run_id)]
     assert all(outcome.run.run_id in link for link in links)
 
 
-# Stopped, and gone on with
+# Stopping and resuming
 
 
 class Trainer:
-    """In place of the training: answers with what was found before, and notes what it was asked for.
+    """Stands in for the training: it answers with what was found before, and notes what it was asked for.
 
-    stop: raised at the batch of this number, counted from 1.
+    stop: a batch's number, counted from 1, and the exception to raise at it.
     """
 
     def __init__(self, known: Sequence[Result], stop: tuple[int, BaseException] | None = None) -> None:
@@ -252,7 +252,7 @@ def trainer(outcome: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trai
 
 @pytest.fixture
 def fresh(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Another identity, so that the same search begins from nothing."""
+    """Another identity, so that the same search starts from nothing."""
     from flows import sweep
 
     identity = f"identity of {request.node.name}"
@@ -268,7 +268,7 @@ def parent(identity: str) -> mlflow.entities.Run:
 
 
 def assert_complete(identity: str, again: Summary, expected: Summary) -> None:
-    """One run, finished, with one configuration of each number, and the numbers of a search that nobody stopped."""
+    """One finished run, with each configuration once, and the numbers of a search that was never stopped."""
     found = parent(identity)
     assert found.info.status == "FINISHED"
     assert [one.data.tags["configuration"] for one in children(found.info.run_id)] == ["1", "2", "3", "4", "5", "6"]
@@ -298,7 +298,7 @@ def test_the_same_command_again_trains_nothing_and_says_the_same(
     assert outcome.run.run_id in said.out
 
 
-def test_a_search_that_is_stopped_keeps_what_is_finished_and_the_same_command_goes_on(
+def test_a_stopped_search_keeps_its_finished_batches_and_the_same_command_resumes_it(
     fresh: str, outcome: Any, trainer: Callable[..., Trainer]
 ) -> None:
     trainer(stop=(2, KeyboardInterrupt()))
@@ -317,7 +317,7 @@ def test_a_search_that_is_stopped_keeps_what_is_finished_and_the_same_command_go
     assert [child.info.run_id for child in children(stopped.info.run_id)][:2] == kept
 
 
-def test_a_batch_that_was_half_written_is_written_anew_and_leaves_nothing_twice(
+def test_a_half_written_batch_is_written_again_and_leaves_no_duplicates(
     fresh: str, outcome: Any, trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*_: Any) -> None:
@@ -342,7 +342,7 @@ def test_a_batch_that_was_half_written_is_written_anew_and_leaves_nothing_twice(
 
 
 @pytest.mark.parametrize("left", [0, 100, -100], ids=["empty", "beginning", "all but the end"])
-def test_a_batch_file_that_was_cut_short_is_no_batch(left: int) -> None:
+def test_a_truncated_batch_file_does_not_count_as_a_batch(left: int) -> None:
     arrays = {"probabilities": np.random.default_rng(0).random((2, 3, 4), np.float32)}
     with registry.open_sweep("cut short", f"cut to {left}", {}) as run:
         registry.log_batch(run, 0, arrays)
@@ -355,7 +355,7 @@ def test_a_batch_file_that_was_cut_short_is_no_batch(left: int) -> None:
         assert sorted(registry.read_batches(run)) == [12]
 
 
-def test_a_search_whose_run_was_deleted_begins_anew() -> None:
+def test_a_search_whose_run_was_deleted_starts_over() -> None:
     runs = []
     for _ in range(3):
         with registry.open_sweep("deleted", "deleted", {}) as run:
@@ -365,7 +365,7 @@ def test_a_search_whose_run_was_deleted_begins_anew() -> None:
     assert runs[0] == runs[1] != runs[2]
 
 
-def test_of_two_identical_searches_at_once_the_second_is_refused_and_the_first_not_disturbed(
+def test_a_second_identical_search_is_refused_and_does_not_disturb_the_first(
     fresh: str, outcome: Any, trainer: Callable[..., Trainer]
 ) -> None:
     trainer()
@@ -405,7 +405,7 @@ def identity(**changes: Any) -> str:
     ],
     ids=str,
 )
-def test_whatever_decides_what_is_found_makes_another_search(change: dict[str, Any]) -> None:
+def test_every_setting_that_decides_the_result_makes_another_search(change: dict[str, Any]) -> None:
     assert identity() == identity()
     assert identity(**change) != identity()
 
@@ -424,11 +424,11 @@ def test_other_code_and_other_libraries_make_another_search(part: str, monkeypat
     assert identity() != before
 
 
-def test_the_way_in_which_a_space_is_written_makes_no_other_search() -> None:
+def test_another_spelling_of_a_space_is_the_same_search() -> None:
     assert identity(space={**dict(reversed(SPACE.items())), "hidden": 2}) == identity()
 
 
-# In a process of its own: Ctrl-C, and the end without a word
+# In its own process: Ctrl-C, and kill -9
 
 
 SCRIPT = f"""
@@ -441,7 +441,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
-    """`heart sweep` of this file's search, with an MLflow store in `folder`."""
+    """Start `heart sweep` on this file's search, with an MLflow store in `folder`."""
     from prefect.settings import PREFECT_API_URL
 
     folder.mkdir()
@@ -460,10 +460,10 @@ def wait_for_a_batch(process: subprocess.Popen[str], folder: Path) -> None:
     assert process.poll() is None, process.communicate()[1]
 
 
-def test_ctrl_c_and_kill_9_leave_a_search_that_goes_on_to_the_same_numbers(
+def test_after_ctrl_c_or_kill_9_a_search_resumes_and_finds_the_same_numbers(
     outcome: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Both at once: a start takes long, and there is more than one core.
+    # Both run at once, because a start takes long and there is more than one core.
     folders = tmp_path / "ctrl-c", tmp_path / "kill"
     stopped, killed = (start(folder) for folder in folders)
     for process, folder, number in ((stopped, folders[0], signal.SIGINT), (killed, folders[1], signal.SIGKILL)):
@@ -571,7 +571,7 @@ def test_wrong_usage_ends_in_2_with_one_message_that_fits_80_columns(
     assert len(said.splitlines()) <= 3
 
 
-def test_a_holdout_is_no_option_of_a_search(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_search_has_no_holdout_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert heart("sweep", "--holdout", "0.2") == 2
     assert "unrecognized arguments: --holdout" in capsys.readouterr().err
 
@@ -594,7 +594,7 @@ def test_help_says_what_can_be_set(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--holdout" not in shown
 
 
-def test_the_form_of_the_flow_has_the_limits_of_the_command() -> None:
+def test_the_flows_form_has_the_same_limits_as_the_command() -> None:
     from prefect.utilities.callables import parameter_schema
 
     from flows.sweep import search as flow
@@ -617,7 +617,7 @@ def test_the_form_of_the_flow_has_the_limits_of_the_command() -> None:
         Recipe(optimizer="sgd", momentum=0.9, learning_rate=0.1),
     ],
 )
-def test_the_command_that_is_suggested_trains_the_recipe_that_was_chosen(recipe: Recipe) -> None:
+def test_the_suggested_command_trains_the_chosen_recipe(recipe: Recipe) -> None:
     from flows import sweep
     from heart_disease.cli.main import make_parser
     from heart_disease.cli.options import made
@@ -629,7 +629,7 @@ def test_the_command_that_is_suggested_trains_the_recipe_that_was_chosen(recipe:
 
 
 @pytest.mark.filterwarnings("ignore:Logger 'heart' attempted to send logs")
-def test_a_bar_says_nothing_where_there_is_no_terminal_until_it_takes_long(
+def test_without_a_terminal_a_bar_is_silent_until_it_takes_long(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
@@ -649,7 +649,7 @@ def test_a_bar_says_nothing_where_there_is_no_terminal_until_it_takes_long(
     assert capsys.readouterr().err == ""
 
 
-def test_a_bar_on_a_terminal_is_drawn_there_leaves_lines_whole_and_goes() -> None:
+def test_a_bar_on_a_terminal_is_drawn_keeps_lines_whole_and_disappears() -> None:
     script = """
 import logging
 from flows import terminal
@@ -667,7 +667,7 @@ print("the end")
     try:
         while part := os.read(ours, 4096):
             shown += part
-    except OSError:  # Linux says so that the other end is closed
+    except OSError:  # how Linux reports that the other end is closed
         pass
     os.close(ours)
     assert process.wait() == 0
@@ -679,7 +679,7 @@ print("the end")
 
 
 def screen(text: str) -> list[str]:
-    """What is left on a terminal: carriage returns, line feeds, cursor up and erasing are obeyed."""
+    """What a terminal shows in the end; handles carriage returns, line feeds, cursor up and erasing."""
     import re
 
     lines, row, column = [""], 0, 0

@@ -34,7 +34,7 @@ QUICK = {"evaluation": Evaluation(folds=10, repeats=2)}
 
 @pytest.fixture(scope="module")
 def outcome(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A small run on the bundled patients, in a store of its own."""
+    """A small run on the bundled patients, in its own store."""
     from flows.train import train
 
     with pytest.MonkeyPatch.context() as patch:
@@ -44,9 +44,9 @@ def outcome(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(autouse=True)
 def as_it_was(outcome: Any) -> Iterator[None]:
-    """Whatever a test makes champion, the next one finds `outcome` in that place."""
+    """Whatever a test makes champion, `outcome` is champion again for the next test."""
     yield
-    # By MLflow itself, because a move of ours would write another reason into the version.
+    # MLflow sets the alias, because a move of ours would write another reason into the version.
     mlflow.MlflowClient().set_registered_model_alias(registry.MODEL, registry.CHAMPION, outcome.model.version)
 
 
@@ -96,7 +96,7 @@ def test_every_metric_has_both_ends_of_its_interval(run: mlflow.entities.Run, ou
     assert found["log_loss_low"] < found["log_loss"] < found["log_loss_high"]
 
 
-def test_the_models_page_has_its_version_the_metrics_of_its_run_and_no_point_of_a_curve(
+def test_the_models_page_has_its_version_and_the_metrics_of_its_run_but_no_curves(
     run: mlflow.entities.Run, outcome: Any
 ) -> None:
     ref = outcome.model
@@ -136,7 +136,7 @@ def test_the_model_has_a_signature_an_example_and_no_pickle(outcome: Any) -> Non
     assert suffixes <= {".py", ".json", ".keras", ".yaml", ".yml", ".txt", ""}
 
 
-def test_the_model_loads_and_scores_where_the_project_is_not_installed(outcome: Any, tmp_path: Path) -> None:
+def test_the_model_loads_and_scores_without_the_project_installed(outcome: Any, tmp_path: Path) -> None:
     rows = sources.load().frame.head(3).drop(columns="num")
     rows.to_csv(tmp_path / "rows.csv", index=False)
     script = f"""
@@ -164,7 +164,7 @@ def test_the_champion_scores_a_csv_file_as_the_readme_says(outcome: Any) -> None
     pd.testing.assert_frame_equal(answers, registry.load_model(registry.champion()).predict(rows))
 
 
-def test_predict_scores_good_rows_and_says_why_not_the_others(
+def test_predict_scores_good_rows_and_gives_reasons_for_the_others(
     outcome: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = pd.read_csv(sources.BUNDLED).drop(columns="num").head(6)
@@ -206,11 +206,11 @@ def test_predict_refuses_what_it_cannot_score(
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_predict_to_a_folder_that_is_not_there_ends_in_4(outcome: Any, tmp_path: Path) -> None:
+def test_predict_to_a_missing_folder_ends_in_4(outcome: Any, tmp_path: Path) -> None:
     assert main.main(["predict", str(sources.BUNDLED), "-o", str(tmp_path / "nowhere" / "out.csv")]) == 4
 
 
-def test_the_flows_parameters_make_a_form_with_names_limits_and_defaults(outcome: Any) -> None:
+def test_the_flows_form_has_names_limits_and_defaults(outcome: Any) -> None:
     from prefect.utilities.callables import parameter_schema
 
     from flows.train import train
@@ -224,7 +224,7 @@ def test_the_flows_parameters_make_a_form_with_names_limits_and_defaults(outcome
     assert form["properties"]["recipe"]["default"]["epochs"] == 75
 
 
-def test_the_prefect_run_has_artifacts_of_its_own(outcome: Any) -> None:
+def test_the_prefect_run_has_its_own_artifacts(outcome: Any) -> None:
     [validation] = read_artifacts("validation", outcome.flow_run_id)
     assert "0 errors" in validation.description
     [metrics] = read_artifacts("metrics", outcome.flow_run_id)
@@ -233,7 +233,7 @@ def test_the_prefect_run_has_artifacts_of_its_own(outcome: Any) -> None:
     assert outcome.run.run_id in link.data
 
 
-def test_the_same_again_is_nothing_to_do_and_leaves_no_trace(outcome: Any) -> None:
+def test_the_same_training_again_does_nothing_and_leaves_no_trace(outcome: Any) -> None:
     from flows.train import Unchanged, train
 
     before = len(mlflow.search_runs(experiment_names=[registry.EXPERIMENT], output_format="list"))
@@ -243,7 +243,7 @@ def test_the_same_again_is_nothing_to_do_and_leaves_no_trace(outcome: Any) -> No
     assert len(mlflow.search_runs(experiment_names=[registry.EXPERIMENT], output_format="list")) == before
 
 
-def test_forced_it_gives_the_same_metrics_and_a_version_that_is_not_worse(outcome: Any) -> None:
+def test_a_forced_repeat_gives_the_same_metrics_and_a_version_that_is_not_worse(outcome: Any) -> None:
     from flows.train import train
 
     again = train(force=True, **QUICK)
@@ -289,7 +289,7 @@ def test_the_lectures_recipe_is_held_back_as_worse_than_logistic_regression(outc
 
 
 @pytest.mark.slow
-def test_promoted_by_hand_it_loses_to_the_next_default_which_keeps_its_place_against_the_reverse(outcome: Any) -> None:
+def test_the_lectures_recipe_promoted_by_hand_loses_to_the_default_and_does_not_win_back(outcome: Any) -> None:
     from flows.train import train
 
     lecture = train(recipe=PRESETS["lecture"], force=True, **QUICK)
@@ -311,7 +311,7 @@ def test_promoted_by_hand_it_loses_to_the_next_default_which_keeps_its_place_aga
 
 
 @pytest.mark.slow
-def test_a_refit_on_other_data_takes_its_place_when_it_is_not_worse(outcome: Any, tmp_path: Path) -> None:
+def test_a_refit_on_other_data_becomes_champion_if_it_is_not_worse(outcome: Any, tmp_path: Path) -> None:
     from flows.train import train
 
     sources.load().frame.iloc[:290].to_csv(tmp_path / "fewer.csv", index=False)
@@ -323,7 +323,7 @@ def test_a_refit_on_other_data_takes_its_place_when_it_is_not_worse(outcome: Any
 
 
 @pytest.mark.slow
-def test_a_champion_that_moved_meanwhile_is_left_alone(outcome: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_champion_that_has_moved_meanwhile_is_left_alone(outcome: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from flows.train import train
 
     present = registry.champion()
@@ -342,7 +342,7 @@ def test_a_champion_that_moved_meanwhile_is_left_alone(outcome: Any, monkeypatch
     assert registry.champion() == other
 
 
-def test_the_version_carries_the_digests_of_the_patients_that_it_learned_from(outcome: Any) -> None:
+def test_the_version_carries_the_digests_of_the_patients_it_learned_from(outcome: Any) -> None:
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{outcome.model.name}/{outcome.model.version}"))
     [file] = folder.rglob("learned_from.txt")
     assert set(file.read_text().split()) == set(sources.patient_ids(sources.load().frame))
@@ -361,7 +361,7 @@ def test_members_are_shipped_as_one_model_whose_probability_is_their_mean(outcom
 
 
 @pytest.mark.slow
-def test_a_holdout_tests_the_shipped_network_on_rows_that_it_never_saw(outcome: Any) -> None:
+def test_a_holdout_tests_the_shipped_network_on_rows_it_never_saw(outcome: Any) -> None:
     from flows.train import train
 
     held_out = train(evaluation=Evaluation(holdout=0.2))

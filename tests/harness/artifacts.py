@@ -7,7 +7,7 @@ from typing import Any
 
 
 def read_artifacts(key: str, flow_run_id: str) -> list[Any]:
-    """Prefect's artifacts of one flow run."""
+    """One flow run's artifacts in Prefect."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 

@@ -1,4 +1,4 @@
-"""The `heart` command in the test's own process, and its messages."""
+"""Runs the `heart` command in the test's own process, and unwraps its messages."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 from heart_disease.cli import main
 
-ROOT = Path(__file__).parent.parent.parent  # of the repository
+ROOT = Path(__file__).parent.parent.parent  # the repository
 
 
 def heart(*arguments: str) -> int:
-    """Run the command in this process; argparse leaves by SystemExit."""
+    """Run the command in this process and return its exit code; argparse exits by raising SystemExit."""
     try:
         return main.main(arguments)
     except SystemExit as end:
@@ -18,7 +18,7 @@ def heart(*arguments: str) -> int:
 
 
 def one_line(text: str) -> str:
-    """Without the wrapping at the terminal's width."""
+    """The text without the line breaks that wrap it to the terminal's width."""
     return " ".join(text.split())
 
 

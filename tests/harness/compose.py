@@ -1,11 +1,11 @@
-"""The services of docker-compose.yml as processes of this machine, for tests: no container engine runs where CI runs.
+"""The services of docker-compose.yml as processes on this machine, because CI has no container engine.
 
-Each starts by the file's own command, in the file's own environment, in the file's order, and counts as healthy when
-the file's own check says so. What a container has of its own is mapped: `host:port` of a service to a free port on
-loopback, volumes, configs and tmpfs to folders of the stack. Of postgres, whose command is its image's, the documented
-start is repeated: initdb, the scripts of /docker-entrypoint-initdb.d, the server. As root on Linux, a service also has
-no capabilities, cannot gain any, and can write nowhere but in its volumes and tmpfs, as the file says (namespaces.7).
-Not shown: that the image is built, its user, who reaches whom by the networks, and that what ends is started again.
+Each service starts with the file's command and environment, in the file's order, and counts as healthy when the
+file's own check says so. Whatever is private to a container is mapped: a service's `host:port` to a free port on
+loopback; volumes, configs and tmpfs to folders of the stack. The start of postgres is its image's, so its documented
+steps are repeated here: initdb, the scripts of /docker-entrypoint-initdb.d, the server. If the tests run as root on
+Linux, a service also has no capabilities, cannot gain any, and can write only to its volumes and tmpfs, as the file
+says (namespaces.7). Not covered: the image's build, its user, which services the networks connect, and restarts.
 
     with Stack.start(folder, ["postgres", "mlflow", "prefect"]) as stack:
         requests.get(stack.url("mlflow"), auth=("admin", stack.secrets["MLFLOW_ADMIN_PASSWORD"]))
@@ -40,21 +40,21 @@ ROOT = Path(__file__).parent.parent.parent
 FILE = ROOT / "docker-compose.yml"
 HEALTHY_SECONDS, STOP_SECONDS = 300, 10
 VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:[-?])([^}]*))?\})")
-# Makes the root folder read-only, except some folders in it, and runs the command.
+# Makes the root folder read-only, except for the given folders, and runs the command.
 READ_ONLY = 'while [ "$1" != -- ]; do mount --bind "$1" "$1"; shift; done; shift; mount -o remount,bind,ro /; exec "$@"'
-# What the processes of a stack have in their environment, so that none is overlooked.
+# The environment variable that marks every process of a stack, so that none is overlooked.
 MARK = "HEART_TEST_STACK"
 
 
 def postgres_programs() -> Path | None:
-    """Where the newest PostgreSQL of this machine has its programs; None without one."""
+    """The folder with the programs of this machine's newest PostgreSQL; None if there is none."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     on_path = shutil.which("initdb")
     return found[-1].parent if found else Path(on_path).parent if on_path else None
 
 
 def variables(text: str) -> set[str]:
-    """The variables of the file that have no default: the secrets, and which worker is to run."""
+    """The file's variables that have no default: the secrets, and which worker to run."""
     return {name for _, name, kind, _ in VARIABLE.findall(text) if kind == ":?"}
 
 
@@ -78,18 +78,18 @@ def interpolated(value: Any, given: dict[str, str]) -> Any:
 
 @cache
 def can_confine() -> bool:
-    """Whether this user may make mount namespaces."""
+    """Whether this user may create mount namespaces."""
     with suppress(OSError):
         return os.getuid() == 0 and subprocess.run(["unshare", "--mount", "true"], check=False).returncode == 0
     return False
 
 
 class Stack:
-    """The services that were started. `processes`: by name; `logs`: the folder with a file for each of them."""
+    """The started services. `processes`: by name; `logs`: the folder with one log file per service."""
 
     def __init__(self, folder: Path, file: Path = FILE, **given: str) -> None:
         text = file.read_text()
-        # Signs that would have to be escaped in an address: nothing here may put a secret into one.
+        # Characters that an address would have to escape, because nothing here may put a secret into an address.
         self.secrets = {name: f"{secrets.token_hex(12)}@:/?#%&" for name in sorted(variables(text))}
         self.secrets["COMPOSE_PROFILES"] = given.pop("COMPOSE_PROFILES", "cpu")
         self.file = interpolated(yaml.safe_load(text), {**self.secrets, **given})
@@ -100,12 +100,12 @@ class Stack:
             if self.profile in service.get("profiles", [self.profile])
         }
         self.folder, self.logs, self.id = folder, folder / "logs", secrets.token_hex(8)
-        # PostgreSQL's user has no way into pytest's folders, which every new pytest of this user closes again.
+        # PostgreSQL's user cannot enter pytest's folders: every new pytest of this user closes them again.
         self._open = Path(tempfile.mkdtemp(prefix="heart-stack-"))
         self._open.chmod(0o755)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._files: list[IO[bytes]] = []
-        # The ports of a service inside its container -> those that it has here.
+        # Per service: each port inside its container -> the port here.
         self.ports = {
             name: {inside: free_port() for inside in self._container_ports(service)}
             for name, service in self.services.items()
@@ -115,9 +115,9 @@ class Stack:
     @classmethod
     @contextmanager
     def start(cls, folder: Path, services: Sequence[str], **given: str) -> Iterator[Stack]:
-        """The named services and what they depend on, started and healthy; ended at the end.
+        """Start the named services and what they depend on, yield when they are healthy, and end them afterwards.
 
-        given: variables of the file, such as HEART_CRON. `api` is healthy only where there is a champion.
+        given: variables of the file, such as HEART_CRON. `api` is healthy only if there is a champion.
         """
         stack = cls(folder, FILE, **given)
         try:
@@ -133,7 +133,7 @@ class Stack:
         return published + [int(port) for port in service.get("expose", [])]
 
     def in_order(self, names: Sequence[str]) -> list[str]:
-        """These services and what they depend on, the first to start first."""
+        """These services and what they depend on, in the order in which they start."""
         order: list[str] = []
         for name in names:
             needed = self.in_order(list(self.services[name].get("depends_on", {})))
@@ -143,7 +143,7 @@ class Stack:
     # Where things are
 
     def port(self, name: str) -> int:
-        """The port of a service on this machine, where it has one."""
+        """The port of a service on this machine, if it has one."""
         return next(iter(self.ports[name].values()))
 
     def url(self, name: str) -> str:
@@ -151,7 +151,7 @@ class Stack:
         return f"http://127.0.0.1:{self.port(name)}"
 
     def log(self, name: str) -> str:
-        """What a service wrote, over all its starts."""
+        """Everything a service wrote, over all its starts."""
         path = self.logs / f"{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
@@ -160,19 +160,19 @@ class Stack:
         return self.processes[name]
 
     def environment_of(self, name: str) -> dict[str, str]:
-        """What the file sets for a service, mapped to this machine."""
+        """The variables that the file sets for a service, mapped to this machine."""
         found = self.services[name].get("environment", {})
         return {key: self.mapped(str(value), name) for key, value in found.items()}
 
     @property
     def client_environment(self) -> dict[str, str]:
-        """The variables with which a program on this machine uses the servers, as the file's worker does."""
+        """The variables that let a program on this machine use the servers, as the file's worker does."""
         worker = self.environment_of("worker")
         names = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
         return {key: value for key, value in worker.items() if key in names or key.startswith("MLFLOW_")}
 
     def mapped(self, text: str, name: str) -> str:
-        """A text of the service `name` with the addresses and paths that are right here."""
+        """A text of the service `name`, with its addresses and paths replaced by those of this machine."""
         rules = {r"(?<![\d.])0\.0\.0\.0(?![\d.])": "127.0.0.1"}
         for host, ports in self.ports.items():
             rules |= {rf"(?<![\w.-]){host}:{inside}(?!\d)": f"127.0.0.1:{here}" for inside, here in ports.items()}
@@ -183,7 +183,7 @@ class Stack:
         return either.sub(lambda found: answers[(found.lastindex or 0) - 1], text)
 
     def _folders(self, name: str) -> dict[str, Path]:
-        """Paths of the container that are not the image's -> where they are here."""
+        """Each path of the container that does not come from the image -> its folder or file here."""
         service = self.services[name]
         folder = self._open if self._user(service) else self.folder
         own = folder / name
@@ -198,7 +198,7 @@ class Stack:
     # Starting and ending
 
     def start_service(self, name: str) -> None:
-        """Start one service, and wait until it is healthy, or has ended well if it has no health check."""
+        """Start one service, and wait until it is healthy or, without a health check, has ended with code 0."""
         if name in self.processes and self.processes[name].poll() is None:
             raise ValueError(f"{name} is running as process {self.processes[name].pid}")
         service = self.services[name]
@@ -210,7 +210,7 @@ class Stack:
         else:
             command = [self.mapped(part, name) for part in shlex.split(service["command"])]
         self.processes[name] = subprocess.Popen(
-            # Tests started with & by a shell would hand down that SIGINT is ignored; Prefect's worker sends it.
+            # If a shell starts the tests with &, children would ignore SIGINT, which Prefect's worker sends.
             [*self._confined(name), "env", "--default-signal=INT", *command],
             cwd=ROOT, env=self._environment(name), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             start_new_session=True, **({} if can_confine() else self._user(service)),
@@ -221,7 +221,7 @@ class Stack:
             raise RuntimeError(f"{name} ended with code {code}:\n{self.log(name)[-3000:]}")
 
     def healthy(self, name: str) -> bool:
-        """Whether the file's own check is content."""
+        """Whether the file's own health check passes."""
         kind, *command = self.services[name]["healthcheck"]["test"]
         assert kind == "CMD", "the harness knows no other form"
         done = subprocess.run(
@@ -230,7 +230,7 @@ class Stack:
         return done.returncode == 0
 
     def wait_healthy(self, name: str, seconds: float = HEALTHY_SECONDS) -> None:
-        """Return when the service is healthy.
+        """Wait until the service is healthy.
 
         Raises:
             RuntimeError: it ended instead.
@@ -246,7 +246,7 @@ class Stack:
             time.sleep(0.3)
 
     def members(self, name: str) -> list[psutil.Process]:
-        """All processes of a service, also those that left its session or lost their parent."""
+        """All processes of a service, including those that left its session or lost their parent."""
         found: dict[int, psutil.Process] = {}
         with suppress(psutil.NoSuchProcess, KeyError):
             first = psutil.Process(self.processes[name].pid)
@@ -259,23 +259,23 @@ class Stack:
 
     @staticmethod
     def _lives(process: psutil.Process) -> bool:
-        """Not gone, and not a zombie that nobody has buried yet."""
+        """Whether the process still runs; a zombie does not."""
         with suppress(psutil.Error):
             return process.status() != psutil.STATUS_ZOMBIE
         return False
 
     def kill(self, name: str) -> None:
-        """SIGKILL to every process of the service, as when its container is killed; `start_service` starts it again."""
+        """Send SIGKILL to all processes of the service, as if its container were killed."""
         for process in self.members(name):
             with suppress(psutil.Error):
                 process.kill()
         self.processes[name].wait()
 
     def stop(self, name: str, seconds: float = STOP_SECONDS) -> int:
-        """What `docker compose stop` does: the service's stop signal, and its exit code.
+        """Do what `docker compose stop` does: send the service's stop signal, and return its exit code.
 
         Raises:
-            TimeoutError: it is still there when the container would be killed.
+            TimeoutError: it still runs at the time when its container would be killed.
         """
         process = self.processes[name]
         process.send_signal(getattr(signal, self.services[name].get("stop_signal", "SIGTERM")))
@@ -285,7 +285,7 @@ class Stack:
             raise TimeoutError(f"{name} has not stopped after {seconds} s:\n{self.log(name)[-3000:]}") from None
 
     def close(self) -> None:
-        """End all services, the last first; kill what does not go."""
+        """End all services, the last one first; kill whatever does not end by itself."""
         for name in reversed(self.processes):
             if self.processes[name].poll() is None:
                 with suppress(TimeoutError):
@@ -296,7 +296,7 @@ class Stack:
         shutil.rmtree(self._open)
 
     def _environment(self, name: str) -> dict[str, str]:
-        """What the service sees: nothing of the tests' own variables but the path to the same programs."""
+        """The service's variables: none of the tests' own, except the path to the same programs."""
         programs = [Path(sys.executable).parent, postgres_programs(), *os.environ["PATH"].split(os.pathsep)]
         home = self._folders(name).get("/home/heart", self.folder / name)
         return {
@@ -310,7 +310,7 @@ class Stack:
         }
 
     def _confined(self, name: str) -> list[str]:
-        """What takes from a command all that the file takes from a service, and then becomes it."""
+        """A prefix that puts a command under the restrictions that the file puts on a service."""
         if not can_confine():
             return []
         configs = [config["target"] for config in self.services[name].get("configs", [])]
@@ -332,20 +332,20 @@ class Stack:
                 if user := self._user(service):
                     shutil.chown(here, user["user"])
 
-    # What the image of PostgreSQL does
+    # What PostgreSQL's image does
 
     @staticmethod
     def _is_postgres(service: dict[str, Any]) -> bool:
         return str(service.get("image", "")).startswith("postgres:")
 
     def _user(self, service: dict[str, Any]) -> dict[str, Any]:
-        """PostgreSQL refuses to run as root."""
+        """The user to run as: PostgreSQL refuses to run as root."""
         if self._is_postgres(service) and os.getuid() == 0:
             return {"user": "postgres", "group": "postgres", "extra_groups": []}
         return {}
 
     def _postgres(self, name: str, log: IO[bytes]) -> list[str]:
-        """The server's command, after initdb and the scripts where the volume is empty."""
+        """The server's command; if the volume is empty, initdb and the scripts run first."""
         service, folders, environment = self.services[name], self._folders(name), self._environment(name)
         options = shlex.split(service["command"])[1:]
         data, sockets = folders["/var/lib/postgresql/data"], folders["/run/postgresql"]
@@ -365,7 +365,7 @@ class Stack:
                 "--auth-local=trust", "--auth-host=scram-sha-256", "-D", str(data),
             )  # fmt: skip
             password.unlink()
-            alone = [*options, "-c", "listen_addresses=", "-k", str(sockets)]  # no one else may come in yet
+            alone = [*options, "-c", "listen_addresses=", "-k", str(sockets)]  # nobody else may connect yet
             run(str(programs / "pg_ctl"), "-D", str(data), "-o", shlex.join(alone), "-w", "start")
             for target, script in folders.items():
                 if target.startswith("/docker-entrypoint-initdb.d/"):

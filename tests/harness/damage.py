@@ -1,4 +1,4 @@
-"""What someone who can write to the artifact store may do to a registered version's files."""
+"""Ways in which someone with write access to the artifact store could damage a registered version's files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Malicious:
         return Path.touch, (self.path,)
 
 
-# What someone who can write to the artifact store may do there: each takes the model's folder and a file to create.
+# The attacks. Each takes the model's folder, and the file (`trace`) that its code creates if it is executed.
 
 
 def plant_a_pickle(folder: Path, trace: Path) -> None:
@@ -42,7 +42,7 @@ def plant_a_pickle_under_another_name(folder: Path, trace: Path) -> None:
 
 
 def plant_a_pickle_in_pythons_cache(folder: Path, trace: Path) -> None:
-    """Which is no file of a version: the rest of the folder is damaged too, to be refused."""
+    """Python's cache is no file of a version, so the rest of the folder is damaged too, for the load to be refused."""
     (folder / "__pycache__").mkdir(exist_ok=True)
     (folder / "__pycache__" / "mlflow_script.cpython-311.pyc").write_bytes(pickle.dumps(Malicious(trace)))
     flip_a_byte(folder, trace)
@@ -53,7 +53,7 @@ def plant_a_joblib(folder: Path, trace: Path) -> None:
 
 
 def make_it_a_pickled_model(folder: Path, trace: Path) -> None:
-    """As MLflow's own pickled models are: a python_model.pkl, and an MLmodel that says to load it."""
+    """Like MLflow's own pickled models: a python_model.pkl, and an MLmodel that says to load it."""
     (folder / "python_model.pkl").write_bytes(cloudpickle.dumps(Malicious(trace)))
     meta = yaml.safe_load((folder / "MLmodel").read_text())
     meta["flavors"]["python_function"] |= {"loader_module": "mlflow.pyfunc.model", "python_model": "python_model.pkl"}

@@ -1,7 +1,7 @@
-"""Faults on real processes and servers: for tests/servers/test_faults.py, and for the benchmark that counts them.
+"""Faults in real processes and servers, for tests/servers/test_faults.py and for the benchmark that counts them.
 
-A training runs in a process of its own, forked from one that has imported everything, and stops at a named point of
-the flow: there it is killed, or waits until the test has killed something else. What must hold afterwards is `Checked`.
+A training runs in its own process, forked from one that has imported everything, and stops at a named point of the
+flow. There it is killed, or waits until the test has killed something else. `Checked` is what must hold afterwards.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from tests.harness.waiting import PATIENCE, wait_for
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.harness.faults_preload"])
-# Points of the flow: what is called there. A fault comes before the call.
+# Each point of the flow: the function called there. A fault happens before the call.
 POINTS = {
     "load": ("heart_disease.data.sources", "load"),
     "validate": ("expectations.gate", "validate"),
@@ -59,17 +59,17 @@ POINTS = {
     "train": ("heart_disease.training.engine", "train"),
     "evaluate": ("heart_disease.evaluation.contest.Contest", "report"),
     "upload": ("heart_disease.registry", "log_model"),
-    "registration": ("mlflow.MlflowClient", "create_model_version"),  # its artefacts are there, the version is not
+    "registration": ("mlflow.MlflowClient", "create_model_version"),  # the artefacts exist, the version does not
     "metrics": ("heart_disease.registry", "log_evaluation"),
-    "loading back": ("heart_disease.registry", "check_model"),  # the version is there, no alias
-    "moving the alias": ("heart_disease.registry.champions", "_finish"),  # the move is in the history, not yet done
+    "loading back": ("heart_disease.registry", "check_model"),  # the version exists, without an alias
+    "moving the alias": ("heart_disease.registry.champions", "_finish"),  # the move is in the history, but not yet made
     "saying so": ("tasks.register", "_decision_artifacts"),  # the alias has moved
 }
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
-# With libfaketime 0.9.10, where only the clock of the wall steps, every sleep to an absolute time is refused.
+# If only the wall clock is faked, libfaketime 0.9.10 refuses every sleep until an absolute time.
 SLEEP = "import select, time\ntime.sleep = lambda seconds: select.select([], [], [], seconds) and None\n"
-DISK = 256  # megabytes, of the servers' files
-# Small, and promoted every time.
+DISK = 256  # megabytes for the servers' files
+# A small training whose model is always promoted.
 TRAIN = ("train", "--folds=2", "--repeats=1", "--epochs=30", "--promote-if=not-worse", "--margin=0.5", "--force")
 Action = Literal["kill", "wait", "go on"]
 
@@ -80,7 +80,7 @@ def using(stores: Mapping[str, str]) -> Iterator[None]:
     settings: dict[Any, Any] = {
         setting: stores.get(setting.name) for setting in (PREFECT_API_URL, PREFECT_API_AUTH_STRING)
     }
-    if "PREFECT_HOME" in stores:  # and an embedded server
+    if "PREFECT_HOME" in stores:  # an embedded server
         settings[PREFECT_HOME] = Path(stores["PREFECT_HOME"])
     with patch.dict(os.environ, stores), temporary_settings(settings):
         yield
@@ -90,7 +90,7 @@ def using(stores: Mapping[str, str]) -> Iterator[None]:
 def servers(folder: Path) -> Iterator[Stack]:
     """PostgreSQL, MLflow and Prefect of docker-compose.yml, with their accounts, deployments and a champion.
 
-    MLflow answers at every port, for there will be proxies.
+    MLflow accepts every host and port, because some tests reach it through a proxy.
     """
     stack = Stack(folder)
     mlflow_server = stack.services["mlflow"]
@@ -108,19 +108,19 @@ def servers(folder: Path) -> Iterator[Stack]:
 
 
 def artifacts(stack: Stack) -> Path:
-    """Where the MLflow server keeps its files."""
+    """The folder in which the MLflow server keeps its files."""
     return stack.folder / "volumes" / "artifacts"
 
 
 def _small_disk(folder: Path) -> bool:
-    """Mount one there; False where that is not allowed."""
+    """Mount a small disk at `folder`; False if that is not allowed."""
     folder.mkdir(parents=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}m", "tmpfs", str(folder)]
     return os.getuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 class Work:
-    """A process at work on the stores; at `point`, it says so and does the action."""
+    """A process that works on the stores; at `point` it reports to the test and takes the action."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class Work:
     ) -> None:
         self.here, there = PROCESSES.Pipe()
         self.children: list[str] = []
-        with patch.dict(os.environ, {"PYTHONPATH": str(ROOT)}):  # which pytest has for itself alone
+        with patch.dict(os.environ, {"PYTHONPATH": str(ROOT)}):  # pytest does not pass its own on
             forkserver.ensure_running()
         arguments = (TRAIN,) if work is main.main else arguments
         self.process = PROCESSES.Process(target=_work, args=(stores, work, arguments, point, action, there))
@@ -140,14 +140,14 @@ class Work:
         there.close()
 
     def reached(self) -> str:
-        """Wait until it is at the point; the ID of its flow run."""
+        """Wait until it is at the point, and return the ID of its flow run."""
         if not self.here.poll(PATIENCE):
             raise TimeoutError("the process did not get to the point")
         flow_run, self.children = self.here.recv()
         return str(flow_run)
 
     def left_behind(self) -> list[str]:
-        """The processes that it had started when it was at the point, and that live although they have had time."""
+        """Processes that it had started by the point and that still run, although they had 60 seconds to end."""
         since = time.monotonic()
         while (left := [who for who in self.children if process.alive(who)]) and time.monotonic() - since < 60:
             time.sleep(0.1)
@@ -164,7 +164,7 @@ class Work:
         return not self.process.is_alive()
 
     def join(self) -> int:
-        """Its exit code, negative for a signal."""
+        """Wait for its end, and return its exit code, which is negative for a signal."""
         self.process.join(PATIENCE)
         code = self.process.exitcode
         if code is None:
@@ -197,7 +197,7 @@ def _work(
 
 
 def _install(point: str, fault: Callable[[], None]) -> None:
-    """Call `fault` once, at the point. Before tasks.stages is imported, which takes what it finds."""
+    """Call `fault` once, at the point. Must run before tasks.stages is imported, which binds what it finds."""
     where, name = POINTS[point]
     try:
         holder = importlib.import_module(where)
@@ -216,7 +216,7 @@ def _install(point: str, fault: Callable[[], None]) -> None:
 
 
 def killed(stack: Stack, points: Sequence[str]) -> Checked:
-    """Kill -9 of one flow run at each of these points in turn: every try goes on, until the last comes to the end."""
+    """Kill -9 one flow run at each of these points in turn; every try resumes it, and the last one completes it."""
     stores, flow_run, left = stack.client_environment, "", 0
     for point in points:
         given = (rerun, flow_run) if flow_run else ()
@@ -230,7 +230,7 @@ def killed(stack: Stack, points: Sequence[str]) -> Checked:
 
 
 def server_killed(stack: Stack, name: str, points: Sequence[str]) -> Checked:
-    """Kill -9 of a server while a training waits at a point; it is back while the training tries again."""
+    """Kill -9 a server while a training waits at a point; it comes back while the training retries."""
     stores, flow_runs = stack.client_environment, []
     for point in points:
         work = Work(stores, point=point, action="wait")
@@ -249,17 +249,17 @@ def two_at_once(stores: Mapping[str, str]) -> Checked:
     for work in both:
         work.go_on()
     codes = sorted(work.join() for work in both)
-    assert codes == [0, 5], codes  # one is promoted, and the other has been compared with another champion
+    assert codes == [0, 5], codes  # one is promoted; the other was compared with a champion that has been replaced
     return check(stores, flow_runs)
 
 
 def full_disk(stack: Stack) -> Checked:
-    """No room for the model's files, and then some: the training tries its last stage again."""
+    """No room for the model's files at first, and enough later: the training retries its last stage."""
     stores = {**stack.client_environment, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     work = Work(stores, point="upload", action="wait")
     flow_run = work.reached()
     filler = artifacts(stack) / "filler"
-    with suppress(OSError), filler.open("wb") as file:  # the error is the aim
+    with suppress(OSError), filler.open("wb") as file:  # the error is intended
         while True:
             file.write(bytes(2**20))
     assert shutil.disk_usage(filler.parent).free < 2**20
@@ -272,7 +272,7 @@ def full_disk(stack: Stack) -> Checked:
 
 
 def stalled_network(stack: Stack, points: Sequence[str]) -> Checked:
-    """Both servers take connections and bytes and answer nothing, until the training has given up and asked again."""
+    """Both servers accept connections and bytes but do not answer until the training has timed out and asked again."""
     flow_runs = []
     with Proxy(stack.port("mlflow")) as to_mlflow, Proxy(stack.port("prefect")) as to_prefect:
         stores = {
@@ -297,7 +297,7 @@ def stalled_network(stack: Stack, points: Sequence[str]) -> Checked:
 
 
 def worker_killed(stack: Stack) -> Checked:
-    """Kill -9 of the worker and of the flow run that it has started; another worker takes that up again."""
+    """Kill -9 the worker and the flow run that it started; another worker resumes that flow run."""
 
     def kill(_: UUID) -> Checked:
         stack.kill("worker")
@@ -308,7 +308,7 @@ def worker_killed(stack: Stack) -> Checked:
 
 
 def worker_stopped(stack: Stack) -> Checked:
-    """SIGTERM to the worker: its run ends as crashed, and nothing is left to be closed; another takes that up again."""
+    """Send SIGTERM to the worker: its run ends as crashed, nothing is left open, and another worker resumes the run."""
 
     def stop(flow_run: UUID) -> Checked:
         stack.stop("worker")
@@ -341,20 +341,20 @@ def _worker_ended(stack: Stack, end: Callable[[UUID], Checked]) -> Checked:
         stack.start_service("worker")
         client.set_flow_run_state(flow_run, Scheduled())
         wait_for(lambda: client.read_flow_run(flow_run).state_type in (StateType.COMPLETED, StateType.FAILED))
-        wait_for(lambda: not _running_flows())  # the worker has others to do, too
+        wait_for(lambda: not _running_flows())  # the worker also has other runs to do
     stack.kill("worker")
     after = check(stores, [str(flow_run)])
     return Checked(*(sum(both) for both in zip(astuple(found), astuple(after), strict=True)))
 
 
 def embedded(folder: Path) -> dict[str, str]:
-    """Stores of one's own on this machine, as `heart` has them without any server."""
+    """Stores on this machine in `folder`, as `heart` uses them without any server."""
     (folder / "prefect").mkdir(parents=True)
     return {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}", "PREFECT_HOME": str(folder / "prefect")}
 
 
 def killed_embedded(folder: Path, points: Sequence[str]) -> Checked:
-    """Kill -9 of trainings with a Prefect server of their own; the next one closes what they left."""
+    """Kill -9 trainings that each have their own Prefect server; the next training closes what they left open."""
     stores, left = embedded(folder), 0
     for point in points:
         work = Work(stores, point=point, action="kill")
@@ -368,17 +368,17 @@ def killed_embedded(folder: Path, points: Sequence[str]) -> Checked:
 
 
 def two_at_once_embedded(folder: Path) -> Checked:
-    """As `two_at_once`, the first there ever were on stores of their own."""
+    """Like `two_at_once`, but as the very first trainings on new stores."""
     stores = embedded(folder)
     both = [Work(stores, point="train") for _ in range(2)]
     flow_runs = [work.reached() for work in both]
     codes = sorted(work.join() for work in both)
-    assert codes in ([0, 5], [0, 0]), codes  # the second may have come so late that the first was champion
+    assert codes in ([0, 5], [0, 0]), codes  # the second may have been so late that the first was champion already
     return _check_embedded(stores, flow_runs)
 
 
 def clock_steps(folder: Path, point: str, offset: str) -> Checked:
-    """A training in whose midst the clock is set by `offset`, for it and for its Prefect server."""
+    """A training during which the clock jumps by `offset`, for the training and for its Prefect server."""
     stores = embedded(folder)
     clock = folder / "clock"
     clock.write_text("+0d")
@@ -400,7 +400,7 @@ def clock_steps(folder: Path, point: str, offset: str) -> Checked:
 
 
 def cold(point: str, clock: str, offset: str) -> int:
-    """A training that sets its own clock at the point."""
+    """Train, and set this process's clock at the point."""
 
     def fault() -> None:
         Path(clock).write_text(offset)
@@ -417,7 +417,7 @@ def _check_embedded(stores: Mapping[str, str], flow_runs: Sequence[str]) -> Chec
 
 
 class Proxy:
-    """A TCP proxy on the loopback, which can stop to forward. waiting: connections that came since it has."""
+    """A TCP proxy on loopback that can stop forwarding. waiting: connections accepted since it stopped."""
 
     def __init__(self, port: int) -> None:
         self.port, self.waiting, self._flows = port, 0, threading.Event()
@@ -462,7 +462,7 @@ class Proxy:
 
 
 def again(stores: Mapping[str, str], work: Work, flow_run: str) -> None:
-    """Where a training did not come to its end by itself: close what it left, and try it again."""
+    """If a training did not complete by itself, close what it left open, and try it again."""
     if work.join():
         close(stores)
         assert Work(stores, rerun, flow_run).join() == 0
@@ -473,7 +473,7 @@ def close(stores: Mapping[str, str]) -> None:
 
 
 def rerun(flow_run_id: str) -> int:
-    """What a worker does with a flow run that is tried again."""
+    """Do what a worker does with a flow run that is tried again."""
     from prefect.flow_engine import run_flow
 
     from flows.train import train
@@ -492,18 +492,18 @@ def load_champion() -> int:
 
 
 def close_orphans() -> int:
-    """As the next training does at its start."""
+    """Do what the next training does at its start."""
     reconciliation.close_orphans()
     return 0
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What is wrong with the stores after a fault; all of it 0 where all is well.
+    """What is wrong with the stores after a fault; all counts are 0 if nothing is wrong.
 
-    lost: champions and versions that were reported and are not complete; flow runs that did not come to their end.
-    duplicated: MLflow runs and versions beyond the one of a flow run, points of a curve beyond the one of a step.
-    running: runs that say so in one of the stores, and that nobody is at. left: processes that outlived their parent.
+    lost: champions and versions that were reported but are incomplete; flow runs that did not complete.
+    duplicated: MLflow runs and versions beyond one per flow run; points of a curve beyond one per step.
+    running: runs left RUNNING in one of the stores by a process that died. left: processes that outlived their parent.
     """
 
     lost: int = 0
@@ -513,7 +513,7 @@ class Checked:
 
 
 def check(stores: Mapping[str, str], flow_runs: Sequence[str]) -> Checked:
-    """Look at the stores with nothing under way; `flow_runs` were to end as completed."""
+    """Check the stores while nothing runs; every one of `flow_runs` should have completed."""
     with using(stores):
         lost = _incomplete() + sum(not _completed(one) for one in flow_runs)
         duplicated = sum(_duplicated(one) for one in flow_runs)
@@ -533,7 +533,7 @@ def _running_flows() -> int:
 
 
 def _incomplete() -> int:
-    """Gaps of the history, a last move that is not where the alias is, and champions whose files are not there."""
+    """Count gaps in the history, a last move that disagrees with the alias, and champions whose files are missing."""
     moves = registry.history()
     gaps = [move.number for move in moves] != list(range(1, len(moves) + 1))
     gaps = gaps or [move.before for move in moves] != [None, *[move.after for move in moves[:-1]]][: len(moves)]

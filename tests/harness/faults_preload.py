@@ -1,4 +1,4 @@
-"""What takes long to import, for the process from which tests/harness/faults.py forks its own."""
+"""Slow imports, made once by the process from which tests/harness/faults.py forks its processes."""
 
 import expectations.gate  # noqa: F401
 import heart_disease.training.engine  # noqa: F401

@@ -1,4 +1,4 @@
-"""Patients for tests: random, plausible, drawn from the schema, and fit to pass validation."""
+"""Patients for tests: random and plausible, drawn from the schema; they pass validation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from heart_disease.model import schema
 from heart_disease.model.schema import Column
 
-# A sicker heart beats more slowly at its maximum; all else rises with disease.
+# The maximum heart rate falls with disease; all other columns rise.
 FALLING = frozenset({"thalach"})
 # How strongly a column depends on the illness behind it, from 0 to 1.
 STRENGTH = 0.7
@@ -23,13 +23,13 @@ FIRST = {"age": 63, "sex": 1, "cp": 1, "trestbps": 145, "chol": 233, "fbs": 1, "
 
 
 def make(n: int = 120, seed: int = 0, **changes: Any) -> pd.DataFrame:
-    """`n` patients: all columns of the schema, float64, indexed by row number from 1; `num` above 0 in about half.
+    """`n` patients: all columns of the schema, float64, indexed by row number from 1; `num` is above 0 in about half.
 
-    Values are usual ones, and 2 % of the optional cells are blank. `changes` replaces whole columns afterwards, by
+    Values are in the usual range, and 2 % of the optional cells are blank. `changes` then replaces whole columns, by
     one value or `n` of them: ``make(chol=0)``.
     """
     rng = np.random.default_rng(seed)
-    illness = rng.standard_normal(n)  # (n,) the one thing behind all columns
+    illness = rng.standard_normal(n)  # (n,) drives all columns
     columns = {column.name: _draw(column, illness, rng) for column in schema.BY_NAME.values()}
     frame = pd.DataFrame(columns, index=pd.RangeIndex(1, n + 1, name="row"))
     return frame.assign(**changes)

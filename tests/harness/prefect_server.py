@@ -1,4 +1,4 @@
-"""A whole Prefect server for tests, with its services, and the `heart` command against it."""
+"""A complete Prefect server for tests, with its services, and the `heart` command that uses it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ QUICK = ("--folds", "2", "--repeats", "1", "--epochs", "2")
 
 @dataclass(frozen=True)
 class Site:
-    """Where the server is, and the environment of whoever uses it."""
+    """Where the server is, and the environment of the programs that use it."""
 
     folder: Path
     url: str
     environment: dict[str, str]
 
     def start(self, *command: str, **more: Any) -> subprocess.Popen[str]:
-        """`python -m ...` in the folder."""
+        """Start `python -m ...` in the folder."""
         return subprocess.Popen(
             [sys.executable, "-m", *command], env=self.environment, cwd=self.folder, text=True, **more
         )
 
     def heart(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """The command, to its end."""
+        """Run the command until it ends."""
         return subprocess.run(
             [sys.executable, "-m", "heart_disease", *arguments],
             env=self.environment, cwd=self.folder, text=True, capture_output=True, timeout=PATIENCE, check=False,
@@ -41,7 +41,7 @@ class Site:
 
     @contextmanager
     def schedule(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """`heart schedule`, from when it serves until SIGTERM."""
+        """Start `heart schedule`, yield once it serves, and end it with SIGTERM."""
         process = self.start("heart_disease", "schedule", *QUICK, *arguments, stdout=subprocess.PIPE)
         try:
             assert process.stdout
@@ -56,7 +56,7 @@ class Site:
 
 
 def site(folder: Path, port: int) -> Site:
-    """The site of a server that somebody else starts."""
+    """The site of a server that the caller starts."""
     url = f"http://127.0.0.1:{port}/api"
     stores = {"PREFECT_HOME": str(folder / "prefect"), "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
     return Site(folder, url, {**os.environ, **stores, "PYTHONPATH": root(), "PREFECT_API_URL": url})
@@ -64,7 +64,7 @@ def site(folder: Path, port: int) -> Site:
 
 @contextmanager
 def server(folder: Path) -> Iterator[Site]:
-    """`prefect server start`, from when it answers."""
+    """Start `prefect server start`, and yield once it answers."""
     port = free_port()
     it = site(folder, port)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

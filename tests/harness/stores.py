@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def copy_store(made: Path, folder: Path) -> None:
-    """Copy a store, `mlflow.db` and `mlruns` in `made`, into `folder`, with the addresses of its files changed."""
+    """Copy a store (`mlflow.db` and `mlruns` in `made`) into `folder`, and make its file addresses point there."""
     shutil.copytree(made, folder, dirs_exist_ok=True)
     with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]

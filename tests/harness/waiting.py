@@ -1,4 +1,4 @@
-"""What tests of processes need: a port that is free, and a wait with an end."""
+"""Helpers for tests of processes: find a free port, and wait for something with a time limit."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-PATIENCE = 600.0  # seconds for anything at all; a machine that trains something else is slow
+PATIENCE = 600.0  # seconds any wait may take; long, because the machine may be busy training something else
 
 
 def free_port() -> int:
-    """A port of the loopback on which nobody listens."""
+    """A loopback port on which nothing listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
 def wait_for(happened: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """What `happened` returns, as soon as that is true.
+    """Wait until `happened` returns something true, and return it.
 
     Raises:
-        TimeoutError: it is not true within `seconds`.
+        TimeoutError: it is not true after `seconds`.
     """
     deadline = time.monotonic() + seconds
     while not (found := happened()):

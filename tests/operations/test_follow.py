@@ -1,4 +1,4 @@
-"""`heart retrain --on-server`: what it needs, what it shows, and that it ends as a training here would."""
+"""`heart retrain --on-server`: what it needs, what it shows, and that it ends like a training on this machine."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_wrong_usage_is_refused_before_any_server_is_asked(capsys: pytest.Captur
         (AwaitingConcurrencySlot(), "for the run before it: one at a time"),
     ],
 )
-def test_it_says_what_a_run_waits_for_now_and_then(
+def test_it_says_now_and_then_what_a_run_waits_for(
     state: Any, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = 0.0
@@ -72,7 +72,7 @@ def line(moment: int, message: str, name: str = "heart", level: int = 20) -> Any
 
 
 class Shelf:
-    """A client that has these log lines, and the metrics of a run."""
+    """A client that returns these log lines, and a run's metrics."""
 
     def __init__(self) -> None:
         self.lines: list[Any] = []
@@ -100,7 +100,7 @@ class Shelf:
         (Cancelled(message="by somebody"), "", "heart: the run ended as Cancelled: by somebody"),
     ],
 )
-def test_the_end_is_told_as_a_training_here_tells_it(
+def test_the_end_is_reported_like_that_of_a_local_training(
     state: Any, out: str, err: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client: Any = Shelf()
@@ -110,7 +110,7 @@ def test_the_end_is_told_as_a_training_here_tells_it(
     assert one_line(shown.err) == err
 
 
-def test_each_line_is_shown_once_also_one_that_comes_late(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_line_is_shown_once_even_if_it_comes_late(capsys: pytest.CaptureFixture[str]) -> None:
     client: Any = Shelf()
     tail = follow._Tail(client, uuid4())
     client.lines = [line(0, "load"), line(1, "Beginning flow run", "prefect.flow_runs"), line(5, "encode")]
@@ -120,7 +120,7 @@ def test_each_line_is_shown_once_also_one_that_comes_late(capsys: pytest.Capture
     client.lines += [line(7, "Finished in state Failed()", "prefect.flow_runs", 40)]
     assert tail.show()
     assert capsys.readouterr().err.split() == ["load", "encode", "validate"]
-    assert tail.errors == ["Traceback", "Finished in state Failed()"]  # told where nobody foresaw the end
+    assert tail.errors == ["Traceback", "Finished in state Failed()"]  # shown if the run ended unexpectedly
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_a_run_is_followed_to_its_end(site: Site) -> None:
     for stage in ("load", "validate", "encode", "train", "evaluate", "register"):
         assert [line.split()[0] for line in done.stderr.splitlines() if line].count(stage) == 1, done.stderr
     assert "/runs/flow-run/" in done.stderr
-    assert "2 epochs" in done.stderr  # as the deployment has it
+    assert "2 epochs" in done.stderr  # from the deployment
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Notifications: what is refused, what becomes of secrets; each bad end arrives once, by webhook and by mail."""
+"""Notifications: what is refused, what happens to secrets; each bad end arrives once, by webhook and by mail."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.harness.waiting import wait_for
         ([], "one of the arguments --webhook --mail is required"),
     ],
 )
-def test_what_makes_no_sense_ends_in_2(
+def test_invalid_options_end_in_2(
     arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("HEART_WEBHOOK_URL", "HEART_SMTP_URL"):
@@ -46,7 +46,7 @@ def test_what_makes_no_sense_ends_in_2(
 
 
 @pytest.mark.parametrize("url", ["smtp:/x", "http://mail", "smtps://u:secret@:25", "smtps://u:secret@host:port"])
-def test_a_mail_server_that_makes_no_sense_is_refused_without_its_password(
+def test_an_invalid_mail_server_is_refused_without_showing_its_password(
     url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HEART_SMTP_URL", url)
@@ -62,7 +62,7 @@ def test_a_mail_server_that_makes_no_sense_is_refused_without_its_password(
         ("starttls://u:p@host", "mailtos://u:p@host/?smtp=host&mode=starttls"),
     ],
 )
-def test_a_mail_server_as_apprise_names_it(url: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mail_server_in_apprises_notation(url: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEART_SMTP_URL", url)
     monkeypatch.setenv("HEART_MAIL_FROM", "heart@example.org")
     made = notify.mail_url(["a@example.org", "b@example.org"])
@@ -77,7 +77,7 @@ def test_a_mail_server_as_apprise_names_it(url: str, expected: str, monkeypatch:
         ("http://mlflow:5000", "http://127.0.0.1:5000/", "http://127.0.0.1:5000"),
     ],
 )
-def test_links_to_mlflow_lead_to_where_people_find_it(
+def test_links_to_mlflow_lead_to_its_public_address(
     store: str, page: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
@@ -94,7 +94,7 @@ def test_without_a_server_it_ends_in_4(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 class Receiver:
-    """A web server and a mail server on the loopback, and what they were sent."""
+    """A web server and a mail server on loopback, and the messages they received."""
 
     def __init__(self) -> None:
         self.posts: list[tuple[str, dict[str, str]]] = []
@@ -164,12 +164,16 @@ def test_each_bad_end_arrives_once_by_webhook_and_by_mail(site: Site) -> None:
         return states.failed(RejectedError("nobody asked"))
 
     with Receiver().listening() as receiver, get_client(sync_client=True) as client:
-        its = site.environment  # the command's
+        its = site.environment  # the environment of the command
         its |= {
             "HEART_WEBHOOK_URL": f"http://127.0.0.1:{receiver.web}/hook", "HEART_WEBHOOK_TOKEN": "a-secret",
             "HEART_SMTP_URL": f"smtp://127.0.0.1:{receiver.mail}", "HEART_MAIL_FROM": "heart@example.org",
         }  # fmt: skip
-        for arguments in (["--webhook"], ["--webhook"], ["--mail", "you@example.org"]):  # twice is as good as once
+        for arguments in (
+            ["--webhook"],
+            ["--webhook"],
+            ["--mail", "you@example.org"],
+        ):  # twice has the same effect as once
             done = site.heart("notify", *arguments)
             assert done.returncode == 0, done.stderr
             assert "a-secret" not in done.stdout + done.stderr

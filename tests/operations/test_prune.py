@@ -1,4 +1,4 @@
-"""What goes is old and needed by nobody; what goes, goes with all that belongs to it."""
+"""`heart prune` deletes only what is old and not needed, together with everything that belongs to it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAY = 24 * 3600 * 1000
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its tables, which take MLflow a second to make."""
+    """An MLflow database with its tables; MLflow takes a second to make them."""
     path = tmp_path_factory.mktemp("database") / "mlflow.db"
     mlflow.MlflowClient(f"sqlite:///{path}").create_registered_model(registry.MODEL)
     return path
@@ -100,7 +100,7 @@ def test_an_old_run_goes_with_its_version_its_model_and_its_files() -> None:
     assert find() == registry.Unneeded([], [], [], 0)
 
 
-def test_every_champion_there_was_is_kept_and_so_is_what_has_an_alias() -> None:
+def test_all_past_champions_and_versions_with_an_alias_are_kept() -> None:
     first, second, challenger = trained(300), trained(200), trained(100)
     promoted(first)
     promoted(second)
@@ -112,7 +112,7 @@ def test_every_champion_there_was_is_kept_and_so_is_what_has_an_alias() -> None:
     assert registry.champion().run_id == second
 
 
-def test_what_is_young_or_under_way_is_kept() -> None:
+def test_recent_and_unfinished_runs_are_kept() -> None:
     trained(100, ended=False)
     uploaded(trained(99, ended=False))
     registered(trained(1))
@@ -120,7 +120,7 @@ def test_what_is_young_or_under_way_is_kept() -> None:
     assert len(find(days=0).runs) == 1
 
 
-def test_a_search_is_kept_while_one_of_its_configurations_is_needed_and_goes_as_a_whole() -> None:
+def test_a_search_is_kept_while_a_configuration_is_needed_and_deleted_as_a_whole() -> None:
     name = "heart-disease sweeps"
     above = trained(100, name=name)
     old, young = (trained(age, name=name, **{"mlflow.parentRunId": above}) for age in (100, 1))
@@ -128,7 +128,7 @@ def test_a_search_is_kept_while_one_of_its_configurations_is_needed_and_goes_as_
     assert set(find(days=0).runs) == {above, old, young}
 
 
-def test_a_model_that_a_crash_left_without_a_version_goes_at_once() -> None:
+def test_a_model_that_a_crash_left_without_a_version_is_deleted_at_once() -> None:
     run = trained(1)
     kept, left = registered(run), uploaded(run)
     found = find()
@@ -138,7 +138,7 @@ def test_a_model_that_a_crash_left_without_a_version_goes_at_once() -> None:
     assert registry.by_version(kept).run_id == run
 
 
-def test_what_was_hidden_before_goes_too_when_it_is_old() -> None:
+def test_hidden_runs_are_deleted_too_once_they_are_old() -> None:
     client = mlflow.MlflowClient()
     old, young = trained(100), trained(1)
     for run in (old, young):
@@ -149,7 +149,7 @@ def test_what_was_hidden_before_goes_too_when_it_is_old() -> None:
     assert [run.info.run_id for run in left] == [young]
 
 
-def test_what_belongs_to_others_is_left_even_if_they_have_deleted_it() -> None:
+def test_others_runs_are_left_alone_even_if_they_have_deleted_them() -> None:
     client = mlflow.MlflowClient()
     theirs = trained(1000, name="heart-disease of others")
     client.delete_experiment(experiment("heart-disease of others"))
@@ -176,7 +176,7 @@ def test_an_interrupted_deletion_is_finished_the_next_time(monkeypatch: pytest.M
 
 
 @pytest.mark.slow
-def test_the_command_says_what_would_go_and_deletes_when_told(
+def test_the_command_lists_what_it_would_delete_and_deletes_only_on_request(
     prefect: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from prefect import flow
@@ -184,7 +184,7 @@ def test_the_command_says_what_would_go_and_deletes_when_told(
 
     @flow(name="heart-disease-train")
     def old() -> None:
-        """One of ours."""
+        """Make an old run of ours."""
 
     old()
     registered(trained(100))

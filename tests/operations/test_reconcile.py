@@ -1,4 +1,4 @@
-"""Orphans of both stores are closed, and nothing else is."""
+"""Orphans in both stores are closed, and nothing else is."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ def example() -> None:
 
 @flow(name="heart-disease-of-others")
 def foreign() -> None:
-    """Somebody else's."""
+    """A flow of somebody else."""
 
 
 @task
 def step() -> None:
-    """One of its steps."""
+    """A step of the flow."""
 
 
 def start(client: SyncPrefectClient, who: str | None, state: State[Any], of: Any = example) -> UUID:
-    """A flow run in `state` that `who` signed, with a task run under way."""
+    """A flow run in `state`, signed by the process `who`, with a task run under way."""
     run = client.create_flow_run(of, state=Pending())
     if not state.is_pending():
         client.set_flow_run_state(run.id, Running(), force=True)
@@ -80,7 +80,7 @@ def state_of(client: SyncPrefectClient, run_id: UUID) -> str:
 
 
 def tracked(**tags: str) -> str:
-    """An MLflow run that says RUNNING."""
+    """An MLflow run whose status is RUNNING."""
     client = mlflow.MlflowClient()
     found = client.get_experiment_by_name(registry.EXPERIMENT)
     experiment = found.experiment_id if found else client.create_experiment(registry.EXPERIMENT)
@@ -104,20 +104,20 @@ def test_a_run_whose_process_was_killed_is_crashed_with_its_tasks(client: SyncPr
     assert reconciliation.close_orphans() == []
 
 
-def test_one_that_was_being_cancelled_is_cancelled(client: SyncPrefectClient, dead: str) -> None:
+def test_a_run_that_was_being_cancelled_is_cancelled(client: SyncPrefectClient, dead: str) -> None:
     run = start(client, dead, Cancelling())
     assert [one.state for one in reconciliation.close_orphans()] == ["Cancelled"]
     assert state_of(client, run) == "Cancelled"
 
 
 @pytest.mark.parametrize("state", [Scheduled(), AwaitingRetry(), Completed(), Crashed(), Cancelled()])
-def test_one_that_waits_or_has_ended_is_left(client: SyncPrefectClient, dead: str, state: State[Any]) -> None:
+def test_a_run_that_waits_or_has_ended_is_left_alone(client: SyncPrefectClient, dead: str, state: State[Any]) -> None:
     run = start(client, dead, state)
     assert reconciliation.close_orphans() == []
     assert state_of(client, run) == state.name
 
 
-def test_one_that_lives_is_left_and_so_is_anothers_flow(client: SyncPrefectClient, dead: str) -> None:
+def test_a_live_run_and_a_run_of_anothers_flow_are_left_alone(client: SyncPrefectClient, dead: str) -> None:
     ours, other = start(client, process.identity(), Running()), start(client, dead, Running(), of=foreign)
     assert reconciliation.close_orphans() == []
     assert state_of(client, ours) == state_of(client, other) == "Running"
@@ -131,7 +131,7 @@ def test_a_second_try_is_not_judged_by_the_process_of_the_first(client: SyncPref
     assert state_of(client, run) == "Running"
 
 
-def test_of_those_elsewhere_only_the_silent_are_closed(
+def test_runs_on_other_machines_are_closed_only_if_they_are_silent(
     client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silent, heard = start(client, ELSEWHERE, Running()), start(client, ELSEWHERE, Running())
@@ -147,14 +147,16 @@ def test_of_those_elsewhere_only_the_silent_are_closed(
     assert (state_of(client, silent), state_of(client, heard)) == ("Crashed", "Running")
 
 
-def test_who_does_not_hear_itself_closes_nobody(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_misses_its_own_heartbeats_closes_nothing(
+    client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = start(client, ELSEWHERE, Running())
     monkeypatch.setattr(reconciliation, "_heartbeats", lambda *_: 0)
     assert reconcile(patience=0.1) == []
     assert state_of(client, run) == "Running"
 
 
-def test_one_that_was_never_started_goes_back_to_wait_for_a_worker(
+def test_a_run_that_was_never_started_waits_for_a_worker_again(
     client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployment = client.create_deployment(client.create_flow(example), "nightly")
@@ -170,7 +172,7 @@ def test_one_that_was_never_started_goes_back_to_wait_for_a_worker(
 
 
 def test_heartbeats_are_counted(client: SyncPrefectClient) -> None:
-    EventsWorker.drain_all(timeout=5)  # one that another test left goes on to send events to its own server
+    EventsWorker.drain_all(timeout=5)  # a worker left by another test would go on sending events to that test's server
 
     @flow(name="heart-disease-train")
     def beating() -> int:
@@ -197,7 +199,7 @@ def test_an_mlflow_run_ends_with_its_flow_run(client: SyncPrefectClient, end: St
     assert status_of(run) == (status, "" if status == "RUNNING" else f"its flow run ended as {end.name}")
 
 
-def test_an_mlflow_run_whose_flow_run_was_deleted_is_closed_by_the_server_that_knew_it(
+def test_an_mlflow_run_whose_flow_run_was_deleted_is_closed_via_the_server_that_knew_it(
     client: SyncPrefectClient,
 ) -> None:
     here, there = get_current_settings().api.url or "", "http://elsewhere:4200/api"
@@ -210,14 +212,14 @@ def test_an_mlflow_run_whose_flow_run_was_deleted_is_closed_by_the_server_that_k
     assert status_of(other) == ("RUNNING", "")
 
 
-def test_a_configuration_of_a_sweep_ends_with_the_sweep(client: SyncPrefectClient) -> None:
+def test_a_sweeps_configuration_ends_with_the_sweep(client: SyncPrefectClient) -> None:
     flow_run = start(client, ELSEWHERE, Crashed())
     above = tracked(**{registry.FLOW_RUN: str(flow_run), "process": ELSEWHERE})
     below = tracked(**{"mlflow.parentRunId": above, "process": ELSEWHERE})
     assert {one.run_id for one in reconciliation.close_orphans()} == {above, below}
 
 
-def test_a_run_that_goes_on_no_longer_says_that_it_was_closed(client: SyncPrefectClient, dead: str) -> None:
+def test_a_run_that_is_resumed_no_longer_says_that_it_was_closed(client: SyncPrefectClient, dead: str) -> None:
     run = tracked(process=dead)
     reconciliation.close_orphans()
     with registry.open_run("again", {}, resume=run):
@@ -226,9 +228,7 @@ def test_a_run_that_goes_on_no_longer_says_that_it_was_closed(client: SyncPrefec
     assert status_of(run) == ("FINISHED", "")
 
 
-def test_without_prefect_a_training_is_not_kept_from_its_work(
-    client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_prefect_a_training_still_works(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise reconciliation.httpx.ConnectError("away")
 
@@ -244,7 +244,7 @@ def test_a_run_is_closed_once_and_only_while_it_says_running(client: SyncPrefect
     assert status_of(run) == ("FAILED", "for good")
 
 
-def test_it_knows_the_flows_of_this_project_by_their_names() -> None:
+def test_it_recognises_this_projects_flows_by_their_names() -> None:
     from flows.sweep import search
     from flows.train import train
 

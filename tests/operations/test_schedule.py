@@ -1,4 +1,4 @@
-"""Schedules: what is refused, what starts a run, one at a time, and what becomes of runs that were missed."""
+"""Schedules: what is refused, what starts a run, one run at a time, and what happens to missed runs."""
 
 from __future__ import annotations
 
@@ -46,14 +46,12 @@ from tests.harness.waiting import free_port, wait_for
         (["--if-running", "hope"], "invalid choice: 'hope'"),
     ],
 )
-def test_a_schedule_that_makes_no_sense_ends_in_2(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_invalid_schedule_ends_in_2(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert heart("schedule", *arguments) == 2
     assert message in one_line(capsys.readouterr().err)
 
 
-def test_a_port_that_is_taken_ends_in_4(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_ends_in_4(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as listener, temporary_settings(restore_defaults={PREFECT_API_URL}):
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -77,13 +75,13 @@ def test_an_interval_has_a_unit(text: str, expected: timedelta) -> None:
     assert interval(text) == expected
 
 
-def test_an_interval_means_the_same_times_after_a_restart() -> None:
+def test_an_interval_gives_the_same_times_after_a_restart() -> None:
     first, second = When(every="6h").schedule(), When(every="6h").schedule()
     assert first is not None
     assert first == second
 
 
-def test_a_content_is_new_once_it_has_stood_still(tmp_path: Path) -> None:
+def test_content_is_new_only_once_it_has_stopped_changing(tmp_path: Path) -> None:
     path = tmp_path / "patients.csv"
     watch = Watch(path)
     assert watch.look() is None  # there is no file
@@ -93,16 +91,16 @@ def test_a_content_is_new_once_it_has_stood_still(tmp_path: Path) -> None:
     assert watch.look() is None
     digest = watch.look()
     assert digest is not None
-    assert watch.look() is None  # known
+    assert watch.look() is None  # already known
     path.write_text("half of it, and the rest")
     assert watch.look() is None
-    assert watch.look() == digest  # written again; Prefect, which remembers the digest, need not be told
+    assert watch.look() == digest  # written again; Prefect would remember the digest
     path.unlink()
     assert watch.look() is None
 
 
 @pytest.mark.usefixtures("prefect")
-def test_prefect_is_told_of_a_content_once_also_by_the_next_process(tmp_path: Path) -> None:
+def test_prefect_is_told_of_content_only_once_even_by_the_next_process(tmp_path: Path) -> None:
     path = tmp_path / "patients.csv"
     assert Watch(path).report("one")
     assert not Watch(path).report("one")
@@ -111,7 +109,7 @@ def test_prefect_is_told_of_a_content_once_also_by_the_next_process(tmp_path: Pa
 
 
 class Missed:
-    """A client of a server on which these runs are due, one an hour; what becomes of them."""
+    """A client of a server on which these hourly runs are due; it records what happens to them."""
 
     def __init__(self, hours: list[int], strategy: str) -> None:
         self.runs = [self.run(hour) for hour in hours]
@@ -138,12 +136,12 @@ class Missed:
 @pytest.mark.parametrize(
     ("hour", "strategy", "closed", "works"),
     [
-        (1, "ENQUEUE", ["2h"], False),  # the run of 3 h does it
+        (1, "ENQUEUE", ["2h"], False),  # the run of 3 h is made
         (4, "ENQUEUE", ["2h", "3h"], True),
-        (1, "CANCEL_NEW", ["2h", "3h"], True),  # nobody can count on the later ones: they may be skipped
+        (1, "CANCEL_NEW", ["2h", "3h"], True),  # the later runs may be skipped, so they do not count
     ],
 )
-def test_of_missed_runs_one_works_and_the_others_are_closed(
+def test_one_missed_run_is_made_and_the_others_are_closed(
     hour: int, strategy: str, closed: list[str], works: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = Missed([2, 3], strategy)
@@ -180,7 +178,7 @@ def test_prefect_yaml_sets_what_the_command_sets() -> None:
         assert env == {**main.ENVIRONMENT, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5"}
 
 
-# From here on with whole servers.
+# From here on with complete servers.
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +194,7 @@ def client(prefect_site: Site) -> Iterator[SyncPrefectClient]:
 
 
 def runs(client: SyncPrefectClient) -> list[FlowRun]:
-    """Of the training's deployment, in the order in which they were to start."""
+    """The runs of the training's deployment, in the order of their planned starts."""
     wanted = DeploymentFilter(name=DeploymentFilterName(any_=["retrain"]))
     found = client.read_flow_runs(deployment_filter=wanted)
     return sorted(found, key=lambda run: run.expected_start_time or datetime.max.replace(tzinfo=UTC))
@@ -243,7 +241,7 @@ def test_it_starts_a_server_fires_at_its_times_and_leaves_nothing_running(tmp_pa
         found = {kind for (kind,) in database.execute("SELECT state_type FROM flow_run")}
         assert found <= {"COMPLETED", "CRASHED", "SCHEDULED", "CANCELLED"}
         [(state,)] = database.execute("SELECT state_type FROM flow_run WHERE id = ?", [str(running.id)])
-        assert state in ("CRASHED", "CANCELLED")  # by itself, or by Prefect's runner where it was too slow
+        assert state in ("CRASHED", "CANCELLED")  # by itself, or by Prefect's runner if it was too slow
 
 
 @pytest.mark.slow
@@ -269,7 +267,7 @@ def test_new_data_starts_a_run_on_it(prefect_site: Site, client: SyncPrefectClie
     path = prefect_site.folder / "patients.csv"
     before = {run.id for run in runs(client)}
     for content, expected in ((sources.BUNDLED.read_text(), "NotPromoted"), ("nothing", "Rejected")):
-        with prefect_site.schedule("--on-data", str(path)):  # and also what has changed while it was not there
+        with prefect_site.schedule("--on-data", str(path)):  # notices changes made while it was not running, too
             path.write_text(content)
             [new] = wait_for(lambda: [run for run in runs(client) if run.id not in before])
             [run] = ended(client, new)
@@ -279,7 +277,7 @@ def test_new_data_starts_a_run_on_it(prefect_site: Site, client: SyncPrefectClie
 
 
 @pytest.mark.slow
-def test_of_the_missed_runs_the_latest_is_made_up_for(prefect_site: Site, client: SyncPrefectClient) -> None:
+def test_the_latest_missed_run_is_made_up_for(prefect_site: Site, client: SyncPrefectClient) -> None:
     """On a work pool, as prefect.yaml deploys it; nothing runs until several runs are late."""
     site = prefect_site
     with suppress(ObjectNotFound):
@@ -295,7 +293,7 @@ def test_of_the_missed_runs_the_latest_is_made_up_for(prefect_site: Site, client
     deployment = client.read_deployment_by_name(RETRAIN)
     wait_for(lambda: len(missed.due(client, deployment.id)) >= 3)
     [schedule] = deployment.schedules
-    client.update_deployment_schedule(deployment.id, schedule.id, active=False)  # no more of them
+    client.update_deployment_schedule(deployment.id, schedule.id, active=False)  # plan no more runs
     late = missed.due(client, deployment.id)
     worker = site.start("prefect", "worker", "start", "--pool", "heart", **quiet)
     try:
@@ -310,7 +308,7 @@ def test_of_the_missed_runs_the_latest_is_made_up_for(prefect_site: Site, client
 
 
 @pytest.mark.slow
-def test_a_deployment_on_a_work_pool_is_not_taken_away_from_it(prefect_site: Site) -> None:
+def test_a_deployment_on_a_work_pool_stays_there(prefect_site: Site) -> None:
     refused = prefect_site.heart("schedule", "--every", "1h", *QUICK)
     assert refused.returncode == 2
     assert "the work pool 'heart' runs heart-disease-train/retrain" in one_line(refused.stderr)

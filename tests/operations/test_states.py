@@ -1,4 +1,4 @@
-"""Final states of flow runs: names, messages, exit codes; and what a caller in the same process gets."""
+"""Final states of flow runs: names, messages and exit codes, and what a caller in the same process gets."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_an_error_and_its_state_end_in_the_same_exit_code(error: Any) -> None:
 
 
 @pytest.mark.usefixtures("prefect")
-def test_a_flow_that_ends_in_an_errors_state_raises_that_very_error_here() -> None:
+def test_a_flow_that_ends_in_an_errors_state_raises_that_error_in_this_process() -> None:
     error = RejectedError("row 4")
 
     @flow
@@ -61,7 +61,7 @@ def test_a_flow_that_ends_in_an_errors_state_raises_that_very_error_here() -> No
 
 
 def final_state(**parameters: Any) -> Any:
-    """Of the training's flow run, as the server has it."""
+    """The final state of a training's flow run, as the server stores it."""
     from flows.train import train
 
     state = train(**QUICK | parameters, return_state=True)
@@ -71,7 +71,7 @@ def final_state(**parameters: Any) -> Any:
 
 @pytest.mark.usefixtures("prefect")
 @pytest.mark.slow
-def test_a_training_ends_in_a_state_that_says_what_came_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trainings_final_state_says_what_its_outcome_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     held_back = final_state()
     assert held_back.name == "NotPromoted"

@@ -1,4 +1,4 @@
-"""Ending Prefect's worker: its runs first, each by itself if it can, and then the worker."""
+"""Ending Prefect's worker: first its runs, each by itself if possible, and then the worker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAIN = (
     "-c",
     "import sys; from heart_disease.operations.worker import main; sys.exit(main(sys.argv[1:]))",
 )
-# A worker with one run; both write down when they are told to end. The run needs a moment for it, as trainings do.
+# A worker with one run; both write down when they are told to end. Like a training, the run takes a moment to end.
 RUN = """
 import signal, sys, time
 def end(*_):
@@ -50,7 +50,7 @@ def worker(on_term: str = "end") -> list[str]:
 
 @contextmanager
 def started(*command: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that has said that its run has begun."""
+    """A process that has reported the start of its run."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout
         assert process.stdout.readline() == "the run has begun\n"
@@ -64,7 +64,7 @@ def started(*command: str) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_worker_that_is_ended_is_told_when_its_run_has_ended_by_itself(number: int) -> None:
+def test_a_worker_is_told_to_end_only_after_its_run_has_ended_by_itself(number: int) -> None:
     with started(*MAIN, *worker()) as process:
         process.send_signal(number)
         out, _ = process.communicate()
@@ -82,12 +82,12 @@ def test_a_second_signal_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(("how", "code"), [("sys.exit(3)", 3), ("import os; os.kill(os.getpid(), 9)", 137)])
-def test_a_worker_that_ends_by_itself_ends_it_with_its_code(how: str, code: int) -> None:
+def test_if_the_worker_ends_by_itself_its_exit_code_is_passed_on(how: str, code: int) -> None:
     done = subprocess.run([*MAIN, sys.executable, "-c", f"import sys; {how}"], cwd=ROOT, check=False)
     assert done.returncode == code
 
 
-def test_a_run_that_does_not_end_by_itself_is_killed_and_what_is_spared_goes_on() -> None:
+def test_a_run_that_does_not_end_by_itself_is_killed_and_spared_processes_live_on() -> None:
     with started(*worker(on_term="signal.SIG_IGN")) as process:
         parent = psutil.Process(process.pid)
         [run] = parent.children()
@@ -98,7 +98,7 @@ def test_a_run_that_does_not_end_by_itself_is_killed_and_what_is_spared_goes_on(
         assert parent.is_running()
 
 
-def test_what_only_refers_to_itself_is_collected_before_there_is_much_of_it() -> None:
+def test_reference_cycles_are_collected_before_they_pile_up() -> None:
     code = """
 import gc, time, weakref
 from heart_disease.operations.worker import collect_garbage

@@ -1,6 +1,6 @@
-"""The champion's moves: complete and in order, whoever moves it, at once or half-way to death.
+"""The champion's moves are complete and in order, even if several processes move it at once or die half-way.
 
-On an SQLite store, and again over HTTP on a real `mlflow server`.
+Tested on an SQLite store, and again over HTTP on a real `mlflow server`.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from heart_disease.registry import Move, champions, models
 from tests.harness.waiting import free_port
 
 VERSIONS = 6
-# Processes that import MLflow once, and not each.
+# The processes are forked from one that has imported MLflow, so that this happens only once.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["heart_disease.registry"])
 
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its tables: one for all tests, because to open another takes MLflow a second."""
+    """An MLflow database with its tables; one for all tests, because MLflow takes a second to open another."""
     path = tmp_path_factory.mktemp("database") / "mlflow.db"
     mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
     return path
@@ -46,7 +46,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server of its own, on a database of its own."""
+    """The address of an MLflow server with its own database."""
     folder = tmp_path_factory.mktemp("server")
     shutil.copy(database, folder)
     port = free_port()
@@ -108,14 +108,14 @@ def alias() -> str | None:
 
 
 def path(moves: Sequence[Move]) -> list[str | None]:
-    """Every champion there was; fails where a move does not start where the one before it ended."""
+    """Every champion there was; fails if a move does not start where the previous one ended."""
     assert [move.number for move in moves] == list(range(1, len(moves) + 1))
     assert [move.before for move in moves] == [None, *[move.after for move in moves[:-1]]]
     return [move.after for move in moves]
 
 
 def in_a_process(work: Callable[..., None], *arguments: Any) -> int | None:
-    """Its exit code."""
+    """Run `work` in a process and return its exit code."""
     process = PROCESSES.Process(target=work, args=arguments)
     process.start()
     process.join(timeout=180)
@@ -125,7 +125,7 @@ def in_a_process(work: Callable[..., None], *arguments: Any) -> int | None:
 def test_every_move_is_kept_with_when_why_and_by_whom(client: mlflow.MlflowClient) -> None:
     assert registry.find_champion() is None
     assert registry.history() == ()
-    assert client.get_experiment_by_name(champions.HISTORY) is None  # who only looks leaves nothing behind
+    assert client.get_experiment_by_name(champions.HISTORY) is None  # looking leaves nothing behind
     first, second = move(2, None, "the first"), move(3, 2, "  better\nthan 2 ", kind="by hand")
     assert registry.history() == [first, second]
     assert path([first, second]) == ["2", "3"]
@@ -144,7 +144,7 @@ def test_a_champion_says_why_in_its_tags_and_description(client: mlflow.MlflowCl
     assert version.description == "champion: beats the prevalence"
 
 
-def test_who_compared_with_an_earlier_champion_is_refused_and_changes_nothing(store: str) -> None:
+def test_a_move_based_on_an_earlier_champion_is_refused_and_changes_nothing(store: str) -> None:
     before = [move(1, None), move(2, 1)]
     for stale, named in ((1, "version 1"), (None, "none")):
         with pytest.raises(MovedError, match=f"moved from {named} to version 2 .*version 3 was not compared") as caught:
@@ -154,7 +154,7 @@ def test_who_compared_with_an_earlier_champion_is_refused_and_changes_nothing(st
     assert alias() == "2"
 
 
-def test_a_version_that_is_not_there_is_refused_before_anything_moves(store: str) -> None:
+def test_a_missing_version_is_refused_before_anything_moves(store: str) -> None:
     with pytest.raises(UnavailableError, match="no version 99 of 'heart-disease' .* there is: 1, 2, 3, 4, 5, 6"):
         move(99, None)
     gone = replace(registry.by_version("1"), version="99")
@@ -163,12 +163,12 @@ def test_a_version_that_is_not_there_is_refused_before_anything_moves(store: str
     assert registry.history() == ()
 
 
-def test_of_two_that_read_the_same_history_one_is_refused(store: str) -> None:
+def test_of_two_writers_that_read_the_same_history_one_is_refused(store: str) -> None:
     move(1, None)
     log = champions.settle()
     one, other = (champions._next(log, version, "", "by hand", "at once", "me") for version in ("2", "2"))
     assert champions._append(log, one)
-    assert champions._append(log, one)  # an answer that was lost, and asked for again
+    assert champions._append(log, one)  # the answer was lost, so the client asks again
     assert not champions._append(log, other)
     assert champions.settle(patience=0).moves[1:] == [one]
 
@@ -196,7 +196,7 @@ def race(uri: str, version: int, start: Barrier, moves: int) -> None:
 
 
 @pytest.mark.slow
-def test_processes_that_move_it_at_once_make_one_history(store: str) -> None:
+def test_processes_that_move_the_champion_at_once_make_one_history(store: str) -> None:
     many, moves = (4 if store.startswith("http") else VERSIONS), 2
     start = PROCESSES.Barrier(many)
     processes = [PROCESSES.Process(target=race, args=(store, n + 1, start, moves)) for n in range(many)]
@@ -228,7 +228,7 @@ def die_before_the_mark(uri: str) -> None:
 
 
 @pytest.mark.parametrize(("work", "left"), [(die_before_the_alias, "1"), (die_before_the_mark, "2")])
-def test_a_move_whose_writer_was_killed_is_finished_by_the_next(
+def test_a_move_whose_writer_was_killed_is_finished_by_the_next_process(
     work: Callable[[str], None], left: str, store: str, client: mlflow.MlflowClient
 ) -> None:
     move(1, None)
@@ -241,7 +241,7 @@ def test_a_move_whose_writer_was_killed_is_finished_by_the_next(
     assert path([*registry.history(), move(3, 2)]) == ["1", "2", "3"]
 
 
-def test_a_writer_at_work_is_waited_for(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_move_waits_for_a_writer_at_work(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     log = champions.settle()
     assert champions._append(log, champions._next(log, "1", "", "promotion", "", ""))
     waits = []
@@ -262,7 +262,7 @@ def test_a_writer_that_is_too_late_does_not_set_the_alias_back(store: str, monke
 
     def late(late_move: Move) -> None:
         calls.append(late_move.after)
-        if len(calls) == 1:  # before this writer sets the alias, another finishes its move, and makes one of its own
+        if len(calls) == 1:  # before this writer sets the alias, another finishes its move and makes another move
             assert champions.settle(patience=0).champion == "2"
             move(3, 2)
         point(late_move)
@@ -275,9 +275,7 @@ def test_a_writer_that_is_too_late_does_not_set_the_alias_back(store: str, monke
 
 
 @pytest.mark.parametrize("to", ["5", None])
-def test_an_alias_that_was_moved_in_mlflow_itself_is_taken_into_the_history(
-    to: str | None, client: mlflow.MlflowClient
-) -> None:
+def test_an_alias_moved_in_mlflow_itself_enters_the_history(to: str | None, client: mlflow.MlflowClient) -> None:
     move(1, None)
     if to:
         client.set_registered_model_alias(registry.MODEL, registry.CHAMPION, to)
@@ -303,7 +301,7 @@ def test_a_champion_from_before_the_history_is_its_first_move(client: mlflow.Mlf
     assert [move.kind for move in registry.history()] == ["outside", "promotion"]
 
 
-def test_a_version_that_was_deleted_before_the_alias_came_to_it_ends_where_the_alias_is(
+def test_a_move_to_a_version_deleted_meanwhile_ends_where_the_alias_is(
     client: mlflow.MlflowClient,
 ) -> None:
     move(1, None)
@@ -320,18 +318,18 @@ def die_before_the_name(uri: str) -> None:
     move(1, None)
 
 
-def test_a_history_that_was_never_finished_is_in_nobodys_way(store: str) -> None:
+def test_an_unfinished_history_blocks_nobody(store: str) -> None:
     assert in_a_process(die_before_the_name, store) == -signal.SIGKILL
     assert path([move(2, None), move(3, 2)]) == ["2", "3"]
 
 
-def test_of_two_histories_that_are_made_at_once_one_remains(client: mlflow.MlflowClient) -> None:
+def test_of_two_histories_created_at_once_one_remains(client: mlflow.MlflowClient) -> None:
     assert champions._create() == champions._create()
     names = [found.name for found in client.search_experiments() if found.name.startswith(champions.HISTORY)]
     assert names == [champions.HISTORY]
 
 
-def test_a_history_that_was_deleted_is_missed(client: mlflow.MlflowClient) -> None:
+def test_a_deleted_history_is_reported_as_missing(client: mlflow.MlflowClient) -> None:
     move(1, None)
     experiment = client.get_experiment_by_name(champions.HISTORY).experiment_id
     client.delete_experiment(experiment)
@@ -349,7 +347,7 @@ def test_any_reason_fits(store: str) -> None:
     )  # fmt: skip
     assert longest.why == "\x01" * champions.LONGEST + " ..."
     assert len(champions._text(longest)) < 6000
-    kept = [move(1, None, longest.why), move(2, 1, "caf\udce9 \U0001fac0")]  # bytes of a terminal that are no text
+    kept = [move(1, None, longest.why), move(2, 1, "caf\udce9 \U0001fac0")]  # a terminal's bytes that are not text
     assert [kept[0].why, kept[1].why] == [longest.why, "caf? \U0001fac0"]
     assert registry.history() == kept
 
@@ -382,7 +380,7 @@ def test_rollback_goes_further_back_each_time(kinds_and_versions: str, left: str
     assert registry.earlier_champions(moves) == list(left)
 
 
-def test_challenger_is_the_newest_that_was_registered_whoever_comes_last(
+def test_the_challenger_is_the_newest_registered_version_whoever_writes_last(
     client: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def challenger() -> str:
@@ -399,7 +397,7 @@ def test_challenger_is_the_newest_that_was_registered_whoever_comes_last(
 
     def late(alias: str, version: str) -> None:
         calls.append(version)
-        if len(calls) == 1:  # after this one looked which is the newest, and before it says so
+        if len(calls) == 1:  # after this writer has looked up the newest version, and before it sets the alias
             registry.set_challenger(registry.by_version("5"), "newer")
         set_alias(alias, version)
 

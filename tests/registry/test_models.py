@@ -1,4 +1,4 @@
-"""Registered models: registered once for each run, and refused when they are not the files that were registered."""
+"""Registered models: registered once per run, and refused if their files are not those that were registered."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def a_model(seed: int = 0) -> PatientModel:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store in which version 1 is champion and 2 is not; made once, for it takes seconds."""
+    """A store in which version 1 is champion and 2 is not; made only once, because it takes seconds."""
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
@@ -63,7 +63,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of that store, whose files are where it says that they are."""
+    """A copy of that store, whose addresses point to the copied files."""
     copy_store(made, tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.chdir(tmp_path)
@@ -87,7 +87,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_predict_and_promote_refuse_other_files_than_were_registered_and_execute_none(
+def test_predict_and_promote_refuse_files_that_were_not_registered_and_execute_none(
     damage: Callable[[Path, Path], None], store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trace = store / "executed"
@@ -103,14 +103,14 @@ def test_predict_and_promote_refuse_other_files_than_were_registered_and_execute
     assert registry.champion().version == "1"
 
 
-def test_the_malicious_files_would_work_where_nobody_checks(store: Path) -> None:
+def test_the_malicious_files_would_work_without_the_check(store: Path) -> None:
     trace = store / "executed"
     make_it_a_pickled_model(files_of("1"), trace)
     pickle.loads((files_of("1") / "python_model.pkl").read_bytes())  # noqa: S301
     assert trace.exists()
 
 
-def test_the_refusal_names_the_file_that_has_no_business_there(store: Path) -> None:
+def test_the_refusal_names_the_file_that_does_not_belong_there(store: Path) -> None:
     plant_a_pickle(files_of("1"), store / "executed")
     with pytest.raises(UnavailableError, match=r"'artifacts/model/encoder.pkl' in .* has no business in a model"):
         registry.load_model(registry.champion())
@@ -124,18 +124,18 @@ def test_a_layer_that_carries_code_is_refused_even_if_it_was_registered(store: P
         registry.load_model(ref)
 
 
-def test_a_version_without_a_digest_is_refused_and_told_what_to_type(store: Path) -> None:
+def test_a_version_without_a_digest_is_refused_with_the_command_to_type(store: Path) -> None:
     mlflow.MlflowClient().delete_model_version_tag(registry.MODEL, "1", "artifact_digest")
     with pytest.raises(UnavailableError, match="no tag 'artifact_digest'.* heart train --force"):
         registry.load_model(registry.champion())
 
 
-def test_a_load_through_mlflow_leaves_the_digest_as_it_was(store: Path) -> None:
+def test_loading_through_mlflow_does_not_change_the_digest(store: Path) -> None:
     mlflow.pyfunc.load_model("models:/heart-disease@champion")  # leaves a file in a local store
     registry.load_model(registry.champion())
 
 
-def test_what_a_store_damages_on_its_way_is_not_registered(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_damaged_by_the_store_is_not_registered(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log_model = mlflow.pyfunc.log_model
 
     def lossy(**given: Any) -> Any:
@@ -150,10 +150,10 @@ def test_what_a_store_damages_on_its_way_is_not_registered(store: Path, monkeypa
     assert registry.versions() == ["2", "1"]
 
 
-# Once for each run.
+# Once per run.
 
 
-def test_the_same_run_registers_its_model_once(store: Path) -> None:
+def test_one_run_registers_its_model_only_once(store: Path) -> None:
     with registry.open_run("again", {}) as run:
         first = registry.log_model(run, a_model(3), EXAMPLE)
         assert registry.log_model(run, a_model(3), EXAMPLE) == first
@@ -205,7 +205,7 @@ def test_a_version_of_the_run_that_is_not_this_model_is_left_alone(why: str, sto
     assert registry.load_model(second).encoder == a_model(3).encoder
 
 
-# Tried again where the store is a server.
+# Retries if the store is a server.
 
 
 class Ended:
@@ -227,7 +227,7 @@ class Ended:
         ("sqlite:///mlflow.db", UnavailableError("it cannot be written"), False),
     ],
 )
-def test_register_is_tried_again_only_where_a_server_did_not_answer(
+def test_register_is_retried_only_if_a_server_did_not_answer(
     store_uri: str, error: Exception, again: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: store_uri)
@@ -237,7 +237,7 @@ def test_register_is_tried_again_only_where_a_server_did_not_answer(
     assert register.retry_condition_fn(register, None, Ended(error)) is again
 
 
-# No password is told.
+# No password is shown.
 
 
 @pytest.mark.parametrize(
@@ -250,14 +250,14 @@ def test_register_is_tried_again_only_where_a_server_did_not_answer(
         ("sqlite:////a/b:c@d.db", "sqlite:////a/b:c@d.db"),
     ],
 )
-def test_the_address_of_a_store_is_told_without_its_password(
+def test_a_stores_address_is_shown_without_its_password(
     address: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: address)
     assert registry.uri() == told
 
 
-def test_what_a_client_says_of_a_server_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clients_error_about_a_server_is_shown_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://heart:s3cr3t@127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(UnavailableError, match=r"heart:\*\*\*@127.0.0.1") as caught:

@@ -1,4 +1,4 @@
-"""What travels with a version: it loads where this project is not, whatever else is there, and scores plain frames."""
+"""What a version ships with: it loads without this project, whatever else is there, and scores plain frames."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.registry.test_models import EXAMPLE, a_model, files_of
 
 TABLE = patients.make(60)
 MODEL = a_model(1)
-# Without this project, wherever it is installed; `model(n)` is version n as MLflow's users load it.
+# Blocks this project, wherever it is installed; `model(n)` is version n as MLflow's users load it.
 STRANGER = """
 import sys
 class Blocker:
@@ -48,7 +48,7 @@ OURS = {"heart_disease", "flows", "tasks", "expectations"}
 
 @pytest.fixture(scope="module", autouse=True)
 def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A store of its own, in which versions 1 and 2 are `MODEL`."""
+    """A store in which versions 1 and 2 are `MODEL`."""
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
@@ -60,7 +60,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def run(folder: Path, script: str, blocked: set[str] = OURS, **environment: str) -> Any:
-    """What `script` prints last, as JSON, where `folder` is the working folder and on the path."""
+    """Run `script` with `folder` as the working folder and on the path; return the JSON that it prints last."""
     done = subprocess.run(
         [sys.executable, "-c", f"BLOCKED = {blocked!r}\n{STRANGER}{script}"], cwd=folder, capture_output=True,
         text=True, check=False, env=os.environ | environment,
@@ -77,7 +77,7 @@ def expected_of(rows: pd.DataFrame) -> list[float]:
 # Where it loads.
 
 
-def test_it_loads_beside_modules_of_other_projects_with_the_names_of_ours(tmp_path: Path) -> None:
+def test_it_loads_beside_other_projects_modules_with_the_same_names(tmp_path: Path) -> None:
     for name in OURS - {"heart_disease"}:
         (tmp_path / f"{name}.py").write_text("app = 'Celery'\n")
     (tmp_path / "heart_disease").mkdir()
@@ -93,7 +93,7 @@ print(json.dumps(found))
     assert found == pytest.approx(expected_of(TABLE), abs=1e-6)
 
 
-def test_two_versions_of_different_code_answer_in_one_process_each_by_its_own(tmp_path: Path) -> None:
+def test_two_versions_in_one_process_each_answer_with_their_own_code(tmp_path: Path) -> None:
     code = files_of("2") / "artifacts" / "heart_disease_model" / "patient_model.py"
     before = code.read_text()
     TABLE.to_csv(tmp_path / "patients.csv", index=False)
@@ -112,7 +112,7 @@ print(json.dumps([sorted(set(one.predict(rows)["disease"])) for one in (*models,
     assert set(other) <= {"ja", "nein"}
 
 
-def test_what_python_leaves_where_a_user_loads_a_version_does_not_make_it_another(tmp_path: Path) -> None:
+def test_pythons_cache_files_do_not_spoil_a_version(tmp_path: Path) -> None:
     run(tmp_path, "model(1)\nprint(1)", PYTHONDONTWRITEBYTECODE="")
     assert list(files_of("1").rglob("*.pyc"))
     registry.load_model(registry.by_version("1"))
@@ -128,7 +128,7 @@ def test_no_module_of_the_package_imports_another_of_this_project() -> None:
 # The test before an alias moves.
 
 
-def test_a_version_is_the_model_in_memory_by_both_ways_of_loading() -> None:
+def test_both_ways_of_loading_give_the_model_in_memory() -> None:
     with registry.stranger() as stranger:
         registry.check_model(registry.by_version("2"), MODEL, sources.load().frame, stranger)
     with (
@@ -139,7 +139,7 @@ def test_a_version_is_the_model_in_memory_by_both_ways_of_loading() -> None:
 
 
 def with_other_code(monkeypatch: pytest.MonkeyPatch, module: str, more: str) -> ModelRef:
-    """A version whose shipped code ends otherwise; its digest is right."""
+    """A version whose shipped code ends with `more`; its digest is right."""
     write = models._write
 
     def writing(model: PatientModel, folder: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_version_that_needs_this_project_does_not_pass(name: str, monkeypatch:
         registry.check_model(ref, MODEL, TABLE, stranger)
 
 
-def test_the_code_that_was_shipped_is_what_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shipped_code_is_the_code_that_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
     ref = with_other_code(monkeypatch, "keras_file.py", "\nACTIVATIONS['sigmoid'] = lambda x: 0 * x + 0.25\n")
     assert registry.load_model(ref).predict(TABLE).equals(registry.load_model(registry.by_version("1")).predict(TABLE))
     with registry.stranger() as stranger, pytest.raises(RuntimeError, match="differs from the model in memory"):
@@ -174,7 +174,7 @@ def test_the_code_that_was_shipped_is_what_is_tested(monkeypatch: pytest.MonkeyP
 def test_code_from_the_store_does_not_run_in_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     more = f"\nimport os, pathlib\npathlib.Path({str(tmp_path)!r}, str(os.getpid())).touch()\n"
     ref = with_other_code(monkeypatch, "errors.py", more)
-    for path in tmp_path.iterdir():  # MLflow runs the files that it is about to upload
+    for path in tmp_path.iterdir():  # MLflow executes the files before it uploads them
         path.unlink()
     with registry.stranger() as stranger:
         registry.check_model(ref, MODEL, TABLE, stranger)
@@ -182,7 +182,7 @@ def test_code_from_the_store_does_not_run_in_this_process(monkeypatch: pytest.Mo
         assert [path.name for path in tmp_path.iterdir()] == [str(stranger.process.pid)]
 
 
-def test_a_stranger_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_test_process_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with registry.stranger() as stranger:
         stranger.process.kill()
         with pytest.raises(UnavailableError, match="it ended with code -9"):
@@ -217,14 +217,14 @@ def test_a_plain_frame_is_scored(rows: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(answers, MODEL.predict(rows), rtol=0, atol=1e-6)
 
 
-def test_a_cell_that_is_not_allowed_has_the_models_reason() -> None:
+def test_a_forbidden_cell_gets_the_models_reason() -> None:
     rows = plain().head(2).astype({"chol": "object"})
     rows.loc[0, "chol"] = "high"
     problems = mlflow.pyfunc.load_model("models:/heart-disease/1").predict(rows)["problem"].tolist()
     assert problems == ["column 'chol' has 'high'; expected 70 to 700 mg/dl", ""]
 
 
-def test_a_version_says_what_its_columns_are() -> None:
+def test_a_version_describes_its_columns() -> None:
     info = mlflow.models.get_model_info("models:/heart-disease/1")
     assert info.signature
     assert info.signature.inputs.input_names() == list(schema.INPUT_NAMES)
@@ -236,8 +236,8 @@ def test_a_version_says_what_its_columns_are() -> None:
     assert columns["thal"]["allowed"] == "3 normal, 6 fixed defect, 7 reversible defect or blank"
 
 
-def test_a_version_of_before_this_package_is_loaded(store: Path) -> None:
-    """Then a version had a script served_model.py, a package `tasks` in the folder code, and only doubles."""
+def test_a_version_from_before_this_package_still_loads(store: Path) -> None:
+    """Such a version has a script served_model.py, a package `tasks` in the folder code, and only doubles."""
     with registry.open_run("old", {}) as run_:
         ref = registry.log_model(run_, MODEL, EXAMPLE)
     folder = files_of(ref.version)
@@ -268,7 +268,7 @@ def mlflow_command(*arguments: str) -> list[str]:
 
 
 def with_our_python() -> dict[str, str]:
-    """MLflow starts a program `python` and one `uvicorn`."""
+    """The environment with a PATH on which MLflow finds our `python` and `uvicorn`, which it starts."""
     return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 

@@ -1,6 +1,6 @@
-"""What a person sees: MLflow's and Prefect's pages in a real browser, on a small training and a small search.
+"""What a person sees: MLflow's and Prefect's pages in a real browser, after a small training and a small search.
 
-Every test leaves screenshots, in the folder of HEART_SCREENSHOTS where that is set; look at them.
+Every test leaves screenshots, in the folder HEART_SCREENSHOTS if that is set; look at them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 if not CHROMIUM:
     pytest.skip("chromium is not installed", allow_module_level=True)
 
-PATIENCE = 60_000  # ms; a machine that trains something else is slow
+PATIENCE = 60_000  # ms; long, because the machine may be busy training something else
 SPACE = {"learning_rate": [0.001, 0.003], "weight_decay": [0.3, 1.0], "epochs": [10, 30]}
 SEARCH = "4 configurations, random, seed 0"
 Shoot = Callable[[str], None]
@@ -39,7 +39,7 @@ Shoot = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Site:
-    """A training and a search, and where `heart ui` shows them."""
+    """A training and a search, and the addresses at which `heart ui` shows them."""
 
     train: Any
     sweep: Any
@@ -48,13 +48,13 @@ class Site:
 
     @property
     def names(self) -> list[str]:
-        """The configurations, the best first."""
+        """The configurations' names, the best one first."""
         return [recipe.title for recipe in self.sweep.summary.ranked]
 
 
 @pytest.fixture(scope="module")
 def site(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """On a store of its own; the pages start while the search runs."""
+    """A site with its own store; the pages start while the search runs."""
     from prefect.settings import get_current_settings
 
     from flows import sweep, train
@@ -65,7 +65,7 @@ def site(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         patch.chdir(folder)
         trained = train.train(evaluation=Evaluation(folds=10, repeats=2))
-        harness = get_current_settings().to_environment_variables(exclude_unset=True)  # with its database
+        harness = get_current_settings().to_environment_variables(exclude_unset=True)  # including its database
         process = subprocess.Popen(
             [sys.executable, "-m", "heart_disease", "ui", *(f"--{name}-port={port}" for name, port in ports.items())],
             env={**os.environ, **harness, "PYTHONPATH": str(Path(main.__file__).parent.parent.parent)},
@@ -93,7 +93,7 @@ def browser(site: Site) -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    """A new visitor's page, from which nothing leaves this machine."""
+    """A new visitor's page; all requests to other machines are refused."""
     expect.set_options(timeout=PATIENCE)
     context = browser.new_context(viewport={"width": 1600, "height": 1000})
     context.set_default_timeout(PATIENCE)
@@ -111,10 +111,10 @@ def page(browser: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def shoot(page: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shoot]:
-    """Keep what the page shows, under a name; and what it showed when a test failed."""
+    """A function that saves a screenshot under a name; a failed test also saves one."""
     folder = Path(os.environ.get("HEART_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
-    print(f"screenshots: {folder}")  # which pytest shows with a failure
+    print(f"screenshots: {folder}")  # pytest shows this if the test fails
 
     def save(name: str) -> None:
         page.screenshot(path=folder / f"{name}.png")
@@ -127,15 +127,15 @@ def shoot(page: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator
 
 @pytest.fixture
 def mlflow(page: Any, shoot: Shoot, site: Site) -> Any:
-    """MLflow's page as a visitor leaves it who comes to see trained models."""
+    """MLflow's page, once a visitor has clicked through to the trained models."""
     page.goto(f"{site.mlflow}/#/experiments")
     page.get_by_role("button", name="Model training", exact=True).click()
-    page.get_by_role("button", name="Close", exact=True).click()  # the assistant, which opens by itself
+    page.get_by_role("button", name="Close", exact=True).click()  # the assistant opens by itself
     return page
 
 
 def open_table(mlflow: Any, site: Site) -> list[Any]:
-    """The newest search's view; its rows, the best configuration first."""
+    """Open the newest search's view; returns its rows, the best configuration first."""
     mlflow.get_by_role("link", name="heart-disease sweeps").click()
     mlflow.get_by_role("button", name="Views").click()
     mlflow.get_by_text("Newest search, best first").click()
@@ -157,7 +157,7 @@ def test_an_experiment_says_what_it_is_and_a_search_unfolds(mlflow: Any, shoot: 
     shoot("mlflow 2 search")
 
 
-def test_the_table_has_metrics_and_what_differs_the_best_first(mlflow: Any, shoot: Shoot, site: Site) -> None:
+def test_the_table_has_metrics_and_differing_parameters_best_first(mlflow: Any, shoot: Shoot, site: Site) -> None:
     rows = open_table(mlflow, site)
     columns = ("log_loss", "log_loss_low", "log_loss_high", "roc_auc", "epochs", "learning_rate", "weight_decay")
     for column in (*columns, "chosen"):
@@ -165,10 +165,10 @@ def test_the_table_has_metrics_and_what_differs_the_best_first(mlflow: Any, shoo
     tops = [row.bounding_box()["y"] for row in rows]
     assert tops == sorted(tops)
     assert len({colour for row in rows for colour in re.findall("#[0-9a-f]{6}", row.inner_text())}) == 4
-    expect(mlflow.get_by_role("columnheader", name="hidden")).to_have_count(0)  # all have the same
+    expect(mlflow.get_by_role("columnheader", name="hidden")).to_have_count(0)  # it is the same for all
     expect(mlflow.get_by_role("gridcell", name=re.compile(r"\d+ epochs, 0\.\d"))).to_have_count(1)
     shoot("mlflow 3 table")
-    mlflow.locator("label", has=mlflow.locator("input[value=CHART]")).click()  # a picture without a name
+    mlflow.locator("label", has=mlflow.locator("input[value=CHART]")).click()  # an icon without a name
     parallel = mlflow.get_by_text("Parallel Coordinates", exact=True)
     expect(parallel).to_be_visible()
     for axis in ("epochs", "learning_rate", "weight_decay", "log_loss"):
@@ -176,7 +176,7 @@ def test_the_table_has_metrics_and_what_differs_the_best_first(mlflow: Any, shoo
     for metric in ("loss/train", "loss/validation"):
         expect(mlflow.get_by_text(metric, exact=True)).to_be_visible()
     assert parallel.bounding_box()["y"] < mlflow.get_by_text("loss/train", exact=True).bounding_box()["y"]
-    expect(mlflow.get_by_text("roc_auc_low", exact=True)).to_have_count(0)  # folded
+    expect(mlflow.get_by_text("roc_auc_low", exact=True)).to_have_count(0)  # its group is folded
     expect(mlflow.get_by_text(site.names[0]).last).to_be_visible()
     shoot("mlflow 4 charts")
 
@@ -213,7 +213,7 @@ def test_a_search_says_what_it_tried_and_what_it_chose(page: Any, shoot: Shoot, 
     run = site.sweep.run
     page.goto(store.run_url(run).replace(store.LOCAL_PAGE, site.mlflow))
     expect(page.get_by_role("heading", name=SEARCH)).to_be_visible()
-    expect(page.get_by_role("link", name="Model registry")).to_be_visible()  # so the address alone is enough
+    expect(page.get_by_role("link", name="Model registry")).to_be_visible()  # so the address alone leads here
     expect(page.get_by_text("Chosen: ").first).to_be_visible()
     page.get_by_text("Show more").click()
     for cell in ("0.001, 0.003", "0.3, 1.0", "10, 30"):
@@ -252,7 +252,7 @@ def test_a_trainings_run_has_table_metrics_and_parameters(mlflow: Any, shoot: Sh
 
 def test_the_registered_model_has_a_champion(mlflow: Any, shoot: Shoot, site: Site) -> None:
     mlflow.get_by_role("link", name="Model registry").click()
-    mlflow.get_by_role("button", name="Try it now").click()  # what is new, for who comes the first time
+    mlflow.get_by_role("button", name="Try it now").click()  # a notice for first-time visitors
     mlflow.get_by_role("link", name="heart-disease", exact=True).click()
     expect(mlflow.get_by_text("Probability of heart disease")).to_be_visible()
     expect(mlflow.get_by_text("champion", exact=True).first).to_be_visible()

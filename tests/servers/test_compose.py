@@ -1,4 +1,4 @@
-"""What docker-compose.yml promises, read off the file; test_servers.py starts its services."""
+"""What docker-compose.yml promises, as read from the file; test_servers.py starts its services."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def test_a_service_may_do_no_more_than_it_must(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert not service.keys() & {"privileged", "cap_add", "network_mode", "pid", "devices"}
-    assert all(not volume.startswith((".", "/")) for volume in service.get("volumes", []))  # nothing of the host
+    assert all(not volume.startswith((".", "/")) for volume in service.get("volumes", []))  # no folders of the host
 
 
 @every_service
-def test_a_service_starts_again_and_its_logs_do_not_fill_the_disk(name: str) -> None:
+def test_a_service_is_restarted_and_its_logs_do_not_fill_the_disk(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == ("on-failure:3" if name in ONE_SHOTS else "unless-stopped")
     assert ("healthcheck" in service) == (name not in ONE_SHOTS)
@@ -70,7 +70,7 @@ def test_a_service_starts_again_and_its_logs_do_not_fill_the_disk(name: str) -> 
 
 
 @every_service
-def test_only_the_pages_and_the_api_are_published_and_on_loopback(name: str) -> None:
+def test_only_the_pages_and_the_api_are_published_on_loopback(name: str) -> None:
     port = PUBLISHED.get(name)
     expected = [f"${{HEART_BIND:-127.0.0.1}}:{port}:{port}"] if port else []
     assert SERVICES[name].get("ports", []) == expected
@@ -88,7 +88,7 @@ def test_images_are_pinned(name: str) -> None:
     assert re.fullmatch(r"postgres:\d+\.\d+-\w+|heart-disease-pipeline:\d+\.\d+\.\d+(-gpu)?", SERVICES[name]["image"])
 
 
-def test_one_worker_runs_the_one_of_the_profile(tmp_path: Path) -> None:
+def test_only_the_worker_of_the_profile_runs(tmp_path: Path) -> None:
     for profile, expected in (("cpu", "worker"), ("gpu", "worker-gpu")):
         with closing(Stack(tmp_path, COMPOSE_PROFILES=profile)) as stack:
             started = {name for name in stack.services if name.startswith("worker")}
@@ -98,7 +98,7 @@ def test_one_worker_runs_the_one_of_the_profile(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["server.lock", "gpu.lock"])
-def test_an_image_has_the_versions_that_are_tested_and_all_that_it_needs(name: str) -> None:
+def test_an_image_has_the_tested_versions_and_everything_it_needs(name: str) -> None:
     def versions(lock: str) -> dict[str, str]:
         return dict(re.findall(r"^([\w.-]+)==([\w.+-]+)", (ROOT / lock).read_text(), re.MULTILINE))
 
@@ -116,12 +116,12 @@ def test_the_secrets_are_neither_committed_nor_in_the_image(ignored: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["deploy", "worker"])
-def test_links_lead_people_to_where_the_pages_are_published(name: str) -> None:
+def test_links_lead_to_the_published_pages(name: str) -> None:
     for page, variable in (("mlflow", "HEART_MLFLOW_URL"), ("prefect", "PREFECT_UI_URL")):
         assert SERVICES[name]["environment"][variable] == f"http://${{HEART_HOST:-127.0.0.1}}:{PUBLISHED[page]}"
 
 
-def test_started_natively_a_port_is_another_one_and_an_equal_number_is_not(tmp_path: Path) -> None:
+def test_started_natively_a_port_is_replaced_but_an_equal_number_is_not(tmp_path: Path) -> None:
     with closing(Stack(tmp_path)) as stack:
         [here] = stack.ports["mlflow"].values()
         for text in ("5000", "--port 5000", "--port=5000", "http://localhost:5000/health"):

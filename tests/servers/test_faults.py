@@ -1,4 +1,4 @@
-"""After every fault, with the services back, a look for orphans and a second try: nothing lost, doubled or left."""
+"""After each fault, once services are back, orphans closed and a retry made: nothing lost, duplicated or left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 def stack() -> Iterator[Stack]:
     if postgres_programs() is None:
         pytest.skip("PostgreSQL is not installed")
-    # Not in pytest's folder: another pytest that starts meanwhile closes that to PostgreSQL's user.
+    # Not in pytest's folder, because another pytest that starts meanwhile closes it to PostgreSQL's user.
     with tempfile.TemporaryDirectory() as folder, faults.servers(Path(folder, "stack")) as started:
         yield started
 
@@ -27,7 +27,8 @@ def stack() -> Iterator[Stack]:
 def test_one_flow_run_killed_at_every_point_in_turn_until_the_alias_moves(stack: Stack) -> None:
     *points, last = POINTS
     assert faults.killed(stack, points) == Checked()
-    assert faults.killed(stack, [last]) == Checked()  # which a try after the one before it has not to go through
+    # Killed separately, because a retry after the previous point does not pass this one.
+    assert faults.killed(stack, [last]) == Checked()
 
 
 def test_the_mlflow_server_killed_between_upload_and_registration(stack: Stack) -> None:
@@ -60,7 +61,7 @@ def test_a_worker_killed_with_its_flow_run(stack: Stack) -> None:
     assert faults.worker_killed(stack) == Checked()
 
 
-def test_a_worker_stopped_in_the_midst_of_its_flow_run(stack: Stack) -> None:
+def test_a_worker_stopped_during_its_flow_run(stack: Stack) -> None:
     assert faults.worker_stopped(stack) == Checked()
 
 

@@ -1,4 +1,4 @@
-"""Every service of docker-compose.yml, started natively by the file's own words: the pipeline as it runs unattended."""
+"""Every service of docker-compose.yml, started natively as the file says: the pipeline as it runs unattended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RETRAIN = "heart-disease-train/retrain"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """All services but the API, which has nothing to serve yet."""
+    """All services except the API, which has nothing to serve yet."""
     if not postgres_programs():
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     with Stack.start(tmp_path_factory.mktemp("stack"), ["mlflow", "prefect", "worker"]) as started:
@@ -57,7 +57,7 @@ def answer(client: httpx.Client, method: str, path: str, /, **content: Any) -> A
 
 
 def run_flow(prefect_api: httpx.Client, name: str = RETRAIN, /, **parameters: Any) -> dict[str, Any]:
-    """A run of a deployment, when it has ended."""
+    """Run a deployment, and return its flow run when that has ended."""
     deployment = answer(prefect_api, "GET", f"/deployments/name/{name}")["id"]
     run = answer(prefect_api, "POST", f"/deployments/{deployment}/create_flow_run", parameters=parameters)
     return wait_for(lambda: ended(answer(prefect_api, "GET", f"/flow_runs/{run['id']}")))
@@ -68,7 +68,7 @@ def ended(run: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def heart(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command as somebody on this machine runs it, in a folder of their own."""
+    """Run the command as a user on this machine would, in their own folder."""
     environment = {**os.environ, **environment, "PREFECT_HOME": str(folder), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "heart_disease", *arguments]
     return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
@@ -76,7 +76,7 @@ def heart(folder: Path, environment: dict[str, str], *arguments: str) -> subproc
 
 @pytest.fixture(scope="module")
 def trained(stack: Stack, prefect_api: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The run of a retraining that the server was asked for, and the worker did."""
+    """The flow run of a retraining, requested from the server and done by the worker."""
     here = tmp_path_factory.mktemp("client")
     done = heart(here, stack.client_environment, "retrain", "--on-server", "--folds", "10", "--repeats", "2")
     assert done.returncode == 0, done.stderr
@@ -94,7 +94,7 @@ def scoring(stack: Stack, trained: dict[str, Any]) -> httpx.Client:
     return httpx.Client(base_url=stack.url("api"), headers=token, timeout=60)
 
 
-def test_every_service_is_healthy_and_reached_on_loopback_alone(stack: Stack) -> None:
+def test_every_service_is_healthy_and_reachable_only_on_loopback(stack: Stack) -> None:
     for name in ("postgres", "mlflow", "prefect", "worker"):
         assert stack.healthy(name)
         listening = [
@@ -108,7 +108,7 @@ def test_every_service_is_healthy_and_reached_on_loopback_alone(stack: Stack) ->
     assert stack.process("deploy").returncode == 0
 
 
-def test_mlflow_answers_nobody_without_a_login_and_no_other_hosts_name(stack: Stack) -> None:
+def test_mlflow_answers_nobody_without_a_login_or_under_another_host_name(stack: Stack) -> None:
     url = stack.url("mlflow")
     admin = ("admin", stack.secrets["MLFLOW_ADMIN_PASSWORD"])
     search = "/api/2.0/mlflow/experiments/search?max_results=1"
@@ -134,9 +134,7 @@ def test_prefect_answers_nobody_without_a_login(stack: Stack, prefect_api: httpx
 
 @pytest.mark.parametrize("login", ["admin:no", ""], ids=["another", "none"])
 @pytest.mark.parametrize("command", [["train"], ["retrain", "--on-server"]], ids=" ".join)
-def test_the_command_says_that_the_login_is_refused(
-    login: str, command: list[str], stack: Stack, tmp_path: Path
-) -> None:
+def test_the_command_reports_a_refused_login(login: str, command: list[str], stack: Stack, tmp_path: Path) -> None:
     done = heart(tmp_path, {**stack.client_environment, "PREFECT_API_AUTH_STRING": login}, *command)
     assert done.returncode == 4
     assert "refuses the login: expected its user:password in PREFECT_API_AUTH_STRING" in " ".join(done.stderr.split())
@@ -156,11 +154,11 @@ def test_a_retrain_over_the_server_ends_promoted(trained: dict[str, Any], mlflow
     champion = answer(mlflow_api, "GET", "/registered-models/alias", name="heart-disease", alias="champion")
     run = answer(mlflow_api, "GET", "/runs/get", run_id=champion["model_version"]["run_id"])["run"]
     assert {tag["key"]: tag["value"] for tag in run["data"]["tags"]}["prefect.flow_run_id"] == trained["id"]
-    assert run["info"]["artifact_uri"].startswith("mlflow-artifacts:/")  # by the server, not by a shared folder
+    assert run["info"]["artifact_uri"].startswith("mlflow-artifacts:/")  # through the server, not a shared folder
 
 
 def test_a_retrain_leaves_no_file_in_the_workers_tmp(stack: Stack, trained: dict[str, Any]) -> None:
-    """It is memory. The process of a run ends a little after the run."""
+    """That folder is in memory. A run's process ends shortly after the run."""
 
     def left() -> list[str]:
         return [f"{where}/{name}" for where, _, names in os.walk(stack.mapped("/tmp", "worker")) for name in names]
@@ -190,7 +188,7 @@ def test_a_cron_deployment_fires(prefect_api: httpx.Client, trained: dict[str, A
     assert (run["state_type"], run["state_name"]) == ("COMPLETED", "NothingToDo")
 
 
-def test_the_orphans_of_an_earlier_worker_are_looked_for_at_every_start(prefect_api: httpx.Client) -> None:
+def test_every_worker_start_looks_for_orphans_of_an_earlier_worker(prefect_api: httpx.Client) -> None:
     def looked() -> Any:
         reconcile = {"name": {"any_": ["reconcile"]}}
         runs = answer(prefect_api, "POST", "/flow_runs/filter", deployments=reconcile)
@@ -246,11 +244,11 @@ def test_no_secret_is_in_a_log_a_command_line_a_store_or_an_artifact(
     assert trained["id"] in texts["database prefect"]
     assert trained["id"] in texts["database mlflow"]
     for name, secret in stack.secrets.items():
-        # As it is, and up to the first sign that an address, JSON or HTML would write differently.
+        # The secret as it is, and its part before the first character that an address, JSON or HTML would escape.
         assert [where for where, text in texts.items() if secret in text or secret.split("@")[0] in text] == [], name
 
 
-def test_a_server_that_was_killed_comes_back_with_what_it_had(
+def test_a_killed_server_comes_back_with_its_content(
     stack: Stack, prefect_api: httpx.Client, mlflow_api: httpx.Client, trained: dict[str, Any]
 ) -> None:
     for name in ("mlflow", "prefect"):
@@ -264,7 +262,7 @@ def test_a_server_that_was_killed_comes_back_with_what_it_had(
 def test_a_retrain_does_not_suffer_when_mlflows_processes_are_replaced(
     stack: Stack, prefect_api: httpx.Client, trained: dict[str, Any]
 ) -> None:
-    """As the file has it done after some thousand requests, against what grows in them; here, in the midst of a run."""
+    """The file has them replaced after some thousand requests, because they grow; here it happens during a run."""
     as_in_file = stack.services["mlflow"]["command"]
     often = re.sub(r"(limit-max-requests) \d+ (--limit-max-requests-jitter) \d+", r"\1 40 \2 20", as_in_file)
     assert often != as_in_file
@@ -286,7 +284,7 @@ def test_a_retrain_does_not_suffer_when_mlflows_processes_are_replaced(
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
-def test_both_pages_show_scheduled_runs_and_artifacts_to_who_logs_in(
+def test_both_pages_show_scheduled_runs_and_artifacts_after_login(
     stack: Stack, trained: dict[str, Any], prefect_api: httpx.Client, mlflow_api: httpx.Client, tmp_path: Path
 ) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -316,8 +314,8 @@ def test_both_pages_show_scheduled_runs_and_artifacts_to_who_logs_in(
                 page.get_by_role("button", name="Login").click()
                 expect(page.get_by_text("retrain").first).to_be_visible()
                 page.goto(f"{prefect_url}/deployments/deployment/{deployment}?tab=Upcoming")
-                expect(page.get_by_text(re.compile(r"[1-9]\d* Flow runs?"))).to_be_visible()  # those that are planned
-                page.wait_for_timeout(1000)  # until they have faded in, for who looks at the picture
+                expect(page.get_by_text(re.compile(r"[1-9]\d* Flow runs?"))).to_be_visible()  # the planned ones
+                page.wait_for_timeout(1000)  # until they have faded in, for the screenshot
                 page.screenshot(path=folder / "servers prefect schedule.png")
                 page.goto(f"{prefect_url}/runs/flow-run/{trained['id']}")
                 page.get_by_text("Artifacts", exact=True).click()
@@ -326,7 +324,7 @@ def test_both_pages_show_scheduled_runs_and_artifacts_to_who_logs_in(
             else:
                 page.goto(f"{mlflow_url}/#/models/heart-disease")
                 expect(page.get_by_text("champion", exact=True).first).to_be_visible()
-                page.get_by_role("button", name="Close", exact=True).click()  # the assistant, which opens by itself
+                page.get_by_role("button", name="Close", exact=True).click()  # the assistant opens by itself
                 page.screenshot(path=folder / "servers mlflow model.png")
                 page.goto(f"{mlflow_url}/#/experiments/{run['experiment_id']}/runs/{run['run_id']}/artifacts")
                 expect(page.get_by_text("validation", exact=True).first).to_be_visible()
@@ -334,7 +332,7 @@ def test_both_pages_show_scheduled_runs_and_artifacts_to_who_logs_in(
     assert [url for url in asked if not url.startswith((prefect_url, mlflow_url, "blob:", "data:"))] == []
 
 
-def test_the_accounts_of_worker_and_api_can_do_no_more_than_they_need(
+def test_the_worker_and_api_accounts_can_do_only_what_they_need(
     stack: Stack, mlflow_api: httpx.Client, trained: dict[str, Any]
 ) -> None:
     tag = {"name": "heart-disease", "key": "x", "value": "1"}
@@ -351,7 +349,7 @@ def test_the_accounts_of_worker_and_api_can_do_no_more_than_they_need(
                 assert client.post(path, json=content).status_code == status, (user, path)
 
 
-def test_pruning_over_the_servers_takes_what_nobody_needs_and_leaves_the_champion(
+def test_pruning_over_the_servers_deletes_what_nothing_needs_and_keeps_the_champion(
     stack: Stack, scoring: httpx.Client, prefect_api: httpx.Client, mlflow_api: httpx.Client, tmp_path: Path
 ) -> None:
     from heart_disease.data import sources

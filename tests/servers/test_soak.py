@@ -1,4 +1,4 @@
-"""The judgement of benchmarks/soak.py: what is flat, what grows, and what too few runs cannot tell."""
+"""The verdicts of benchmarks/soak.py: flat, growing, or too few runs to tell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOISE = 1.0
 
 
 def memory(runs: int, a_run: float) -> list[float]:
-    """MB after each run, around 300."""
+    """Memory in MB after each run, around 300."""
     return list(300 + a_run * np.arange(runs) + np.random.default_rng(0).normal(0, NOISE, runs))
 
 
@@ -26,7 +26,7 @@ def memory(runs: int, a_run: float) -> list[float]:
         (200, -0.1, "flat"),
     ],
 )
-def test_memory_is_flat_where_a_thousand_runs_add_less_than_a_tenth(runs: int, a_run: float, expected: str) -> None:
+def test_memory_is_flat_if_a_thousand_runs_add_less_than_a_tenth(runs: int, a_run: float, expected: str) -> None:
     assert judged("worker: PSS, MB", memory(runs, a_run)) == expected
 
 
@@ -38,17 +38,17 @@ def test_the_warm_up_is_left_out() -> None:
     assert abs(slope) < 0.05
 
 
-def test_one_more_descriptor_in_a_thousand_runs_is_no_leak_and_one_a_run_is() -> None:
+def test_one_more_descriptor_in_a_thousand_runs_is_no_leak_but_one_per_run_is() -> None:
     assert judged("worker: descriptors", [20.0] * 100) == "flat"
     assert judged("worker: descriptors", [20.0 + i for i in range(100)]) == "grows"
 
 
-def test_a_store_may_grow_evenly_but_not_ever_faster() -> None:
+def test_a_store_may_grow_evenly_but_not_faster_and_faster() -> None:
     assert judged("stores: artefacts, kB", [100.0 * i for i in range(100)]) == "steady"
     assert judged("stores: artefacts, kB", [i**1.5 for i in range(100)]) == "grows faster"
 
 
-def test_the_table_has_a_line_for_everything_measured() -> None:
+def test_the_table_has_a_line_for_every_measurement() -> None:
     samples = [{"run": i, "seconds": 9.0, "api: PSS, MB": 200.0, "stores: artefacts, kB": 5.0 * i} for i in range(40)]
     lines = table(samples).splitlines()
     assert lines[0].startswith("40 runs, 9 s each")
