@@ -198,7 +198,7 @@ def probabilities(trials: Sequence[Trial], recipes: Sequence[Recipe]) -> dict[Re
 
 
 def encoded(trials: Sequence[Trial]) -> Floats:
-    """What `encode.matrices` makes of each trial for its pairs, one below the other: (pairs, trials x n, 29).
+    """What `encoding.matrices` makes of each trial for its pairs, one below the other: (pairs, trials x n, 29).
 
     The codes are looked up once instead of once for each pair, which would take longer than the training.
     """

@@ -15,7 +15,7 @@ from heart_disease.processes.server import problem_of
 END_SECONDS = 20  # seconds a page has to end with all its processes before it is killed
 
 
-def run(mlflow_port: int, prefect_port: int) -> int:
+def run(mlflow_port: int, prefect_port: int) -> None:
     """Start both, say where they are, and stop both on Ctrl-C or when one of them ends.
 
     Raises:
@@ -56,4 +56,3 @@ def run(mlflow_port: int, prefect_port: int) -> int:
                     # MLflow keeps this choice in the browser; the server cannot make it.
                     print('In MLflow, first choose "Model training", top left. Ctrl-C stops both.', file=sys.stderr)
             time.sleep(0.5)
-    return 0

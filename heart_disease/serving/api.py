@@ -220,7 +220,7 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def run(host: str, port: int, version: str) -> int:
+def run(host: str, port: int, version: str) -> None:
     """Serve until Ctrl-C or SIGTERM; requests under way are still answered.
 
     Raises:
@@ -241,7 +241,6 @@ def run(host: str, port: int, version: str) -> int:
                 raise UnavailableError(follower.problem)
         serve(listener, follower)
     log.info("stopped")
-    return 0
 
 
 def serve(listener: socket.socket, follower: Follower) -> None:

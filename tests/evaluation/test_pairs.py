@@ -15,7 +15,7 @@ from heart_disease.evaluation import comparison, estimates, folds
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model import schema
 from heart_disease.model.errors import DataError
-from heart_disease.reporting import comparison as shown
+from heart_disease.reporting import side_by_side
 from tests.harness import patients
 
 Frame = Callable[[pd.DataFrame], pd.DataFrame]
@@ -119,14 +119,14 @@ def test_a_file_without_probabilities_is_refused(text: str) -> None:
 
 def test_a_wide_table_becomes_several_with_the_same_first_column() -> None:
     table = [("run", *(f"column {i}" for i in range(9))), ("version 1", *map(str, range(9)))]
-    parts = shown.blocks(table, 40)
+    parts = side_by_side.blocks(table, 40)
     assert len(parts) > 1
     assert all(part.startswith("run ") and max(map(len, part.splitlines())) <= 40 for part in parts)
     assert " ".join(parts).count("column") == 9
 
 
 def test_runs_become_rows() -> None:
-    assert shown.transposed([("metric", "a", "b"), ("x", "1", "2"), ("y", "3", "4")]) == [
+    assert side_by_side.transposed([("metric", "a", "b"), ("x", "1", "2"), ("y", "3", "4")]) == [
         ("run", "x", "y"),
         ("a", "1", "3"),
         ("b", "2", "4"),

@@ -267,6 +267,7 @@ def test_the_order_of_the_rows_changes_nothing(outcome: Any, tmp_path: Path) -> 
     assert {name: ours[name] for name in theirs} == theirs
 
 
+@pytest.mark.slow
 def test_the_lectures_recipe_is_held_back_as_worse_than_logistic_regression(outcome: Any) -> None:
     from flows.train import train
 

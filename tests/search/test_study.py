@@ -324,6 +324,7 @@ def slow_nested(study: Study, recipes: Sequence[Recipe]) -> tuple[np.ndarray, li
     return losses, picks
 
 
+@pytest.mark.slow
 def test_the_nested_estimate_is_that_of_the_textbook() -> None:
     recipes = [
         Recipe(hidden=(3,), learning_rate=0.02, weight_decay=0, epochs=6),

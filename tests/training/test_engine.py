@@ -88,6 +88,7 @@ def test_equals_keras_fit_on_each_network(recipe: Recipe) -> None:
             np.testing.assert_allclose(networks.curves[name][k], curves[name], atol=TOLERANCE, err_msg=name)
 
 
+@pytest.mark.slow
 def test_networks_of_one_batch_may_differ_in_rate_decay_dropout_batch_size_and_epochs() -> None:
     recipes = [
         Recipe(epochs=4),
@@ -112,7 +113,7 @@ def assert_same(networks: Networks, k: int, alone: Networks) -> None:
         np.testing.assert_allclose(networks.curves[name][k, :epochs], alone.curves[name][0], atol=1e-6)
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("dropout", [0.0, pytest.param(0.3, marks=pytest.mark.slow)])
 def test_the_result_does_not_depend_on_k_or_on_the_order_of_jobs(dropout: float) -> None:
     jobs = make_jobs(Recipe(epochs=5, dropout=dropout), 9)
     networks = train(INPUTS, LABELS, jobs)

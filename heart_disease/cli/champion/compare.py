@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from heart_disease.evaluation.comparison import OutOfFold
     from heart_disease.evaluation.verdict import Comparison
     from heart_disease.registry import Record
-    from heart_disease.reporting.comparison import Cells
+    from heart_disease.reporting.side_by_side import Cells
 
 SIDE_BY_SIDE = 3  # more runs than that stand one below the other
 
@@ -64,18 +64,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _runs(records: Sequence[Record], margin: float) -> None:
-    from heart_disease.reporting import comparison as shown
+    from heart_disease.reporting import side_by_side
 
     _heads(records)
     params = {record.label: record.params for record in records}
-    recipes = shown.settings(params)
+    recipes = side_by_side.settings(params)
     print("recipe, evaluation and data are equal\n" if len(recipes) == 1 else _shown(recipes, len(records)))
-    print(_shown(shown.metrics({record.label: record.metrics for record in records}), len(records)))
+    print(_shown(side_by_side.metrics({record.label: record.metrics for record in records}), len(records)))
     first, *others = records
     notes: list[str] = []
     tested = {record.label: _out_of_fold(record, notes) for record in records}
     rows = [(other.label, *_pair(other, first, tested, margin, notes)) for other in others]
-    print(_shown(shown.pairs(rows, first.label)))
+    print(_shown(side_by_side.pairs(rows, first.label)))
     for note in notes:
         print(wrapped(note))
     print(wrapped(f"Below 0 is better than {first.label}. {_margin(margin)}"))
@@ -129,7 +129,7 @@ def _models(records: Sequence[Record], source: str, margin: float) -> None:
     from heart_disease.data import sources
     from heart_disease.evaluation import comparison
     from heart_disease.model import schema
-    from heart_disease.reporting import comparison as shown
+    from heart_disease.reporting import side_by_side
 
     models = {record.label: registry.load_model(record.ref) for record in records}
     learned = {name: model.learned_from for name, model in models.items()}
@@ -156,9 +156,9 @@ def _models(records: Sequence[Record], source: str, margin: float) -> None:
         wrapped(f"{table.source}: {count(len(patients), 'row')} used, {left_out} left out as training rows ({counts})")
     )
     print()
-    print(_shown(shown.metrics(comparison.on_rows(labels, probabilities)), 2))
+    print(_shown(side_by_side.metrics(comparison.on_rows(labels, probabilities)), 2))
     found = comparison.on_rows_minus(labels, probabilities[other], probabilities[first], margin)
-    print(_shown(shown.pairs([(other, found, len(labels))], first)))
+    print(_shown(side_by_side.pairs([(other, found, len(labels))], first)))
     print(wrapped(f"Below 0 is better than {first}, for these two models as they are. {_margin(margin)}"))
 
 
@@ -175,10 +175,10 @@ def _heads(records: Sequence[Record]) -> None:
 
 def _shown(table: Cells, runs: int = 1) -> str:
     """The table within the terminal's width; many runs stand one below the other. Ends in an empty line."""
-    from heart_disease.reporting import comparison as shown
+    from heart_disease.reporting import side_by_side
 
-    table = shown.transposed(table) if runs > SIDE_BY_SIDE else table
-    return "\n\n".join(shown.blocks(table)) + "\n"
+    table = side_by_side.transposed(table) if runs > SIDE_BY_SIDE else table
+    return "\n\n".join(side_by_side.blocks(table)) + "\n"
 
 
 COMMAND = Command(

@@ -53,9 +53,9 @@ def run(options: argparse.Namespace) -> int:
     if table.digest != origin.data:
         from expectations import gate
 
-        verdict = gate.validate(table)
-        if not verdict.passed:
-            raise RejectedError(verdict.refusal("nothing was trained"))
+        validation = gate.validate(table)
+        if not validation.passed:
+            raise RejectedError(validation.refusal("nothing was trained"))
     rival, lost = _rival(record)
     import_tensorflow()
     patients = f"{count(len(table), 'patient')} of {table.source}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from heart_disease.cli.parser import Command
+from heart_disease.model.errors import ExitCode
 
 EXAMPLE = """example:
   curl -H 'Content-Type: application/json' http://127.0.0.1:8000/predict -d '{"patients": [
@@ -34,7 +35,8 @@ def run(options: argparse.Namespace) -> int:
     """
     from heart_disease.serving import api
 
-    return api.run(options.host, options.port, options.version)
+    api.run(options.host, options.port, options.version)
+    return ExitCode.DONE
 
 
 COMMAND = Command(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from heart_disease.cli.parser import Command
+from heart_disease.model.errors import ExitCode
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +22,8 @@ def run(options: argparse.Namespace) -> int:
     """
     from heart_disease.operations import ui
 
-    return ui.run(options.mlflow_port, options.prefect_port)
+    ui.run(options.mlflow_port, options.prefect_port)
+    return ExitCode.DONE
 
 
 COMMAND = Command(

@@ -30,18 +30,18 @@ def run(options: argparse.Namespace) -> int:
     from expectations import gate
     from heart_disease.reporting import validation_page
 
-    verdict = gate.validate(table)
+    validation = gate.validate(table)
     if options.page:
-        Path(options.page).write_text(validation_page.render(verdict), encoding="utf-8")
+        Path(options.page).write_text(validation_page.render(validation), encoding="utf-8")
     print(f"{count(len(table), 'row')} of {table.source}, digest {table.digest}")
-    for message in verdict.messages():
+    for message in validation.messages():
         print(wrapped(message))
     found = (
-        f"{count(verdict.checked, 'check')}, {count(len(verdict.errors), 'error')}, "
-        f"{count(len(verdict.warnings), 'warning')}"
+        f"{count(validation.checked, 'check')}, {count(len(validation.errors), 'error')}, "
+        f"{count(len(validation.warnings), 'warning')}"
     )
-    print(f"{'passed' if verdict.passed else 'REJECTED'}: {found}")
-    return ExitCode.DONE if verdict.passed else ExitCode.REJECTED
+    print(f"{'passed' if validation.passed else 'REJECTED'}: {found}")
+    return ExitCode.DONE if validation.passed else ExitCode.REJECTED
 
 
 COMMAND = Command(

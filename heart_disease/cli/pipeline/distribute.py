@@ -32,8 +32,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--wait", type=int, metavar="SECONDS", default=120,
         help="how long to wait for the other workers (default %(default)s)",
     )  # fmt: skip
-    recipe = parser.add_argument_group("recipe", "The same on every machine.")
-    add_options(recipe, Recipe, base=MANY_ROWS, leave_out=("members",))
+    group = parser.add_argument_group("recipe", "The same on every machine.")
+    add_options(group, Recipe, base=MANY_ROWS, leave_out=("members",))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         UnavailableError: a worker is missing or has ended; or, on the chief, the MLflow store cannot be used.
     """
     source, output, shuffle_rows, wait = options.source, options.output, options.shuffle_rows, options.wait
-    params = made(Recipe, options, MANY_ROWS.as_dict())
+    recipe = made(Recipe, options, MANY_ROWS.as_dict())
     if shuffle_rows < 0 or wait <= 0:
         raise UsageError(f"--shuffle-rows {shuffle_rows} --wait {wait:g}: expected 0 or more, and more than 0")
     from heart_disease.training.workers import Cluster
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
             from heart_disease import registry
 
             tags = {"source": source, "workers": str(len(cluster.addresses))}
-            record = stack.enter_context(registry.open_run(f"distributed: {params.title}", tags))
+            record = stack.enter_context(registry.open_run(f"distributed: {recipe.title}", tags))
         import_tensorflow()
         # Workers end one by one, and the remaining ones report that as an error even if all is done.
         logging.getLogger("tensorflow").setLevel(logging.CRITICAL)
@@ -66,15 +66,15 @@ def run(options: argparse.Namespace) -> int:
         started = time.monotonic()
 
         def tell(epoch: int, loss: float, accuracy: float) -> None:
-            done = f"epoch {epoch} of {params.epochs}, {time.monotonic() - started:.1f} s"
+            done = f"epoch {epoch} of {recipe.epochs}, {time.monotonic() - started:.1f} s"
             log.info("train     %s: loss %.4f, accuracy %.4f", done, loss, accuracy)
 
-        trained = distributed.train(source, params, cluster, shuffle_rows=shuffle_rows, wait=wait, progress=tell)
+        trained = distributed.train(source, recipe, cluster, shuffle_rows=shuffle_rows, wait=wait, progress=tell)
         seconds = time.monotonic() - started
         log.info("train     %d rows of %d workers: %.1f s", sum(trained.rows), len(trained.rows), seconds)
         if not cluster.is_chief:
             return ExitCode.DONE
-        settings = {**params.as_dict(), "shuffle_rows": shuffle_rows, "rows": sum(trained.rows), "parts": trained.rows}
+        settings = {**recipe.as_text(), "shuffle_rows": shuffle_rows, "rows": sum(trained.rows), "parts": trained.rows}
         metrics = {"train_loss": trained.losses[-1], "train_accuracy": trained.accuracies[-1], "seconds": seconds}
         curves = {"loss/train": trained.losses, "accuracy/train": trained.accuracies}
         registry.log_values(record, settings, metrics, curves)
