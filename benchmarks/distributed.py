@@ -1,10 +1,10 @@
 """One process against two on loopback that train one network together, and against training in memory.
 
-The rows are the bundled patients, drawn again and again with a little noise, in Parquet files. Measured: seconds an
-epoch, the best of all but the first, which includes tracing; and the peak memory of a process, of which that
-of the imported libraries is named. `one` and `two` are `training.distributed.train`, which streams from disk; `memory`
-is `training.engine.train`, which holds all rows. Both workers share this machine's cores: what two machines would gain
-by reading and encoding side by side is not seen here, what it costs to wait for each other is.
+The rows are the bundled patients, drawn again and again with a little noise, in Parquet files. Measured: seconds per
+epoch, the best of all except the first, which includes tracing; and the peak memory of a process, together with the
+part that the imported libraries take. `one` and `two` are `training.distributed.train`, which streams from disk;
+`memory` is `training.engine.train`, which holds all rows. Both workers share this machine's cores. The table therefore
+shows what it costs them to wait for each other, but not what two machines gain by reading and encoding side by side.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NOISE = {"age": 3, "trestbps": 5, "chol": 15, "thalach": 6}
 
 
 def write_rows(path: Path, n: int, seed: int) -> None:
-    """`n` patients into a Parquet file."""
+    """Write `n` patients to a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -82,12 +82,12 @@ def work(path: str, params: Recipe, in_memory: bool) -> dict[str, Any]:
 
 
 def peak() -> float:
-    """Megabytes that this process has held at most."""
+    """The most megabytes that this process has held."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def measure(paths: list[Path], batch: int, in_memory: bool = False) -> dict[str, Any]:
-    """Start a process for each part; the slowest's seconds and the largest's memory."""
+    """Start a process for each part, and return the slowest one's seconds and the largest one's memory."""
     addresses = [f"127.0.0.1:{free_port()}" for _ in paths]
     processes = []
     for index, path in enumerate(paths):
@@ -131,7 +131,7 @@ def main() -> None:
                 peaks = " | ".join(f"{one['peak']:.0f}" for one in found)
                 print(f"| {n:,} | {batch:,} | {-(-n // batch):,} | {seconds} | {peaks} |", flush=True)
                 libraries = max(libraries, *(one["libraries"] for one in found))
-    print(f"\nOf the memory, {libraries:.0f} MB are the imported libraries.")
+    print(f"\n{libraries:.0f} MB of the memory are the imported libraries.")
 
 
 if __name__ == "__main__":

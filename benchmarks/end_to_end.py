@@ -1,9 +1,9 @@
 """Whole cold processes, in turn in one session: the notebook, `heart train`, and the tutorials' way.
 
 Measured: wall seconds until the command returns, and CPU seconds (user + system) of the process and all its
-descendants, Prefect's server included, also those that outlive their parent. Every program has a folder of its own
-with its own home, stores and caches; a first round that is not counted creates the stores (or, with --fresh, every
-run begins without them). Not measured: installing, the first import after it, memory, servers that run elsewhere.
+descendants, including Prefect's server and processes that outlive their parent. Every program has a folder of its own
+with its own home, stores and caches; a first round that is not counted creates the stores (with --fresh, every run
+begins without them). Not measured: installing, the first import after that, memory, servers that run elsewhere.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Program:
-    """A command; `allowed` are the exit codes that are not failures, `networks` how many it trains, 0 if it says so."""
+    """A command. `allowed`: exit codes that are not failures. `networks`: how many it trains; 0: its output says it."""
 
     name: str
     command: tuple[str, ...]
@@ -56,7 +56,7 @@ class Timing:
 
 def programs() -> list[Program]:
     """What is compared; the first is the yardstick."""
-    # -P: the folder of a script must not come before the libraries.
+    # -P keeps the script's folder from coming before the libraries.
     script = (sys.executable, "-P")
     heart = (str(HEART),) if HEART.exists() else (sys.executable, "-m", "heart_disease")
     here = ROOT / "benchmarks"
@@ -71,7 +71,7 @@ def programs() -> list[Program]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """This process's, without the addresses of servers and stores, and with all that is kept inside `folder`."""
+    """This process's variables, without addresses of servers and stores, and with everything kept inside `folder`."""
     ours = ("PREFECT_", "MLFLOW_", "XDG_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     path = {} if HEART.exists() else {"PYTHONPATH": str(ROOT)}
@@ -105,13 +105,13 @@ def measure(program: Program, folder: Path) -> Timing:
 
 
 def cpu_of_children() -> float:
-    """User and system seconds of every descendant that has ended and been waited for."""
+    """User and system seconds of all descendants that have ended and been waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def wait_for_stragglers(program: Program) -> None:
-    """Wait for the descendants that outlived the command: as their reaper, so that their CPU time counts."""
+    """Wait for descendants that outlived the command. This process reaps them, so their CPU time counts."""
     deadline = time.monotonic() + STRAGGLER_SECONDS
     while time.monotonic() < deadline:
         try:
@@ -123,9 +123,9 @@ def wait_for_stragglers(program: Program) -> None:
 
 
 def become_reaper() -> None:
-    """Orphaned descendants become children of this process; elsewhere than on Linux their CPU time stays uncounted."""
+    """Make orphaned descendants children of this process; except on Linux, their CPU time is not counted."""
     if sys.platform != "linux" or ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-        print("CPU seconds are without those of processes that outlive their parent.", file=sys.stderr)
+        print("CPU seconds do not include processes that outlive their parent.", file=sys.stderr)
 
 
 def table(timings: dict[str, list[Timing]]) -> str:

@@ -1,22 +1,22 @@
 """How often a verdict errs: champion and challenger on hundreds of data sets whose truth is known.
 
-The population. Covariates are rows of the 303 patients, drawn with replacement, their measured columns jittered by a
-fifth of the column's spread; blank cells stay. Labels are drawn anew with probabilities that are known: the mean of 20
-networks of the default recipe fitted to the 303, the log odds times 1.15, with which both presets lose on drawn
-patients what they lose on the real ones (0.378 and 0.540). Its weakness: the truth is as smooth as a network makes it,
-so that nothing in it is beyond the recipes, and every patient comes from one clinic and one year. Nor does it show
-what trying many challengers on the same patients does: of twenty equal ones the best looks better than it is.
+The population. Covariates are rows of the 303 patients, drawn with replacement; their measured columns are jittered by
+a fifth of the column's spread, and blank cells stay. Labels are drawn anew with known probabilities: the mean of 20
+networks of the default recipe fitted to the 303, with the log odds times 1.15. With that factor both presets lose on
+drawn patients what they lose on the real ones (0.378 and 0.540). The weakness: the truth is as smooth as a network
+makes it, so nothing in it is beyond the recipes, and every patient comes from one clinic and one year. Nor does it show
+what happens if many challengers are tried on the same patients: the best of twenty equal ones looks better than it is.
 
 The trials. Each is a data set of n patients with folds and seeds of its own, judged as `heart train` judges: the same
 folds and seeds for both recipes, `estimates.difference`, `verdict.compare`. The recipes of a table share its data sets,
 so its lines are not independent of each other. All trials of a call are trained at once.
 
-The truth. The difference in log loss, for patients without end, of networks that learned from fresh samples of n; mean
-over many samples, scored with the known probabilities. Cross-validation learns from n (k - 1) / k instead; that
-difference is printed beside it.
+The truth. The difference in log loss, on an unlimited number of patients, of networks that learned from fresh samples
+of n; the mean over many samples, scored with the known probabilities. Cross-validation learns from n (k - 1) / k
+instead; that difference is printed beside it.
 
-It takes an hour or more. What is trained is kept in `--keep`, call by call, under names that say what decides it (not
-the code): the same command again goes on from there, and more trials cost only themselves.
+It takes an hour or more. What is trained is kept in `--keep`, call by call, under names that depend on everything that
+decides it except the code: the same command continues from there, and more trials cost only themselves.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ from heart_disease.training.engine import train
 from heart_disease.training.recipe import PRESETS, Recipe
 
 FOLDS = Evaluation().folds
-MEMBERS, SHARPENING, JITTER = 20, 1.15, 0.2  # of the population
+MEMBERS, SHARPENING, JITTER = 20, 1.15, 0.2  # how the population is made
 SAMPLES_TOGETHER = 500  # samples of the truth that are trained in one call
-SCORED = 1000  # patients that each network of the truth is scored on
+SCORED = 1000  # patients on whom each network of the truth is scored
 OTHER_SEED = 2**30  # added to a trial's seed for a recipe with seed 1
 KINDS = (verdict.BETTER, verdict.NOT_WORSE, verdict.WORSE, verdict.INCONCLUSIVE)
 METHODS = ("widened", "plain", "t")
@@ -71,7 +71,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Pair:
-    """What is compared. A recipe with seed 1 has other networks' seeds on every trial, and the same folds."""
+    """What is compared. With seed 1 a recipe's networks have other seeds on every trial, but the same folds."""
 
     title: str
     champion: Recipe
@@ -82,7 +82,7 @@ class Pair:
 class Setting:
     """Data sets of `n` patients, and what is compared on them.
 
-    samples: to find the truth with. together: trials that are trained in one call.
+    samples: how many are drawn to find the truth. together: how many trials are trained in one call.
     """
 
     n: int
@@ -93,7 +93,7 @@ class Setting:
 
     @property
     def recipes(self) -> list[Recipe]:
-        """All that are compared, each once."""
+        """All recipes that are compared, each once."""
         return list(dict.fromkeys(recipe for pair in self.pairs for recipe in (pair.champion, pair.challenger)))
 
 
@@ -141,7 +141,7 @@ SETTINGS = (
 
 
 class Population:
-    """Patients without end, whose probability of disease is known."""
+    """An unlimited supply of patients whose probability of disease is known."""
 
     def __init__(self) -> None:
         self.frame = sources.load().frame
@@ -151,12 +151,12 @@ class Population:
         self.model = train(inputs, labels, [Job(Recipe(seed=seed), everyone, NOBODY) for seed in range(MEMBERS)])
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[pd.DataFrame, Numbers, Numbers]:
-        """`n` patients, the label of each (n,), and the probability that it was drawn with (n,)."""
+        """`n` patients, the label of each (n,), and the probability with which it was drawn (n,)."""
         frame = self.frame.iloc[rng.integers(0, len(self.frame), n)].reset_index(drop=True)
         for name in (column.name for column in schema.COLUMNS if column.limits is not None):
             own, drawn = self.frame[name], frame[name]
             moved = drawn + JITTER * own.std() * rng.standard_normal(n)
-            frame[name] = moved.clip(own.min(), own.max()).where(drawn != 0, 0.0)  # no ST depression stays none
+            frame[name] = moved.clip(own.min(), own.max()).where(drawn != 0, 0.0)  # no ST depression (0) stays 0
         p = self.model.probabilities(self.encoder.transform(frame)[None]).mean(axis=0).astype(np.float64)
         truth = 1 / (1 + ((1 - p) / p) ** SHARPENING)
         return frame, (rng.random(n) < truth).astype(np.float64), truth
@@ -174,7 +174,7 @@ class Population:
 
 
 def probabilities(trials: Sequence[Trial], recipes: Sequence[Recipe]) -> dict[Recipe, list[Numbers]]:
-    """Of each recipe on each trial, the probabilities (R, tested rows). One call trains them all.
+    """The probabilities (R, tested rows) by each recipe on each trial. One call trains them all.
 
     The trials must have equally many rows and pairs: they stand one below the other in the matrix of a pair, each
     standardised on its own training rows.
@@ -188,7 +188,7 @@ def probabilities(trials: Sequence[Trial], recipes: Sequence[Recipe]) -> dict[Re
         for t, trial in enumerate(trials)
         for job in contest.fold_jobs(replace(recipe, seed=trial.seed + OTHER_SEED * recipe.seed), trial.splits)
     ]
-    # Nothing is watched while they train: that would be most of the work.
+    # No rows are watched during training, because that would be most of the work.
     networks = train(inputs, labels.astype(np.float32), [replace(job, watch=NOBODY) for job in jobs])
     answers = (answer[-1] for answer in replace(networks, jobs=tuple(jobs)).watched(inputs))
     return {
@@ -227,7 +227,7 @@ def intervals(trial: Trial, ours: Numbers, theirs: Numbers, repeats: int) -> dic
 
 
 def shortened(splits: Splits, repeats: int) -> Splits:
-    """Its first repeats."""
+    """Only the first repeats of `splits`."""
     return Splits(splits.pairs[: len(splits.pairs) * repeats // splits.repeats], repeats, "")
 
 
@@ -254,10 +254,10 @@ def simulate(
 
 
 def together(trials: Sequence[Trial], recipes: Sequence[Recipe], most: int, keep: Path) -> dict[Recipe, list[Numbers]]:
-    """The `probabilities` of each recipe, from at most so many trials a call; each call's result is kept."""
+    """The `probabilities` of each recipe, from at most `most` trials per call; each call's result is kept."""
     found: dict[Recipe, list[Numbers]] = {recipe: [] for recipe in recipes}
     for start in range(0, len(trials), most):
-        # Recipes with the same seed take their rows in the same order, and are trained side by side.
+        # Recipes with the same seed take their rows in the same order, so they are trained side by side.
         for seed in sorted({recipe.seed for recipe in recipes}):
             alike = [recipe for recipe in recipes if recipe.seed == seed]
             for recipe, each in zip(alike, kept(keep, trials[start : start + most], alike), strict=True):
@@ -266,7 +266,7 @@ def together(trials: Sequence[Trial], recipes: Sequence[Recipe], most: int, keep
 
 
 def kept(keep: Path, trials: Sequence[Trial], recipes: Sequence[Recipe]) -> Numbers:
-    """The `probabilities` (recipes, trials, R, tested rows), read where they were found before."""
+    """The `probabilities` (recipes, trials, R, tested rows), read from the folder if they are there already."""
     n, pairs = len(trials[0].frame), len(trials[0].splits.pairs)
     what = [n, pairs, [trial.seed for trial in trials], [str(trial.labels) for trial in trials], recipes]
     path = keep / f"{n} patients {hashlib.sha256(repr(what).encode()).hexdigest()[:16]}.npy"
@@ -287,7 +287,7 @@ def kept(keep: Path, trials: Sequence[Trial], recipes: Sequence[Recipe]) -> Numb
 def expected_losses(
     population: Population, recipes: Sequence[Recipe], n: int, samples: int, seed: int, keep: Path
 ) -> dict[Recipe, Numbers]:
-    """Expected log loss on other patients, of each recipe after learning from each of the samples of `n` (samples,)."""
+    """Each recipe's expected log loss (samples,) on other patients, after learning from each sample of `n`."""
     drawn = [population.sample(n, seed + s) for s in range(samples)]
     return {
         recipe: np.array([estimates.losses(t.truth[n:], p).mean() for t, p in zip(drawn, each, strict=True)])
@@ -296,7 +296,7 @@ def expected_losses(
 
 
 def true_difference(pair: Pair, losses: Mapping[Recipe, Numbers]) -> tuple[float, float]:
-    """Challenger minus champion, and its standard error; recipes that differ in the seed alone have none."""
+    """Challenger minus champion, and its standard error; both are 0 if the recipes differ only in the seed."""
     if replace(pair.challenger, seed=pair.champion.seed) == pair.champion:
         return 0.0, 0.0
     each = losses[pair.challenger] - losses[pair.champion]
@@ -354,9 +354,9 @@ def tables(
 def main() -> None:
     """Simulate and print."""
     parser = argparse.ArgumentParser(description="Simulate how often the verdict on a challenger errs.")
-    parser.add_argument("--trials", type=int, default=200, help="of each table (default 200)")
+    parser.add_argument("--trials", type=int, default=200, help="trials per table (default 200)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, default=Path("error_rates"), metavar="FOLDER", help="for what is trained")
+    parser.add_argument("--keep", type=Path, default=Path("error_rates"), metavar="FOLDER", help="folder for results")
     options = parser.parse_args()
     options.keep.mkdir(parents=True, exist_ok=True)
     started, population = time.perf_counter(), Population()

@@ -1,7 +1,7 @@
-"""The fault table: each fault several times on real processes and servers, and what was lost, doubled or left by it.
+"""The fault table: each fault several times on real processes and servers, and what it lost, duplicated or left behind.
 
-What the faults are, and what is looked at afterwards, is tests/harness/faults.py's. A fault whose own training does not
-come to its end is followed by a look for orphans and by a second try of the same flow run, as in production.
+tests/harness/faults.py defines the faults and what is checked afterwards. If the training of a fault does not reach its
+end, orphans are looked for and the same flow run is tried a second time, as in production.
 
     python -m benchmarks.faults --times 3
 """
@@ -27,7 +27,7 @@ HEADER = "| fault | times | lost | duplicated | left RUNNING | processes left | 
 
 
 def all_faults(stack: Stack, folder: Callable[[], Path]) -> dict[str, Callable[[], Checked]]:
-    """By name, each to be called any number of times."""
+    """The faults by name; each can be called any number of times."""
     found: dict[str, Callable[[], Checked]] = {
         f"kill -9 of the training: {point}": lambda point=point: faults.killed(stack, [point])  # type: ignore[misc]
         for point in POINTS
@@ -56,16 +56,16 @@ def all_faults(stack: Stack, folder: Callable[[], Path]) -> dict[str, Callable[[
 
 
 def main() -> None:
-    """Print the table, a line as soon as it is known."""
+    """Print the table, each line as soon as it is known."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=3, help="how often each (default 3)")
-    parser.add_argument("--only", default="", help="faults whose name holds this")
+    parser.add_argument("--times", type=int, default=3, help="how often to make each fault (default 3)")
+    parser.add_argument("--only", default="", help="only faults whose name contains this")
     options = parser.parse_args()
     if postgres_programs() is None:
         sys.exit("PostgreSQL is not installed; expected its programs, such as Debian's package postgresql")
     with ExitStack() as stack:
         table = stack.enter_context(os.fdopen(os.dup(1), "w"))
-        os.dup2(2, 1)  # what the trainings print
+        os.dup2(2, 1)  # sends what the trainings print to stderr
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         servers = stack.enter_context(faults.servers(root / "servers"))
         numbers = iter(range(10**6))
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def line(name: str, fault: Callable[[], Checked], times: int) -> str:
-    """A line of the table. Not as expected: a program ended otherwise than it should. Seconds: the mean."""
+    """A line of the table. Not as expected: a program did not end as it should. Seconds: the mean."""
     total, strange, started = [0, 0, 0, 0], 0, time.monotonic()
     for _ in range(times):
         try:

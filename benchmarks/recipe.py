@@ -1,11 +1,11 @@
 """How the default preset was chosen: out-of-fold log loss of 54 recipes at every epoch.
 
 29-16-1, adam, batches of 32; weight decay x learning rate x dropout; 3 repeats of 10 stratified folds for each seed.
-The loss is that of the watched rows at the end of every epoch, each patient weighing the same. The best epoch of a
-recipe is that of its mean over the seeds, and its plateau the epochs around it whose mean loss is within 0.001 of the
-best: a wide plateau does not depend on the exact epoch. The best of many is flattered by having been chosen; and the
-seeds, which also draw the folds, move every recipe by 0.01, far more than neighbours in the list differ: those are
-ties. Not searched: the shape, the batch size, the activation.
+The loss is that of the watched rows at the end of every epoch, each patient weighing the same. A recipe's best
+epoch is that of its mean over the seeds, and its plateau is the epochs around it whose mean loss is within 0.001 of the
+best: if the plateau is wide, the exact epoch does not matter. The best of many looks better than it is, because it was
+chosen. The seeds, which also draw the folds, move every recipe by 0.01, far more than neighbours in the list differ:
+those are ties. Not searched: the shape, the batch size, the activation.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def plateau(curve: Numbers) -> tuple[int, int, int]:
 
 
 def line(recipe: Recipe, epoch: int, at: Numbers, around: str) -> str:
-    """A row of the table; at: the loss of each seed."""
+    """A row of the table. at: the loss of each seed."""
     by_seed = " | ".join(f"{loss:.4f}" for loss in at)
     how = f"{recipe.weight_decay:g} | {recipe.learning_rate:g} | {recipe.dropout:g}"
     return f"| {how} | {epoch} | {at.mean():.4f} | {by_seed} | {around} |"
@@ -66,7 +66,7 @@ def line(recipe: Recipe, epoch: int, at: Numbers, around: str) -> str:
 def main() -> None:
     """Search and print."""
     parser = argparse.ArgumentParser(description="Compare recipes by their out-of-fold log loss at every epoch.")
-    parser.add_argument("--seeds", type=int, default=2, help="of folds and networks (default 2)")
+    parser.add_argument("--seeds", type=int, default=2, help="seeds of folds and networks (default 2)")
     parser.add_argument("--epochs", type=int, default=260)
     options = parser.parse_args()
     started = time.perf_counter()

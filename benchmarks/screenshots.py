@@ -2,7 +2,7 @@
 
     python -m benchmarks.screenshots            # writes docs/images/*.png; needs chromium
 
-MLflow's page of the run, Prefect's page of the flow run, and the page that the validation writes.
+MLflow's page of the run, Prefect's page of the flow run, and the page that validation writes.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from playwright.sync_api import ViewportSize, expect, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 SIZE = ViewportSize(width=1400, height=800)  # pixels
-COLOURS = 64  # flat pages need no more, and a picture stays well under 150 kB
+COLOURS = 64  # enough for flat pages, and keeps a picture well under 150 kB
 PATIENCE = 60_000  # milliseconds
 HEART = (sys.executable, "-m", "heart_disease")
 
 
 def free_port() -> int:
-    """A port of loopback that nothing listens on."""
+    """A port of loopback on which nothing listens."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
@@ -43,7 +43,7 @@ def free_port() -> int:
 
 @contextmanager
 def pages(folder: Path, environment: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """`heart ui` on the stores of `folder`: the addresses of MLflow's page and Prefect's."""
+    """Run `heart ui` on the stores of `folder`, and yield the addresses of MLflow's page and of Prefect's."""
     ports = free_port(), free_port()
     options = [f"--mlflow-port={ports[0]}", f"--prefect-port={ports[1]}"]
     process = subprocess.Popen([*HEART, "ui", *options], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
@@ -67,7 +67,7 @@ def flow_run(prefect: str) -> str:
 
 
 def shoot(page: Any, name: str) -> None:
-    """Write what the page shows, with plain words for the names of this machine and its folder."""
+    """Save what the page shows, with plain words instead of the names of this machine and its folder."""
     page.evaluate(
         """names => {
             const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)

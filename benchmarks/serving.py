@@ -1,10 +1,10 @@
 """The scoring API under load from another process, against MLflow's stock scoring server on the same model.
 
 Measured: seconds from the start of the command to the first good answer; resident memory of its processes after the
-load; latency (median and 99th percentile) and requests a second over keep-alive connections on this machine, in turn,
-round by round. Then the API alone, while the champion moves: every answer that is not a 200 is counted.
+load; latency (median and 99th percentile) and requests per second over keep-alive connections on this machine, in turn,
+round by round. Then the API alone, while the champion moves: every answer except 200 is counted.
 
-The client is Python's own, with a thread for each connection, and takes a part of the same cores: the same for both.
+The client is Python's own, with a thread for each connection; it uses the same cores, for both servers alike.
 Not measured: a network between them, TLS, several workers.
 """
 
@@ -47,7 +47,7 @@ START_SECONDS = 120
 
 @dataclass
 class Server:
-    """One of the two. body: of a request for so many rows."""
+    """One of the two. body: makes the body of a request for that many rows."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -65,7 +65,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Load:
-    """milliseconds of each request, and how many requests a second all connections made together."""
+    """milliseconds: per request. rate: requests per second of all connections together. statuses: how many of each."""
 
     milliseconds: list[float]
     rate: float
@@ -90,7 +90,7 @@ def stock(count: int) -> bytes:
 
 
 def make_versions(count: int) -> None:
-    """Versions of the default network; the numbers in it do not change how long it takes."""
+    """Register versions of the default network; its weights do not change how long it takes."""
     table = sources.load().frame
     for seed in range(count):
         model = PatientModel(Encoder.fit(table), network.build(Recipe(seed=seed), 29))
@@ -101,7 +101,7 @@ def make_versions(count: int) -> None:
 
 @contextmanager
 def start(name: str, command: list[str], port: int, health: str, path: str, body: Any) -> Iterator[Server]:
-    """Until it answers, and ended in the end with all that it started."""
+    """Start a server and wait until it answers; end it and all that it started at the end."""
     started = time.monotonic()
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
@@ -120,7 +120,7 @@ def start(name: str, command: list[str], port: int, health: str, path: str, body
 
 
 def answers(port: int, path: str) -> bool:
-    """Whether it does, with a 200."""
+    """Whether the server answers with 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", path)
@@ -132,7 +132,7 @@ def answers(port: int, path: str) -> bool:
 
 
 def load(server: Server, count: int, connections: int, until: Callable[[], bool]) -> Load:
-    """Ask again and again over so many connections, until it is enough."""
+    """Send requests over that many connections until `until` says that it is enough."""
     body, times, statuses = server.body(count), list[float](), Counter[int | str]()
 
     def ask() -> None:
@@ -159,13 +159,13 @@ def load(server: Server, count: int, connections: int, until: Callable[[], bool]
 
 
 def after(seconds: float) -> Callable[[], bool]:
-    """Whether so much time has passed since."""
+    """A function that says whether that much time has passed since now."""
     end = time.monotonic() + seconds
     return lambda: time.monotonic() > end
 
 
 def table(servers: list[Server]) -> str:
-    """Markdown; medians over the rounds."""
+    """The table in Markdown, with medians over the rounds."""
     lines = ["| load | server | p50, ms | p99, ms | requests/s | not 200 |", "|---|---|---:|---:|---:|---:|"]
     for case in CASES:
         for server in servers:
@@ -178,7 +178,7 @@ def table(servers: list[Server]) -> str:
 
 
 def move(server: Server, moves: int, versions: int) -> str:
-    """Load over 8 connections while the champion moves; each move waits until it is served."""
+    """Load over 8 connections while the champion moves; each move waits until the one before is served."""
     done = threading.Event()
     found: list[Load] = []
     asking = threading.Thread(target=lambda: found.append(load(server, 1, 8, done.is_set)))
@@ -202,7 +202,7 @@ def move(server: Server, moves: int, versions: int) -> str:
 
 
 def served(server: Server) -> str:
-    """The version that answers now."""
+    """The version that the server answers with now."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("GET", "/model")
     version = str(json.loads(connection.getresponse().read())["version"])
@@ -213,9 +213,9 @@ def served(server: Server) -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="The scoring API under load, against MLflow's stock scoring server.")
-    parser.add_argument("--seconds", type=float, default=10, help="of load for each case and round (default 10)")
+    parser.add_argument("--seconds", type=float, default=10, help="seconds of load per case and round (default 10)")
     parser.add_argument("--rounds", type=int, default=3, help="default 3")
-    parser.add_argument("--moves", type=int, default=20, help="of the champion under load (default 20)")
+    parser.add_argument("--moves", type=int, default=20, help="moves of the champion under load (default 20)")
     options = parser.parse_args()
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)

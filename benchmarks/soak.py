@@ -1,10 +1,10 @@
 """Retrain after retrain on the servers: does anything grow that should not?
 
-Every service of docker-compose.yml, started natively as tests/harness/compose.py does it, with empty stores. Then N
-runs of the deployment heart-disease-train/retrain, one after the other, each picked up by the worker, which starts a
-process for it: 2 folds, 1 repeat, 2 epochs, forced, since nothing changes between them. One more run before them makes
-a version, which is promoted by hand, so that all train the champion's recipe as well and compare. After each, when its
-process has ended:
+Every service of docker-compose.yml is started natively, as tests/harness/compose.py does it, with empty stores. Then
+come N runs of the deployment heart-disease-train/retrain, one after the other, each picked up by the worker, which
+starts a process for it: 2 folds, 1 repeat, 2 epochs, forced, since nothing changes between them. One more run before
+them makes a version, which is promoted by hand, so that all the others also train the champion's recipe and compare.
+Measured after each run, when its process has ended:
 
     memory       of all processes of a service: resident; proportional (PSS: a page that k of them share counts 1/k);
                  the anonymous part of that, without files and PostgreSQL's shared buffers, which fill to their size
@@ -12,11 +12,11 @@ process has ended:
     left behind  bytes in the folders that are a container's tmpfs (/tmp and the home)
     stores       bytes and rows of both databases, bytes of the artefacts
 
-PSS rises, too, when another program ends that had shared pages: believe it only on a machine that does nothing else.
-A line for each sample goes to a CSV file at once. Not measured: PostgreSQL's vacuuming over weeks, and many clients.
+PSS also rises when another program that shared pages ends: believe it only on a machine that does nothing else.
+Each sample goes to a CSV file at once. Not measured: PostgreSQL's vacuuming over weeks, and many clients.
 
 The rule, set before the first run. The first fifth of the runs is the warm-up. The others are cut into ten blocks of
-consecutive runs; a straight line through the ten means gives the growth a run, with a 95 % interval (t, 8 degrees of
+consecutive runs; a straight line through the ten means gives the growth per run, with a 95 % interval (t, 8 degrees of
 freedom; blocks, because neighbouring samples are alike). Memory, descriptors, processes, threads and what is left
 behind have to be flat:
 
@@ -25,8 +25,8 @@ behind have to be flat:
     grows        not flat, and the interval is all above 0
     cannot tell  neither: more runs are needed
 
-The stores have to grow, for they keep every run; what counts is that a run of the second half costs no more than one
-of the first. That is: `steady` if the second half's growth is below 1.1 times the first half's.
+The stores have to grow, because they keep every run; what counts is that a run of the second half costs no more than
+one of the first. They are `steady` if the second half's growth is below 1.1 times the first half's.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ RETRAIN = "heart-disease-train/retrain"
 PARAMETERS = {"recipe": {"epochs": 2}, "evaluation": {"folds": 2, "repeats": 1}, "force": True}
 ENDS = ("Completed", "Promoted", "NotPromoted")
 SETTLE_SECONDS, BLOCKS = 20, 10
-FEWEST = 25  # runs: two a block, without the warm-up
+FEWEST = 25  # runs: two per block, without the warm-up
 FLOORS = {
     "PSS, MB": 5.0,
     "anonymous PSS, MB": 5.0,
@@ -63,7 +63,7 @@ FLOORS = {
     "threads": 2.0,
     "left behind, kB": 100.0,
 }
-# Of every table, counted: the server's own estimates lag behind.
+# Counts the rows of every table, because the server's own estimates lag behind.
 ROWS = (
     "SELECT sum((xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM %I.%I', schemaname, relname), "
     "false, true, '')))[1]::text::bigint) FROM pg_stat_user_tables"
@@ -89,7 +89,7 @@ def sample(stack: Stack) -> Sample:
 def _service(stack: Stack, name: str) -> Sample:
     pss = anonymous = rss = descriptors = processes = threads = 0
     for process in stack.members(name):
-        with suppress(psutil.Error, OSError):  # it has just ended
+        with suppress(psutil.Error, OSError):  # the process has just ended
             memory = dict(re.findall(r"^(\w+): +(\d+) kB", Path(f"/proc/{process.pid}/smaps_rollup").read_text(), re.M))
             pss, anonymous = pss + int(memory["Pss"]), anonymous + int(memory["Pss_Anon"])
             rss += int(memory["Rss"])
@@ -104,7 +104,7 @@ def _service(stack: Stack, name: str) -> Sample:
 
 def _bytes(folder: Path) -> int:
     total = 0
-    for where, _, names in os.walk(folder):  # unlike rglob, it does not mind a folder that vanishes meanwhile
+    for where, _, names in os.walk(folder):  # unlike rglob, os.walk accepts that a folder vanishes meanwhile
         for name in names:
             with suppress(OSError):
                 total += (Path(where) / name).lstat().st_size
@@ -134,7 +134,7 @@ def _sql(stack: Stack, database: str, query: str) -> str:
 
 
 def retrain() -> tuple[str, float]:
-    """One run: the name of its final state, and seconds."""
+    """Run once, and return the name of the final state and the seconds."""
     from prefect.deployments import run_deployment
 
     started = time.monotonic()
@@ -143,14 +143,14 @@ def retrain() -> tuple[str, float]:
 
 
 def settle(stack: Stack, processes: int) -> None:
-    """Wait until the worker has no more processes than that: the run's own ends a little after the run."""
+    """Wait until the worker has no more processes than that: the run's own process ends a little after the run."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while len(stack.members("worker")) > processes and time.monotonic() < deadline:
         time.sleep(0.5)
 
 
 def start(stack: Stack) -> None:
-    """The servers and the worker; a first version, promoted; then what needs a champion."""
+    """Start the servers and the worker; promote a first version; then start what needs a champion."""
     for name in stack.in_order(["worker"]):
         stack.start_service(name)
     os.environ |= stack.client_environment
@@ -163,7 +163,7 @@ def start(stack: Stack) -> None:
 
 
 def retrained(stack: Stack) -> float:
-    """Seconds of one run.
+    """Run once, and return the seconds.
 
     Raises:
         RuntimeError: it failed.
@@ -184,7 +184,7 @@ def soak(stack: Stack, runs: int) -> Iterator[Sample]:
 
 
 def growth(values: Sequence[float]) -> tuple[float, float, float]:
-    """A run, by the rule above: the slope and the ends of its interval."""
+    """Growth per run, by the rule above: the slope and the ends of its interval."""
     after = np.array(values[len(values) // 5 :])
     blocks = np.array_split(np.arange(len(after)), BLOCKS)
     at, means = np.array([block.mean() for block in blocks]), np.array([after[block].mean() for block in blocks])
@@ -196,7 +196,7 @@ def growth(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def judged(what: str, values: Sequence[float]) -> str:
-    """Flat, grows, or cannot tell; of a store: steady, or growing faster."""
+    """Flat, grows, or cannot tell; for a store: steady, or grows faster."""
     if what.startswith("stores: "):
         half = len(values) // 2
         first, second = values[half] - values[0], values[-1] - values[len(values) - 1 - half]
@@ -217,7 +217,7 @@ def table(samples: Sequence[Mapping[str, float]]) -> str:
     lines = [
         f"{len(samples)} runs, {np.median([one['seconds'] for one in samples]):.0f} s each (median). "
         f"Start, middle, end: means of {tenth} samples.\n",
-        "| service | what | start | middle | end | a run [95 %] | |",
+        "| service | what | start | middle | end | per run [95 %] | |",
         "|---|---|---:|---:|---:|---:|---|",
     ]
     for name in samples[0]:
@@ -234,17 +234,17 @@ def table(samples: Sequence[Mapping[str, float]]) -> str:
 
 
 def main() -> None:
-    """Run, write each sample, and print the table; also after Ctrl-C, of what there is."""
+    """Run, write each sample, and print the table; after Ctrl-C, print it for the runs that are done."""
     parser = argparse.ArgumentParser(description="Retrain again and again on the servers, and watch what grows.")
     parser.add_argument("--runs", type=int, default=200, metavar="N")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after so many")
-    parser.add_argument("--samples", type=Path, default=Path("soak.csv"), metavar="FILE", help="a line a run")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after this many minutes")
+    parser.add_argument("--samples", type=Path, default=Path("soak.csv"), metavar="FILE", help="one line per run")
     options = parser.parse_args()
 
     samples: list[Sample] = []
     with tempfile.TemporaryDirectory(prefix="heart-soak-") as folder:
         stack = Stack(Path(folder))
-        stack.services["worker"]["environment"]["PREFECT_WORKER_QUERY_SECONDS"] = "2"  # instead of 10: it only waits
+        stack.services["worker"]["environment"]["PREFECT_WORKER_QUERY_SECONDS"] = "2"  # not 10, because it only waits
         try:
             start(stack)
             started = time.monotonic()

@@ -1,7 +1,7 @@
-"""Cross-validated configurations an hour: `heart sweep`, Keras `fit` in a loop, and Optuna driving `fit`.
+"""Cross-validated configurations per hour: `heart sweep`, Keras `fit` in a loop, and Optuna driving `fit`.
 
-All search the same: 29-16-1 with Adam, batches of 32, learning rate 0.0003 to 0.01 (log), weight decay 0.1 to 3 (log),
-50 to 200 epochs, on the bundled patients, each configuration cross-validated on the same 5 x 10 folds, and its
+All search the same space: 29-16-1 with Adam, batches of 32, learning rate 0.0003 to 0.01 (log), weight decay 0.1 to 3
+(log), 50 to 200 epochs, on the bundled patients, each configuration cross-validated on the same 5 x 10 folds, and its
 out-of-fold log loss taken at its best epoch among those that are measured.
 
     ours      `search.study.cross_validate` and `summarise`, nested folds left out (the others have none), from the
@@ -9,15 +9,15 @@ out-of-fold log loss taken at its best epoch among those that are measured.
     loop      random search, Keras `fit` for every fold, the validation loss of each epoch from `fit` itself
     Optuna    its default sampler (TPE) driving the same `fit`, told of every fold, one trial of 100 epochs
 
-Nobody waits for 50 `fit`s a configuration a thousand times: loop and Optuna are timed on `--fits` fits and multiplied.
-Optuna's pruner gives up on a bad configuration after some folds; that may save it up to nine fits of ten, and is not
-counted. Equal quality is shown the other way round: `--equal` configurations are trained on one fold's rows by both,
-and their held-out losses compared.
+A thousand configurations with 50 `fit`s each would take too long: loop and Optuna are timed on `--fits` fits and
+multiplied. Optuna's pruner gives up on a bad configuration after some folds; that may save it up to nine fits of ten,
+and is not counted. Equal quality is shown the other way round: `--equal` configurations are trained on one fold's rows
+by both, and their held-out losses compared.
 
-The fraction of the machine: operations of the products of matrices, a second, against those of one large float32
-product in TensorFlow on the same cores. For each row of a batch and weight of a kernel two forward, two for the
-weight's gradient, and, but in the first layer, two for the gradient of what came in; two for each watched row at an
-epoch's end.
+The fraction of the machine: operations per second in the products of matrices, against those of one large float32
+product in TensorFlow on the same cores. Each row of a batch and weight of a kernel costs two operations forward, two
+for the weight's gradient and, except in the first layer, two for the gradient of the input; a watched row costs two at
+the end of an epoch.
 
 Where the rest goes: the same networks without the watched rows, and then with plain gradient steps instead of Adam;
 and the first layer's products alone, of the same shapes, compiled the same way. Compiling is left out: 300 epochs
@@ -49,17 +49,17 @@ SPACE = {
     "weight_decay": {"low": 0.1, "high": 3.0},
     "epochs": [50, 75, 100, 150, 200],
 }
-UNIT = 40  # configurations in a batch, as the sweep takes them: 2000 networks
-EPOCHS = 200  # of `seconds`
+UNIT = 40  # configurations per batch, as in the sweep: 2000 networks
+EPOCHS = 200  # epochs that `seconds` measures
 
 
 def study() -> Study:
-    """The bundled patients, 5 x 10 folds, none nested."""
+    """The bundled patients in 5 x 10 folds, without nested ones."""
     return Study(sources.load().frame, Evaluation(), space.make_space(SPACE).epochs, inner_folds=0)
 
 
 def ours(configurations: int) -> tuple[float, float]:
-    """Seconds to cross-validate so many and choose, and the best out-of-fold loss."""
+    """Seconds to cross-validate that many and choose, and the best out-of-fold loss."""
     made = space.make_space(SPACE)
     flat = study()
     assert flat.inputs.shape[0] == len(flat.splits.pairs)  # encoded before the clock starts
@@ -84,7 +84,7 @@ def fit(recipe: Recipe, job: Job, inputs: np.ndarray, labels: np.ndarray) -> flo
 
 
 def keras_loop(fits: int) -> float:
-    """Seconds a fit, of as many configurations as there are fits, one fold each."""
+    """Seconds per fit; each fit is one fold of another configuration."""
     flat = study()
     inputs, labels = flat.inputs, flat.labels.astype(np.float32)
     started = time.perf_counter()
@@ -94,7 +94,7 @@ def keras_loop(fits: int) -> float:
 
 
 def optuna_fits(fits: int) -> float:
-    """Seconds a fit that Optuna drives, one trial of so many folds."""
+    """Seconds per fit that Optuna drives, in one trial of that many folds."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -116,7 +116,7 @@ def optuna_fits(fits: int) -> float:
         return float(np.mean(losses))
 
     search = optuna.create_study(pruner=optuna.pruners.MedianPruner())
-    # The same middle of the space as the loop's, so that the number of epochs is the same on average.
+    # The middle of the space, so that the number of epochs is that of the loop on average.
     search.enqueue_trial({"learning_rate": 1e-3, "weight_decay": 1.0, "epochs": 100})
     started = time.perf_counter()
     search.optimize(objective, n_trials=1)
@@ -124,7 +124,7 @@ def optuna_fits(fits: int) -> float:
 
 
 def equal(configurations: int) -> tuple[float, float]:
-    """Mean held-out loss over so many configurations, one fold each: trained together, and by `fit`; same epochs."""
+    """Mean held-out loss over that many configurations, one fold each: trained together, and by `fit`; same epochs."""
     made = space.make_space(SPACE)
     flat = study()
     jobs = [flat.jobs(recipe)[7 * i % 50] for i, recipe in enumerate(space.sample(made, configurations))]
@@ -136,7 +136,7 @@ def equal(configurations: int) -> tuple[float, float]:
 
 
 def peak() -> float:
-    """Float32 operations a second of one large product."""
+    """Float32 operations per second of one large product."""
     import tensorflow as tf
 
     n, times = 2048, 5
@@ -150,7 +150,7 @@ def peak() -> float:
 
 
 def seconds(configurations: int, *, watched: bool = True, optimizer: Literal["adam", "sgd"] = "adam") -> float:
-    """To train a batch for `EPOCHS` epochs, compiling left out."""
+    """Seconds to train a batch for `EPOCHS` epochs, without compiling."""
     flat, nobody = study(), np.arange(0)
     inputs, labels = flat.inputs, flat.labels.astype(np.float32)
     recipes = [replace(r, optimizer=optimizer) for r in space.sample(space.make_space(SPACE), configurations)]
@@ -165,7 +165,7 @@ def seconds(configurations: int, *, watched: bool = True, optimizer: Literal["ad
 
 
 def operations(configurations: int) -> float:
-    """Of all products in `seconds`."""
+    """The operations of all products in `seconds`."""
     pairs = study().splits.pairs
     trained, watched = (sum(len(pair[part]) for pair in pairs) * configurations * EPOCHS for part in (0, 1))
     first, last = 29 * 16, 16
@@ -213,9 +213,9 @@ def where_time_goes(configurations: int = UNIT) -> None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="Configurations an hour, against Keras fit and Optuna.")
+    parser = argparse.ArgumentParser(description="Configurations per hour, against Keras fit and Optuna.")
     parser.add_argument("--configurations", type=int, default=200, metavar="N")
-    parser.add_argument("--fits", type=int, default=5, metavar="N", help="of Keras and of Optuna (default 5)")
+    parser.add_argument("--fits", type=int, default=5, metavar="N", help="fits of Keras and of Optuna (default 5)")
     parser.add_argument("--equal", type=int, default=6, metavar="N", help="configurations trained by both (default 6)")
     options = parser.parse_args()
 
@@ -228,7 +228,7 @@ def main() -> None:
     rate = 3600 / (taken / options.configurations)
     folds = 50
     print(f"{options.configurations} configurations x {folds} folds; {os.cpu_count()} cores; best loss {best:.4f}\n")
-    print("| search | measured | seconds a fit | configurations an hour | ours / it |")
+    print("| search | measured | seconds per fit | configurations per hour | ours / it |")
     print("|---|---|---:|---:|---:|")
     each = taken / options.configurations / folds
     print(f"| `heart sweep` | {options.configurations * folds} networks, {taken:.0f} s | {each:.5f} | {rate:.0f} | 1 |")

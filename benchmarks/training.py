@@ -1,9 +1,9 @@
 """Training alone, inside one process: K networks at once against Keras `fit` of one.
 
-Every network is 29-16-1, 300 epochs, batches of 32, no decay, on the training part of a fold and watched on the rest
-of it. Measured: `training.engine.train` from call to weights, tracing included, twice for each K; and Keras `fit` of
-one network on the same rows with the same validation rows, once. Not measured: imports, reading, encoding, evaluation,
-storing. The ratio is K x the time of that one `fit` over our time: nobody waits for a thousand `fit`s.
+Every network is 29-16-1, 300 epochs, batches of 32, no decay, on the training part of a fold and watched on the rest.
+Measured: `training.engine.train` from call to weights, tracing included, twice for each K; and Keras `fit` of one
+network on the same rows with the same validation rows, once. Not measured: imports, reading, encoding, evaluation,
+storing. The ratio is K x the time of that one `fit` over our time, because a thousand `fit`s would take too long.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main() -> None:
 
     import tensorflow as tf
 
-    tf.constant(0.0)  # TensorFlow's own start is nobody's training time
+    tf.constant(0.0)  # so that TensorFlow's own start is not measured
     fit = keras_fit(recipe)
     print(f"{recipe.title}; {os.cpu_count()} cores. Keras fit of one network, measured once: {fit:.2f} s.")
     print("`K fits` is K times that, not measured.\n")

@@ -1,9 +1,9 @@
 """The tutorials' way: the notebook's network as four Prefect tasks, with MLflow as its documentation shows it.
 
-One network, one split, no intervals, no validation. Metrics by MLflow's own Keras callback, the model logged and
-registered with the requirements that MLflow guesses; Prefect's ephemeral server as it comes; the embedded stores in
-the working directory. Imports none of this project. Not autolog: with `registered_model_name` on SQLite it registers
-nothing.
+One network, one split, no intervals, no validation. MLflow's own Keras callback logs the metrics; the model is logged
+and registered with the requirements that MLflow guesses; Prefect's ephemeral server runs with its defaults, and the
+embedded stores are in the working directory. It imports none of this project. It does not use autolog, which with
+`registered_model_name` on SQLite registers nothing.
 """
 
 from __future__ import annotations

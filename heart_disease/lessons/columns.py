@@ -119,7 +119,7 @@ def run(settings: Settings) -> Lesson:
     copy = public_copy(patients)
     validation = validate(sources.make_table(copy, "the public copy"))
     named = {cell.row for failure in validation.errors for cell in failure.cells}
-    again = validate(sources.make_table(copy.drop(index=list(named)), "the public copy, mended"))
+    again = validate(sources.make_table(copy.drop(index=list(named)), "the public copy, corrected"))
 
     known = patients.dropna()
     truth, theirs = schema.label(known).to_numpy(), copy.loc[known.index, "num"].to_numpy()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TITLE = "The gradient: two variables, and where the start leads"
 FRAME = 2.2  # the saddle and the valleys are shown from -FRAME to FRAME
 FLAT = 1e-3  # a gradient no longer than this counts as 0
-LISTED = 8  # the table shows at most so many walks on one function
+LISTED = 8  # the table shows at most this many walks on one function
 NEAR = 0.01  # a walk that ends this close to a minimum has found it
 
 Coordinate = Annotated[float, Field(ge=-10, le=10)]

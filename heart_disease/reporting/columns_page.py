@@ -11,7 +11,7 @@ HEAD = """# Columns
 This page is generated from [the schema](../heart_disease/model/schema.py) by
 `python -m heart_disease.reporting.columns_page`.
 A value that is not *allowed* stops a training, and `heart predict` reports the row instead of scoring it. A value that
-is not *usual* is a warning.
+is not *usual* causes a warning.
 
 The network's {inputs} inputs are {numbers} numbers ({names})
 and one input for each code of the other columns; a column that may be blank has one more.

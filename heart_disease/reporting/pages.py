@@ -1,4 +1,4 @@
-"""HTML from the Jinja2 templates in a room's folder `templates`, with every value escaped."""
+"""HTML from the Jinja2 templates in a package's folder `templates`, with every value escaped."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     """Make a version (a number, or "challenger") the champion by hand, if it loads and scores.
 
     Raises:
-        UsageError: the reason is empty, the version is no number, or it is already champion.
+        UsageError: the reason is empty, the version is neither a number nor "challenger", or it is already champion.
         UnavailableError: there is no such version, or it does not load.
         MovedError: someone else moved the champion meanwhile.
     """

@@ -22,7 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Score the rows in the file's order, and write them to a file (every column and the answer) or the terminal.
 
-    Rows that break a hard limit get no answer but a reason, which is printed on stderr.
+    Rows that break a hard limit get a reason instead of an answer; stderr reports them.
 
     Raises:
         DataError: the file cannot be read, lacks a column, or has no row that can be scored.
