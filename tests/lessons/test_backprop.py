@@ -54,7 +54,7 @@ def test_the_backward_pass_finds_the_derivatives_of_finite_differences(hidden: t
 
 
 def test_a_network_worked_out_by_hand() -> None:
-    # One input, 2; one hidden unit; a sick patient. z1 = 2 x 0.5 - 0.4 = 0.6, h1 = 0.6, z2 = 0.6 x 1 - 0.6 = 0, p = 1/2.
+    # One input 2, one hidden unit, a sick patient. z1 = 2 x 0.5 - 0.4 = 0.6, h1 = 0.6, z2 = 0.6 x 1 - 0.6 = 0, p = 1/2.
     # D2 = p - y = -1/2. By W2: h1 D2 = -0.3, by b2: -0.5. D1 = D2 W2 = -0.5. By W1: 2 D1 = -1, by b1: -0.5.
     weights = [np.array([[0.5]]), np.array([-0.4]), np.array([[1.0]]), np.array([-0.6])]
     x, y = np.array([[2.0]]), np.array([[1.0]])

@@ -209,7 +209,7 @@ def slow_choice(
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_choice_is_that_of_the_plain_loop(seed: int) -> None:
+def test_the_choice_equals_that_of_the_plain_loop(seed: int) -> None:
     rng = np.random.default_rng(seed)
     recipes = [
         Recipe(
@@ -322,7 +322,7 @@ def slow_nested(study: Study, recipes: Sequence[Recipe]) -> tuple[np.ndarray, li
     return losses, picks
 
 
-def test_the_nested_estimate_is_that_of_the_textbook() -> None:
+def test_the_nested_estimate_equals_the_textbooks() -> None:
     recipes = [
         Recipe(hidden=(3,), learning_rate=0.02, weight_decay=0, epochs=6),
         Recipe(hidden=(3,), learning_rate=0.1, weight_decay=0, epochs=6),
@@ -352,7 +352,7 @@ def test_inside_an_outer_fold_only_the_inner_losses_choose(study: Study) -> None
 
 
 def random_results(study: Study, count: int) -> list[Result]:
-    """Configurations that have learned nothing: every answer is drawn at random, whoever the patient is."""
+    """Configurations that have learned nothing: every answer is drawn at random, independently of the patient."""
     rng, n = np.random.default_rng(1), len(study.frame)
     results = []
     for number in range(count):
@@ -365,7 +365,7 @@ def random_results(study: Study, count: int) -> list[Result]:
     return results
 
 
-def test_the_best_of_many_looks_better_than_it_is_and_the_nested_estimate_does_not() -> None:
+def test_the_best_of_many_looks_better_than_it_is_but_the_nested_estimate_does_not() -> None:
     frame = patients.make(200)
     frame["num"] = np.random.default_rng(0).permutation(frame["num"].to_numpy())
     study = Study(frame, Evaluation(folds=5, repeats=1), epochs=(5,), inner_folds=3)

@@ -1,4 +1,4 @@
-"""Made-up patients, with which versions are tried out, can be scored whatever columns the schema has."""
+"""The made-up patients that test a version can be scored, whatever columns the schema has."""
 
 from __future__ import annotations
 
