@@ -29,7 +29,7 @@ Said = Callable[[], str]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with versions 1 to 4 of a model that is not trained, each of a run of its own; no alias."""
+    """A store with versions 1 to 4 of an untrained model, each from its own run; no alias."""
     folder = tmp_path_factory.mktemp("made")
     table = patients.make(60)
     model = PatientModel(Encoder.fit(table), network.build(Recipe(hidden=(2,)), 29))
@@ -46,7 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
-    """A copy of it, in which 1, 2 and 3 have been champion; its files are those of the original."""
+    """A copy of that store in which 1, 2 and 3 have been champion; it uses the files of the original."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(made / 'mlflow.db', tmp_path)}")
     for number, why in enumerate(["the first", "better than 1", "better than 2 " * 12], 1):
         before = str(number - 1) if number > 1 else None
@@ -58,7 +58,7 @@ def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow
 
 @pytest.fixture
 def said(capsys: pytest.CaptureFixture[str]) -> Said:
-    """What was printed since, without the wrapping at the terminal's width."""
+    """A function that returns what was printed since its last call, as one line."""
     return lambda: " ".join(" ".join(capsys.readouterr()).split())
 
 
@@ -91,7 +91,7 @@ def test_history_lists_every_move_newest_first(store: mlflow.MlflowClient, capsy
     assert len(lines) == 2 * 3 + 2  # a long reason has three lines
 
 
-def test_history_shows_what_was_moved_in_mlflow_itself(store: mlflow.MlflowClient, said: Said) -> None:
+def test_history_shows_moves_made_in_mlflow_itself(store: mlflow.MlflowClient, said: Said) -> None:
     store.set_registered_model_alias(registry.MODEL, registry.CHAMPION, "1")
     assert heart("history") == 0
     assert "3 -> 1 outside, run" in said()
@@ -149,7 +149,7 @@ def test_promote_makes_a_version_champion_with_a_reason(store: mlflow.MlflowClie
         (["rollback", "--because", ""], 2, "--because is empty"),
     ],
 )
-def test_what_makes_no_sense_moves_nothing(
+def test_invalid_arguments_move_nothing(
     arguments: list[str], code: int, message: str, store: mlflow.MlflowClient, said: Said
 ) -> None:
     assert heart(*arguments) == code
@@ -185,7 +185,7 @@ def test_rollback_goes_one_champion_further_back_each_time(store: mlflow.MlflowC
     assert registry.champion().version == "1"
 
 
-def test_rollback_passes_over_a_version_that_was_deleted(store: mlflow.MlflowClient) -> None:
+def test_rollback_skips_a_deleted_version(store: mlflow.MlflowClient) -> None:
     store.delete_model_version(registry.MODEL, "2")
     assert heart("rollback") == 0
     assert champions()[-1] == registry.champion().version == "1"
@@ -205,7 +205,7 @@ def test_a_champion_that_moves_while_another_is_promoted_ends_in_5(
 
 
 @pytest.mark.parametrize("command", ["champion", "history"])
-def test_who_only_looks_waits_for_neither_tensorflow_nor_prefect(command: str, store: mlflow.MlflowClient) -> None:
+def test_read_only_commands_import_neither_tensorflow_nor_prefect(command: str, store: mlflow.MlflowClient) -> None:
     script = (
         "import sys\n"
         "from heart_disease.cli import main\n"

@@ -95,7 +95,7 @@ def test_a_page_that_cannot_be_written_ends_in_4(tmp_path: Path, capsys: pytest.
     assert "nowhere/page.html' cannot be used: No such file or directory" in one_line(capsys.readouterr().err)
 
 
-def test_a_pipe_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pipe_does_not_count_as_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     assert heart("check", str(tmp_path / "pipe.csv")) == 3
     assert "is a pipe" in one_line(capsys.readouterr().err)

@@ -1,4 +1,4 @@
-"""docs/commands.md says what the parsers say, and every command and option has help."""
+"""docs/commands.md agrees with the parsers, and every command and option has help."""
 
 from __future__ import annotations
 

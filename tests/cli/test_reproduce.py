@@ -1,4 +1,4 @@
-"""`heart reproduce`: the same model comes out again, and where it does not, what differs."""
+"""`heart reproduce`: the same model comes out again, or it says what differs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QUICK = Evaluation(folds=2, repeats=1)
 
 @pytest.fixture(scope="module")
 def store(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A store of its own. Version 1 is champion; 2 amplifies the last bit; 3 was held out; 4 learned from a file."""
+    """A store. Version 1 is champion; 2 amplifies the last bit; 3 has a holdout; 4 learned from a file."""
     from flows.train import train
 
     folder = tmp_path_factory.mktemp("reproduce")
@@ -42,7 +42,7 @@ def store(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 
 @pytest.fixture
 def heart(store: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """The command: exit code, and what it said, each in one line."""
+    """Run the command: its exit code, its output and its errors, each on one line."""
 
     def call(*arguments: str) -> tuple[int, str, str]:
         code = main.main(arguments)
@@ -105,7 +105,7 @@ def test_another_model_is_not_reproduced(heart: Any) -> None:
     assert "with the same data, recipe, code, versions and device" in out
 
 
-def test_other_code_versions_and_device_are_named_even_where_it_agrees(heart: Any) -> None:
+def test_other_code_versions_and_device_are_named_even_if_the_model_agrees(heart: Any) -> None:
     client, run = mlflow.MlflowClient(), run_id("3")
     before = client.get_run(run).data.tags
     changed = {"library.numpy": "1.0", "code_digest": "0123456789", "device": "gpu (of that day)"}
@@ -122,7 +122,7 @@ def test_other_code_versions_and_device_are_named_even_where_it_agrees(heart: An
     assert "other device: gpu (of that day) -> cpu" in out
 
 
-def test_the_bundled_patients_are_found_wherever_the_project_lies(heart: Any) -> None:
+def test_the_bundled_patients_are_found_wherever_the_project_is(heart: Any) -> None:
     client, run = mlflow.MlflowClient(), run_id("3")
     before = client.get_run(run).data.tags["source"]
     client.set_tag(run, "source", "/nowhere/data/cleveland.csv")
@@ -157,7 +157,7 @@ def test_a_champion_that_is_gone_is_named(heart: Any) -> None:
 
 
 @pytest.mark.parametrize(("word", "message"), [("99", "no version 99"), ("nobody", "no run 'nobody'")])
-def test_a_version_that_is_not_there_ends_in_4(word: str, message: str, heart: Any) -> None:
+def test_a_missing_version_ends_in_4(word: str, message: str, heart: Any) -> None:
     code, _, err = heart("reproduce", word)
     assert (code, message in err) == (4, True)
 

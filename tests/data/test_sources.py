@@ -1,4 +1,4 @@
-"""Reading: what one table is however it is written, and which files are refused, with what advice."""
+"""Reading: a table is the same however it is written; which files are refused, and with what advice."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_bundled_file_has_303_patients_and_139_with_heart_disease() -> None:
     assert table.source == str(sources.BUNDLED)
 
 
-def test_rows_keep_the_number_that_they_have_in_the_file() -> None:
+def test_rows_keep_their_numbers_from_the_file() -> None:
     table = sources.load()
     assert table.frame.index.name == "row"
     assert sorted(table.frame.index) == list(range(1, 304))
@@ -118,7 +118,7 @@ def test_parquet_of_any_type_is_the_same_table_as_csv(change: Change, tmp_path: 
     assert sources.load(path).digest == sources.load().digest
 
 
-def test_the_suffix_parquet_may_be_written_in_capitals(tmp_path: Path) -> None:
+def test_the_suffix_parquet_may_be_in_capitals(tmp_path: Path) -> None:
     path = tmp_path / "PATIENTS.PARQUET"
     path.write_bytes(original().to_parquet(index=False))
     assert sources.load(str(path)).digest == sources.load().digest
@@ -167,7 +167,7 @@ def test_other_patients_have_another_digest(name: str) -> None:
     assert sources.make_table(DIFFERENT[name](original()), "x").digest != sources.load().digest
 
 
-def test_the_digest_does_not_depend_on_where_the_rows_came_from_or_what_they_are_called() -> None:
+def test_the_digest_does_not_depend_on_where_the_rows_came_from_or_on_their_index() -> None:
     frame = original()
     table = sources.make_table(frame.set_axis(range(1000, 1303)), "elsewhere")
     assert table.digest == sources.load().digest
@@ -181,7 +181,7 @@ def test_the_given_frame_is_not_changed() -> None:
     pd.testing.assert_frame_equal(frame, before)
 
 
-def test_a_column_with_one_cell_of_text_keeps_its_text_and_the_others_are_numbers(tmp_path: Path) -> None:
+def test_a_column_with_one_text_cell_keeps_its_text_and_the_others_are_numbers(tmp_path: Path) -> None:
     frame = load_bytes(tmp_path, in_bytes("age,chol,thal", "63,233,6", "67, high ,?", "41,,")).frame.sort_index()
     assert frame["age"].tolist() == [63, 67, 41]
     assert frame["chol"].tolist()[:2] == ["233", "high"]
@@ -200,13 +200,13 @@ def test_quoted_cells_may_hold_commas_and_quotes(tmp_path: Path) -> None:
     assert frame.loc[1].to_dict() == {"age": 63, "note": 'says "ouch", twice'}
 
 
-def test_a_file_of_100000_rows_is_read_whole(tmp_path: Path) -> None:
+def test_a_file_of_100000_rows_is_read_completely(tmp_path: Path) -> None:
     table = load_bytes(tmp_path, in_bytes(HEADER, *(ROWS * 331)[:100_000]))
     assert len(table) == 100_000
     assert len(set(table.row_ids)) == 303
 
 
-# Contents that are no table of patients: what the message says.
+# Contents that are not a table of patients, each with what the message says.
 REFUSED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "is empty; expected a header line and one line per patient"),
     "only blank lines": (b"\n  \n\n", "is empty; expected a header line"),
@@ -273,7 +273,7 @@ BROKEN: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_parquet_that_is_no_parquet_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_parquet_file_that_is_not_parquet_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"Write it again, or name a CSV file \*\.csv\.$") as caught:
         load_bytes(tmp_path, BROKEN[name], "patients.parquet")
     assert str(caught.value).startswith(f"'{tmp_path / 'patients.parquet'}' is not a Parquet file: ")
@@ -286,7 +286,7 @@ def test_parquet_without_rows_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def without_rights() -> Iterator[Path]:
-    """A folder in which an ordinary user works; root gives up its rights for as long."""
+    """A folder in which an ordinary user works; root gives up its rights meanwhile."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     root = os.geteuid() == 0
@@ -305,7 +305,7 @@ def without_rights() -> Iterator[Path]:
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs a user's rights as POSIX knows them")
 @pytest.mark.parametrize("name", ["closed.csv", "closed.parquet", "closed/patients.csv"])
-def test_a_file_that_may_not_be_read_is_refused(name: str, without_rights: Path) -> None:
+def test_a_file_without_read_permission_is_refused(name: str, without_rights: Path) -> None:
     path = without_rights / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(in_bytes(*LINES))

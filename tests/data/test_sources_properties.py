@@ -1,4 +1,4 @@
-"""Reading, for any table and any bytes: one digest for one content, and no error but SourceError."""
+"""Reading, for any table and any bytes: equal content has one digest, and the only error is SourceError."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def damaged(change: tuple[bytes, float, int]) -> bytes:
 
 
 FILES = [write(patients.make(3).assign(name="a")) for write in (as_csv, as_parquet)]
-# All sorts of bytes, such as come near to a table, and tables with a fault.
+# Bytes of all sorts: arbitrary ones, near-tables, and tables with a fault.
 BYTES = (
     some.binary(max_size=200)
     | some.text(some.sampled_from("ab,;\"'\n\r\t 01.-e\x00é\ufeff"), max_size=200).map(str.encode)
@@ -75,7 +75,7 @@ def test_the_order_of_rows_and_of_columns_changes_nothing(frame: pd.DataFrame, r
 
 
 @given(TABLES, some.sampled_from(["%.6e", "%+.7g", "%12.7g", "%.10g"]))
-def test_the_way_in_which_numbers_are_written_changes_nothing(frame: pd.DataFrame, written: str) -> None:
+def test_the_notation_of_numbers_changes_nothing(frame: pd.DataFrame, written: str) -> None:
     found = read(as_csv(frame, float_format=written), "a.csv")
     assert found.digest == sources.make_table(frame, "memory").digest
 

@@ -1,4 +1,4 @@
-"""What the README and docs/ say about links, commands, columns, lessons and folders is true."""
+"""The README and docs/ are right about links, commands, columns, lessons and folders."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def prose(page: Path) -> str:
 
 
 def blocks(page: Path) -> list[str]:
-    """What stands in the fenced blocks of a page."""
+    """The contents of a page's fenced blocks."""
     return re.findall(r"^ *```\w*\n(.*?)^ *```", page.read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
@@ -43,15 +43,15 @@ def anchors(page: Path) -> set[str]:
 
 
 def links() -> list[tuple[Path, str]]:
-    """Each page with each of its links that stays in the project."""
+    """Each page with each of its links into the project."""
     found = [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)\s]+)\)", prose(page))]
     return sorted({(page, link) for page, link in found if "://" not in link})
 
 
 def commands() -> list[tuple[str, str]]:
-    """Each line of a fenced block, and each piece of code in a sentence, with the name of its page.
+    """Each line of a fenced block and each piece of inline code, with the name of its page.
 
-    The changelog is left out: it names what is gone.
+    The changelog is left out, because it names things that no longer exist.
     """
     found = []
     for page in PAGES:
@@ -65,7 +65,7 @@ def commands() -> list[tuple[str, str]]:
 def heart_lines() -> list[tuple[str, str]]:
     """The lines of fenced blocks that start with `heart`.
 
-    commands.md is left out: its lines come from the parser.
+    commands.md is left out, because its lines come from the parser.
     """
     found = [
         (page.name, line.strip().removeprefix("$ "))
@@ -78,12 +78,12 @@ def heart_lines() -> list[tuple[str, str]]:
 
 
 def label(case: tuple[object, str]) -> str:
-    """A test's name: the page, and what is looked up."""
+    """A test's ID: the page, and the text that is checked."""
     page, what = case
     return f"{page.name if isinstance(page, Path) else page} {what}"
 
 
-def test_the_readme_is_read_in_two_minutes() -> None:
+def test_the_readme_can_be_read_in_two_minutes() -> None:
     assert len(README.splitlines()) <= LONGEST_README
 
 
@@ -109,7 +109,7 @@ def test_the_index_has_a_line_for_each_page_of_docs() -> None:
 
 
 @pytest.mark.parametrize("case", heart_lines(), ids=label)
-def test_a_command_line_is_understood(case: tuple[str, str]) -> None:
+def test_a_command_line_is_valid(case: tuple[str, str]) -> None:
     words = shlex.split(case[1], comments=True)
     make_parser().parse_args(words[1:])  # exits if the words are wrong
 
@@ -140,7 +140,7 @@ def test_a_target_of_make_exists(target: str) -> None:
     assert re.search(rf"^{re.escape(target)}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
 
 
-def test_the_layout_names_each_room_and_no_other() -> None:
+def test_the_layout_names_every_folder_and_no_other() -> None:
     lines = README.split("## Layout")[1].split("```")[1].splitlines()
     named = {line.split()[0] for line in lines if line}
     rooms = {f"{path.parent.name}/" for path in (ROOT / "heart_disease").glob("*/__init__.py")}

@@ -97,7 +97,7 @@ def test_a_certain_error_costs_much_but_not_infinitely_much() -> None:
 # --- intervals
 
 
-def test_weights_are_the_sample_and_then_draws_of_as_many_patients() -> None:
+def test_weights_are_the_sample_followed_by_draws_of_as_many_patients() -> None:
     weights = estimates.bootstrap_weights(50, seed=3)
     assert weights.shape == (estimates.RESAMPLES + 1, 50)
     assert (weights[0] == 1).all()
@@ -518,7 +518,7 @@ def test_changing_the_test_rows_of_a_fold_changes_no_fit() -> None:
         np.testing.assert_array_equal(relabelled[model], before[model])
 
 
-def test_members_are_averaged_and_the_gain_is_against_one_of_them() -> None:
+def test_members_are_averaged_and_the_gain_is_over_a_single_member() -> None:
     splits = folds.cross_validation(Y, 4, 2, seed=1)
     contest = on(splits, recipe=Recipe(epochs=4, members=3))
     networks, inputs = untrained(contest), contest.inputs

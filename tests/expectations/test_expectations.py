@@ -30,7 +30,7 @@ def judge(frame: pd.DataFrame) -> Validation:
 
 
 def put(column: str, *cells: tuple[int, object]) -> Change:
-    """Patients with these (row, value) in `column`; it may then hold text."""
+    """A change that puts these (row, value) cells into `column`, which may then hold text."""
 
     def change(frame: pd.DataFrame) -> pd.DataFrame:
         values = frame[column].astype(object)
@@ -46,7 +46,7 @@ def turned(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def repeated(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows 35 and 50 are the patient of row 20, whose `ca` is blank, with another label."""
+    """Rows 35 and 50 repeat the patient of row 20, whose `ca` is blank, with another label."""
     frame = frame.copy()
     frame.loc[20, "ca"] = np.nan
     frame.loc[[35, 50], list(schema.INPUT_NAMES)] = frame.loc[[20, 20], list(schema.INPUT_NAMES)].to_numpy()
@@ -58,7 +58,7 @@ def cleveland() -> Validation:
     return validate(sources.load())
 
 
-def test_cleveland_passes_with_the_warnings_that_it_deserves(cleveland: Validation) -> None:
+def test_cleveland_passes_with_the_warnings_it_deserves(cleveland: Validation) -> None:
     assert cleveland.passed
     assert cleveland.errors == ()
     assert [failure.cells for failure in cleveland.warnings] == [
@@ -70,11 +70,11 @@ def test_cleveland_passes_with_the_warnings_that_it_deserves(cleveland: Validati
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_drawn_patients_pass_without_a_remark(seed: int) -> None:
+def test_drawn_patients_pass_without_warnings(seed: int) -> None:
     assert judge(patients.make(60, seed=seed)).messages() == []
 
 
-# Every way to be refused: exactly one error each, saying what came, where, and what to do.
+# Every reason to be refused: exactly one error each, which says what came, where, and what to do.
 REFUSED: dict[str, tuple[Change, list[str]]] = {
     "missing column": (
         lambda f: f.drop(columns="chol"),
@@ -187,7 +187,7 @@ WARNED: dict[str, tuple[Change, list[str]]] = {
 
 
 @pytest.mark.parametrize("name", WARNED)
-def test_warned_and_not_refused(name: str) -> None:
+def test_warned_but_not_refused(name: str) -> None:
     change, parts = WARNED[name]
     validation = judge(change(patients.make()))
     assert validation.passed
@@ -203,7 +203,7 @@ def test_the_bounds_themselves_are_allowed() -> None:
     assert judge(frame).errors == ()
 
 
-def test_a_refused_cell_is_not_warned_about_as_well() -> None:
+def test_a_refused_cell_causes_no_warning_as_well() -> None:
     validation = judge(put("chol", (3, 999), (4, 600))(patients.make()))
     assert [(failure.severity, failure.cells) for failure in validation.failures] == [
         ("critical", (Cell(3, "chol", "999"),)),
@@ -243,7 +243,7 @@ def test_the_table_is_not_changed() -> None:
     assert table.frame.index.name == "row"
 
 
-def test_a_table_of_another_type_is_refused_even_where_no_cell_is_at_fault() -> None:
+def test_a_table_of_another_type_is_refused_even_if_no_cell_is_at_fault() -> None:
     frame = patients.make().astype({"age": "int64"})
     (failure,) = validate(Table(frame, "by hand", "0", ())).failures
     assert failure.message() == "error: column 'age' is of type int64; expected 18 to 100 years. Convert it to float64."
@@ -314,7 +314,7 @@ def test_derived_columns_hold_share_and_correlations() -> None:
 
 
 class Reader(HTMLParser):
-    """The text of a page, and the tags in it."""
+    """The text and the tags of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -354,6 +354,6 @@ def test_the_page_escapes_what_came_from_the_table() -> None:
     assert "Refused: 120 patients cannot be used; there are 3 errors." in read.text
 
 
-def test_the_page_copes_with_a_table_that_has_nothing_right() -> None:
+def test_the_page_copes_with_a_table_in_which_everything_is_wrong() -> None:
     frame = pd.DataFrame({"age": ["x"] * 3, "chol": [np.nan] * 3}, index=[1, 2, 3])
     assert "missing" in Reader(validation_page.render(judge(frame))).text

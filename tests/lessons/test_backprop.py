@@ -23,7 +23,7 @@ def gradient(weights: list[Numbers], x: Numbers, y: Numbers) -> list[Numbers]:
 
 
 @pytest.mark.parametrize("hidden", SHAPES)
-def test_the_way_forward_is_the_pipelines_network(hidden: tuple[int, ...]) -> None:
+def test_the_forward_pass_is_the_pipelines_network(hidden: tuple[int, ...]) -> None:
     params = Recipe(hidden=hidden, seed=3)
     kept = passes.forward(passes.starting_weights(params, 5), X)
     model = build(params, 5)
@@ -33,7 +33,7 @@ def test_the_way_forward_is_the_pipelines_network(hidden: tuple[int, ...]) -> No
 
 
 @pytest.mark.parametrize("hidden", SHAPES)
-def test_the_way_back_finds_the_derivatives_of_the_tape(hidden: tuple[int, ...]) -> None:
+def test_the_backward_pass_finds_the_derivatives_of_the_tape(hidden: tuple[int, ...]) -> None:
     params = Recipe(hidden=hidden, seed=3)
     ours = gradient(passes.starting_weights(params, 5), X, Y)
     theirs = backprop.by_tape(params, X, Y)
@@ -44,17 +44,17 @@ def test_the_way_back_finds_the_derivatives_of_the_tape(hidden: tuple[int, ...])
 
 
 @pytest.mark.parametrize("hidden", SHAPES)
-def test_the_way_back_finds_the_derivatives_of_finite_differences(hidden: tuple[int, ...]) -> None:
+def test_the_backward_pass_finds_the_derivatives_of_finite_differences(hidden: tuple[int, ...]) -> None:
     weights = [part + 0.1 for part in passes.starting_weights(Recipe(hidden=hidden, seed=3), 5)]  # biases too
     before = [part.copy() for part in weights]
     found = passes.finite_differences(lambda: passes.loss(passes.forward(weights, X), Y), weights)
     assert passes.largest_gap(gradient(weights, X, Y), found) < 1e-8
     for part, old in zip(weights, before, strict=True):
-        np.testing.assert_array_equal(part, old)  # put back
+        np.testing.assert_array_equal(part, old)  # restored
 
 
 def test_a_network_worked_out_by_hand() -> None:
-    # One input 2, one hidden unit, sick. z1 = 2 x 0.5 - 0.4 = 0.6, h1 = 0.6, z2 = 0.6 x 1 - 0.6 = 0, p = 1/2.
+    # One input 2, one hidden unit, a sick patient. z1 = 2 x 0.5 - 0.4 = 0.6, h1 = 0.6, z2 = 0.6 x 1 - 0.6 = 0, p = 1/2.
     # D2 = p - y = -1/2. By W2: h1 D2 = -0.3, by b2: -0.5. D1 = D2 W2 = -0.5. By W1: 2 D1 = -1, by b1: -0.5.
     weights = [np.array([[0.5]]), np.array([-0.4]), np.array([[1.0]]), np.array([-0.6])]
     x, y = np.array([[2.0]]), np.array([[1.0]])
@@ -87,7 +87,7 @@ def test_loss_and_gradient_hold_for_a_network_that_is_certain() -> None:
     assert passes.backward(weights, kept, np.array([[0.0]]))[0][0, 0] == 1
 
 
-def test_finite_differences_take_two_passes_a_weight_and_back_propagation_one_in_all() -> None:
+def test_finite_differences_take_two_passes_per_weight_and_back_propagation_one_in_all() -> None:
     x = RNG.standard_normal((12, 29))
     cost = passes.cost(Recipe(), x, np.ones((12, 1)), repeats=3)
     assert cost.parameters == 29 * 16 + 16 + 16 * 1 + 1 == 497
@@ -147,7 +147,7 @@ def test_the_lesson_tells_its_numbers_and_draws_them() -> None:
 
 
 def test_the_patient_is_the_row_of_the_file() -> None:
-    # The file's first patient is a healthy man with thalach 150 and oldpeak 2.3, near the mean and above it.
+    # The file's first patient is a healthy man: thalach 150 is near the mean, and oldpeak 2.3 is above it.
     lesson = backprop.run(Settings(patient=1, units=1, widths=(), repeats=1))
     assert "who does not have heart disease" in lesson.text
     assert "`loss = -log(1 - p)`" in lesson.text

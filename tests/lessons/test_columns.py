@@ -1,4 +1,4 @@
-"""The encoder's steps by hand, and the public copy against what is known of the file itself."""
+"""The encoder's steps by hand, and the public copy against known facts about that file."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_copy_has_the_size_and_the_labels_of_the_public_file() -> None:
 
 
 def test_the_pasted_rows_are_those_of_the_public_file() -> None:
-    # As they stand there; its thal 'normal' is 3.
+    # As in that file; its thal 'normal' is 3.
     assert COPY.tail(6)[list(schema.BY_NAME)].to_numpy().tolist() == [
         [59, 1, 0, 164, 176, 1, 0, 90, 0, 1.0, 1, 2, 1, 0],
         [57, 0, 0, 140, 241, 0, 1, 123, 1, 0.2, 1, 0, 3, 0],
@@ -78,7 +78,7 @@ def test_making_the_copy_changes_nothing() -> None:
     assert PATIENTS.equals(before)
 
 
-def test_validation_finds_two_of_the_pasted_rows_and_none_of_the_labels() -> None:
+def test_validation_finds_two_pasted_rows_but_no_wrong_labels() -> None:
     validation = validate(sources.make_table(COPY, "copy"))
     assert [(cell.row, cell.column) for failure in validation.errors for cell in failure.cells] == [
         (304, "thal"),
@@ -106,14 +106,14 @@ def test_the_lesson_counts_and_follows(lesson: Lesson) -> None:
 
 
 @pytest.mark.parametrize("model", ["network", "logistic_regression"])
-def test_who_learned_from_the_copy_finds_fewer_of_the_sick(lesson: Lesson, model: str) -> None:
+def test_models_that_learned_from_the_copy_find_fewer_sick_patients(lesson: Lesson, model: str) -> None:
     true, copied = (
         {name: lesson.metrics[f"{label}/{model}/{name}"] for name in ("log_loss", "sensitivity", "mean_probability")}
         for label in ("true_label", "copied_label")
     )
     assert copied["log_loss"] > true["log_loss"] + 0.05
     assert copied["sensitivity"] < true["sensitivity"] - 0.1
-    # A calibrated model's mean is the share of its labels: 137 and 83 of 297.
+    # A calibrated model's mean is the share of sick labels: 137 and 83 of 297.
     assert true["mean_probability"] == pytest.approx(137 / 297, abs=0.03)
     assert copied["mean_probability"] == pytest.approx(83 / 297, abs=0.03)
 

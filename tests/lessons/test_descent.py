@@ -19,14 +19,14 @@ def walk(step: float, steps: int = 25, start: float = 2.5) -> np.ndarray:
     return descent.descend(descent.derivative, [start], step, steps)
 
 
-def test_the_derivative_by_hand_is_the_tapes_and_that_of_central_differences() -> None:
+def test_the_derivative_by_hand_equals_the_tapes_and_central_differences() -> None:
     points = np.linspace(-20, 20, 401)
     np.testing.assert_allclose(descent.derivative(points), descent.by_tape(descent.g, points), rtol=1e-12, atol=1e-12)
     central = (descent.g(points + 1e-5) - descent.g(points - 1e-5)) / 2e-5
     np.testing.assert_allclose(descent.derivative(points), central, rtol=1e-6, atol=1e-6)
 
 
-def test_the_first_steps_of_the_courses_walk_as_worked_out_by_hand() -> None:
+def test_the_first_steps_of_the_courses_walk_are_as_worked_out_by_hand() -> None:
     # g'(2.5) = 0.08 x 15.625 + 0.04 x 2.5 + 0.2 = 1.25 + 0.1 + 0.2 = 1.55, so w becomes 0.95;
     # g'(0.95) = 0.08 x 0.857375 + 0.038 + 0.2 = 0.30659, so w becomes 0.64341.
     np.testing.assert_allclose(walk(1.0, 2)[:, 0], [2.5, 0.95, 0.64341], atol=1e-12)
@@ -40,7 +40,7 @@ def test_a_good_step_size_ends_at_the_minimum_and_never_rises() -> None:
     assert descent.outcome(path, 60) == f"arrives at step {descent.arrival(path)}"
 
 
-def test_arrival_is_the_step_from_which_the_derivative_stays_about_0() -> None:
+def test_arrival_is_the_step_from_which_on_the_derivative_stays_near_0() -> None:
     path = walk(1.0, 60)
     at = descent.arrival(path)
     assert at
@@ -60,7 +60,7 @@ def test_arrival_is_the_step_from_which_the_derivative_stays_about_0() -> None:
         (4.0, "diverges: beyond 1000 at step 4"),
     ],
 )
-def test_what_becomes_of_a_walk_is_said(step: float, words: str) -> None:
+def test_the_fate_of_a_walk_is_reported(step: float, words: str) -> None:
     start = -1.5 if step == 4.95 else 2.5
     assert descent.outcome(walk(step, start=start), 25) == words
 
@@ -75,7 +75,7 @@ def test_a_diverging_walk_ends_inside_the_bound_and_overflows_nowhere(step: floa
     assert abs(path[-1, 0] - step * descent.derivative(path[-1, 0])) >= BOUND
 
 
-def test_each_rule_is_shown_by_a_point_where_it_holds() -> None:
+def test_each_rule_is_illustrated_by_a_point_where_it_holds() -> None:
     rows = descent.rule_rows({1.0: walk(1.0), 4.0: walk(4.0)})
     assert [row[0] for row in rows] == ["positive", "negative", "about 0"]
     positive, negative, flat = rows
@@ -85,7 +85,7 @@ def test_each_rule_is_shown_by_a_point_where_it_holds() -> None:
     assert flat[2] == "w = -1.233 (step size 1, step 21)"
 
 
-def test_a_rule_that_no_point_shows_says_so() -> None:
+def test_a_rule_that_no_point_illustrates_says_so() -> None:
     rows = descent.rule_rows({1.0: walk(1.0, 2)})
     assert [row[2] for row in rows][1:] == ["not met in this run"] * 2
 
@@ -124,7 +124,7 @@ def test_the_lesson_tells_its_numbers_and_draws_them() -> None:
 
 
 @pytest.mark.parametrize("given", [{"step": 50, "start": 90, "steps": 1000}, {"steps": 1}, {"start": -1.23477}])
-def test_at_the_edges_every_number_is_finite_and_the_figure_is_drawn(given: dict[str, float]) -> None:
+def test_at_extreme_settings_every_number_is_finite_and_the_figure_is_drawn(given: dict[str, float]) -> None:
     lesson = descent.run(Settings(compare=(100.0,), **given))  # type: ignore[arg-type]
     assert np.isfinite([*lesson.metrics.values(), *(v for curve in lesson.curves.values() for v in curve)]).all()
     assert "nan" not in lesson.text

@@ -1,4 +1,4 @@
-"""The lesson `gradient` against TensorFlow's tape, central differences, SciPy, and what can be worked out by hand."""
+"""The lesson `gradient` against TensorFlow's tape, central differences, SciPy, and calculations by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEFT, BETWEEN, RIGHT = np.sort(np.roots([4, 0, -4, 0.25]).real)
 
 
 @pytest.mark.parametrize("name", SURFACES)
-def test_gradients_by_hand_are_the_tapes_and_those_of_central_differences(name: str) -> None:
+def test_gradients_by_hand_equal_the_tapes_and_central_differences(name: str) -> None:
     surface, points = SURFACES[name], np.random.default_rng(1).uniform(-4, 4, (300, 2))
     by_hand = surface.gradient(points)
     assert by_hand.shape == (300, 2)
@@ -29,7 +29,7 @@ def test_gradients_by_hand_are_the_tapes_and_those_of_central_differences(name: 
 
 
 @pytest.mark.parametrize("name", SURFACES)
-def test_the_formulas_that_are_shown_are_the_functions(name: str) -> None:
+def test_the_formulas_shown_are_those_of_the_functions(name: str) -> None:
     surface, (w1, w2) = SURFACES[name], (0.7, -1.3)
 
     def worked_out(text: str) -> object:
@@ -53,13 +53,13 @@ def test_in_the_bowl_every_step_takes_the_same_share_off_both_weights() -> None:
     np.testing.assert_allclose(path, 0.8 ** np.arange(31)[:, None] * [2.5, -2.0], rtol=1e-12)
 
 
-def test_on_the_ridge_of_the_saddle_a_walk_stops_in_the_middle_and_beside_it_falls_off() -> None:
+def test_a_walk_on_the_saddles_ridge_stops_in_the_middle_and_one_beside_it_falls_off() -> None:
     on_it = descend(SADDLE.gradient, (1.8, 0.0), 0.05, 200)
     assert np.abs(on_it[-1]).max() < 1e-8
     for side in (1, -1):
         beside = descend(SADDLE.gradient, (1.8, side * 0.01), 0.05, 60)
         np.testing.assert_allclose(beside[-1], [1.8 * 0.9**60, side * 0.01 * 1.1**60], rtol=1e-9)
-    # The second derivatives there are 2 and -2: up one way, down the other.
+    # The second derivatives there are 2 and -2: up in one direction, down in the other.
     assert SADDLE.value(np.array([0.1, 0.0])) > SADDLE.value(np.zeros(2)) > SADDLE.value(np.array([0.0, 0.1]))
 
 
@@ -123,7 +123,7 @@ def test_walks_that_have_not_arrived_are_counted_apart() -> None:
     assert "In neither valley" not in gradient.run(Settings()).text
 
 
-def test_walks_that_diverge_end_in_a_statement_and_not_in_an_overflow() -> None:
+def test_diverging_walks_are_reported_and_do_not_overflow() -> None:
     with np.errstate(over="raise", invalid="raise"):
         lesson = gradient.run(Settings(step=10, steps=1000, start=(0, 10), starts=20))
     assert "beyond 1000 at step 2" in lesson.text  # 10 x -19 = -190, and then 3610

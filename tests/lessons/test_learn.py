@@ -1,4 +1,4 @@
-"""`heart learn`: the list, one lesson, the page of all, the notebook."""
+"""`heart learn`: the list, one lesson, the page of all lessons, and the notebook."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_nonsense_ends_in_2(arguments: list[str], capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err
 
 
-def test_the_page_holds_text_and_picture_of_each_lesson_and_loads_nothing() -> None:
+def test_the_page_has_each_lessons_text_and_picture_and_loads_nothing() -> None:
     text = table(["w", "g(w)"], [[1, "a < b"]])
     html = page({"first": make_lesson(text), "second": make_lesson("<script>x</script>")})
     assert html.count("data:image/png;base64,") == 2
@@ -83,7 +83,7 @@ def test_all_lessons_are_on_one_page(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert [name for name in NAMES if f"This is {name}." in html] == list(NAMES)
 
 
-def test_the_notebook_has_a_cell_that_runs_for_each_lesson(tmp_path: Path) -> None:
+def test_the_notebook_has_a_working_cell_for_each_lesson(tmp_path: Path) -> None:
     assert heart("learn", "--notebook", str(tmp_path / "lessons.ipynb")) == 0
     notebook = nbformat.read(tmp_path / "lessons.ipynb", as_version=4)
     nbformat.validate(notebook)

@@ -1,4 +1,4 @@
-"""Losses against Keras and scikit-learn, slopes against the tape and finite differences, tables by hand."""
+"""Losses against Keras and scikit-learn, slopes against the tape and finite differences, and tables by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ P = 1 / (1 + np.exp(-Z))
 
 
 def test_the_lecture_tables_are_logarithms_to_base_2() -> None:
-    # 1000 is a little under 2^10, 10 between 2^3 and 2^4.
+    # 1000 is a little below 2^10, and 10 is between 2^3 and 2^4.
     sick = loss.cross_entropy(np.ones(4), np.array(loss.LECTURE)) / np.log(2)
     assert sick == pytest.approx([9.96578, 3.32193, 1, 0], abs=1e-5)
     healthy = loss.cross_entropy(np.zeros(4), np.array(loss.LECTURE)) / np.log(2)
@@ -38,7 +38,7 @@ def test_each_patient_costs_what_the_evaluation_says() -> None:
     np.testing.assert_allclose(loss.cross_entropy(Y, P), estimates.losses(Y, P[None]))
 
 
-def test_a_certain_answer_costs_nothing_or_is_infinitely_wrong() -> None:
+def test_a_certain_answer_costs_nothing_or_infinitely_much() -> None:
     certain = np.array([0.0, 1.0])
     assert loss.cross_entropy(certain, certain).tolist() == [0, 0]
     assert loss.cross_entropy(1 - certain, certain).tolist() == [np.inf, np.inf]

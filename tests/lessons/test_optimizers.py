@@ -1,4 +1,4 @@
-"""The optimizers' formulas against Keras, the noise of a mini-batch against drawing, and the lesson itself."""
+"""The optimizers' formulas against Keras, the noise of mini-batches against sampling, and the lesson itself."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_first_step_of_adam_is_the_learning_rate_whatever_the_slope() -> Non
 
 
 @pytest.mark.parametrize("size", [1, 5, 30])
-def test_the_noise_of_a_mini_batch_is_the_spread_of_means_that_are_drawn(size: int) -> None:
+def test_the_noise_of_a_mini_batch_is_the_spread_of_sampled_means(size: int) -> None:
     rng = np.random.default_rng(0)
     slopes = rng.standard_normal(31)
     means = [rng.permutation(slopes)[:size].mean() for _ in range(20_000)]
@@ -73,7 +73,7 @@ def test_passes_are_counted_from_the_loss_before_the_first_step() -> None:
     assert optimizers.passes_to([0.8, math.nan, math.inf], 0.3) is None
 
 
-def test_the_best_rate_is_the_one_with_which_most_seeds_arrive_then_the_quickest_then_the_lowest() -> None:
+def test_the_best_rate_has_most_seeds_arrive_then_is_the_quickest_then_the_lowest() -> None:
     quick_for_one = [[0.8, 0.2, 0.2], [0.8, 0.8, 0.8]]
     slow = [[0.8, 0.5, 0.3], [0.8, 0.5, 0.3]]
     slow_and_lower = [[0.8, 0.5, 0.3], [0.8, 0.5, 0.2]]
@@ -169,7 +169,7 @@ def test_full_batch_descent_equals_keras_step_by_step(lesson: Lesson) -> None:
         network = build(Recipe(seed=seed), 29)
         network.compile(keras.optimizers.SGD(rate), "binary_crossentropy")
         history = network.fit(inputs, labels, batch_size=303, epochs=SMALL.epochs + 1, shuffle=False, verbose=0)
-        curves.append(history.history["loss"])  # before each step
+        curves.append(history.history["loss"])  # measured before each step
     np.testing.assert_allclose(lesson.curves["training loss/gd"], np.mean(curves, axis=0), rtol=1e-3)
 
 
@@ -178,7 +178,7 @@ def raced(name: str, size: int, seconds: float, losses: list[float], reached: li
     return Raced(name, size, -(-303 // size), seconds, curves, 0, reached)
 
 
-def test_what_is_not_reached_is_said() -> None:
+def test_losses_that_are_not_reached_are_reported() -> None:
     settings = Settings(learning_rates=(0.1,), seeds=2, epochs=2, batch_sizes=(1, 32))
     never = [0.8, 0.7, 0.6]
     field = [raced(name, size, 1e-3, never, []) for name, size in (("gd", 303), ("sgd 1", 1), ("sgd 32", 32))]
@@ -188,7 +188,7 @@ def test_what_is_not_reached_is_said() -> None:
     assert "Nothing reaches 0.3 within 2 passes" in text
     field[1] = raced("sgd 1", 1, 1e-3, [0.8, 0.3, 0.2], [1])
     text = optimizers._text(field, settings)
-    # One of two seeds, one pass of 303 steps, 1 ms each.
+    # One of two seeds reached it, in one pass of 303 steps of 1 ms each.
     assert "| sgd 1 | 0.1 | 1.0 (1 to 1, 1 of 2 seeds) | 303 | 1.00 | 0.303 | 1.00 |" in text
     assert text.count("not reached") == 4
     assert "**Fewest passes**: sgd 1, 1.0. **Least time**: sgd 1, 0.303 s" in text

@@ -20,7 +20,7 @@ from heart_disease.training.recipe import PRESETS, Recipe
 
 
 def test_losses_of_folds_are_weighted_by_their_rows() -> None:
-    # Two folds of 3 patients and 1: (3 x 0.2 + 1 x 1.0) / 4 = 0.4, then (3 x 0.4 + 0) / 4 = 0.3.
+    # Two folds, of 3 patients and of 1: (3 x 0.2 + 1 x 1.0) / 4 = 0.4, then (3 x 0.4 + 0) / 4 = 0.3.
     curves = np.array([[0.2, 0.4], [1.0, 0.0]])
     assert overfitting.pooled(curves, np.array([3, 1])) == pytest.approx([0.4, 0.3])
     assert overfitting.pooled(np.stack([curves, 2 * curves]), np.array([3, 1])).shape == (2, 2)
@@ -32,8 +32,8 @@ def test_the_turn_is_the_epoch_of_the_lowest_loss_counted_from_1() -> None:
     assert overfitting.lowest(np.array([[0.7, 0.5, 0.9], [0.7, 0.3, 0.1]])) == pytest.approx(0.4)
 
 
-def test_averaging_by_hand() -> None:
-    # One sick patient, whom the networks give 0.5 and 0.9: alone (0.6931 + 0.1054) / 2, together -log 0.7.
+def test_averaging_agrees_with_a_calculation_by_hand() -> None:
+    # One sick patient, to whom two networks give 0.5 and 0.9: alone (0.6931 + 0.1054) / 2, together -log 0.7.
     one, two = overfitting.loss_by_number(np.array([1.0]), np.array([[[0.5]], [[0.9]]]))
     assert one == pytest.approx(0.39925, abs=1e-5)
     assert two == pytest.approx(0.35667, abs=1e-5)
@@ -46,7 +46,7 @@ def test_averaging_takes_the_mean_over_every_choice_of_networks() -> None:
     pairs = [(0, 1), (0, 2), (1, 2)]
     of_pairs = [log_loss(labels, (probabilities[a, r] + probabilities[b, r]) / 2) for a, b in pairs for r in (0, 1)]
     assert found[1] == pytest.approx(np.mean(of_pairs))
-    assert found == sorted(found, reverse=True)  # Jensen: more networks never cost on average
+    assert found == sorted(found, reverse=True)  # Jensen: on average, more networks never increase the loss
     same = np.repeat(probabilities[:1], 3, axis=0)
     assert overfitting.loss_by_number(labels, same) == pytest.approx([found_alone(labels, same[0])] * 3)
 
@@ -55,7 +55,7 @@ def found_alone(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(np.mean([log_loss(labels, p) for p in probabilities]))
 
 
-def test_what_decay_leaves_of_a_weight_is_what_kerass_optimizer_leaves() -> None:
+def test_decay_shrinks_a_weight_as_much_as_kerass_optimizer_does() -> None:
     import keras
 
     params = Recipe(epochs=3, batch_size=32, learning_rate=0.01, weight_decay=2.0)
@@ -110,10 +110,10 @@ def test_the_last_loss_of_a_curve_is_that_of_the_pooled_out_of_fold_probabilitie
             assert one.test[member, -1] == pytest.approx(found_alone(labels, one.probabilities[member]), rel=1e-4)
 
 
-def test_members_differ_and_recipes_start_alike(fitted: dict[str, Fitted]) -> None:
+def test_members_differ_but_recipes_start_the_same(fitted: dict[str, Fitted]) -> None:
     long, short = fitted["long"], fitted["short"]
     assert (long.probabilities[0] != long.probabilities[1]).any()
-    # Before decay has had time to act, the recipes are the same networks.
+    # Before decay has had time to act, all recipes give the same networks.
     np.testing.assert_allclose(long.train[:, 0], short.train[:, 0], rtol=0.01)
     assert short.norm < long.norm
 
@@ -123,7 +123,7 @@ def lesson() -> Lesson:
     return overfitting.run(SMALL)
 
 
-def test_every_recipe_is_measured_and_told(lesson: Lesson) -> None:
+def test_every_recipe_is_measured_and_reported(lesson: Lesson) -> None:
     names = ("no decay", "decay", "decay stopped")
     assert {name.split("/")[1] for name in lesson.metrics} == {*names, "log loss"}
     assert all(math.isfinite(value) for value in lesson.metrics.values())
@@ -160,8 +160,8 @@ def test_the_figure_has_four_panels_that_explain_themselves(lesson: Lesson) -> N
     assert lesson.png.startswith(b"\x89PNG")
 
 
-def test_without_regularisation_the_loss_turns_while_training_goes_on_to_gain() -> None:
-    """The point of the lesson, on the real patients, with fewer folds and a quicker course."""
+def test_without_regularisation_the_loss_turns_while_the_training_loss_still_falls() -> None:
+    """The point of the lesson, on the real patients, with fewer folds and quicker training."""
     found = overfitting.run(Settings(folds=3, repeats=1, epochs=150, stop=60, members=2)).metrics
     assert found["best epoch/no decay"] < 100
     assert found["log loss/no decay"] > found["log loss/decay"] + 0.02

@@ -28,7 +28,7 @@ def test_the_linear_network_ends_where_the_normal_equations_do() -> None:
     assert losses[-1] == pytest.approx(((y - with_ones @ expected) ** 2).mean(), rel=1e-4)
 
 
-def test_one_step_of_the_linear_network_is_that_of_the_formula() -> None:
+def test_one_step_of_the_linear_network_follows_the_formula() -> None:
     y = X @ [1.0, -2.0]
     after = [regression.linear_network(X, y, regression.Settings(epochs=epochs))[0] for epochs in (1, 2)]
     error = after[0][0] + X @ after[0][1:] - y
@@ -44,7 +44,7 @@ def test_the_logistic_network_ends_where_scikit_learn_does() -> None:
     assert (np.diff(losses[:20]) < 0).all()
 
 
-def test_nothing_pulls_the_weights_to_0() -> None:
+def test_the_weights_are_not_pulled_to_0() -> None:
     recipe = regression.recipe(SETTINGS)
     assert (recipe.hidden, recipe.weight_decay, recipe.optimizer) == ((), 0, "gd")
 
@@ -63,13 +63,13 @@ def lesson() -> Lesson:
     return regression.run(regression.Settings())
 
 
-def test_on_the_patients_both_agree_with_statsmodels_within_the_tolerance(lesson: Lesson) -> None:
+def test_on_the_patients_both_networks_agree_with_statsmodels_within_the_tolerance(lesson: Lesson) -> None:
     for kind in ("linear", "logistic"):
         assert lesson.metrics[f"{kind}/largest_difference_in_standard_errors"] < regression.TOLERANCE
     assert "They agree: no coefficient is further off" in lesson.text
 
 
-def test_the_table_holds_what_ols_says_about_the_raw_columns(lesson: Lesson) -> None:
+def test_the_table_has_the_results_of_ols_on_the_raw_columns(lesson: Lesson) -> None:
     patients = sources.load().frame.dropna(subset="ca")
     raw = patients[list(regression.LINEAR)]
     ols = sm.OLS(patients["thalach"], sm.add_constant(raw)).fit()

@@ -1,4 +1,4 @@
-"""13 columns -> 29 inputs, the same for every encoder, fitted on the training rows and on nothing else."""
+"""13 columns -> 29 inputs, the same for every encoder, fitted only on the training rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMES = [
 
 
 def plainly(frame: pd.DataFrame, fitted_on: pd.DataFrame) -> pd.DataFrame:
-    """The encoding as one would write it down: a column an input, by name. Slow, and right."""
+    """The encoding written out by hand: one named column per input. Slow but right."""
     out: dict[str, pd.Series] = {}
     for column in schema.COLUMNS:
         values = frame[column.name]
@@ -56,7 +56,7 @@ def test_the_names_of_the_inputs_and_their_order() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 50])
-def test_one_row_a_patient_of_29_float32(n: int) -> None:
+def test_each_patient_is_one_row_of_29_float32(n: int) -> None:
     encoded = Encoder.fit(patients.make(50)).transform(patients.make(n, seed=1))
     assert encoded.shape == (n, 29)
     assert encoded.dtype == np.float32
@@ -87,7 +87,7 @@ def test_numbers_have_mean_0_and_spread_1_on_the_fitted_rows_only() -> None:
     assert np.abs(numbers.mean(axis=0)).max() > 1e-3
 
 
-def test_rows_that_it_was_not_fitted_on_change_nothing() -> None:
+def test_rows_it_was_not_fitted_on_change_nothing() -> None:
     frame = patients.make(100)
     rows = np.arange(60)
     changed = frame.copy()
@@ -115,14 +115,14 @@ def test_exactly_one_input_of_each_coded_column_is_1() -> None:
 
 
 @pytest.mark.parametrize("name", ["ca", "thal"])
-def test_a_blank_has_an_input_of_its_own(name: str) -> None:
+def test_a_blank_has_its_own_input(name: str) -> None:
     frame = patients.make(20, **{name: np.nan})
     encoded = Encoder.fit(frame).transform(frame)
     np.testing.assert_array_equal(encoded[:, NAMES.index(f"{name}=blank")], 1)
     np.testing.assert_array_equal(encoded[:, groups()[name]].sum(axis=1), 1)
 
 
-def test_codes_that_the_fitted_rows_lack_have_their_inputs_all_the_same() -> None:
+def test_codes_missing_from_the_fitted_rows_still_have_inputs() -> None:
     encoder = Encoder.fit(patients.make(20, cp=1, thal=3, ca=0))
     encoded = encoder.transform(patients.make(20, cp=4, thal=7, ca=np.nan))
     for name in ("cp=asymptomatic", "thal=reversible defect", "ca=blank"):
@@ -162,7 +162,7 @@ def test_json_and_back_is_exact() -> None:
     np.testing.assert_array_equal(again.transform(frame), encoder.transform(frame))
 
 
-def test_json_names_the_inputs_for_a_reader() -> None:
+def test_json_names_the_inputs_for_human_readers() -> None:
     written = json.loads(Encoder.fit(patients.make(20)).to_json())
     assert written["inputs"] == NAMES
     assert list(written["numbers"]) == NAMES[:6]
@@ -178,7 +178,7 @@ def test_neither_the_order_of_columns_nor_the_index_matters_and_the_frame_is_not
     pd.testing.assert_frame_equal(frame, before)
 
 
-def test_a_row_is_encoded_alike_alone_and_among_others() -> None:
+def test_a_row_is_encoded_the_same_alone_and_among_others() -> None:
     frame = patients.make(30)
     encoder = Encoder.fit(frame)
     np.testing.assert_array_equal(encoder.transform(frame.iloc[[11]]), encoder.transform(frame)[[11]])

@@ -1,4 +1,4 @@
-"""A stored network read without Keras: what Keras says, and nothing but the layers of this project."""
+"""A stored network read without Keras: it answers as Keras does, and only this project's layers are accepted."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ def assert_same(model: Any, folder: Path) -> None:
 
 
 def shaken(model: Any) -> Any:
-    """With biases and answers far from those at the start."""
+    """The model with biases and answers far from the initial ones."""
     rng = np.random.default_rng(1)
     model.set_weights([weight + rng.normal(0, 0.3, weight.shape) for weight in model.get_weights()])
     return model
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "elu", "gelu", "silu"])
-def test_every_activation_of_a_recipe_is_kerass(activation: Any, tmp_path: Path) -> None:
+def test_every_activation_of_a_recipe_matches_keras(activation: Any, tmp_path: Path) -> None:
     assert_same(shaken(network.build(Recipe(hidden=(16, 8), activation=activation), 29)), tmp_path)
 
 
-def test_the_table_of_activations_is_that_of_the_recipe() -> None:
+def test_every_activation_of_a_recipe_is_known() -> None:
     from typing import get_args, get_type_hints
 
     assert {*get_args(get_type_hints(Recipe)["activation"])} <= {*keras_file.ACTIVATIONS}
 
 
 @pytest.mark.parametrize("params", [Recipe(hidden=()), Recipe(hidden=(4,)), Recipe(hidden=(16, 8, 4), dropout=0.3)])
-def test_every_shape_of_a_recipe_is_kerass(params: Recipe, tmp_path: Path) -> None:
+def test_every_shape_of_a_recipe_matches_keras(params: Recipe, tmp_path: Path) -> None:
     assert_same(shaken(network.build(params, 29)), tmp_path)
 
 
 @pytest.mark.parametrize("members", [2, 12])
-def test_averaged_members_are_kerass(members: int, tmp_path: Path) -> None:
+def test_averaged_members_match_keras(members: int, tmp_path: Path) -> None:
     each = [shaken(network.build(Recipe(seed=k, dropout=0.2), 29, f"member_{k}")) for k in range(members)]
     assert_same(network.average(each), tmp_path)
 
@@ -71,7 +71,7 @@ def test_an_activation_that_no_recipe_has_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04"])
-def test_what_is_no_keras_file_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_keras_file_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "network.keras").write_bytes(content)
     with pytest.raises(ValueError, match="'network.keras' is no Keras model of this project"):
         keras_file.read(tmp_path / "network.keras")
@@ -87,7 +87,7 @@ def test_a_config_that_describes_no_network_is_refused(config: Any, tmp_path: Pa
         keras_file.read(tmp_path / "other.keras")
 
 
-def test_who_loads_and_scores_imports_neither_keras_nor_tensorflow(tmp_path: Path) -> None:
+def test_loading_and_scoring_import_neither_keras_nor_tensorflow(tmp_path: Path) -> None:
     from heart_disease.model.encoding import Encoder
     from heart_disease.model.patient_model import PatientModel
     from tests.harness import patients

@@ -1,4 +1,4 @@
-"""Scoring: who gets a probability, who gets a reason instead, and that a stored model is the same model."""
+"""Scoring: who gets a probability, who gets a reason instead, and whether a stored model stays the same."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ PATIENTS = patients.make(40, seed=2)
 @pytest.fixture(scope="module")
 def model() -> PatientModel:
     untrained = network.build(Recipe(seed=3), 29)
-    untrained.set_weights([3 * weight for weight in untrained.get_weights()])  # so that answers differ
+    untrained.set_weights([3 * weight for weight in untrained.get_weights()])  # so that the answers differ
     return PatientModel(Encoder.fit(patients.make(100)), untrained)
 
 
 def put(row: int, column: str, value: object) -> pd.DataFrame:
-    """Patients with one cell changed; its column may then hold text."""
+    """Patients with one cell changed; that column may then hold text."""
     values = PATIENTS[column].astype("object")
     values[row] = value
     return PATIENTS.assign(**{column: values})
@@ -50,12 +50,12 @@ def test_a_patient_gets_a_probability_and_an_answer(model: PatientModel) -> None
     assert set(scored["disease"]) == {"yes", "no"}
 
 
-def test_the_probability_is_the_networks_on_the_encoded_rows(model: PatientModel) -> None:
+def test_the_probability_is_the_networks_answer_for_the_encoded_row(model: PatientModel) -> None:
     expected = np.asarray(model.network(model.encoder.transform(PATIENTS)))[:, 0]
     np.testing.assert_array_equal(model.predict(PATIENTS)["probability"], expected)
 
 
-def test_from_the_threshold_on_the_answer_is_yes(model: PatientModel) -> None:
+def test_at_and_above_the_threshold_the_answer_is_yes(model: PatientModel) -> None:
     probability = model.predict(PATIENTS)["probability"]
     edge = float(np.sort(probability)[10])
     answer = PatientModel(model.encoder, model.network, threshold=edge).predict(PATIENTS)["disease"]
@@ -101,14 +101,14 @@ def test_a_row_with_several_problems_names_them_all(model: PatientModel) -> None
     )
 
 
-def test_where_no_row_is_allowed_there_is_no_probability_at_all(model: PatientModel) -> None:
+def test_without_an_allowed_row_there_is_no_probability_at_all(model: PatientModel) -> None:
     scored = model.predict(PATIENTS.assign(age=0))
     assert scored["probability"].isna().all()
     assert (scored["disease"] == "").all()
     assert (scored["problem"] == "column 'age' has 0; expected 18 to 100 years").all()
 
 
-def test_a_blank_that_is_allowed_is_scored(model: PatientModel) -> None:
+def test_an_allowed_blank_is_scored(model: PatientModel) -> None:
     assert_scored(model.predict(PATIENTS.assign(ca=np.nan, thal=None)))
 
 
@@ -120,7 +120,7 @@ def test_a_missing_column_is_refused(missing: list[str], model: PatientModel) ->
     assert str(caught.value).startswith(f"column {names} missing; expected {', '.join(schema.INPUT_NAMES)}.")
 
 
-def test_other_columns_their_order_and_the_label_are_ignored(model: PatientModel) -> None:
+def test_other_columns_the_order_and_the_label_are_ignored(model: PatientModel) -> None:
     frame = PATIENTS.assign(hospital="Cleveland", num="unknown")[["hospital", "num", *schema.INPUT_NAMES[::-1]]]
     pd.testing.assert_frame_equal(model.predict(frame), model.predict(PATIENTS))
     pd.testing.assert_frame_equal(model.predict(PATIENTS.drop(columns="num")), model.predict(PATIENTS))
@@ -142,9 +142,7 @@ def test_whole_numbers_may_be_integers(dtype: str, model: PatientModel) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["Int64", "Float64", "string", "int64[pyarrow]", "object"])
-def test_a_blank_in_a_column_of_a_type_that_knows_missing_is_named_and_spoils_no_other_row(
-    dtype: str, model: PatientModel
-) -> None:
+def test_a_blank_in_a_nullable_column_is_named_and_spoils_no_other_row(dtype: str, model: PatientModel) -> None:
     frame = put(7, "age", None)
     frame["age"] = frame["age"].astype("Int64").astype(dtype)
     scored = model.predict(frame)
@@ -153,19 +151,19 @@ def test_a_blank_in_a_column_of_a_type_that_knows_missing_is_named_and_spoils_no
 
 
 @pytest.mark.parametrize("dtype", ["float64", "object", "str"])
-def test_no_patients_are_no_answers(dtype: str, model: PatientModel) -> None:
+def test_no_patients_get_no_answers(dtype: str, model: PatientModel) -> None:
     scored = model.predict(PATIENTS.head(0).astype(dtype))
     assert list(scored.columns) == ["probability", "disease", "problem"]
     assert len(scored) == 0
     assert scored["probability"].dtype == "float64"
 
 
-def test_one_patient_is_scored_as_among_others(model: PatientModel) -> None:
+def test_one_patient_is_scored_the_same_alone_and_among_others(model: PatientModel) -> None:
     one, all_of_them = model.predict(PATIENTS.loc[[9]]), model.predict(PATIENTS)
     pd.testing.assert_frame_equal(one, all_of_them.loc[[9]], rtol=1e-6)
 
 
-def test_rows_may_share_a_name(model: PatientModel) -> None:
+def test_rows_may_share_an_index_label(model: PatientModel) -> None:
     frame = put(7, "age", 150).set_axis(["a", "b"] * 20)
     scored = model.predict(frame)
     assert list(scored.index) == ["a", "b"] * 20
@@ -239,6 +237,6 @@ def test_the_given_array_is_not_changed(model: PatientModel) -> None:
     np.testing.assert_array_equal(cells, before)
 
 
-def test_no_rows_of_an_array_are_no_scores(model: PatientModel) -> None:
+def test_an_array_without_rows_gets_no_scores(model: PatientModel) -> None:
     scores = model.score(np.empty((0, len(schema.COLUMNS))))
     assert (len(scores.probability), len(scores.disease), len(scores.problem)) == (0, 0, 0)

@@ -1,4 +1,4 @@
-"""The columns: what follows from them, and which cells they allow."""
+"""The columns: what is derived from them, and which cells they allow."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def test_limits_include_their_ends_and_nothing_beyond(column: schema.Column) -> 
 
 
 @pytest.mark.parametrize("column", [column for column in COLUMNS if column.codes], ids=lambda column: column.name)
-def test_codes_and_only_codes_are_allowed(column: schema.Column) -> None:
+def test_only_codes_are_allowed(column: schema.Column) -> None:
     codes = list(column.codes)
     assert all(allowed(column.name, *codes))
     assert not any(allowed(column.name, min(codes) - 1, max(codes) + 1, codes[0] + 0.5))
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_no_column_allows_text_or_infinity_and_only_an_optional_one_a_blank(name: str) -> None:
+def test_no_column_allows_text_or_infinity_and_only_optional_ones_a_blank(name: str) -> None:
     assert not any(allowed(name, "fixed", "?", "nan", "NA", "", " ", "1,5", np.inf, -np.inf, "inf"))
     optional = name in {"ca", "thal"}
     assert allowed(name, np.nan, None, pd.NA) == [optional] * 3
@@ -127,11 +127,11 @@ def test_the_label_is_any_narrowing_over_half() -> None:
         (2.3, "2.3"),
         (-0.5, "-0.5"),
         (1234567, "1234567"),
-        (100.0001, "100.0001"),  # outside the limits of age, and so must not be shown as 100
+        (100.0001, "100.0001"),  # outside the limits of age, so it must not be shown as 100
         (float("inf"), "inf"),
         ("fixed", "'fixed'"),
         ("", "''"),
-        ("\x1b[2J", r"'\x1b[2J'"),  # must not reach a terminal as it is
+        ("\x1b[2J", r"'\x1b[2J'"),  # must not reach a terminal unescaped
         (None, "blank"),
         (float("nan"), "blank"),
         (pd.NA, "blank"),

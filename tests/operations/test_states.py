@@ -71,7 +71,7 @@ def final_state(**parameters: Any) -> Any:
 
 @pytest.mark.usefixtures("prefect")
 @pytest.mark.slow
-def test_a_trainings_final_state_says_what_its_outcome_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trainings_final_state_names_its_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     held_back = final_state()
     assert held_back.name == "NotPromoted"

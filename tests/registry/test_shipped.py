@@ -1,4 +1,4 @@
-"""What a version ships with: it loads without this project, whatever else is there, and scores plain frames."""
+"""The code shipped in a version: it loads without this project, whatever else is there, and scores plain frames."""
 
 from __future__ import annotations
 

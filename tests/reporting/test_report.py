@@ -1,4 +1,4 @@
-"""What people and trackers get to see: names of metrics, tables, curves and figures."""
+"""What people and trackers see: names of metrics, tables, curves and figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EPOCHS = 6
 
 
 def make(n: int = 90, repeats: int = 3, folds: int = 5, seed: int = 0) -> Report:
-    """A report on models that know something, with losses that fall."""
+    """A report on models that are better than chance, with falling losses."""
     rng = np.random.default_rng(seed)
     labels = (rng.permutation(n) < 0.45 * n).astype(float)
     noise = rng.standard_normal((2, repeats, n))
@@ -55,7 +55,7 @@ def holdout() -> Report:
 
 
 def test_the_names_of_the_metrics_are_stable(found: Report) -> None:
-    # Dashboards, alerts and searches of a tracker hang on these: to rename one breaks them.
+    # A tracker's dashboards, alerts and searches depend on these names: renaming one breaks them.
     assert sorted(tables.metrics(found)) == sorted(
         name + end
         for name in [
@@ -92,7 +92,7 @@ def test_every_figure_is_finite_and_inside_its_interval(found: Report, holdout: 
             assert values[f"{name}_low"] <= values[name] <= values[f"{name}_high"], name
 
 
-def test_plain_names_are_the_networks(found: Report) -> None:
+def test_names_without_a_model_are_the_networks(found: Report) -> None:
     values = tables.metrics(found)
     for metric in METRICS:
         assert values[metric] == found.metrics[NETWORK][metric].value
@@ -100,7 +100,7 @@ def test_plain_names_are_the_networks(found: Report) -> None:
     assert values["log_loss_minus/prevalence_high"] == found.differences[PREVALENCE].high
 
 
-def test_curves_have_a_point_each_epoch_from_1_on(found: Report) -> None:
+def test_curves_have_a_point_per_epoch_from_1_on(found: Report) -> None:
     points: dict[str, list[tuple[int, float]]] = {}
     for name, epoch, value in tables.curves(found):
         points.setdefault(name, []).append((epoch, value))
@@ -215,7 +215,7 @@ def test_loss_curves_are_the_means_over_the_folds(found: Report, holdout: Report
     assert drawn(figures.loss_curves, holdout).get_legend().get_title().get_text() == ""  # type: ignore[union-attr]
 
 
-def test_the_roc_has_a_line_a_repeat_and_model_and_states_the_areas(found: Report) -> None:
+def test_the_roc_has_a_line_per_repeat_and_model_and_states_the_areas(found: Report) -> None:
     axes = drawn(figures.roc, found)
     *lines, diagonal = axes.get_lines()
     assert len(lines) == 2 * 3
@@ -240,7 +240,7 @@ def test_calibration_groups_all_patients_by_their_probability(found: Report) -> 
     assert np.average(x, weights=sizes) == pytest.approx(found.probabilities[NETWORK].mean())
 
 
-def test_calibration_bars_stay_between_0_and_1_even_where_all_patients_of_a_group_are_alike() -> None:
+def test_calibration_bars_stay_between_0_and_1_even_if_all_patients_of_a_group_are_alike() -> None:
     one = make(n=200)
     network = np.tile(0.98 * one.labels + 0.01, (3, 1))
     axes = drawn(figures.calibration, Report(**{**vars(one), "probabilities": {NETWORK: network, LOGISTIC: network}}))

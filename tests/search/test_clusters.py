@@ -1,4 +1,4 @@
-"""Sweeps on real clusters of processes: the numbers are those of one process, also where a worker is killed."""
+"""Sweeps on real clusters of processes: the numbers are those of one process, even if a worker is killed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ARGUMENTS = (None, SPACE, "random", 6, Evaluation(folds=4, repeats=2), 2, 0, "cp
 
 @contextmanager
 def process(*command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A program of this environment, with the project to be imported."""
+    """A running program of this environment that can import the project."""
     started = subprocess.Popen(
         [sys.executable, "-m", *command], env={**os.environ, "PYTHONPATH": root()}, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -43,7 +43,7 @@ def process(*command: str) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture(scope="module")
 def dask() -> Iterator[str]:
-    """The address of a scheduler with two workers, each a process under a nanny that starts it again."""
+    """The address of a scheduler with two workers, each a process under a nanny that restarts it."""
     distributed = pytest.importorskip("distributed", reason="the extra [dask] is not installed")
     pytest.importorskip("prefect_dask", reason="the extra [dask] is not installed")
     address = f"tcp://127.0.0.1:{free_port()}"
@@ -57,18 +57,18 @@ def dask() -> Iterator[str]:
 
 
 def numbers(outcome: Any) -> dict[int, dict[str, np.ndarray]]:
-    """What the batches of a search found, as its run keeps it."""
+    """The results of a search's batches, as its run stores them."""
     return {number: dict(arrays) for number, arrays in registry.read_batches(outcome.run).items()}
 
 
 @pytest.fixture(scope="module")
 def alone(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The search in this process, on a store of its own."""
+    """The search in this process, on its own store."""
     return run(tmp_path_factory.mktemp("alone"))
 
 
 def run(folder: Path, **cluster: str) -> Any:
-    """The search in batches of two configurations, on a new store; the outcome, and its numbers."""
+    """Run the search in batches of two configurations on a new store; returns the outcome and its numbers."""
     from flows import sweep
 
     with pytest.MonkeyPatch.context() as patch:
@@ -79,7 +79,7 @@ def run(folder: Path, **cluster: str) -> Any:
 
 
 def assert_equal(ours: Any, theirs: Any) -> None:
-    """Two searches found the same, to the last bit."""
+    """Check that two searches found the same, to the last bit."""
     assert list(ours[1]) == list(theirs[1])
     assert len(ours[1]) > 1
     for number, arrays in ours[1].items():
@@ -90,7 +90,7 @@ def assert_equal(ours: Any, theirs: Any) -> None:
 
 
 def kill_a_worker_at_work(address: str, killed: list[int]) -> None:
-    """SIGKILL to the first worker that is seen training."""
+    """Send SIGKILL to the first worker that is seen training."""
     from distributed import Client
 
     with Client(address, set_as_default=False) as client:
@@ -131,7 +131,7 @@ def test_ray_finds_the_same(alone: Any, tmp_path: Path) -> None:
     ("cluster", "message"),
     [({"dask": "tcp://127.0.0.1:1"}, "no Dask scheduler"), ({"ray": "127.0.0.1:1"}, "no Ray cluster")],
 )
-def test_an_address_where_nothing_answers_is_a_clear_error(
+def test_an_address_that_does_not_answer_is_a_clear_error(
     cluster: dict[str, str], message: str, tmp_path: Path
 ) -> None:
     pytest.importorskip("prefect_dask", reason="the extra [dask] is not installed")

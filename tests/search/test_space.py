@@ -1,4 +1,4 @@
-"""The space of a search: what a file may say, what is refused and how, and which configurations come of it."""
+"""The space of a search: what a file may say, what is refused and how, and which configurations result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Read = Callable[[str | bytes], dict[str, Any]]
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
-    """`read_space` of a file `space.yaml` with this content."""
+    """A function that calls `read_space` on a file `space.yaml` with the given content."""
 
     def of(content: str | bytes) -> dict[str, Any]:
         path = tmp_path / "space.yaml"
@@ -33,7 +33,7 @@ def read(tmp_path: Path) -> Read:
 
 
 def values(text: str, read: Read) -> dict[str, Any]:
-    """The values of a space by part, epochs among them."""
+    """The values of a space by part, including epochs."""
     space = make_space(read(text))
     return {**space.values, "epochs": space.epochs}
 
@@ -66,7 +66,7 @@ def test_the_example_at_the_top_of_the_module(read: Read) -> None:
         ("hidden: [[]]", [()]),
         ("hidden: none", [()]),
         ("hidden: [none, 16, [16, 8]]", [(), (16,), (16, 8)]),
-        ("learning_rate: 1e-3", [0.001]),  # text in YAML 1.1, which wants 1.0e-3
+        ("learning_rate: 1e-3", [0.001]),  # text in YAML 1.1, which requires 1.0e-3
         ("dropout: 0", [0.0]),
         ("batch_size: [16, 32.0]", [16, 32]),
         ("optimizer: sgd", ["sgd"]),
@@ -74,11 +74,13 @@ def test_the_example_at_the_top_of_the_module(read: Read) -> None:
         ("{learning_rate: 0.0001, weight_decay: 5000}", [5000.0]),
     ],
 )
-def test_values_are_lists_or_one_value_and_become_what_a_recipe_has(text: str, expected: list[Any], read: Read) -> None:
+def test_values_are_a_list_or_one_value_and_become_the_recipes_types(
+    text: str, expected: list[Any], read: Read
+) -> None:
     assert list(values(text, read).values())[-2] == expected
 
 
-def test_epochs_are_sorted_and_distinct_and_without_them_those_of_the_default_recipe(read: Read) -> None:
+def test_epochs_are_sorted_and_distinct_and_default_to_the_default_recipes(read: Read) -> None:
     assert values("epochs: [50, 10, 50.0, '25']", read)["epochs"] == (10, 25, 50)
     assert values("dropout: 0.1", read)["epochs"] == (Recipe().epochs,)
 
@@ -88,7 +90,7 @@ def test_without_a_file_the_default_space_is_searched() -> None:
     assert len(sample(make_space(DEFAULT), 50)) == 50
 
 
-def test_a_space_is_written_as_the_file_that_it_is_read_from(read: Read) -> None:
+def test_a_space_is_written_as_a_file_that_reads_back_the_same(read: Read) -> None:
     assert read(as_yaml(DEFAULT)) == DEFAULT
 
 
@@ -157,9 +159,7 @@ ORDER = "expected low below high, and low above 0 on a log scale"
         ("dropout: 0.1\x00", "is not YAML"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_message_with_file_and_part(
-    text: str | bytes, message: str, read: Read
-) -> None:
+def test_nonsense_is_refused_in_one_message_with_file_and_part(text: str | bytes, message: str, read: Read) -> None:
     with pytest.raises(UsageError) as refusal:
         read(text)
     said = str(refusal.value)
@@ -175,7 +175,7 @@ def test_a_message_does_not_repeat_a_long_value(read: Read) -> None:
 
 
 @pytest.mark.parametrize(("name", "reason"), [("missing.yaml", "No such file"), (".", "Is a directory")])
-def test_a_file_that_cannot_be_read_is_refused_by_its_name(name: str, reason: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_refused_and_named(name: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"^'{tmp_path / name}' cannot be read: {reason}"):
         read_space(tmp_path / name)
 
@@ -191,7 +191,7 @@ def test_a_file_that_cannot_be_read_is_refused_by_its_name(name: str, reason: st
         ("{momentum: [0.9], optimizer: [sgd, adam]}", "momentum (=0.9) belongs to sgd and gd"),
     ],
 )
-def test_a_space_with_an_impossible_combination_is_refused_whatever_would_be_drawn(
+def test_a_space_with_an_impossible_combination_is_refused_even_if_it_would_not_be_drawn(
     text: str, message: str, read: Read
 ) -> None:
     with pytest.raises(UsageError, match="a combination of the space makes no sense: ") as refusal:
@@ -199,14 +199,14 @@ def test_a_space_with_an_impossible_combination_is_refused_whatever_would_be_dra
     assert message in str(refusal.value)
 
 
-def test_every_part_of_a_recipe_but_seed_and_members_can_be_searched() -> None:
+def test_every_part_of_a_recipe_except_seed_and_members_can_be_searched() -> None:
     assert set(SEARCHED) == set(Recipe().as_dict()) - {"seed", "members"}
 
 
 # A grid
 
 
-def test_a_grid_is_every_combination_each_with_the_most_epochs(read: Read) -> None:
+def test_a_grid_is_every_combination_each_with_the_largest_number_of_epochs(read: Read) -> None:
     space = make_space(read("{hidden: [[4], [8, 4]], dropout: [0, 0.5], activation: [relu, tanh], epochs: [5, 20]}"))
     found = grid(space, seed=3)
     expected = [
@@ -217,11 +217,11 @@ def test_a_grid_is_every_combination_each_with_the_most_epochs(read: Read) -> No
     assert set(found) == set(expected)
 
 
-def test_a_value_that_is_there_twice_makes_no_configuration_twice(read: Read) -> None:
+def test_a_value_listed_twice_repeats_no_configuration(read: Read) -> None:
     assert len(grid(make_space(read("{dropout: [0, 0.0, 0.5], hidden: [4, [4]]}")))) == 2
 
 
-def test_a_grid_of_ranges_is_refused_and_they_are_named() -> None:
+def test_a_grid_with_ranges_is_refused_and_they_are_named() -> None:
     with pytest.raises(UsageError, match=r"^a grid needs lists; learning_rate has a range\. List its values"):
         grid(make_space(DEFAULT))
 
@@ -236,7 +236,7 @@ def test_a_grid_that_is_too_large_is_refused_before_it_is_made() -> None:
 # A random search
 
 
-def test_a_seed_decides_what_is_drawn() -> None:
+def test_the_seed_decides_what_is_drawn() -> None:
     space = make_space(DEFAULT)
     first, again, other = (sample(space, 20, seed) for seed in (1, 1, 2))
     assert first == again
@@ -244,7 +244,7 @@ def test_a_seed_decides_what_is_drawn() -> None:
     assert {p.seed for p in first} == {1}
 
 
-def test_a_longer_search_begins_with_the_shorter_one() -> None:
+def test_a_longer_search_starts_with_the_shorter_one() -> None:
     space = make_space(DEFAULT)
     assert sample(space, 30)[:20] == sample(space, 20)
 
@@ -255,18 +255,18 @@ def test_no_configuration_is_drawn_twice() -> None:
     assert len(found) == len(set(found)) == 11
 
 
-def test_where_there_are_fewer_configurations_than_wanted_all_of_them_are_searched() -> None:
+def test_if_there_are_fewer_configurations_than_wanted_all_are_searched() -> None:
     space = make_space({"dropout": [0.0, 0.1, 0.1], "weight_decay": [0.0, 0.5, 1.0]})
     assert set(sample(space, 7)) == set(grid(space))
     assert len(sample(space, 6)) == 6
 
 
-def test_a_narrow_range_has_few_values_and_the_search_ends_all_the_same() -> None:
+def test_a_narrow_range_has_few_values_and_the_search_still_ends() -> None:
     space = make_space({"dropout": {"low": 0.5, "high": 0.5003}})
     assert {p.dropout for p in sample(space, 20)} == {0.5, 0.5001, 0.5002, 0.5003}
 
 
-def test_a_value_that_is_there_twice_is_drawn_twice_as_often() -> None:
+def test_a_value_listed_twice_is_drawn_twice_as_often() -> None:
     found = sample(make_space({"dropout": [0.0, 0.0, 0.2], "learning_rate": {"low": 0.001, "high": 0.1}}), 3000)
     share = np.mean([p.dropout == 0 for p in found])
     assert share == pytest.approx(2 / 3, abs=0.04)  # 4.6 standard errors
@@ -293,6 +293,6 @@ def test_rounding_does_not_leave_the_range() -> None:
     assert {ends.draw(rng) for _ in range(100)} <= {0.00012344, 0.00012346}
 
 
-def test_what_is_not_named_is_as_in_the_default_recipe(read: Read) -> None:
+def test_parts_that_are_not_named_are_as_in_the_default_recipe(read: Read) -> None:
     [found] = sample(make_space(read("{dropout: 0.2, epochs: [9]}")), 5, seed=4)
     assert found == Recipe(dropout=0.2, epochs=9, seed=4)

@@ -1,4 +1,4 @@
-"""The search: what is trained on which rows, the rule that chooses, and the estimate of what the choice is worth."""
+"""The search: which rows each network is trained on, the rule that chooses, and the estimate of the choice's worth."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def results(study: Study) -> list[Result]:
     return cross_validate(study, RECIPES, device="cpu")
 
 
-# What is trained on which rows
+# Which rows each network is trained on
 
 
 def test_every_configuration_sees_the_same_folds_from_the_same_seeds(study: Study) -> None:
@@ -58,7 +58,7 @@ def test_the_main_networks_are_those_of_a_training(study: Study) -> None:
         assert (ours.matrix, ours.recipe) == (theirs.matrix, theirs.recipe)
 
 
-def test_the_inner_folds_part_the_training_rows_of_their_outer_fold(study: Study) -> None:
+def test_the_inner_folds_divide_the_training_rows_of_their_outer_fold(study: Study) -> None:
     jobs = study.jobs(RECIPES[0])
     assert len(jobs) == study.fits == 6 + 3 * 2
     for outer, (rows, test) in enumerate(study.outer):
@@ -78,26 +78,26 @@ def test_no_two_networks_of_a_configuration_have_the_same_seed(study: Study) -> 
     assert len({job.recipe.seed for job in study.jobs(RECIPES[0])}) == study.fits
 
 
-def test_every_network_has_inputs_that_are_encoded_by_its_training_rows(study: Study) -> None:
+def test_every_networks_inputs_are_encoded_with_its_training_rows(study: Study) -> None:
     for job in study.jobs(RECIPES[0]):
         expected = Encoder.fit(study.frame.iloc[job.rows]).transform(study.frame)
         assert np.array_equal(study.inputs[job.matrix], expected)
 
 
-def test_the_largest_seed_is_a_seed() -> None:
+def test_the_largest_seed_is_allowed() -> None:
     last = 2**31 - 1
     study = Study(patients.make(60), EVALUATION, (2,), 2, seed=last)
     assert len({job.recipe.seed for job in study.jobs(replace(RECIPES[0], seed=last))}) == study.fits
 
 
-def test_epochs_cost_nothing(study: Study) -> None:
+def test_several_numbers_of_epochs_cost_nothing_extra(study: Study) -> None:
     jobs = study.jobs(RECIPES[0])
     longer = [replace(job, epochs=(2, 4, 6)) for job in jobs]
     assert Plan(longer, 60).networks == Plan(jobs, 60).networks == len(jobs)
     assert Plan(longer, 60).steps == Plan(jobs, 60).steps
 
 
-def test_too_few_patients_inside_the_outer_folds_are_told_apart_from_too_few_for_the_outer_ones() -> None:
+def test_too_few_patients_for_the_inner_and_for_the_outer_folds_are_different_errors() -> None:
     frame = patients.make(60)
     with pytest.raises(UsageError, match="^inside each of the outer folds 20 folds need at least 20 patients of each"):
         _ = Study(frame, EVALUATION, (2,), inner_folds=20).fits
@@ -105,16 +105,16 @@ def test_too_few_patients_inside_the_outer_folds_are_told_apart_from_too_few_for
         _ = Study(frame, Evaluation(folds=50), (2,), inner_folds=2).fits
 
 
-def test_nothing_can_be_held_out() -> None:
+def test_a_holdout_is_refused() -> None:
     with pytest.raises(UsageError, match=r"expected folds, not a holdout \(=0\.2\)"):
         Study(patients.make(60), Evaluation(holdout=0.2), (2,), inner_folds=2)
 
 
-# What is found of a configuration
+# What is found about a configuration
 
 
 @pytest.mark.parametrize(("number", "epoch"), [(0, 0), (0, 1), (2, 0)])
-def test_a_configuration_is_judged_as_if_it_were_trained_alone_for_just_these_epochs(
+def test_a_configuration_is_judged_as_if_trained_alone_for_exactly_these_epochs(
     number: int, epoch: int, study: Study, results: list[Result]
 ) -> None:
     recipe = replace(RECIPES[number], epochs=study.epochs[epoch])
@@ -127,7 +127,7 @@ def test_a_configuration_is_judged_as_if_it_were_trained_alone_for_just_these_ep
         assert results[number].validation == pytest.approx(plain.curves["validation_loss"].mean(axis=0), abs=1e-6)
 
 
-def test_results_come_in_the_order_of_the_recipes_and_have_the_shapes_that_they_state(results: list[Result]) -> None:
+def test_results_come_in_the_order_of_the_recipes_with_the_documented_shapes(results: list[Result]) -> None:
     assert tuple(result.recipe for result in results) == RECIPES
     for result in results:
         assert result.probabilities.shape == (2, 2, 60)
@@ -136,17 +136,15 @@ def test_results_come_in_the_order_of_the_recipes_and_have_the_shapes_that_they_
         assert ((result.probabilities > 0) & (result.probabilities < 1)).all()
 
 
-def test_inner_losses_are_of_the_training_rows_of_their_outer_fold_alone(study: Study, results: list[Result]) -> None:
+def test_inner_losses_are_only_those_of_their_outer_folds_training_rows(study: Study, results: list[Result]) -> None:
     for result in results:
         for outer, (rows, test) in enumerate(study.outer):
             assert np.isfinite(result.inner[:, outer, rows]).all()
             assert np.isnan(result.inner[:, outer, test]).all()
 
 
-def test_what_the_test_rows_of_an_outer_fold_are_like_changes_nothing_inside_it(
-    study: Study, results: list[Result]
-) -> None:
-    """The proof that the nested estimate is one: other values and other labels there, the same pick bit for bit."""
+def test_the_test_rows_of_an_outer_fold_change_nothing_inside_it(study: Study, results: list[Result]) -> None:
+    """This proves that the estimate is nested: other values and labels there leave the pick the same, bit for bit."""
     outer = 1
     rows, test = study.outer[outer]
     frame = study.frame.copy()
@@ -154,7 +152,7 @@ def test_what_the_test_rows_of_an_outer_fold_are_like_changes_nothing_inside_it(
     frame.iloc[test] = other.to_numpy()
     frame.iloc[test, frame.columns.get_loc("num")] = np.where(study.labels[test] > 0, 0.0, 1.0)
     changed = Study(frame, EVALUATION, study.epochs, study.inner_folds, study.seed)
-    # Folds are stratified by label; here they stay as they are.
+    # Folds are stratified by label, so they are held fixed here.
     changed.__dict__.update(splits=study.splits, inner=study.inner)
     found = cross_validate(changed, RECIPES, device="cpu")
 
@@ -193,7 +191,7 @@ def test_a_network_that_diverges_counts_as_certain_and_wrong_and_is_never_the_be
 def slow_choice(
     losses: np.ndarray, recipes: Sequence[Recipe], epochs: Sequence[int], widening: float
 ) -> tuple[Choice, Choice]:
-    """`choose`, one configuration after the other and one patient after the other."""
+    """`choose` as plain loops over configurations and patients."""
     means = {}
     for t in range(len(recipes)):
         for e in range(len(epochs)):
@@ -211,7 +209,7 @@ def slow_choice(
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_choice_is_that_of_the_plain_loop(seed: int) -> None:
+def test_the_choice_equals_that_of_the_plain_loop(seed: int) -> None:
     rng = np.random.default_rng(seed)
     recipes = [
         Recipe(
@@ -225,7 +223,7 @@ def test_the_choice_is_that_of_the_plain_loop(seed: int) -> None:
 
 
 def pair(apart: Sequence[float], widening: float = 1.0, *, spread: float = 0.0) -> tuple[Choice, Choice]:
-    """The choice between 16 units and, worse by `apart` patient by patient, 4; patients differ by `spread`."""
+    """The choice between 16 units and 4, which are worse by `apart` per patient; patients differ by `spread`."""
     patient = 0.4 + spread * np.arange(len(apart))
     losses = np.stack([patient, patient + apart])[:, None]
     return choose(losses, [Recipe(hidden=(16,)), Recipe(hidden=(4,))], [75], widening)
@@ -235,17 +233,17 @@ LARGE, SMALL = Choice(0, 0), Choice(1, 0)
 
 
 def test_the_simpler_one_is_chosen_within_one_standard_error_of_the_difference() -> None:
-    # Mean 0.1, standard deviation 0.2, of 4 patients: standard error exactly 0.1 times sqrt(4 / 3).
+    # 4 patients with mean 0.1 and standard deviation 0.2: the standard error is exactly 0.1 times sqrt(4 / 3).
     assert pair([0.3, -0.1, 0.3, -0.1]) == (LARGE, SMALL)
     assert pair([0.25, 0.05, 0.25, 0.05]) == (LARGE, LARGE)
 
 
-def test_what_patients_differ_by_is_no_error_of_the_difference() -> None:
+def test_the_spread_of_patients_is_no_error_of_the_difference() -> None:
     assert pair([0.25, 0.05, 0.25, 0.05], spread=5.0) == (LARGE, LARGE)
 
 
 def test_overlapping_folds_widen_the_standard_error() -> None:
-    # Mean 0.15, standard error 0.1 / sqrt(3) = 0.0577.
+    # The mean is 0.15, and the standard error 0.1 / sqrt(3) = 0.0577.
     apart = [0.25, 0.05, 0.25, 0.05]
     assert pair(apart, 2.5) == (LARGE, LARGE)
     assert pair(apart, 2.7) == (LARGE, SMALL)
@@ -256,11 +254,11 @@ def test_the_best_is_always_good_enough() -> None:
     assert pair([-0.2, -0.2, -0.2]) == (SMALL, SMALL)
 
 
-def test_of_equal_losses_the_simpler_one_is_chosen() -> None:
+def test_if_losses_are_equal_the_simpler_one_is_chosen() -> None:
     assert pair([0.0, 0.0, 0.0])[1] == SMALL
 
 
-def test_of_equally_simple_ones_the_better_is_chosen() -> None:
+def test_if_both_are_equally_simple_the_better_one_is_chosen() -> None:
     recipes = [Recipe(learning_rate=rate) for rate in (0.001, 0.002, 0.003)]
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 1, (3, 1, 30))
@@ -269,7 +267,7 @@ def test_of_equally_simple_ones_the_better_is_chosen() -> None:
     assert choose(losses, recipes, [75], 1.0)[1] == Choice(1, 0)
 
 
-def test_simple_is_fewer_weights_then_more_decay_then_more_dropout_then_fewer_epochs() -> None:
+def test_simpler_means_fewer_weights_then_more_decay_then_more_dropout_then_fewer_epochs() -> None:
     in_order = [
         (Recipe(hidden=()), 200),
         (Recipe(hidden=(8,), weight_decay=0), 200),
@@ -292,10 +290,10 @@ def test_epochs_are_chosen_like_the_rest() -> None:
 
 
 def slow_nested(study: Study, recipes: Sequence[Recipe]) -> tuple[np.ndarray, list[Recipe]]:
-    """The loss of each patient and the picks, by nested cross-validation as the textbook has it.
+    """The loss of each patient and the picks, by nested cross-validation as in a textbook.
 
     For each outer fold: cross-validate every recipe inside its training rows, choose, train the winner on all of
-    them, and ask it about the test rows.
+    these rows, and let it predict the test rows.
     """
     losses, picks = np.full(len(study.frame), np.nan), []
     winners: list[Job] = []
@@ -325,7 +323,7 @@ def slow_nested(study: Study, recipes: Sequence[Recipe]) -> tuple[np.ndarray, li
 
 
 @pytest.mark.slow
-def test_the_nested_estimate_is_that_of_the_textbook() -> None:
+def test_the_nested_estimate_equals_the_textbooks() -> None:
     recipes = [
         Recipe(hidden=(3,), learning_rate=0.02, weight_decay=0, epochs=6),
         Recipe(hidden=(3,), learning_rate=0.1, weight_decay=0, epochs=6),
@@ -334,15 +332,15 @@ def test_the_nested_estimate_is_that_of_the_textbook() -> None:
     found = summarise(study, cross_validate(study, recipes, device="cpu"))
     losses, picks = slow_nested(study, recipes)
     assert list(found.picks) == picks
-    assert len(set(picks)) == 2  # or the choice would hardly be tested
+    assert len(set(picks)) == 2  # otherwise the choice would hardly be tested
     expected = estimates.estimate(losses, study.resamples)
     assert [found.nested.value, found.nested.low, found.nested.high] == pytest.approx(
         [expected.value, expected.low, expected.high], abs=1e-5
     )
 
 
-def test_inside_an_outer_fold_the_inner_losses_choose_and_nothing_else(study: Study) -> None:
-    """Networks of the main folds have seen the test rows of other outer folds; what they are worth is no evidence."""
+def test_inside_an_outer_fold_only_the_inner_losses_choose(study: Study) -> None:
+    """Networks of the main folds have seen the test rows of other outer folds, so their losses are no evidence."""
 
     def result(recipe: Recipe, right: float, inner: float) -> Result:
         p = np.where(study.labels > 0, right, 1 - right).astype(np.float32)
@@ -355,7 +353,7 @@ def test_inside_an_outer_fold_the_inner_losses_choose_and_nothing_else(study: St
 
 
 def random_results(study: Study, count: int) -> list[Result]:
-    """Configurations that have learned nothing: every answer is drawn anew, whatever the patient is."""
+    """Configurations that have learned nothing: every answer is drawn at random, independently of the patient."""
     rng, n = np.random.default_rng(1), len(study.frame)
     results = []
     for number in range(count):
@@ -368,7 +366,7 @@ def random_results(study: Study, count: int) -> list[Result]:
     return results
 
 
-def test_the_best_of_many_looks_better_than_it_is_and_the_nested_estimate_does_not() -> None:
+def test_the_best_of_many_looks_better_than_it_is_but_the_nested_estimate_does_not() -> None:
     frame = patients.make(200)
     frame["num"] = np.random.default_rng(0).permutation(frame["num"].to_numpy())
     study = Study(frame, Evaluation(folds=5, repeats=1), epochs=(5,), inner_folds=3)
@@ -379,9 +377,7 @@ def test_the_best_of_many_looks_better_than_it_is_and_the_nested_estimate_does_n
     assert found.of_best.value < prevalence < found.nested.value
 
 
-def test_the_ranking_is_every_configuration_at_its_best_epochs_from_the_best_on(
-    study: Study, results: list[Result]
-) -> None:
+def test_the_ranking_has_every_configuration_at_its_best_epochs_best_first(study: Study, results: list[Result]) -> None:
     found = summarise(study, results)
     expected = {}
     for result in results:
@@ -400,7 +396,7 @@ def test_the_ranking_is_every_configuration_at_its_best_epochs_from_the_best_on(
         assert loss.low < loss.value < loss.high
 
 
-def test_a_configuration_is_measured_at_the_epochs_that_the_ranking_has(study: Study, results: list[Result]) -> None:
+def test_a_configuration_is_measured_at_the_epochs_in_the_ranking(study: Study, results: list[Result]) -> None:
     found = summarise(study, results)
     for result in results:
         recipe, metrics = measure(study, result)
@@ -411,13 +407,13 @@ def test_a_configuration_is_measured_at_the_epochs_that_the_ranking_has(study: S
         )
 
 
-def test_results_do_not_depend_on_the_batch_that_they_were_trained_in(study: Study, results: list[Result]) -> None:
+def test_results_do_not_depend_on_the_batch_in_which_they_were_trained(study: Study, results: list[Result]) -> None:
     [alone] = cross_validate(study, RECIPES[1:2], device="cpu")
     assert alone.probabilities == pytest.approx(results[1].probabilities, abs=1e-6)
     assert alone.inner == pytest.approx(results[1].inner, abs=1e-5, nan_ok=True)
 
 
-# What is said of it
+# What is reported about it
 
 
 def test_a_search_says_what_differed_between_its_configurations(study: Study, results: list[Result]) -> None:
@@ -431,13 +427,13 @@ def test_a_search_says_what_differed_between_its_configurations(study: Study, re
     assert "| learning_rate | 0.01, 0.03, 0.05 |" in said
 
 
-def test_of_many_values_only_the_ends_are_said(study: Study, results: list[Result]) -> None:
+def test_of_many_values_only_the_lowest_and_highest_are_named(study: Study, results: list[Result]) -> None:
     found = summarise(study, results)
     many = [replace(found.chosen, learning_rate=rate / 1000) for rate in range(1, 11)]
     assert tables.tried(study, replace(found, ranked=many)) == {"epochs": "2, 6", "learning_rate": "0.001 to 0.01"}
 
 
-def test_a_configuration_says_at_which_epochs_its_figures_are(study: Study, results: list[Result]) -> None:
+def test_a_configuration_names_the_epochs_of_its_figures(study: Study, results: list[Result]) -> None:
     recipe, estimates = measure(study, results[0])
     said = tables.configuration_text(study, recipe, estimates)
     assert said.startswith(f"Figures at {recipe.epochs} epochs, its best of 2, 6. Curves to 6, means over 6 folds.")

@@ -1,4 +1,4 @@
-"""The scoring API: who gets an answer, who is refused and with what words, and what one client may take at most."""
+"""The scoring API: which requests get answers, which are refused and why, and how much one client may use."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def refused(client: TestClient, content: str | bytes) -> tuple[int, str]:
 # Answers.
 
 
-def test_a_patient_gets_what_the_model_says(client: TestClient) -> None:
+def test_a_patient_gets_the_models_answer(client: TestClient) -> None:
     frame = sources.load().frame[list(schema.INPUT_NAMES)]
     rows = json.loads(frame.to_json(orient="records"))
     status, content = ask(client, *rows)
@@ -63,12 +63,12 @@ def test_a_patient_gets_what_the_model_says(client: TestClient) -> None:
     assert [it["disease"] for it in content["answers"]] == expected["disease"].tolist()
 
 
-def test_the_order_of_the_columns_and_further_ones_do_not_matter(client: TestClient) -> None:
+def test_column_order_and_extra_columns_do_not_matter(client: TestClient) -> None:
     _, expected = ask(client, FIRST)
     assert ask(client, {"name": "x", **dict(reversed(FIRST.items()))}) == (200, expected)
 
 
-def test_a_patient_outside_the_limits_has_the_reason_and_the_others_are_scored(client: TestClient) -> None:
+def test_a_patient_outside_the_limits_gets_a_reason_and_the_others_are_scored(client: TestClient) -> None:
     status, content = ask(client, FIRST, {**FIRST, "age": 150, "thal": 4})
     good, bad = content["answers"]
     assert status == 200
@@ -77,7 +77,7 @@ def test_a_patient_outside_the_limits_has_the_reason_and_the_others_are_scored(c
     assert bad == {"probability": None, "disease": "", "problem": problem}
 
 
-def test_where_no_patient_can_be_scored_the_request_is_refused(client: TestClient) -> None:
+def test_a_request_is_refused_if_no_patient_can_be_scored(client: TestClient) -> None:
     status, content = ask(client, *[{**FIRST, "chol": 9999}] * 8)
     assert status == 422
     assert content["detail"].startswith("patients[0]: column 'chol' has 9999; expected 70 to 700 mg/dl; patients[1]: ")
@@ -85,7 +85,7 @@ def test_where_no_patient_can_be_scored_the_request_is_refused(client: TestClien
 
 
 @pytest.mark.parametrize("column", schema.COLUMNS, ids=lambda column: column.name)
-def test_null_is_for_columns_that_may_be_blank(column: schema.Column, client: TestClient) -> None:
+def test_null_is_allowed_only_in_columns_that_may_be_blank(column: schema.Column, client: TestClient) -> None:
     status, content = ask(client, {**FIRST, column.name: None})
     assert status == (200 if column.optional else 422)
     if not column.optional:
@@ -107,7 +107,7 @@ def test_a_missing_column_is_named(column: str, client: TestClient) -> None:
         ("1e999", "no finite number"), ("9" * 400, f"{'9' * 40}..."),
     ],
 )  # fmt: skip
-def test_what_is_no_number_is_refused_and_shown(cell: str, came: str, client: TestClient) -> None:
+def test_a_cell_that_is_not_a_number_is_refused_and_shown(cell: str, came: str, client: TestClient) -> None:
     body = json.dumps({"patients": [FIRST]}).replace("63", cell)
     assert refused(client, body) == (422, f"patients[0].age has {came}; expected a number: 18 to 100 years")
 
@@ -125,25 +125,25 @@ def test_what_is_no_number_is_refused_and_shown(cell: str, came: str, client: Te
         ('{"patients": ["x"]}', "patients[0] is not understood: "),
     ],
 )
-def test_what_is_no_list_of_patients_is_refused(body: str, detail: str, client: TestClient) -> None:
+def test_a_body_that_is_not_a_list_of_patients_is_refused(body: str, detail: str, client: TestClient) -> None:
     status, said = refused(client, body)
     assert status == 422
     assert said.startswith(detail)
 
 
 @pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded"])
-def test_a_body_that_does_not_say_that_it_is_json_is_told_to(kind: str, client: TestClient) -> None:
+def test_a_body_that_is_not_labelled_as_json_is_refused_with_advice(kind: str, client: TestClient) -> None:
     response = client.post("/predict", content=json.dumps({"patients": [FIRST]}), headers={"Content-Type": kind})
     assert response.status_code == 422
     assert "expected the header 'Content-Type: application/json'" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe\x00", "[" * 100_000, '{"patients": [{"age": ' + "9" * 5000 + "}]}"])
-def test_what_cannot_be_read_at_all_is_refused(body: str | bytes, client: TestClient) -> None:
+def test_an_unreadable_body_is_refused(body: str | bytes, client: TestClient) -> None:
     assert refused(client, body)[0] in (400, 422)
 
 
-def test_a_failure_of_our_own_says_nothing_about_the_patient(
+def test_an_internal_error_reveals_nothing_about_the_patient(
     client: TestClient, follower: Follower, caplog: pytest.LogCaptureFixture
 ) -> None:
     follower.now = Loaded(ModelRef("heart-disease", "7", ""), PatientModel(MODEL.encoder, "no network"), "")  # type: ignore[arg-type]
@@ -159,10 +159,10 @@ def test_a_good_request_leaves_no_line_in_the_log(client: TestClient, caplog: py
     assert [record for record in caplog.records if record.name == "heart"] == []
 
 
-# What it says of itself.
+# What it says about itself.
 
 
-def test_health_and_model_say_what_answers(client: TestClient, follower: Follower) -> None:
+def test_health_and_model_name_the_version_that_answers(client: TestClient, follower: Follower) -> None:
     assert client.get("/health").json() == {"status": "ok"}
     assert client.get("/model").json() == {
         "name": "heart-disease", "version": "7", "follows": "champion", "since": "2026-01-01T00:00:00+00:00",
@@ -175,7 +175,7 @@ def test_health_and_model_say_what_answers(client: TestClient, follower: Followe
     assert ask(client, FIRST)[0] == 200
 
 
-def test_without_a_model_it_is_not_healthy_and_says_why(client: TestClient, follower: Follower) -> None:
+def test_without_a_model_it_is_unhealthy_and_says_why(client: TestClient, follower: Follower) -> None:
     follower.now, follower.problem = None, "there is no champion"
     assert client.get("/health").status_code == 503
     for response in (client.get("/model"), client.post("/predict", json={"patients": [FIRST]})):
@@ -199,17 +199,19 @@ def test_no_page_loads_anything_from_elsewhere(client: TestClient) -> None:
     assert client.get("/docs").status_code == client.get("/redoc").status_code == 404
 
 
-# What one client may take.
+# How much one client may use.
 
 
-def test_a_request_has_at_most_a_thousand_patients(client: TestClient) -> None:
+def test_a_request_may_have_at_most_a_thousand_patients(client: TestClient) -> None:
     assert ask(client, *[FIRST] * 1000)[0] == 200
     status, content = ask(client, *[FIRST] * 1001)
     assert (status, content["detail"]) == (422, "patients has too many; expected at most 1000 patients a request")
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_has_at_most_a_mebibyte_whether_it_says_so_or_not(chunked: bool, client: TestClient) -> None:
+def test_a_body_may_have_at_most_a_mebibyte_whether_or_not_it_states_its_size(
+    chunked: bool, client: TestClient
+) -> None:
     body = json.dumps({"patients": [FIRST]}).encode()
     sent: list[int] = []
 
@@ -230,9 +232,7 @@ def test_a_body_has_at_most_a_mebibyte_whether_it_says_so_or_not(chunked: bool, 
     assert response.headers["Connection"].lower() == "close"
 
 
-def test_beyond_so_many_requests_at_once_one_is_asked_to_come_again(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_many_requests_at_once_are_asked_to_come_again(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "AT_ONCE", 0)
     response = client.get("/health")
     assert response.status_code == 503
@@ -240,7 +240,7 @@ def test_beyond_so_many_requests_at_once_one_is_asked_to_come_again(
     assert response.json()["detail"] == "0 requests are being answered; try again"
 
 
-def test_the_places_of_requests_that_ended_are_free_again(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_requests_free_their_places(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "AT_ONCE", 1)
     assert [refused(client, "x")[0], *(ask(client, FIRST)[0] for _ in range(3))] == [422, 200, 200, 200]
 

@@ -40,7 +40,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
-    """A store with versions 1, 2 and 3, each another model; 1 is champion."""
+    """A store with versions 1, 2 and 3, all different models; 1 is champion."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.chdir(tmp_path)
     for seed in (1, 2, 3):
@@ -62,7 +62,7 @@ class Api:
         wait_for(self.looked)
 
     def looked(self) -> bool:
-        """Whether it has asked the store."""
+        """Whether it has looked at the store yet."""
         return "serving" in self.log or "nothing to serve" in self.log
 
     @property
@@ -166,8 +166,8 @@ def test_it_waits_for_the_first_champion(store: mlflow.MlflowClient, tmp_path: P
         wait_for(lambda: api.get("/health")[0] == 200)
 
 
-def test_it_answers_although_the_store_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
+def test_it_answers_even_if_the_store_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections but never answers
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3600")
         monkeypatch.setattr(Api, "looked", lambda api: True)
@@ -178,7 +178,7 @@ def test_it_answers_although_the_store_does_not(tmp_path: Path, monkeypatch: pyt
             assert api.process.wait(PATIENCE) == 0
 
 
-def test_one_version_may_be_served_for_good(store: mlflow.MlflowClient, tmp_path: Path) -> None:
+def test_one_version_may_be_served_permanently(store: mlflow.MlflowClient, tmp_path: Path) -> None:
     with heart_serve(tmp_path, "--version", "2") as api:
         assert api.version() == "2"
 
@@ -192,7 +192,7 @@ def test_one_version_may_be_served_for_good(store: mlflow.MlflowClient, tmp_path
         (["--host", "192.0.2.1"], 4, "cannot listen on 192.0.2.1:"),
     ],
 )
-def test_what_cannot_be_served_ends_with_the_reason(
+def test_if_nothing_can_be_served_it_ends_with_the_reason(
     arguments: list[str], code: int, message: str, store: mlflow.MlflowClient, tmp_path: Path
 ) -> None:
     flip_a_byte(files_of("1"), tmp_path)
@@ -203,13 +203,13 @@ def test_what_cannot_be_served_ends_with_the_reason(
     assert message in " ".join(done.stderr.split())
 
 
-def test_a_port_that_is_taken_is_named(store: mlflow.MlflowClient, tmp_path: Path) -> None:
+def test_a_port_in_use_is_named(store: mlflow.MlflowClient, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert main.main(["serve", "--port", port]) == 4
 
 
-def test_a_slow_client_is_sent_away_and_the_others_do_not_wait_for_it(
+def test_a_slow_client_is_disconnected_and_the_others_do_not_wait_for_it(
     store: mlflow.MlflowClient, tmp_path: Path
 ) -> None:
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
@@ -239,7 +239,7 @@ def test_a_slow_client_is_sent_away_and_the_others_do_not_wait_for_it(
             assert b"the request took longer than 10 seconds" in answer
 
 
-def test_sigterm_ends_it_well_after_the_requests_under_way(store: mlflow.MlflowClient, tmp_path: Path) -> None:
+def test_sigterm_ends_it_cleanly_after_the_requests_under_way(store: mlflow.MlflowClient, tmp_path: Path) -> None:
     body = json.dumps({"patients": [FIRST]}).encode()
     with heart_serve(tmp_path) as api, socket.create_connection(("127.0.0.1", api.port)) as client:
         client.settimeout(PATIENCE)
@@ -255,7 +255,7 @@ def test_sigterm_ends_it_well_after_the_requests_under_way(store: mlflow.MlflowC
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_client_that_never_ends_does_not_keep_it_from_ending(
+def test_a_client_that_never_finishes_does_not_keep_it_from_ending(
     number: signal.Signals, store: mlflow.MlflowClient, tmp_path: Path
 ) -> None:
     with heart_serve(tmp_path) as api, socket.create_connection(("127.0.0.1", api.port)) as client:

@@ -1,4 +1,4 @@
-"""Made-up patients: what a version is tried with scores, whatever columns the schema has."""
+"""The made-up patients that test a version can be scored, whatever columns the schema has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from heart_disease.model import schema
 from heart_disease.serving import made_up
 
 
-def test_every_cell_is_allowed_and_every_code_and_blank_is_there() -> None:
+def test_every_cell_is_allowed_and_every_code_and_blank_occurs() -> None:
     patients = made_up.patients()
     assert list(patients) == list(schema.INPUT_NAMES)
     for column in schema.COLUMNS:

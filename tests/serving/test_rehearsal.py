@@ -1,4 +1,4 @@
-"""Before an alias moves, a fresh process serves the version; whatever is wrong with it, no alias moves."""
+"""Before an alias moves, a fresh process serves the version; if anything is wrong with it, no alias moves."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_good_version_passes_and_the_process_is_gone(store: Path) -> None:
     assert wait_for(lambda: gone(server.process.pid))
 
 
-def test_it_answers_for_many_members_as_they_do_in_memory(store: Path) -> None:
+def test_many_members_answer_as_in_memory(store: Path) -> None:
     members = [network.build(Recipe(hidden=(4,), seed=k), 29, f"member_{k}") for k in range(8)]
     model = replace(MODEL, network=network.average(members))
     with registry.open_run("members", {}) as run:
@@ -67,13 +67,13 @@ def test_it_answers_for_many_members_as_they_do_in_memory(store: Path) -> None:
         server.check(ref, model, TABLE)
 
 
-def test_another_model_than_in_memory_does_not_pass(store: Path) -> None:
+def test_a_model_that_differs_from_the_one_in_memory_does_not_pass(store: Path) -> None:
     other = replace(MODEL, network=network.build(Recipe(hidden=(2,), seed=9), 29))
     with fresh_process() as server, pytest.raises(UnavailableError, match="its probabilities differ by up to"):
         server.check(registry.by_version("1"), other, TABLE)
 
 
-def test_a_damaged_version_does_not_pass_and_its_reason_is_told(store: Path) -> None:
+def test_a_damaged_version_does_not_pass_and_the_reason_is_given(store: Path) -> None:
     flip_a_byte(files_of("2"), store)
     with fresh_process() as server, pytest.raises(UnavailableError, match="failed its test.* have the digest"):
         server.check(registry.by_version("2"), MODEL, TABLE)
@@ -118,7 +118,7 @@ def test_promote_moves_the_champion_when_it_passes(store: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("when", ["before it knows its version", "while it serves"])
-def test_it_ends_with_the_process_that_started_it_however_that_ends(
+def test_it_ends_with_the_process_that_started_it_however_that_one_ends(
     number: signal.Signals, when: str, store: Path
 ) -> None:
     script = (

@@ -1,4 +1,4 @@
-"""Several processes that train one network, each on its part, are one process on all rows; and none waits for ever."""
+"""Several processes that each train on their part equal one process on all rows, and none waits forever."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.harness.waiting import free_port
 
 pytestmark = pytest.mark.slow
 
-# float32 sums in another order: 1e-7 a step, a little more after some tens of steps.
+# float32 sums in another order differ by 1e-7 per step, and a little more after some tens of steps.
 TOLERANCE = 2e-5
 SIZES = (333, 700)
 RECIPE = replace(MANY_ROWS, epochs=4, batch_size=128, weight_decay=0.1)
@@ -41,7 +41,7 @@ OPTIONS = ("--epochs=4", "--batch-size=128", "--weight-decay=0.1", "--shuffle-ro
 
 
 class Workers:
-    """`heart distribute` on loopback, a process for each part; one for which there is None is never started."""
+    """`heart distribute` on loopback with one process per part; a part of None means that its process never starts."""
 
     def __init__(self, parts: Sequence[Path | None], *options: str) -> None:
         addresses = [f"127.0.0.1:{free_port()}" for _ in parts]
@@ -56,7 +56,7 @@ class Workers:
                 )  # fmt: skip
 
     def ends(self) -> list[tuple[int, str]]:
-        """Exit code of each, and what it said."""
+        """Wait for all processes; returns the exit code and the output of each."""
         try:
             said = [one_line(process.communicate(timeout=300)[1]) for process in self.processes.values()]
         finally:
@@ -68,14 +68,14 @@ class Workers:
 
 @pytest.fixture(scope="module", autouse=True)
 def store() -> None:
-    """A store that is there already: two chiefs that start at once would both create it."""
+    """Create the store beforehand, because two chiefs that start at once would both create it."""
     with registry.open_run("first", {}):
         pass
 
 
 @pytest.fixture(scope="module")
 def frames() -> list[pd.DataFrame]:
-    """Two parts, of different sizes and from different hospitals: the second's patients are older."""
+    """Two parts of different sizes and from different hospitals: the second hospital's patients are older."""
     parts = [patients.make(n, seed=n) for n in SIZES]
     return [parts[0], parts[1].assign(age=(parts[1]["age"] + 20).clip(upper=100))]
 
@@ -88,14 +88,14 @@ def write(folder: Path, frames: Sequence[pd.DataFrame]) -> list[Path]:
 
 
 def joined(frames: Sequence[pd.DataFrame], batch: int) -> pd.DataFrame:
-    """All rows in the order of the steps, which take of each part in proportion to its size."""
+    """All rows in the order of the steps, each of which takes rows from every part in proportion to its size."""
     cuts = taken([len(frame) for frame in frames], batch)
     steps = range(len(cuts[0]) - 1)
     return pd.concat([frame[cut[s] : cut[s + 1]] for s in steps for frame, cut in zip(frames, cuts, strict=True)])
 
 
 def fit_with_keras(frame: pd.DataFrame) -> tuple[list[np.ndarray], list[float]]:
-    """The plain reference: `compile` and `fit` on all rows, in the frame's order."""
+    """The plain reference: Keras `compile` and `fit` on all rows, in the frame's order."""
     inputs = Encoder.fit(frame).transform(frame)
     model = build(RECIPE, inputs.shape[1])
     model.compile(build_optimizer(RECIPE), "binary_crossentropy")
@@ -104,7 +104,7 @@ def fit_with_keras(frame: pd.DataFrame) -> tuple[list[np.ndarray], list[float]]:
     return model.get_weights(), result.history["loss"]
 
 
-def test_two_processes_are_one_process_and_keras_fit_on_all_rows(frames: list[pd.DataFrame], tmp_path: Path) -> None:
+def test_two_processes_equal_one_process_and_keras_fit_on_all_rows(frames: list[pd.DataFrame], tmp_path: Path) -> None:
     everything = joined(frames, RECIPE.batch_size)
     everything.to_parquet(tmp_path / "all.parquet", index=False)
     two = Workers(write(tmp_path, frames), "-o", str(tmp_path / "two"), *OPTIONS)
@@ -187,7 +187,7 @@ EXPECTED = "10.0.0.1:2222"
         ),
     ],
 )
-def test_a_wrong_tf_config_ends_in_2_and_an_example(
+def test_a_wrong_tf_config_ends_in_2_with_an_example(
     config: Any, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
@@ -199,14 +199,14 @@ def test_a_wrong_tf_config_ends_in_2_and_an_example(
     assert '"10.0.0.1:2222"' in said
 
 
-def test_a_chief_comes_before_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_chief_comes_before_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     config = {"cluster": {"worker": ["b:2", "c:3"], "chief": ["a:1"]}, "task": {"type": "worker", "index": 1}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     assert Cluster.from_environment() == Cluster(("a:1", "b:2", "c:3"), 2)
 
 
 @pytest.mark.parametrize("options", [["--optimizer=gd"], ["--wait=0"], ["--shuffle-rows=-1"], ["--epochs=0"]])
-def test_options_that_make_no_sense_end_in_2(options: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_options_end_in_2(options: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     config = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     assert heart("distribute", "--source", "part.parquet", *options) == 2
@@ -214,7 +214,7 @@ def test_options_that_make_no_sense_end_in_2(options: list[str], monkeypatch: py
 
 @pytest.mark.parametrize("sizes", [(333, 700), (1, 1000, 30), (5,), (1, 1), (3 * 10**9, 10**9)])
 @pytest.mark.parametrize("share", [1e-3, 0.07, 0.5, 1, 10])
-def test_every_step_takes_a_batch_and_of_each_part_its_share(sizes: tuple[int, ...], share: float) -> None:
+def test_every_step_takes_a_batch_with_each_parts_share(sizes: tuple[int, ...], share: float) -> None:
     batch = max(1, int(share * sum(sizes)))
     cuts = taken(sizes, batch)
     counts = np.diff(cuts, axis=1)  # (W, steps)
@@ -225,7 +225,7 @@ def test_every_step_takes_a_batch_and_of_each_part_its_share(sizes: tuple[int, .
     assert np.abs(np.array(cuts) - fair).max() < len(sizes)
 
 
-def test_the_encoder_of_parts_is_that_of_all_rows_also_for_large_values_that_hardly_vary() -> None:
+def test_the_encoder_of_parts_is_that_of_all_rows_even_for_large_values_that_hardly_vary() -> None:
     rng = np.random.default_rng(0)
     parts = [rng.normal([1e9, -5, 0, 1e-9, 7, 1e6], [1, 2, 3, 1e-12, 0, 1e-3], (n, 6)) for n in (1000, 10, 4000)]
     rows = np.array([len(part) for part in parts], "float64")
@@ -257,7 +257,7 @@ def test_an_epoch_feeds_every_row_once_whatever_is_held(shuffle_rows: int, tmp_p
             np.testing.assert_array_equal(rows[np.lexsort(rows.T)], expected[np.lexsort(expected.T)])
             sums += np.concatenate([share[:steps].sum(axis=1) for _, _, share, steps in got])
         orders.append(rows)
-        np.testing.assert_allclose(sums, 1, rtol=1e-6)  # all parts' shares together are the mean of the batch
+        np.testing.assert_allclose(sums, 1, rtol=1e-6)  # the shares of all parts add up to the mean of the batch
     assert np.array_equal(*orders) == (shuffle_rows == 0)
 
 
@@ -270,13 +270,13 @@ def test_an_epoch_feeds_every_row_once_whatever_is_held(shuffle_rows: int, tmp_p
         pytest.param({"num": None}, "column 'num' has blank in row 1", id="no label"),
     ],
 )
-def test_a_cell_that_the_schema_does_not_allow_is_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_a_forbidden_cell_is_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
     [path] = write(tmp_path, [patients.make(60).assign(**change)])
     with pytest.raises(DataError, match=message):
         Part(path).summary()
 
 
-def test_the_row_that_is_named_is_the_row_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_row_named_is_the_row_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("heart_disease.training.parts.SHUFFLE_ROWS", 50)
     frame = patients.make(130)
     frame.loc[121, "chol"] = 1.0
@@ -285,14 +285,14 @@ def test_the_row_that_is_named_is_the_row_of_the_file(tmp_path: Path, monkeypatc
         Part(path).summary()
 
 
-def test_a_part_that_is_no_table_is_refused(tmp_path: Path) -> None:
+def test_a_part_that_is_not_a_table_is_refused(tmp_path: Path) -> None:
     [lacking, empty] = write(tmp_path, [patients.make(9).drop(columns="ca"), patients.make(9)[:0]])
     for path, message in ((lacking, "lacks column 'ca'"), (empty, "no rows"), (tmp_path / "x", "cannot be read")):
         with pytest.raises(DataError, match=message):
             Part(path)
 
 
-def test_a_file_that_is_cut_off_while_it_is_read_is_an_error_of_the_data(tmp_path: Path) -> None:
+def test_a_file_truncated_while_it_is_read_is_a_data_error(tmp_path: Path) -> None:
     [path] = write(tmp_path, [patients.make(5000)])
     part = Part(path)
     feed = Feed(part, Encoder.fit(patients.make(50)), [5000], 0, batch=64, shuffle_rows=100, seed=0)

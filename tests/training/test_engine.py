@@ -1,4 +1,4 @@
-"""Training K networks at once is Keras `fit` on each of them, and nothing else decides the result."""
+"""Training K networks at once equals Keras `fit` on each of them, and nothing else decides the result."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ N, D, F = 120, 29, 3
 RNG = np.random.default_rng(1)
 INPUTS = RNG.normal(size=(F, N, D)).astype(np.float32)
 LABELS = (INPUTS[0, :, 0] + RNG.normal(size=N) > 0).astype(np.float64)
-# float32 arithmetic in another order: 1e-7 a step, a little more after some tens of steps.
+# float32 arithmetic in another order differs by 1e-7 per step, and a little more after some tens of steps.
 TOLERANCE = 2e-5
 
 
 def make_jobs(recipe: Recipe, count: int) -> list[Job]:
-    """Jobs with training parts of different sizes, on different matrices, with seeds of their own."""
+    """Jobs with training parts of different sizes, on different matrices, with different seeds."""
     jobs = []
     for k in range(count):
         rows = np.random.default_rng(k).permutation(N)
@@ -34,7 +34,7 @@ def make_jobs(recipe: Recipe, count: int) -> list[Job]:
 
 
 def shuffles(job: Job) -> np.random.Generator:
-    """The stream of an order of rows, as the plain reference draws it."""
+    """The random stream from which the plain reference draws the order of rows."""
     return np.random.default_rng(np.random.SeedSequence(job.recipe.seed).spawn(2)[0])
 
 
@@ -106,7 +106,7 @@ def test_networks_of_one_batch_may_differ_in_rate_decay_dropout_batch_size_and_e
 
 
 def assert_same(networks: Networks, k: int, alone: Networks) -> None:
-    """Network `k` of a batch is the network of a batch of one; sums over padded rows may round differently."""
+    """Check that network `k` of a batch equals a batch of one; sums over padded rows may round differently."""
     np.testing.assert_allclose(networks.weights[k], alone.weights[0], atol=1e-6)
     epochs = alone.jobs[0].recipe.epochs
     for name in CURVES:
@@ -123,7 +123,7 @@ def test_the_result_does_not_depend_on_k_or_on_the_order_of_jobs(dropout: float)
     assert_same(networks, 4, train(INPUTS, LABELS, [jobs[4]]))
 
 
-def test_the_same_again_is_the_same_to_the_last_bit() -> None:
+def test_repeating_a_training_gives_the_same_to_the_last_bit() -> None:
     jobs = make_jobs(Recipe(epochs=5, dropout=0.2), 5)
     first, second = train(INPUTS, LABELS, jobs), train(INPUTS, LABELS, jobs)
     np.testing.assert_array_equal(first.weights, second.weights)
@@ -174,11 +174,11 @@ def test_a_batch_larger_than_the_rows_is_all_rows() -> None:
     np.testing.assert_array_equal(large.weights, exact.weights)
 
 
-def test_dropout_changes_training_and_not_the_measuring() -> None:
+def test_dropout_changes_training_but_not_measuring() -> None:
     job = make_jobs(Recipe(epochs=1, learning_rate=1e-9, weight_decay=0.0), 1)[0]
     dropped = replace(job, recipe=replace(job.recipe, dropout=0.5))
     curves = train(INPUTS, LABELS, [job, dropped]).curves
-    # The weights hardly move: what is measured after the epoch is the same, what is measured while training is not.
+    # The weights hardly move, so losses measured after the epoch are equal, but those measured while training are not.
     np.testing.assert_allclose(curves["validation_loss"][0], curves["validation_loss"][1], atol=1e-6)
     assert abs(curves["train_loss"][0, 0] - curves["train_loss"][1, 0]) > 1e-3
 
@@ -193,7 +193,7 @@ def test_probabilities_are_those_of_the_keras_model() -> None:
 
 
 @pytest.mark.slow
-def test_jobs_of_different_kinds_are_trained_in_batches_of_their_own() -> None:
+def test_jobs_of_different_kinds_are_trained_in_separate_batches() -> None:
     recipes = [
         Recipe(epochs=3, hidden=(4,)),
         Recipe(epochs=2, hidden=(5, 3)),
@@ -220,7 +220,7 @@ def test_a_batch_of_limited_size_changes_nothing(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.slow
-def test_networks_side_by_side_on_the_same_rows_do_not_touch_each_other() -> None:
+def test_networks_side_by_side_on_the_same_rows_do_not_affect_each_other() -> None:
     job = make_jobs(Recipe(epochs=5), 1)[0]
     recipes = [replace(job.recipe, learning_rate=rate, weight_decay=decay) for rate in (1e-3, 1e-2) for decay in (0, 2)]
     together = train(INPUTS, LABELS, [replace(job, recipe=recipe) for recipe in recipes])
@@ -230,7 +230,7 @@ def test_networks_side_by_side_on_the_same_rows_do_not_touch_each_other() -> Non
         np.testing.assert_allclose(together.weights[k][0], weights, atol=TOLERANCE)
 
 
-def test_jobs_that_differ_in_epochs_alone_are_one_network_taken_at_several_times() -> None:
+def test_jobs_that_differ_only_in_epochs_are_one_network_taken_at_several_times() -> None:
     job = make_jobs(Recipe(), 1)[0]
     jobs = [replace(job, recipe=replace(job.recipe, epochs=epochs)) for epochs in (3, 7, 5)]
     assert Plan(jobs, N).networks == 1

@@ -1,4 +1,4 @@
-"""The network as the course draws it, and the weights that it starts from."""
+"""The network as the course draws it, and the weights it starts from."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_initial_weights_are_those_of_the_built_network() -> None:
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_initial_weights_depend_on_the_seed_and_on_nothing_else_of_the_recipe() -> None:
+def test_initial_weights_depend_only_on_the_recipes_seed() -> None:
     start = network.initial_weights(Recipe(), 29)
     other = Recipe(epochs=7, learning_rate=0.1, weight_decay=0, dropout=0.5, optimizer="sgd", activation="tanh")
     keras.utils.set_random_seed(7)
@@ -77,7 +77,7 @@ def test_initial_weights_are_glorot_uniform_with_biases_of_0() -> None:
     assert np.abs(last_kernel).max() <= np.sqrt(6 / 401)
 
 
-def test_layers_of_equal_shape_start_different() -> None:
+def test_layers_of_equal_shape_start_with_different_weights() -> None:
     weights = network.initial_weights(Recipe(hidden=(29, 29, 29)), 29)
     kernels = [weight for weight in weights if weight.shape == (29, 29)]
     assert len(kernels) == 3
@@ -101,5 +101,5 @@ def test_the_optimizer_is_the_one_of_the_recipe(params: Recipe, kind: str, momen
     assert getattr(optimizer, "momentum", None) == momentum
 
 
-def test_no_weight_decay_is_none() -> None:
+def test_weight_decay_of_0_becomes_none() -> None:
     assert network.build_optimizer(PRESETS["lecture"]).weight_decay is None

@@ -1,4 +1,4 @@
-"""Recipes and ways of judging them: the presets, and what makes no sense."""
+"""Recipes and evaluations: the presets, and which values are refused."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_recipe_that_makes_no_sense_is_refused(name: str) -> None:
+def test_an_invalid_recipe_is_refused(name: str) -> None:
     values, message = REFUSED[name]
     with pytest.raises(ValidationError) as caught:
         Recipe(**values)
@@ -69,20 +69,20 @@ def test_a_recipe_that_makes_no_sense_is_refused(name: str) -> None:
         ),
     ],
 )
-def test_the_title_is_the_recipe_in_a_line(params: Recipe, title: str) -> None:
+def test_the_title_is_the_recipe_in_one_line(params: Recipe, title: str) -> None:
     assert params.title == title
 
 
 @pytest.mark.parametrize(
     "params", [*PRESETS.values(), Recipe(hidden=(), members=8), Recipe(hidden=(8, 4), learning_rate=3e-5, seed=9)]
 )
-def test_a_recipe_comes_back_from_the_text_that_a_tracker_keeps(params: Recipe) -> None:
+def test_a_recipe_is_read_back_from_the_text_that_a_tracker_keeps(params: Recipe) -> None:
     text = params.as_text()
     assert all(type(value) is str for value in text.values())
     assert Recipe.from_text(text | {"data_digest": "abc", "folds": "10"}) == params
 
 
-def test_what_an_older_recipe_did_not_know_is_default() -> None:
+def test_fields_that_an_older_recipe_lacks_get_their_defaults() -> None:
     text = Recipe(epochs=9).as_text()
     del text["members"]
     assert Recipe.from_text(text) == Recipe(epochs=9)
@@ -95,7 +95,7 @@ def test_the_size_of_a_network_is_the_number_of_its_weights(hidden: tuple[int, .
     assert Recipe(hidden=hidden).size == size
 
 
-def test_a_recipe_is_plain_values_that_make_the_same_recipe() -> None:
+def test_a_recipe_becomes_plain_values_that_make_the_same_recipe() -> None:
     params = Recipe(hidden=(8, 4), seed=3)
     assert Recipe(**json.loads(json.dumps(params.as_dict()))) == params
     assert hash(params) == hash(Recipe(hidden=(8, 4), seed=3))
@@ -112,13 +112,13 @@ def test_a_recipe_is_plain_values_that_make_the_same_recipe() -> None:
         ({"fold": 5}, "fold\n  Unexpected keyword argument"),
     ],
 )
-def test_an_evaluation_that_makes_no_sense_is_refused(values: dict[str, Any], message: str) -> None:
+def test_an_invalid_evaluation_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Evaluation(**values)
     assert message in str(caught.value)
 
 
-def test_an_evaluation_names_what_applies() -> None:
+def test_an_evaluation_names_only_what_applies() -> None:
     assert Evaluation().as_dict() == {"folds": 10, "repeats": 5}
     assert Evaluation(holdout=0.2).as_dict() == {"holdout": 0.2}
     assert Evaluation(**Evaluation(holdout=0.2).as_dict()) == Evaluation(holdout=0.2)

@@ -1,4 +1,4 @@
-"""For every recipe: what a tracker shows of it is read back as the same recipe."""
+"""For every recipe: what a tracker shows of it reads back as the same recipe."""
 
 from __future__ import annotations
 
