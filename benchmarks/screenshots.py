@@ -26,19 +26,14 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import ViewportSize, expect, sync_playwright
 
+from tests.harness.waiting import free_port
+
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 SIZE = ViewportSize(width=1400, height=800)  # pixels
 COLOURS = 64  # enough for flat pages, and keeps a picture well under 150 kB
 PATIENCE = 60_000  # milliseconds
 HEART = (sys.executable, "-m", "heart_disease")
-
-
-def free_port() -> int:
-    """A port of loopback on which nothing listens."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 @contextmanager

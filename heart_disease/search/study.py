@@ -107,13 +107,13 @@ class Study:
     def jobs(self, recipe: Recipe) -> list[Job]:
         """The networks of one configuration, each taken after all of `epochs`: main folds, then inside each outer fold.
 
-        job.fold: the number of a main fold, or (outer fold, inner fold).
+        job.outer: the outer fold that job.fold lies in; None for the main folds.
         """
         found = fold_jobs(recipe, self.splits)
         for outer, splits in enumerate(self.inner):
             # The seeds differ from those of the main folds, and of the other outer folds.
             own = fold_jobs(replace(recipe, seed=(recipe.seed + 1 + outer) % 2**31), splits)
-            found += [replace(job, matrix=job.matrix + len(found), fold=(outer, job.fold)) for job in own]
+            found += [replace(job, matrix=job.matrix + len(found), outer=outer) for job in own]
         return [replace(job, epochs=self.epochs) for job in found]
 
 
@@ -155,20 +155,20 @@ def cross_validate(
     networks = train(study.inputs, study.labels.astype(np.float32), jobs, device=device, progress=progress)
     wrong = 1 - study.labels
     answers = {
-        (job.side, job.fold): np.where(np.isnan(p), wrong[job.watch], p)  # (E, V)
+        (job.side, job.outer, job.fold): np.where(np.isnan(p), wrong[job.watch], p)  # (E, V)
         for job, p in zip(jobs, networks.watched(study.inputs), strict=True)
     }
-    main = [k for k, job in enumerate(jobs) if not isinstance(job.fold, tuple)]
+    main = [k for k, job in enumerate(jobs) if job.outer is None]
     results = []
     for t, recipe in enumerate(recipes):
         probabilities = []
         inner = np.full((len(study.epochs), len(study.inner), len(study.frame)), np.nan, np.float32)
         for e in range(len(study.epochs)):
-            found = [answers[t, i][e] for i in range(len(study.splits.pairs))]
+            found = [answers[t, None, i][e] for i in range(len(study.splits.pairs))]
             probabilities.append(study.splits.out_of_fold(found))
             for o, splits in enumerate(study.inner):
                 rows = splits.test_rows
-                p = splits.out_of_fold([answers[t, (o, i)][e] for i in range(study.inner_folds)])
+                p = splits.out_of_fold([answers[t, o, i][e] for i in range(study.inner_folds)])
                 inner[e, o, rows] = estimates.losses(study.labels[rows], p)
         own = [k for k in main if jobs[k].side == t]
         curves = [networks.curves[name][own].mean(axis=0) for name in ("train_loss", "validation_loss")]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from itertools import chain, pairwise
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
@@ -33,7 +33,7 @@ class Job:
 
     rows, watch: row numbers. `watch` may be empty; its loss and accuracy are measured, but never learned from.
     epochs: the numbers of epochs after which its weights are taken, ascending; empty means the recipe's own alone.
-    side, fold, member: whose network it is, so that the caller finds it again; training ignores them.
+    side, outer, fold, member: whose network it is, so that the caller finds it again; training ignores them.
     """
 
     recipe: Recipe
@@ -42,7 +42,8 @@ class Job:
     matrix: int = 0
     epochs: tuple[int, ...] = ()
     side: Hashable = None
-    fold: Hashable = None
+    outer: int | None = None
+    fold: int | None = None
     member: int = 0
 
     @property
@@ -70,10 +71,11 @@ def kind(recipe: Recipe) -> tuple[object, ...]:
     return recipe.hidden, recipe.activation, recipe.optimizer, recipe.momentum, recipe.dropout > 0, size
 
 
-def by_kind(jobs: Sequence[Job], most: int) -> list[list[int]]:
-    """The numbers of the jobs that are trained together: of one `kind`, and at most `most` networks per batch.
+def together(jobs: Sequence[Job], most: int) -> list[list[list[int]]]:
+    """What is trained together: batches of at most `most` networks of one `kind`.
 
-    Jobs with the same rows and seed stay together, because they share their batches.
+    A network is the numbers of the jobs that it answers: those that differ only in epochs. Networks with the same rows
+    and seed stay side by side, because they share their batches of rows.
     """
     kinds: dict[tuple[object, ...], dict[tuple[object, ...], dict[tuple[object, ...], list[int]]]] = {}
     for j, job in enumerate(jobs):
@@ -84,7 +86,7 @@ def by_kind(jobs: Sequence[Job], most: int) -> list[list[int]]:
         networks = [numbers for order in orders.values() for numbers in order.values()]
         parts = -(-len(networks) // most)
         cuts = [len(networks) * i // parts for i in range(parts + 1)]
-        batches += [list(chain.from_iterable(networks[a:b])) for a, b in pairwise(cuts)]
+        batches += [networks[a:b] for a, b in pairwise(cuts)]
     return batches
 
 
@@ -98,35 +100,32 @@ def padded(rows: Sequence[Ints]) -> tuple[Ints, NDArray[np.bool_]]:
 
 
 class Plan:
-    """Which rows every network takes at every step, for jobs of one kind (see `by_kind`).
+    """Which rows every network takes at every step, for networks of one batch (see `together`).
 
     Networks with the same order of rows stand side by side: network (u, c) is column c of order u. There are U orders
-    and C columns; an order with fewer networks leaves columns unused. Jobs that differ only in epochs are one network.
+    and C columns; an order with fewer networks leaves columns unused. Jobs are numbered network by network.
     Weights are taken several times: take t is for job `jobs[takes[t][0]]`, after `takes[t][1]` epochs.
     """
 
-    def __init__(self, jobs: Sequence[Job], n: int) -> None:
-        self.jobs = jobs
+    def __init__(self, networks: Sequence[Sequence[Job]], n: int) -> None:
+        self.jobs = [job for network in networks for job in network]
         orders: dict[tuple[object, ...], Order] = {}
-        columns: list[dict[tuple[object, ...], int]] = []  # by order: the column of each recipe
         self.recipes: list[list[Recipe]] = []  # by order and column
-        self.slots = np.zeros((len(jobs), 2), np.int64)  # (J, 2), the network (u, c) of each job
-        for j, job in enumerate(jobs):
+        slots = []
+        for job, *others in networks:
             if job.order not in orders:
                 orders[job.order] = Order(len(orders), job, n)
-                columns.append({})
                 self.recipes.append([])
-            u, recipe = orders[job.order].number, _all_but_epochs(job.recipe)
-            if recipe not in columns[u]:
-                columns[u][recipe] = len(columns[u])
-                self.recipes[u].append(job.recipe)
-            self.slots[j] = u, columns[u][recipe]
+            u = orders[job.order].number
+            slots += [(u, len(self.recipes[u]))] * (1 + len(others))
+            self.recipes[u].append(job.recipe)
+        self.slots = np.array(slots, np.int64)  # (J, 2), the network (u, c) of each job
         self.orders = list(orders.values())
-        self.networks = sum(map(len, columns))
-        self.columns = max(map(len, columns))  # C
+        self.columns = max(map(len, self.recipes))  # C
         self.width = max(order.size for order in self.orders)
-        self.noise_width = sum(jobs[0].recipe.hidden) if jobs[0].recipe.dropout else 0
-        self.takes = [(j, epochs) for j, job in enumerate(jobs) for epochs in job.taken]
+        first = self.jobs[0].recipe
+        self.noise_width = sum(first.hidden) if first.dropout else 0
+        self.takes = [(j, epochs) for j, job in enumerate(self.jobs) for epochs in job.taken]
         self.take_steps = np.array([epochs * self.orders[self.slots[j, 0]].steps for j, epochs in self.takes])
         self.steps = int(self.take_steps.max())
         cells = len(self.orders) * (self.width * (2 + self.noise_width) + 4 * self.columns)

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from heart_disease.model.errors import UnavailableError
-from heart_disease.training.batches import Floats, Ints, Job, Plan, by_kind, padded
+from heart_disease.training.batches import Floats, Ints, Job, Plan, padded, together
 from heart_disease.training.interrupts import undisturbed
 from heart_disease.training.network import average, build, build_optimizer, initial_weights, layer_shapes
 from heart_disease.training.recipe import Recipe
@@ -98,7 +98,8 @@ class Networks:
 
         sizes = [(len(taken), len(own)) for taken, own in zip(self.weights, rows, strict=True)]
         found = [np.empty(size, np.float32) for size in sizes]
-        for numbers in by_kind(self.jobs, FORWARD_NETWORKS):
+        for networks in together(self.jobs, FORWARD_NETWORKS):
+            numbers = [j for network in networks for j in network]
             recipe, d = self.jobs[numbers[0]].recipe, inputs.shape[2]
             takes = [(j, e) for j in numbers for e in range(len(self.weights[j]))]  # T of them
             table, _ = padded([rows[j] for j, _ in takes])
@@ -153,12 +154,13 @@ def train(
     if not jobs:
         raise ValueError("expected at least one job")
     place, device_name = use_device(device)
-    kinds = by_kind(jobs, BATCH_NETWORKS)
-    plans = [Plan([jobs[j] for j in numbers], inputs.shape[1]) for numbers in kinds]
+    batches = together(jobs, BATCH_NETWORKS)
+    plans = [Plan([[jobs[j] for j in network] for network in batch], inputs.shape[1]) for batch in batches]
     total, before = sum(plan.steps for plan in plans), 0
     weights: list[Floats] = [np.empty(0, np.float32)] * len(jobs)
     curves = np.full((len(CURVES), len(jobs), max(job.taken[-1] for job in jobs)), np.nan, np.float32)
-    for numbers, plan in zip(kinds, plans, strict=True):
+    for batch, plan in zip(batches, plans, strict=True):
+        numbers = [j for network in batch for j in network]
         with tf.device(place):
             tell = None if progress is None else lambda done, before=before: progress(before + done, total)
             found, marked = _train_batch(inputs, labels, plan, tell)

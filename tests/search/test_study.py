@@ -15,7 +15,7 @@ from heart_disease.model.encoding import Encoder
 from heart_disease.model.errors import UsageError
 from heart_disease.reporting import tables
 from heart_disease.search.study import Choice, Result, Study, choose, cross_validate, measure, simplicity, summarise
-from heart_disease.training.batches import Job, Plan
+from heart_disease.training.batches import Job, Plan, together
 from heart_disease.training.engine import train
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients
@@ -93,8 +93,9 @@ def test_the_largest_seed_is_allowed() -> None:
 def test_several_numbers_of_epochs_cost_nothing_extra(study: Study) -> None:
     jobs = study.jobs(RECIPES[0])
     longer = [replace(job, epochs=(2, 4, 6)) for job in jobs]
-    assert Plan(longer, 60).networks == Plan(jobs, 60).networks == len(jobs)
-    assert Plan(longer, 60).steps == Plan(jobs, 60).steps
+    plans = [Plan([[job] for job in these], 60) for these in (longer, jobs)]
+    assert plans[0].steps == plans[1].steps
+    assert [len(batch) for batch in together(longer, 100)] == [len(jobs)]
 
 
 def test_too_few_patients_for_the_inner_and_for_the_outer_folds_are_different_errors() -> None:

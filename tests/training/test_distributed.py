@@ -25,7 +25,7 @@ from heart_disease.model.errors import DataError, UsageError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.training.network import build, build_optimizer
 from heart_disease.training.parts import Feed, Part, pooled, taken
-from heart_disease.training.recipe import MANY_ROWS
+from heart_disease.training.recipe import MANY_ROWS, Recipe
 from heart_disease.training.workers import Cluster
 from tests.harness import patients
 from tests.harness.command import heart, one_line
@@ -128,6 +128,7 @@ def test_two_processes_equal_one_process_and_keras_fit_on_all_rows(frames: list[
     experiment = client.get_experiment_by_name(registry.EXPERIMENT).experiment_id
     run = client.search_runs([experiment], "tags.workers = '2'")[0]
     assert run.info.status == "FINISHED"
+    assert Recipe.from_text(run.data.params) == RECIPE
     assert (run.data.params["rows"], run.data.params["parts"]) == (str(sum(SIZES)), str(SIZES))
     curve = [metric.value for metric in client.get_metric_history(run.info.run_id, "loss/train")]
     np.testing.assert_allclose(curve, losses, atol=TOLERANCE)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from heart_disease.model.errors import UnavailableError
-from heart_disease.training.batches import Job, Plan
+from heart_disease.training.batches import Job, together
 from heart_disease.training.engine import CURVES, Networks, train
 from heart_disease.training.network import build, build_optimizer
 from heart_disease.training.recipe import Recipe
@@ -233,7 +233,7 @@ def test_networks_side_by_side_on_the_same_rows_do_not_affect_each_other() -> No
 def test_jobs_that_differ_only_in_epochs_are_one_network_taken_at_several_times() -> None:
     job = make_jobs(Recipe(), 1)[0]
     jobs = [replace(job, recipe=replace(job.recipe, epochs=epochs)) for epochs in (3, 7, 5)]
-    assert Plan(jobs, N).networks == 1
+    assert [len(batch) for batch in together(jobs, 10)] == [1]
     networks = train(INPUTS, LABELS, jobs)
     for k, one in enumerate(jobs):
         assert_same(networks, k, train(INPUTS, LABELS, [one]))
