@@ -161,37 +161,34 @@ def _fit(recipes: Mapping[str, Recipe], settings: Settings, splits: Splits) -> d
     import numpy as np
 
     from heart_disease.data import sources
-    from heart_disease.evaluation.contest import fold_jobs
+    from heart_disease.evaluation.contest import by_member, fold_jobs
     from heart_disease.model import encoding, schema
     from heart_disease.training.engine import train
 
     frame = sources.load().frame
-    labels, fits = schema.label(frame).to_numpy(), len(splits.pairs)
+    labels = schema.label(frame).to_numpy()
     # The same members for every recipe: equal initial weights and equal shuffles, fold by fold.
     jobs = [
-        job
-        for recipe in recipes.values()
+        replace(job, side=name, member=member)
+        for name, recipe in recipes.items()
         for member in range(settings.members)
         for job in fold_jobs(replace(recipe, seed=settings.seed + member), splits)
     ]
     inputs = encoding.matrices(frame, [rows for rows, _ in splits.pairs])
     networks = train(inputs, labels, jobs)
-    shape = (len(recipes), settings.members, fits)
-    probabilities = networks.probabilities(inputs).reshape(*shape, len(labels))
-    norms = np.linalg.norm(np.concatenate(networks.weights), axis=1).reshape(shape)
     train_rows, test_rows = (np.array([len(pair[i]) for pair in splits.pairs]) for i in (0, 1))
     fitted = {}
-    for i, (name, recipe) in enumerate(recipes.items()):
+    for name, recipe in recipes.items():
+        own = networks.pick(lambda job, name=name: job.side == name)  # type: ignore[misc]
+        members = [own.pick(lambda job, m=m: job.member == m) for m in range(settings.members)]  # type: ignore[misc]
         train_loss, test_loss = (
-            pooled(networks.curves[curve].reshape(*shape, -1)[i, ..., : recipe.epochs].astype("float64"), rows)
+            pooled(np.stack([one.curves[curve][:, : recipe.epochs] for one in members]).astype("float64"), rows)
             for curve, rows in (("train_loss", train_rows), ("validation_loss", test_rows))
         )
-        out_of_fold = [
-            splits.out_of_fold([own[k, test] for k, (_, test) in enumerate(splits.pairs)]) for own in probabilities[i]
-        ]
-        fitted[name] = Fitted(
-            recipe, train_loss, test_loss, np.stack(out_of_fold), networks.weights[0].shape[1], float(norms[i].mean())
-        )
+        weights = np.concatenate(own.weights)  # (members x folds, P)
+        norm = float(np.linalg.norm(weights, axis=1).mean())
+        probabilities = by_member(own, inputs, splits)
+        fitted[name] = Fitted(recipe, train_loss, test_loss, probabilities, weights.shape[1], norm)
     return fitted
 
 

@@ -343,11 +343,12 @@ def test_members_are_networks_of_one_fold_with_their_own_seeds() -> None:
     alone, three = (jobs_of(Recipe(members=members), splits) for members in (1, 3))
     assert len(three) == 3 * len(alone)
     # The first members are the networks of the recipe with one member.
-    for one, same_fold in zip(alone, three[::3], strict=True):
+    for one, same_fold in zip(alone, [job for job in three if job.member == 0], strict=True):
         assert (one.recipe, one.matrix) == (same_fold.recipe, same_fold.matrix)
         np.testing.assert_array_equal(one.rows, same_fold.rows)
-    for i in range(0, len(three), 3):
-        members = three[i : i + 3]
+    for fold in {job.fold for job in three}:
+        members = [job for job in three if job.fold == fold]
+        assert [job.member for job in members] == [0, 1, 2]
         assert len({job.recipe.seed for job in members}) == 3
         assert len({(job.matrix, job.rows.tobytes(), job.watch.tobytes()) for job in members}) == 1
     assert len({job.recipe.seed for job in three}) == len(three)
@@ -522,10 +523,11 @@ def test_members_are_averaged_and_the_gain_is_over_a_single_member() -> None:
     splits = folds.cross_validation(Y, 4, 2, seed=1)
     contest = on(splits, recipe=Recipe(epochs=4, members=3))
     networks, inputs = untrained(contest), contest.inputs
-    weights, found = networks.weights, contest.report(networks)
+    found = contest.report(networks)
+    weights = {(job.fold, job.member): w for job, w in zip(networks.jobs, networks.weights, strict=True)}
     losses = np.empty((3, 2, N))
     for i, (_, test) in enumerate(splits.pairs):
-        members = np.stack([answer(weights[3 * i + m], inputs[i][test]) for m in range(3)])
+        members = np.stack([answer(weights[i, m], inputs[i][test]) for m in range(3)])
         np.testing.assert_allclose(found.probabilities[NETWORK][i // 4, test], members.mean(axis=0), rtol=1e-4)
         losses[:, i // 4, test] = -np.log(np.where(Y[test] > 0.5, members, 1 - members))
     assert found.averaging
@@ -538,14 +540,16 @@ def test_the_champion_is_one_more_model_on_the_same_rows() -> None:
     splits = folds.cross_validation(Y, 4, 2, seed=1)
     contest = on(splits, rival=Recipe(epochs=4))
     networks, inputs = untrained(contest), contest.inputs
+    champion = networks.pick(lambda job: job.side == CHAMPION)
     found = contest.report(networks)
     assert list(found.probabilities) == [NETWORK, CHAMPION, LOGISTIC, PREVALENCE]
     _, test = splits.pairs[0]
     np.testing.assert_allclose(
-        found.probabilities[CHAMPION][0, test], answer(networks.weights[9], inputs[0][test]), rtol=1e-4
+        found.probabilities[CHAMPION][0, test], answer(champion.weights[0], inputs[0][test]), rtol=1e-4
     )
     gap = found.metrics[NETWORK]["log_loss"].value - found.metrics[CHAMPION]["log_loss"].value
     assert found.differences[CHAMPION].value == pytest.approx(gap)
-    same = replace(networks, weights=networks.weights[:9] + networks.weights[:8])
+    ours = networks.pick(lambda job: job.side == NETWORK)
+    same = replace(networks, weights=ours.weights + ours.pick(lambda job: job.fold is not None).weights)
     themselves = contest.report(same)
     assert themselves.differences[CHAMPION] == Estimate(0.0, 0.0, 0.0)
