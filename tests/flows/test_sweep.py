@@ -590,7 +590,7 @@ def test_help_says_what_can_be_set(capsys: pytest.CaptureFixture[str]) -> None:
         "--ray",
     ):
         assert option in shown
-    assert "How many to draw at random (default 200)" in shown
+    assert "how many configurations to draw at random (default 200)" in shown
     assert "--holdout" not in shown
 
 
@@ -618,11 +618,11 @@ def test_the_flows_form_has_the_same_limits_as_the_command() -> None:
     ],
 )
 def test_the_suggested_command_trains_the_chosen_recipe(recipe: Recipe) -> None:
-    from flows import sweep
     from heart_disease.cli.main import make_parser
     from heart_disease.cli.options import made
+    from heart_disease.cli.pipeline.sweep import train_command
 
-    command = sweep.train_command(recipe).split()
+    command = train_command(recipe).split()
     assert command[:2] == ["heart", "train"]
     options = make_parser().parse_args(command[1:])
     assert made(Recipe, options, {}) == recipe
@@ -642,17 +642,17 @@ def test_without_a_terminal_a_bar_is_silent_until_it_takes_long(
         now += 5
         tell(2, 2)
         bar.add(100)
-        assert caplog.messages == ["train      25 % of 400 networks, 10 a second, 30 s left"]
+        assert caplog.messages == ["train      25 % of 400 networks, 10 per second, 30 s left"]
         now += 20
         bar.part(300)(1, 3)
-        assert caplog.messages[1:] == ["train      50 % of 400 networks, 7 a second, 30 s left"]
+        assert caplog.messages[1:] == ["train      50 % of 400 networks, 7 per second, 30 s left"]
     assert capsys.readouterr().err == ""
 
 
 def test_a_bar_on_a_terminal_is_drawn_keeps_lines_whole_and_disappears() -> None:
     script = """
 import logging
-from flows import terminal
+from heart_disease.reporting import terminal
 with terminal.progress(), terminal.Bar("train", 400) as bar:
     bar.part(100)(1, 2)
     logging.getLogger("heart").info("a line while it is drawn")

@@ -16,7 +16,7 @@ import pytest
 from heart_disease import registry
 from heart_disease.cli import main
 from heart_disease.data import sources
-from heart_disease.evaluation import verdict
+from heart_disease.evaluation.contest import averaging_helps
 from heart_disease.evaluation.estimates import Estimate
 from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.model import schema
@@ -356,7 +356,7 @@ def test_members_are_shipped_as_one_model_whose_probability_is_their_mean(outcom
     averaged = train(recipe=Recipe(members=4), **QUICK)
     assert averaged.report.averaging.high < 0
     origin = registry.origin_of(averaged.model)
-    assert origin.shipped.members == (4 if verdict.averaging_helps(averaged.report.averaging) else 1)
+    assert origin.shipped.members == (4 if averaging_helps(averaged.report.averaging) else 1)
     answers = registry.load_model(averaged.model).predict(sources.load().frame[list(schema.INPUT_NAMES)])
     assert answers["probability"].between(0, 1).all()
 
