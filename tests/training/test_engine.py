@@ -64,6 +64,7 @@ def fit_with_keras(job: Job) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         pytest.param(
             Recipe(epochs=6, optimizer="sgd", momentum=0.9, learning_rate=0.05, weight_decay=0.1),
             id="sgd with momentum and weight decay",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             Recipe(epochs=8, optimizer="gd", learning_rate=0.1, weight_decay=0.0),
