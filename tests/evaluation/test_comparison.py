@@ -146,16 +146,22 @@ def test_other_data_without_a_common_patient_is_not_compared(heart: Any) -> None
     assert "no patient in common" in out
 
 
-def test_a_run_without_probabilities_still_shows_its_metrics(heart: Any) -> None:
+@pytest.fixture(scope="module")
+def child(store: Path) -> registry.Run:
+    """A run named "a sweep's child": a recipe and a metric, but neither probabilities nor a version."""
     with registry.open_run("a sweep's child", {}) as run:
         client = mlflow.MlflowClient()
         for name, value in Recipe(epochs=40).as_text().items():
             client.log_param(run.run_id, name, value)
         client.log_metric(run.run_id, "log_loss", 0.4321)
-    code, out, _ = heart("compare", "1", run.run_id)
+    return run
+
+
+def test_a_run_without_probabilities_still_shows_its_metrics(heart: Any, child: registry.Run) -> None:
+    code, out, _ = heart("compare", "1", child.run_id)
     assert code == 0
     assert "0.432" in out
-    assert f"run {run.run_id[:8]}  not available" in out
+    assert f"run {child.run_id[:8]}  not available" in out
     assert "no out-of-fold probabilities: the run has no evaluation/out_of_fold.csv" in " ".join(out.split())
 
 
@@ -276,7 +282,7 @@ def test_a_held_out_part_is_unseen_by_its_own_model_only(heart: Any) -> None:
     ],
 )
 def test_on_a_file_takes_two_versions(
-    arguments: tuple[str, ...], code: int, message: str, heart: Any, store: Path
+    arguments: tuple[str, ...], code: int, message: str, heart: Any, store: Path, child: registry.Run
 ) -> None:
     found, _, err = heart("compare", *arguments, "--on", str(store / "new.csv"))
     assert (found, message in err) == (code, True), err
