@@ -20,8 +20,9 @@ from pathlib import Path
 
 from heart_disease.cli.main import ENVIRONMENT
 from tests.harness import faults
+from tests.harness.aftermath import Checked
 from tests.harness.compose import Stack, postgres_programs
-from tests.harness.faults import POINTS, Checked
+from tests.harness.faults import POINTS
 
 HEADER = "| fault | times | lost | duplicated | left RUNNING | processes left | not as expected | s |"
 

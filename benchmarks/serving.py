@@ -34,7 +34,7 @@ from heart_disease import registry
 from heart_disease.cli.main import ENVIRONMENT
 from heart_disease.data import sources
 from heart_disease.model import schema
-from heart_disease.model.encoding import Encoder
+from heart_disease.model.encoding import Encoder, input_names
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
@@ -93,7 +93,7 @@ def make_versions(count: int) -> None:
     """Register versions of the default network; its weights do not change how long it takes."""
     table = sources.load().frame
     for seed in range(count):
-        model = PatientModel(Encoder.fit(table), network.build(Recipe(seed=seed), 29))
+        model = PatientModel(Encoder.fit(table), network.build(Recipe(seed=seed), len(input_names())))
         with registry.open_run(f"seed {seed}", {}) as run:
             registry.log_model(run, model, table.head(2))
     registry.move_champion(registry.by_version("1"), expected=None, kind="by hand", why="a benchmark")

@@ -169,8 +169,8 @@ SciPy's minimizer puts the minimum at w = {best:.5f}, where g = {g(best):.5f}. T
 
 {compared}
 
-If a step is too long, it may land on the other side, higher up, where the derivative is larger still, and the next step
-is even longer; such a walk is stopped once it is {BOUND:g} away from 0. This g has only one valley, so every walk that
+A step that is too long lands higher up on the other side. The derivative is larger there, so the next step is longer
+still. Such a walk is stopped once it is {BOUND:g} away from 0. This g has only one valley, so every walk that
 settles ends at the same w. The heart-disease network goes down its loss in the same way; there the step size is called
 the learning rate."""
     curves = {"w": path[:, 0].tolist(), "g": g(path[:, 0]).tolist(), "derivative": derivative(path[:, 0]).tolist()}

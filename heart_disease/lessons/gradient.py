@@ -1,7 +1,7 @@
 """Gradient descent on functions of two variables: the gradient is the list of the slopes, one per variable.
 
-A bowl has one bottom. A saddle has a point where the gradient is 0 that is no minimum. With two valleys, the start
-decides where the walk ends. Gradients by hand are compared with TensorFlow's, minima with SciPy's.
+A bowl has one bottom. At the middle of a saddle the gradient is 0, but it is not a minimum. With two valleys, the
+start decides where the walk ends. Gradients by hand are compared with TensorFlow's, minima with SciPy's.
 """
 
 from __future__ import annotations

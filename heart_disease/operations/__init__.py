@@ -1,1 +1,1 @@
-"""Unattended work on a Prefect server: deployments, schedules, workers, notifications, clean-up."""
+"""Unattended work on Prefect's server: the server itself, deployments, schedules, workers, notifications, clean-up."""

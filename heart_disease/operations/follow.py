@@ -31,7 +31,7 @@ from prefect.settings import get_current_settings
 from heart_disease.model.errors import UnavailableError, UsageError
 from heart_disease.operations import states
 from heart_disease.operations.deployments import RETRAIN
-from heart_disease.processes.server import check_login, problem_of
+from heart_disease.operations.server.server import check_login, problem_of
 from heart_disease.reporting.terminal import wrapped
 
 LOOK_SECONDS = 1.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import os
 import signal
 import socket
 import tempfile
@@ -25,10 +24,10 @@ from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_se
 from heart_disease.model.errors import UnavailableError, UsageError
 from heart_disease.operations import missed
 from heart_disease.operations.deployments import RECONCILE, RETRAIN, When
+from heart_disease.operations.server.server import Server, problem_of, with_page
 from heart_disease.operations.watch import Watch
 from heart_disease.operations.worker import end_runs
 from heart_disease.processes import tethered
-from heart_disease.processes.server import Server, problem_of
 
 log = logging.getLogger("heart")
 POLL_SECONDS = 5  # seconds between two checks for runs that are due
@@ -102,11 +101,9 @@ def _server(port: int) -> Iterator[Server]:
             ) from error
     url = f"http://{HOST}:{port}/api"
     command = ("prefect", "server", "start", "--host", HOST, "--port", str(port))
-    # The page asks port 4200 for its data unless it is told where the server is.
-    environment = {**os.environ, "PREFECT_SERVER_UI_API_URL": url, "PREFECT_API_URL": url}
     with (
         tempfile.TemporaryFile() as output,
-        tethered.running(*command, env=environment, output=output, patience=SERVER_SECONDS) as process,
+        tethered.running(*command, env=with_page(url), output=output, patience=SERVER_SECONDS) as process,
         temporary_settings({PREFECT_API_URL: url}),
     ):
         yield Server(url, process, output)

@@ -1,1 +1,1 @@
-"""Processes: which are alive, which end together, and the embedded Prefect server."""
+"""Processes: which are alive, and which end together."""

@@ -11,6 +11,7 @@ import os
 import socket
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 PROC = Path("/proc")
 
@@ -39,6 +40,13 @@ def alive(who: str) -> bool | None:
         return _start(int(pid)) == start
     # False: this machine has been restarted since. None: another machine, or another container on this one.
     return False if machine == here[0] and boot != here[1] else None
+
+
+def last_words(said: IO[bytes], code: int) -> str:
+    """The last line that a process wrote into the file `said` before it ended with `code`, shortened."""
+    said.seek(0)
+    lines = [line.strip() for line in said.read().decode(errors="replace").split("\n") if line.strip()]
+    return lines[-1][:400] if lines else f"it ended with code {code}"
 
 
 def _place() -> tuple[str, str, str]:

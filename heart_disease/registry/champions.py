@@ -103,7 +103,7 @@ def find_champion() -> ModelRef | None:
 
 
 def history() -> Sequence[Move]:
-    """Every move, oldest first; the last one says where the alias is now.
+    """Every move, oldest first. The alias is where the last move put it.
 
     Raises:
         UnavailableError: the store does not answer, or the history was deleted from it.

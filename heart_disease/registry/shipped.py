@@ -20,6 +20,7 @@ from typing import IO
 import pandas as pd
 
 from heart_disease.model.errors import UnavailableError
+from heart_disease.processes.process import last_words
 
 SECONDS = 120  # to start, load and answer on a busy machine
 # The process runs this. It reads the patients as MLflow's users do; what MLflow prints goes to standard error.
@@ -69,13 +70,8 @@ class Stranger:
             except subprocess.TimeoutExpired as error:
                 raise UnavailableError(f"it gave no answer within {SECONDS} seconds") from error
         if self.process.returncode:
-            raise UnavailableError(self._last_words())
+            raise UnavailableError(last_words(self._said, self.process.returncode))
         return pd.DataFrame(json.load(io.BytesIO(answers))).astype({"probability": "float64"})
-
-    def _last_words(self) -> str:
-        self._said.seek(0)
-        said = [line.strip() for line in self._said.read().decode(errors="replace").split("\n") if line.strip()]
-        return said[-1][:400] if said else f"it ended with code {self.process.returncode}"
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, NETWORK, PREVALENCE, Report
-from heart_disease.evaluation.estimates import METRICS, Estimate
+from heart_disease.evaluation.estimates import METRICS, Estimate, names_of
 from heart_disease.evaluation.verdict import Decision
 from heart_disease.search.study import Study, Summary
 from heart_disease.training.engine import CURVES
@@ -141,7 +141,7 @@ def configuration_text(study: Study, recipe: Recipe, estimates: Mapping[str, Est
 def ranking(found: Summary) -> str:
     """CSV: every configuration at its best epochs, the best first."""
     names = list(found.chosen.as_text())
-    lines = [["rank", *names, "weights", "log_loss", "log_loss_low", "log_loss_high"]]
+    lines = [["rank", *names, "weights", *names_of("log_loss")]]
     for rank, (recipe, loss) in enumerate(zip(found.ranked, found.loss, strict=True), start=1):
         numbers = [f"{value:.6f}" for value in (loss.value, loss.low, loss.high)]
         lines.append([str(rank), *recipe.as_text().values(), str(recipe.size), *numbers])

@@ -28,6 +28,7 @@ from heart_disease.model import schema
 from heart_disease.model.errors import UnavailableError
 from heart_disease.model.patient_model import PatientModel, difference
 from heart_disease.processes import tethered
+from heart_disease.processes.process import last_words
 from heart_disease.registry import ModelRef
 from heart_disease.serving.follower import TOKEN, Follower
 
@@ -83,10 +84,7 @@ class FreshProcess:
         """What it said before it ended; empty while it runs."""
         if self.process.poll() is None:
             return ""
-        self._said.seek(0)
-        lines = self._said.read().decode(errors="replace").split("\n")
-        said = [line.strip() for line in lines if line.strip()]
-        return said[-1][:400] if said else f"it ended with code {self.process.returncode}"
+        return last_words(self._said, self.process.returncode)
 
 
 @contextmanager

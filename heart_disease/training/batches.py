@@ -6,6 +6,7 @@ rates costs no more planning than one network.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -59,7 +60,8 @@ class Job:
     @cached_property
     def order(self) -> tuple[object, ...]:
         """A key that is equal for jobs that take the same rows at each step."""
-        return self.rows.tobytes(), self.watch.tobytes(), self.matrix, self.recipe.seed, self.batch_rows
+        rows, watch = (hashlib.sha256(part.tobytes()).digest() for part in (self.rows, self.watch))
+        return rows, watch, self.matrix, self.recipe.seed, self.batch_rows
 
 
 _all_but_epochs = attrgetter(*(field.name for field in fields(Recipe) if field.name != "epochs"))

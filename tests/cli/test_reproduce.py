@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from heart_disease import registry
-from heart_disease.cli import main
 from heart_disease.data import sources
 from heart_disease.evaluation import reproduction
 from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients
+from tests.harness.command import one_line, speaking
 
 pytestmark = pytest.mark.slow
 
@@ -42,14 +42,14 @@ def store(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 
 @pytest.fixture
 def heart(store: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run the command: its exit code, its output and its errors, each on one line."""
+    """Run the command on the store: its exit code, its output and its errors, each on one line."""
+    call = speaking(capsys)
 
-    def call(*arguments: str) -> tuple[int, str, str]:
-        code = main.main(arguments)
-        out, err = capsys.readouterr()
-        return code, " ".join(out.split()), " ".join(err.split())
+    def unwrapped(*arguments: str) -> tuple[int, str, str]:
+        code, out, err = call(*arguments)
+        return code, one_line(out), err
 
-    return call
+    return unwrapped
 
 
 def run_id(version: str) -> str:

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from heart_disease import registry
-from heart_disease.cli import main
 from heart_disease.data import sources
 from heart_disease.evaluation import estimates
 from heart_disease.evaluation.settings import Evaluation, Promotion
@@ -21,6 +20,7 @@ from heart_disease.model.patient_model import PatientModel
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients
+from tests.harness.command import speaking
 
 pytestmark = pytest.mark.slow
 
@@ -57,14 +57,8 @@ def store(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 
 @pytest.fixture
 def heart(store: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run the command: its exit code, what it printed, and its errors on one line."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        code = main.main(arguments)
-        out, err = capsys.readouterr()
-        return code, out, " ".join(err.split())
-
-    return call
+    """Run the command on the store: its exit code, what it printed, and its errors on one line."""
+    return speaking(capsys)
 
 
 def run_of(version: str) -> mlflow.entities.Run:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from heart_disease.cli import main
 
@@ -20,6 +23,17 @@ def heart(*arguments: str) -> int:
 def one_line(text: str) -> str:
     """The text without the line breaks that wrap it to the terminal's width."""
     return " ".join(text.split())
+
+
+def speaking(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """`heart`, which also returns what the command printed, and its errors on one line."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = heart(*arguments)
+        out, err = capsys.readouterr()
+        return code, out, one_line(err)
+
+    return call
 
 
 def root() -> str:

@@ -13,23 +13,19 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 from unittest.mock import patch
 from uuid import UUID
 
-import mlflow
 import psutil
 from prefect import runtime
 from prefect.client.orchestration import get_client
@@ -43,10 +39,13 @@ from heart_disease.data import sources
 from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.model import schema
 from heart_disease.operations import deployments, reconciliation
+from heart_disease.operations.server.server import prefect_server
 from heart_disease.processes import process
-from heart_disease.processes.server import prefect_server
 from heart_disease.training.recipe import Recipe
+from tests.harness import aftermath
+from tests.harness.aftermath import Checked
 from tests.harness.compose import ROOT, Stack
+from tests.harness.proxy import Proxy
 from tests.harness.waiting import PATIENCE, wait_for
 
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -317,7 +316,7 @@ def worker_stopped(stack: Stack) -> Checked:
             state = client.read_flow_run(flow_run).state
         assert state, "the flow run has no state"
         assert state.is_crashed(), state
-        return Checked(running=len(registry.open_runs()) + _running_flows(), left=left)
+        return Checked(running=len(registry.open_runs()) + aftermath.running_flows(), left=left)
 
     return _worker_ended(stack, stop)
 
@@ -336,12 +335,12 @@ def _worker_ended(stack: Stack, end: Callable[[UUID], Checked]) -> Checked:
     with using(stores), get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name(deployments.RETRAIN)
         flow_run = client.create_flow_run_from_deployment(deployment.id, parameters=small).id
-        wait_for(lambda: bool(_runs(str(flow_run))))
+        wait_for(lambda: bool(aftermath.runs_of(str(flow_run))))
         found = end(flow_run)
         stack.start_service("worker")
         client.set_flow_run_state(flow_run, Scheduled())
         wait_for(lambda: client.read_flow_run(flow_run).state_type in (StateType.COMPLETED, StateType.FAILED))
-        wait_for(lambda: not _running_flows())  # the worker also has other runs to do
+        wait_for(lambda: not aftermath.running_flows())  # the worker also has other runs to do
     stack.kill("worker")
     after = check(stores, [str(flow_run)])
     return Checked(*(sum(both) for both in zip(astuple(found), astuple(after), strict=True)))
@@ -416,51 +415,6 @@ def _check_embedded(stores: Mapping[str, str], flow_runs: Sequence[str]) -> Chec
         return check({**stores, "PREFECT_API_URL": server.url}, flow_runs)
 
 
-class Proxy:
-    """A TCP proxy on loopback that can stop forwarding. waiting: connections accepted since it stopped."""
-
-    def __init__(self, port: int) -> None:
-        self.port, self.waiting, self._flows = port, 0, threading.Event()
-        self._flows.set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
-        self.go_on()
-
-    def stall(self) -> None:
-        self.waiting = 0
-        self._flows.clear()
-
-    def go_on(self) -> None:
-        self._flows.set()
-
-    def _accept(self) -> None:
-        with suppress(OSError):  # closed
-            while True:
-                here, _ = self._listener.accept()
-                self.waiting += not self._flows.is_set()
-                threading.Thread(target=self._serve, args=(here,), daemon=True).start()
-
-    def _serve(self, here: socket.socket) -> None:
-        self._flows.wait()
-        with suppress(OSError):
-            there = socket.create_connection(("127.0.0.1", self.port))
-            threading.Thread(target=self._forward, args=(there, here), daemon=True).start()
-            self._forward(here, there)
-
-    def _forward(self, source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError), source, target:
-            while data := source.recv(65536):
-                self._flows.wait()
-                target.sendall(data)
-
-
 def again(stores: Mapping[str, str], work: Work, flow_run: str) -> None:
     """If a training did not complete by itself, close what it left open, and try it again."""
     if work.join():
@@ -497,69 +451,8 @@ def close_orphans() -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class Checked:
-    """What is wrong with the stores after a fault; all counts are 0 if nothing is wrong.
-
-    lost: champions and versions that were reported but are incomplete; flow runs that did not complete.
-    duplicated: MLflow runs and versions beyond one per flow run; points of a curve beyond one per step.
-    running: runs left RUNNING in one of the stores by a process that died. left: processes that outlived their parent.
-    """
-
-    lost: int = 0
-    duplicated: int = 0
-    running: int = 0
-    left: int = 0
-
-
 def check(stores: Mapping[str, str], flow_runs: Sequence[str]) -> Checked:
     """Check the stores while nothing runs; every one of `flow_runs` should have completed."""
     with using(stores):
-        lost = _incomplete() + sum(not _completed(one) for one in flow_runs)
-        duplicated = sum(_duplicated(one) for one in flow_runs)
-        running = len(registry.open_runs()) + _running_flows()
-    return Checked(lost + bool(Work(stores, load_champion).join()), duplicated, running)
-
-
-def _completed(flow_run_id: str) -> bool:
-    with get_client(sync_client=True) as client:
-        state = client.read_flow_run(UUID(flow_run_id)).state
-    return bool(state and state.is_completed())
-
-
-def _running_flows() -> int:
-    with get_client(sync_client=True) as client:
-        return len(reconciliation._ours(client, StateType.RUNNING, StateType.CANCELLING, StateType.PENDING))
-
-
-def _incomplete() -> int:
-    """Count gaps in the history, a last move that disagrees with the alias, and champions whose files are missing."""
-    moves = registry.history()
-    gaps = [move.number for move in moves] != list(range(1, len(moves) + 1))
-    gaps = gaps or [move.before for move in moves] != [None, *[move.after for move in moves[:-1]]][: len(moves)]
-    present = registry.by_alias(registry.CHAMPION)
-    astray = (present.version if present else None) != (moves[-1].after if moves else None)
-    missing = 0
-    for version in {move.after for move in moves if move.after}:
-        files = mlflow.artifacts.list_artifacts(f"models:/{registry.MODEL}/{version}")
-        missing += not any(file.path.endswith("MLmodel") for file in files)
-    return int(gaps) + int(astray) + missing
-
-
-def _runs(flow_run_id: str) -> list[Any]:
-    """The MLflow runs of a flow run."""
-    client = mlflow.MlflowClient()
-    experiment = client.get_experiment_by_name(registry.EXPERIMENT)
-    assert experiment
-    return client.search_runs([experiment.experiment_id], f"tags.`{registry.FLOW_RUN}` = '{flow_run_id}'")
-
-
-def _duplicated(flow_run_id: str) -> int:
-    client, runs = mlflow.MlflowClient(), _runs(flow_run_id)
-    found = max(len(runs) - 1, 0)
-    for run in runs:
-        found += max(len(client.search_model_versions(f"run_id = '{run.info.run_id}'")) - 1, 0)
-        for name in run.data.metrics:
-            steps = Counter(point.step for point in client.get_metric_history(run.info.run_id, name))
-            found += sum(times - 1 for times in steps.values())
-    return found
+        found = aftermath.count(flow_runs)
+    return replace(found, lost=found.lost + bool(Work(stores, load_champion).join()))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from heart_disease.processes.server import problem_of
+from heart_disease.operations.server.server import problem_of
 from tests.harness.command import root
 from tests.harness.waiting import PATIENCE, free_port, wait_for
 

@@ -27,8 +27,8 @@ from heart_disease.cli import main
 from heart_disease.data import sources
 from heart_disease.operations import missed
 from heart_disease.operations.deployments import RECONCILE, RETRAIN, When, interval
+from heart_disease.operations.server.server import problem_of
 from heart_disease.operations.watch import Watch
-from heart_disease.processes.server import problem_of
 from tests.harness.command import heart, one_line, root
 from tests.harness.prefect_server import QUICK, Site, server, site
 from tests.harness.waiting import free_port, wait_for

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.harness import faults
+from tests.harness.aftermath import Checked
 from tests.harness.compose import Stack, postgres_programs
-from tests.harness.faults import POINTS, Checked
+from tests.harness.faults import POINTS
 
 pytestmark = pytest.mark.slow
 

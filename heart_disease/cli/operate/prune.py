@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
         UsageError: the age makes no sense.
         UnavailableError: a store does not answer.
     """
-    from heart_disease.processes.server import prefect_server
+    from heart_disease.operations.server.server import prefect_server
 
     with prefect_server() as server:
         from heart_disease.operations import prune

@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UnavailableError: a store does not answer.
     """
-    from heart_disease.processes.server import prefect_server
+    from heart_disease.operations.server.server import prefect_server
 
     with progress(), prefect_server() as server:
         from flows.reconcile import reconcile

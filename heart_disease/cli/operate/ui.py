@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UnavailableError: one of them could not start, or ended by itself.
     """
-    from heart_disease.operations import ui
+    from heart_disease.operations.server import ui
 
     ui.run(options.mlflow_port, options.prefect_port)
     return ExitCode.DONE

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         HeartError: the space, the data, a store, a server or a cluster cannot be used.
     """
-    from heart_disease.processes.server import prefect_server
+    from heart_disease.operations.server.server import prefect_server
     from heart_disease.search import space
 
     evaluation, search = made(Evaluation, options, {}), made(Search, options, {})

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
             found = follow.deployment(client)
             parameters = training(options, found.parameters)
             return follow.run(client, found, deployments.parameters(**parameters, force=options.force))
-    from heart_disease.processes.server import prefect_server
+    from heart_disease.operations.server.server import prefect_server
 
     with progress(), prefect_server() as server:
         from flows.train import Unchanged, train

@@ -9,8 +9,8 @@ import time
 from contextlib import ExitStack, suppress
 
 from heart_disease.model.errors import UnavailableError
+from heart_disease.operations.server.server import problem_of, with_page
 from heart_disease.processes import tethered
-from heart_disease.processes.server import problem_of
 
 END_SECONDS = 20  # seconds a page has to end with all its processes before it is killed
 
@@ -29,13 +29,11 @@ def run(mlflow_port: int, prefect_port: int) -> None:
         ],
         "Prefect": ["prefect", "server", "start", "--port", str(prefect_port)],
     }  # fmt: skip
-    # The page asks port 4200 for its data unless it is told where the server is.
-    environment = {**os.environ, "PREFECT_SERVER_UI_API_URL": api, "PREFECT_API_URL": api}
     waiting = {"MLflow": f"http://127.0.0.1:{mlflow_port}/health", "Prefect": f"{api}/health"}
     with suppress(KeyboardInterrupt), ExitStack() as stack:
         processes = {
             name: stack.enter_context(
-                tethered.running(*command, env=environment, output=subprocess.DEVNULL, patience=END_SECONDS)
+                tethered.running(*command, env=with_page(api), output=subprocess.DEVNULL, patience=END_SECONDS)
             )
             for name, command in commands.items()
         }

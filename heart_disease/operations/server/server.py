@@ -64,6 +64,14 @@ def check_login(url: str) -> None:
         return  # the first use will report any other problem
 
 
+def with_page(url: str) -> dict[str, str]:
+    """The environment of a Prefect server whose API is at `url`, and of its page.
+
+    Without it, the page asks port 4200 for its data, whatever port the server has.
+    """
+    return {**os.environ, "PREFECT_SERVER_UI_API_URL": url, "PREFECT_API_URL": url}
+
+
 class Server:
     """A Prefect API: the configured one, or one of our own that is starting. Call `wait` before the first flow."""
 
