@@ -218,7 +218,7 @@ def encoded(trials: Sequence[Trial]) -> Floats:
 def intervals(trial: Trial, ours: Numbers, theirs: Numbers, repeats: int) -> dict[str, Estimate]:
     """95 % intervals of the difference in log loss by each of `METHODS`, from the first `repeats` repeats."""
     splits, ours, theirs = shortened(trial.splits, repeats), ours[:repeats], theirs[:repeats]
-    weights = estimates.bootstrap_weights(len(trial.labels), trial.seed)
+    weights = estimates.resamples(len(trial.labels), trial.seed)
     return {
         "widened": estimates.difference(trial.labels, ours, theirs, weights, splits.widening),
         "plain": estimates.difference(trial.labels, ours, theirs, weights),

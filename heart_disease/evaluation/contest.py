@@ -19,11 +19,11 @@ from heart_disease.data import sources
 from heart_disease.evaluation.estimates import (
     Estimate,
     Numbers,
-    bootstrap_weights,
     difference,
     estimate,
     losses,
     measure,
+    resamples,
 )
 from heart_disease.evaluation.folds import Splits, split
 from heart_disease.evaluation.settings import Evaluation
@@ -140,21 +140,21 @@ class Contest:
         prevalence = [np.full(len(test), labels[train].mean()) for train, test in splits.pairs]
         probabilities |= {LOGISTIC: splits.out_of_fold(logistic), PREVALENCE: splits.out_of_fold(prevalence)}
         rows = splits.test_rows
-        tested, resamples = labels[rows], bootstrap_weights(len(rows), self.recipe.seed)
+        tested, weights = labels[rows], resamples(len(rows), self.recipe.seed)
 
         def minus(theirs: Numbers) -> Estimate:
-            return difference(tested, probabilities[NETWORK], theirs, resamples, splits.widening)
+            return difference(tested, probabilities[NETWORK], theirs, weights, splits.widening)
 
         averaging = None
         if members > 1:
             gain = losses(tested, each.mean(axis=0)) - losses(tested, np.concatenate(list(each)))
-            averaging = estimate(gain, resamples, splits.widening)
+            averaging = estimate(gain, weights, splits.widening)
         return Report(
             splits.description,
             rows,
             tested,
             probabilities,
-            {model: measure(tested, p, resamples) for model, p in probabilities.items()},
+            {model: measure(tested, p, weights) for model, p in probabilities.items()},
             {model: minus(p) for model, p in probabilities.items() if model != NETWORK},
             own.pick(lambda job: job.fold is not None).curves,
             members,

@@ -129,7 +129,7 @@ def run(settings: Settings) -> Lesson:
         SHORT: replace(default, epochs=settings.stop),
     }
     fitted = _fit(recipes, settings, splits)
-    weights = estimates.bootstrap_weights(len(labels), settings.seed)
+    weights = estimates.resamples(len(labels), settings.seed)
 
     found: dict[str, dict[str, Estimate]] = {}
     for name, one in fitted.items():

@@ -84,9 +84,9 @@ class Study:
         return found
 
     @cached_property
-    def resamples(self) -> Numbers:
-        """See `estimates.bootstrap_weights`."""
-        return estimates.bootstrap_weights(len(self.frame), self.seed)
+    def resamples(self) -> Numbers | None:
+        """See `estimates.resamples`."""
+        return estimates.resamples(len(self.frame), self.seed)
 
     @property
     def outer(self) -> Sequence[tuple[Ints, Ints]]:
