@@ -16,7 +16,7 @@ import pytest
 from scipy import stats
 
 from benchmarks import error_rates
-from benchmarks.error_rates import Trial, corrected_t, encoded, probabilities
+from benchmarks.error_rates import Trial, corrected_t, probabilities
 from heart_disease.evaluation import estimates, folds
 from heart_disease.evaluation.contest import NETWORK, Contest, Report
 from heart_disease.evaluation.estimates import Estimate, Numbers
@@ -25,8 +25,8 @@ from heart_disease.evaluation.settings import Promotion
 from heart_disease.evaluation.verdict import BETTER, WORSE, compare
 from heart_disease.model import encoding, schema
 from heart_disease.model.patient_model import PatientModel
-from heart_disease.training.batches import Floats
 from heart_disease.training.engine import CURVES, Networks, train
+from heart_disease.training.inputs import Inputs
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients
 
@@ -82,12 +82,6 @@ def misses(found: list[Estimate]) -> float:
 
 
 # --- error rates
-
-
-def test_the_simulation_encodes_like_the_encoder(trials: list[Trial]) -> None:
-    some = trials[:3]
-    expected = [encoding.matrices(trial.frame, [rows for rows, _ in trial.splits.pairs]) for trial in some]
-    np.testing.assert_allclose(encoded(some), np.concatenate(expected, axis=1), rtol=1e-6, atol=1e-6)
 
 
 def test_a_stopped_simulation_resumes_from_what_it_kept(
@@ -213,7 +207,7 @@ def test_no_fit_touches_its_test_rows() -> None:
     changed_labels[tested] = 1 - labels[tested]
     probe = patients.make(50, seed=9)
 
-    def run(frame: pd.DataFrame, labels: Numbers) -> tuple[Floats, Networks, PatientModel, Report]:
+    def run(frame: pd.DataFrame, labels: Numbers) -> tuple[Inputs, Networks, PatientModel, Report]:
         contest = Contest(frame, labels, Recipe(epochs=4), splits)
         inputs = contest.inputs
         networks = train(inputs, labels.astype(np.float32), contest.jobs)
