@@ -26,8 +26,8 @@ import pandas as pd
 
 from heart_disease.data import sources
 from heart_disease.model import schema
-from heart_disease.model.encoding import Encoder
 from heart_disease.training.batches import Job
+from heart_disease.training.inputs import Inputs
 from heart_disease.training.parts import SHUFFLE_ROWS, Part
 from heart_disease.training.recipe import MANY_ROWS, Recipe
 from heart_disease.training.workers import Cluster
@@ -66,9 +66,10 @@ def work(path: str, params: Recipe, in_memory: bool) -> dict[str, Any]:
         from heart_disease.training.engine import train as train_in_memory
 
         frame = pd.concat(list(Part(path).chunks(SHUFFLE_ROWS))).astype("float64")
-        inputs, labels = Encoder.fit(frame).transform(frame)[None], schema.label(frame).to_numpy()
+        everyone, labels = np.arange(len(frame)), schema.label(frame).to_numpy()
+        inputs = Inputs.fitted(frame, [everyone])
         steps, marks = -(-len(frame) // params.batch_size), []
-        job = Job(replace(params, epochs=max(EPOCHS, 1000 // steps)), np.arange(len(frame)), np.arange(0))
+        job = Job(replace(params, epochs=max(EPOCHS, 1000 // steps)), everyone, np.arange(0))
         train_in_memory(inputs, labels, [job], progress=lambda done, _: marks.append((done, time.perf_counter())))
         (first, started), (last, ended) = marks[0], marks[-1]
         seconds = (ended - started) / (last - first) * steps

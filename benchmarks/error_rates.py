@@ -39,9 +39,11 @@ from heart_disease.evaluation import contest, estimates, folds, verdict
 from heart_disease.evaluation.estimates import Estimate, Numbers
 from heart_disease.evaluation.folds import Splits
 from heart_disease.evaluation.settings import Evaluation, Promotion
-from heart_disease.model import encoding, schema
-from heart_disease.training.batches import Floats, Ints, Job
+from heart_disease.model import schema
+from heart_disease.model.encoding import Encoder
+from heart_disease.training.batches import Ints, Job
 from heart_disease.training.engine import train
+from heart_disease.training.inputs import Inputs
 from heart_disease.training.recipe import PRESETS, Recipe
 
 FOLDS = Evaluation().folds
@@ -145,9 +147,9 @@ class Population:
 
     def __init__(self) -> None:
         self.frame = sources.load().frame
-        self.encoder = encoding.Encoder.fit(self.frame)
-        inputs, labels = self.encoder.transform(self.frame)[None], schema.label(self.frame).to_numpy()
-        everyone = np.arange(len(self.frame))
+        self.encoder = Encoder.fit(self.frame)
+        everyone, labels = np.arange(len(self.frame)), schema.label(self.frame).to_numpy()
+        inputs = Inputs.of(self.frame, [self.encoder])
         self.model = train(inputs, labels, [Job(Recipe(seed=seed), everyone, NOBODY) for seed in range(MEMBERS)])
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[pd.DataFrame, Numbers, Numbers]:
@@ -157,7 +159,7 @@ class Population:
             own, drawn = self.frame[name], frame[name]
             moved = drawn + JITTER * own.std() * rng.standard_normal(n)
             frame[name] = moved.clip(own.min(), own.max()).where(drawn != 0, 0.0)  # no ST depression (0) stays 0
-        p = self.model.probabilities(self.encoder.transform(frame)[None]).mean(axis=0).astype(np.float64)
+        p = self.model.probabilities(Inputs.of(frame, [self.encoder])).mean(axis=0).astype(np.float64)
         truth = 1 / (1 + ((1 - p) / p) ** SHARPENING)
         return frame, (rng.random(n) < truth).astype(np.float64), truth
 
@@ -176,14 +178,14 @@ class Population:
 def probabilities(trials: Sequence[Trial], recipes: Sequence[Recipe]) -> dict[Recipe, list[Numbers]]:
     """The probabilities (R, tested rows) by each recipe on each trial. One call trains them all.
 
-    The trials must have equally many rows and pairs: they stand one below the other in the matrix of a pair, each
-    standardised on its own training rows.
+    The trials must have equally many rows: they stand one below the other, and each pair of each trial has a matrix.
     """
     n = len(trials[0].frame)
-    inputs = encoded(trials)
+    parts = [rows + t * n for t, trial in enumerate(trials) for rows, _ in trial.splits.pairs]
+    inputs = Inputs.fitted(pd.concat([trial.frame for trial in trials], ignore_index=True), parts)
     labels = np.concatenate([trial.labels for trial in trials])
     jobs = [
-        replace(job, rows=job.rows + t * n, watch=job.watch + t * n)
+        replace(job, rows=job.rows + t * n, watch=job.watch + t * n, matrix=job.matrix + t * len(trial.splits.pairs))
         for recipe in recipes
         for t, trial in enumerate(trials)
         for job in contest.fold_jobs(replace(recipe, seed=trial.seed + OTHER_SEED * recipe.seed), trial.splits)
@@ -197,28 +199,10 @@ def probabilities(trials: Sequence[Trial], recipes: Sequence[Recipe]) -> dict[Re
     }
 
 
-def encoded(trials: Sequence[Trial]) -> Floats:
-    """What `encoding.matrices` makes of each trial for its pairs, one below the other: (pairs, trials x n, 29).
-
-    The codes are looked up once instead of once for each pair, which would take longer than the training.
-    """
-    width = len(encoding.NUMBERS)
-    coder = encoding.Encoder((0.0,) * width, (1.0,) * width)
-    stacked = coder.transform(pd.concat([trial.frame for trial in trials], ignore_index=True))  # (trials x n, 29)
-    inputs = np.tile(stacked, (len(trials[0].splits.pairs), 1, 1))
-    end = 0
-    for trial in trials:
-        numbers = trial.frame[encoding.NUMBERS].to_numpy("float64")
-        start, end = end, end + len(numbers)
-        for i, (rows, _) in enumerate(trial.splits.pairs):
-            inputs[i, start:end, :width] = (numbers - numbers[rows].mean(axis=0)) / numbers[rows].std(axis=0)
-    return inputs
-
-
 def intervals(trial: Trial, ours: Numbers, theirs: Numbers, repeats: int) -> dict[str, Estimate]:
     """95 % intervals of the difference in log loss by each of `METHODS`, from the first `repeats` repeats."""
     splits, ours, theirs = shortened(trial.splits, repeats), ours[:repeats], theirs[:repeats]
-    weights = estimates.bootstrap_weights(len(trial.labels), trial.seed)
+    weights = estimates.resamples(len(trial.labels), trial.seed)
     return {
         "widened": estimates.difference(trial.labels, ours, theirs, weights, splits.widening),
         "plain": estimates.difference(trial.labels, ours, theirs, weights),

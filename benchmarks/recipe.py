@@ -21,8 +21,9 @@ import numpy as np
 from heart_disease.data import sources
 from heart_disease.evaluation import contest, folds
 from heart_disease.evaluation.estimates import Numbers
-from heart_disease.model import encoding, schema
+from heart_disease.model import schema
 from heart_disease.training.engine import train
+from heart_disease.training.inputs import Inputs
 from heart_disease.training.recipe import PRESETS, Recipe
 
 DECAYS = (0.0, 0.3, 0.5, 1.0, 2.0, 3.0)
@@ -38,7 +39,7 @@ def losses(recipes: Sequence[Recipe], seed: int) -> Numbers:
     table = sources.load()
     labels = schema.label(table.frame).to_numpy()
     splits = folds.cross_validation(labels, FOLDS, REPEATS, seed)
-    inputs = encoding.matrices(table.frame, [rows for rows, _ in splits.pairs])  # (folds, n, 29)
+    inputs = Inputs.fitted(table.frame, [rows for rows, _ in splits.pairs])
     fits = len(splits.pairs)
     jobs = [job for recipe in recipes for job in contest.fold_jobs(replace(recipe, seed=seed), splits)]
     curves = train(inputs, labels.astype(np.float32), jobs).curves["validation_loss"]

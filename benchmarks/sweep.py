@@ -41,6 +41,7 @@ from heart_disease.search import space
 from heart_disease.search.study import Study, choose, cross_validate
 from heart_disease.training.batches import Job
 from heart_disease.training.engine import train
+from heart_disease.training.inputs import Inputs
 from heart_disease.training.network import build, build_optimizer
 from heart_disease.training.recipe import Recipe
 
@@ -62,7 +63,7 @@ def ours(configurations: int) -> tuple[float, float]:
     """Seconds to cross-validate that many and choose, and the best out-of-fold loss."""
     made = space.make_space(SPACE)
     flat = study()
-    assert flat.inputs.shape[0] == len(flat.splits.pairs)  # encoded before the clock starts
+    assert len(flat.inputs) == len(flat.splits.pairs)  # encoded before the clock starts
     recipes = space.sample(made, configurations)
     started = time.perf_counter()
     results = [result for i in range(0, configurations, UNIT) for result in cross_validate(flat, recipes[i : i + UNIT])]
@@ -71,7 +72,7 @@ def ours(configurations: int) -> tuple[float, float]:
     return time.perf_counter() - started, float(losses.mean(axis=2).min())
 
 
-def fit(recipe: Recipe, job: Job, inputs: np.ndarray, labels: np.ndarray) -> float:
+def fit(recipe: Recipe, job: Job, inputs: Inputs, labels: np.ndarray) -> float:
     """One fold by Keras; its validation loss at the best epoch."""
     x = inputs[job.matrix]
     model = build(replace(recipe, seed=job.recipe.seed), x.shape[1])

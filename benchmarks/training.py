@@ -17,22 +17,23 @@ import numpy as np
 
 from heart_disease.data import sources
 from heart_disease.evaluation import contest, folds
-from heart_disease.model import encoding, schema
+from heart_disease.model import schema
 from heart_disease.training.batches import Floats, Job
 from heart_disease.training.engine import train
+from heart_disease.training.inputs import Inputs
 from heart_disease.training.network import build, build_optimizer
 from heart_disease.training.recipe import PRESETS, Recipe
 
 FOLDS = 10
 
 
-def setting(networks: int, recipe: Recipe) -> tuple[Floats, Floats, list[Job]]:
-    """Encoded inputs (K, n, 29), labels (n,) and the jobs of as many folds of as many repeats as K needs."""
+def setting(networks: int, recipe: Recipe) -> tuple[Inputs, Floats, list[Job]]:
+    """The inputs with K matrices, labels (n,) and the jobs of as many folds of as many repeats as K needs."""
     table = sources.load()
     labels = schema.label(table.frame).to_numpy()
     splits = folds.cross_validation(labels, FOLDS, -(-networks // FOLDS), recipe.seed)
     jobs = contest.fold_jobs(recipe, splits)[:networks]
-    return encoding.matrices(table.frame, [job.rows for job in jobs]), labels.astype(np.float32), jobs
+    return Inputs.fitted(table.frame, [job.rows for job in jobs]), labels.astype(np.float32), jobs
 
 
 def ours(networks: int, recipe: Recipe) -> float:

@@ -1,4 +1,4 @@
-"""Encode: Table -> Contest, with the network's inputs once for each fold."""
+"""Encode: Table -> Contest, with the networks' inputs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def encode_patients(table: Table, recipe: Recipe, evaluation: Evaluation, rival:
         UsageError: there are too few patients for the folds.
     """
     contest = Contest.on(table.frame, recipe, evaluation, rival)
-    inputs = contest.inputs.shape[2]
-    log.info("encode    %d columns -> %d inputs, once for each fold", len(schema.COLUMNS), inputs)
+    inputs = contest.inputs.width
+    log.info("encode    %d columns -> %d inputs, scaled by each fold's training rows", len(schema.COLUMNS), inputs)
     return contest

@@ -83,7 +83,7 @@ def paired(ours: OutOfFold, theirs: OutOfFold, *, widen: float, margin: float, s
     mine, other = both.T
     found = estimates.difference(
         ours.labels[mine], ours.probabilities[:, mine], theirs.probabilities[:, other],
-        estimates.bootstrap_weights(len(both), seed), widen,
+        estimates.resamples(len(both), seed), widen,
     )  # fmt: skip
     return verdict.compare(found, margin), len(both)
 
@@ -124,7 +124,7 @@ def unseen(table: Table, learned: Mapping[str, frozenset[str]]) -> tuple[NDArray
 
 def on_rows(labels: Numbers, probabilities: Mapping[str, Numbers]) -> dict[str, dict[str, float]]:
     """The metrics of each model on the same patients, named as a run records them; probabilities (n,) by model."""
-    weights = estimates.bootstrap_weights(len(labels), 0)
+    weights = estimates.resamples(len(labels), 0)
     found = {name: estimates.measure(labels, p[None], weights) for name, p in probabilities.items()}
     return {
         name: {key: value for metric, one in figures.items() for key, value in one.named(metric).items()}
@@ -134,7 +134,7 @@ def on_rows(labels: Numbers, probabilities: Mapping[str, Numbers]) -> dict[str, 
 
 def on_rows_minus(labels: Numbers, ours: Numbers, theirs: Numbers, margin: float) -> Comparison:
     """Log loss of one model minus another's, probabilities (n,); the interval covers the choice of patients alone."""
-    weights = estimates.bootstrap_weights(len(labels), 0)
+    weights = estimates.resamples(len(labels), 0)
     return verdict.compare(estimates.difference(labels, ours[None], theirs[None], weights), margin)
 
 

@@ -19,19 +19,20 @@ from heart_disease.data import sources
 from heart_disease.evaluation.estimates import (
     Estimate,
     Numbers,
-    bootstrap_weights,
     difference,
     estimate,
     losses,
     measure,
+    resamples,
 )
 from heart_disease.evaluation.folds import Splits, split
 from heart_disease.evaluation.settings import Evaluation
-from heart_disease.model import encoding, schema
+from heart_disease.model import schema
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.training.batches import Floats, Ints, Job
 from heart_disease.training.engine import Networks
+from heart_disease.training.inputs import Inputs
 from heart_disease.training.recipe import Recipe
 
 NETWORK, CHAMPION, LOGISTIC, PREVALENCE = "network", "champion", "logistic_regression", "prevalence"
@@ -92,11 +93,11 @@ class Contest:
         return (*fold_jobs(self.recipe, self.splits), *shipped, *rivals)
 
     @cached_property
-    def inputs(self) -> Floats:
-        """The patients, encoded once for each fold on its training rows, and once on all rows: (F, n, inputs)."""
+    def inputs(self) -> Inputs:
+        """The patients, with a matrix for each fold, fitted on its training rows, and one fitted on all rows."""
         fitted_on = [train for train, _ in self.splits.pairs]
         everyone = [np.arange(len(self.labels))] if self._ships_more else []
-        return encoding.matrices(self.frame, [*fitted_on, *everyone])
+        return Inputs.fitted(self.frame, [*fitted_on, *everyone])
 
     @property
     def _ships_more(self) -> bool:
@@ -111,7 +112,7 @@ class Contest:
         fold = None if self._ships_more else 0
         own = networks.pick(lambda job: job.side == NETWORK and job.fold == fold and job.member < members)
         rows = self.frame.iloc[own.jobs[0].rows]
-        network = own.keras_average(self.inputs.shape[2])
+        network = own.keras_average(self.inputs.width)
         return PatientModel(Encoder.fit(rows), network, learned_from=frozenset(sources.patient_ids(rows)))
 
     # On matrices this small, BLAS threads only wait for each other; with one, 50 fits take 0.1 s instead of up to 7.
@@ -140,21 +141,21 @@ class Contest:
         prevalence = [np.full(len(test), labels[train].mean()) for train, test in splits.pairs]
         probabilities |= {LOGISTIC: splits.out_of_fold(logistic), PREVALENCE: splits.out_of_fold(prevalence)}
         rows = splits.test_rows
-        tested, resamples = labels[rows], bootstrap_weights(len(rows), self.recipe.seed)
+        tested, weights = labels[rows], resamples(len(rows), self.recipe.seed)
 
         def minus(theirs: Numbers) -> Estimate:
-            return difference(tested, probabilities[NETWORK], theirs, resamples, splits.widening)
+            return difference(tested, probabilities[NETWORK], theirs, weights, splits.widening)
 
         averaging = None
         if members > 1:
             gain = losses(tested, each.mean(axis=0)) - losses(tested, np.concatenate(list(each)))
-            averaging = estimate(gain, resamples, splits.widening)
+            averaging = estimate(gain, weights, splits.widening)
         return Report(
             splits.description,
             rows,
             tested,
             probabilities,
-            {model: measure(tested, p, resamples) for model, p in probabilities.items()},
+            {model: measure(tested, p, weights) for model, p in probabilities.items()},
             {model: minus(p) for model, p in probabilities.items() if model != NETWORK},
             own.pick(lambda job: job.fold is not None).curves,
             members,
@@ -194,7 +195,7 @@ def _seeds(recipe: Recipe, pairs: int) -> list[list[int]]:
     return np.stack(members, axis=1).tolist()
 
 
-def by_member(networks: Networks, inputs: Floats, splits: Splits) -> Numbers:
+def by_member(networks: Networks, inputs: Inputs, splits: Splits) -> Numbers:
     """Out-of-fold probabilities of each member (M, R, n), of networks that include those of `fold_jobs`."""
     answers = {
         (job.member, job.fold): answer[-1]

@@ -193,11 +193,11 @@ def _effect(reports: dict[str, Report], truth: Numbers, wrong: Numbers) -> tuple
 
     rows: list[tuple[str, ...]] = []
     metrics: dict[str, float] = {}
-    resamples = estimates.bootstrap_weights(len(truth), 0)
+    weights = estimates.resamples(len(truth), 0)
     for (label, report), key in zip(reports.items(), ("true_label", "copied_label"), strict=True):
         for model in (contest.NETWORK, contest.LOGISTIC):
             p = report.probabilities[model]
-            judged = estimates.measure(truth, p, resamples)
+            judged = estimates.measure(truth, p, weights)
             loss, found = judged["log_loss"].value, judged["sensitivity"].value
             own = report.metrics[model]["log_loss"].value
             shares = [f"{share:.1%}" for share in (p.mean(), p[0, wrong].mean(), found)]

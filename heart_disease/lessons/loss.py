@@ -110,15 +110,16 @@ def unseen(seed: int) -> tuple[pd.DataFrame, float]:
     from heart_disease.data import sources
     from heart_disease.evaluation import folds
     from heart_disease.evaluation.contest import fold_jobs
-    from heart_disease.model import encoding, schema
+    from heart_disease.model import schema
     from heart_disease.training.engine import train
+    from heart_disease.training.inputs import Inputs
     from heart_disease.training.recipe import Recipe
 
     patients = sources.load().frame
     labels = schema.label(patients).to_numpy()
     splits = folds.holdout(labels, HELD_OUT, seed)
     jobs = fold_jobs(Recipe(seed=seed), splits)
-    inputs = encoding.matrices(patients, [job.rows for job in jobs])
+    inputs = Inputs.fitted(patients, [job.rows for job in jobs])
     networks = train(inputs, labels.astype("float32"), jobs)
     answers = pd.DataFrame({"y": labels, "p": networks.probabilities(inputs)[0].astype("float64")}, patients.index)
     answers = answers.iloc[splits.test_rows]

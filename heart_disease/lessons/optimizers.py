@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from heart_disease.lessons.lesson import Lesson, table
+from heart_disease.training.inputs import Inputs
 from heart_disease.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -173,14 +174,14 @@ def _race(kinds: Mapping[str, Recipe], settings: Settings) -> list[Raced]:
 
     from heart_disease.data import sources
     from heart_disease.evaluation import estimates
-    from heart_disease.model import encoding, schema
+    from heart_disease.model import schema
     from heart_disease.training.batches import Job
     from heart_disease.training.engine import Networks, train
     from heart_disease.training.network import initial_weights
 
     frame = sources.load().frame
     labels, rows = schema.label(frame).to_numpy(), np.arange(len(frame))
-    inputs = encoding.matrices(frame, [rows])
+    inputs = Inputs.fitted(frame, [rows])
     raced = []
     for name, recipe in kinds.items():
         size = len(rows) if recipe.optimizer == "gd" else recipe.batch_size
@@ -200,9 +201,7 @@ def _race(kinds: Mapping[str, Recipe], settings: Settings) -> list[Raced]:
 
         networks = train(inputs, labels, jobs, progress=mark)
         (first, start), (last, end) = marks[0], marks[-1]  # the first segment includes the compilation
-        flat = [
-            np.concatenate([w.ravel() for w in initial_weights(recipe, inputs.shape[2])])[None] for recipe in recipes
-        ]
+        flat = [np.concatenate([w.ravel() for w in initial_weights(recipe, inputs.width)])[None] for recipe in recipes]
         untrained = Networks(tuple(jobs[:-1]), tuple(flat), {}, networks.device)
         before = [estimates.losses(labels, p[None]).mean() for p in untrained.probabilities(inputs)]
         after = networks.curves["validation_loss"][:-1, : settings.epochs]

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from heart_disease.lessons.lesson import Lesson, table
+from heart_disease.training.inputs import Inputs
 from heart_disease.training.recipe import PRESETS, Recipe
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def run(settings: Settings) -> Lesson:
         SHORT: replace(default, epochs=settings.stop),
     }
     fitted = _fit(recipes, settings, splits)
-    weights = estimates.bootstrap_weights(len(labels), settings.seed)
+    weights = estimates.resamples(len(labels), settings.seed)
 
     found: dict[str, dict[str, Estimate]] = {}
     for name, one in fitted.items():
@@ -162,7 +163,7 @@ def _fit(recipes: Mapping[str, Recipe], settings: Settings, splits: Splits) -> d
 
     from heart_disease.data import sources
     from heart_disease.evaluation.contest import by_member, fold_jobs
-    from heart_disease.model import encoding, schema
+    from heart_disease.model import schema
     from heart_disease.training.engine import train
 
     frame = sources.load().frame
@@ -174,7 +175,7 @@ def _fit(recipes: Mapping[str, Recipe], settings: Settings, splits: Splits) -> d
         for member in range(settings.members)
         for job in fold_jobs(replace(recipe, seed=settings.seed + member), splits)
     ]
-    inputs = encoding.matrices(frame, [rows for rows, _ in splits.pairs])
+    inputs = Inputs.fitted(frame, [rows for rows, _ in splits.pairs])
     networks = train(inputs, labels, jobs)
     train_rows, test_rows = (np.array([len(pair[i]) for pair in splits.pairs]) for i in (0, 1))
     fitted = {}

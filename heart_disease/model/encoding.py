@@ -8,7 +8,6 @@ schema, not from a sample, so every encoder has the same 29 inputs.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,11 +76,6 @@ class Encoder:
         """The encoder that `to_json` wrote."""
         numbers = json.loads(text)["numbers"]
         return cls(tuple(numbers[name]["mean"] for name in NUMBERS), tuple(numbers[name]["scale"] for name in NUMBERS))
-
-
-def matrices(frame: pd.DataFrame, fitted_on: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
-    """All rows, encoded once for each set of row numbers that an encoder is fitted on: (F, n, 29)."""
-    return np.stack([Encoder.fit(frame.iloc[rows]).transform(frame) for rows in fitted_on])
 
 
 def input_names() -> list[str]:

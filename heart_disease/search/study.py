@@ -28,10 +28,11 @@ from heart_disease.evaluation.contest import fold_jobs
 from heart_disease.evaluation.estimates import Estimate, Numbers
 from heart_disease.evaluation.folds import Splits
 from heart_disease.evaluation.settings import Evaluation
-from heart_disease.model import encoding, schema
+from heart_disease.model import schema
 from heart_disease.model.errors import UsageError
 from heart_disease.training.batches import Floats, Ints, Job
 from heart_disease.training.engine import train
+from heart_disease.training.inputs import Inputs
 from heart_disease.training.recipe import Recipe
 
 
@@ -84,9 +85,9 @@ class Study:
         return found
 
     @cached_property
-    def resamples(self) -> Numbers:
-        """See `estimates.bootstrap_weights`."""
-        return estimates.bootstrap_weights(len(self.frame), self.seed)
+    def resamples(self) -> Numbers | None:
+        """See `estimates.resamples`."""
+        return estimates.resamples(len(self.frame), self.seed)
 
     @property
     def outer(self) -> Sequence[tuple[Ints, Ints]]:
@@ -99,10 +100,10 @@ class Study:
         return len(self.splits.pairs) + sum(len(splits.pairs) for splits in self.inner)
 
     @cached_property
-    def inputs(self) -> Floats:
-        """Encoded patients (F, n, 29), once for each fold of `splits`, then for each of `inner`."""
+    def inputs(self) -> Inputs:
+        """The patients, with a matrix for each fold of `splits`, then for each of `inner`."""
         everywhere = [self.splits, *self.inner]
-        return encoding.matrices(self.frame, [rows for splits in everywhere for rows, _ in splits.pairs])
+        return Inputs.fitted(self.frame, [rows for splits in everywhere for rows, _ in splits.pairs])
 
     def jobs(self, recipe: Recipe) -> list[Job]:
         """The networks of one configuration, each taken after all of `epochs`: main folds, then inside each outer fold.

@@ -30,7 +30,7 @@ SEGMENT_CELLS = 16_000_000
 
 @dataclass(frozen=True)
 class Job:
-    """One network to train: on `rows` of the matrix `inputs[matrix]`, watched on the rows `watch`.
+    """One network to train: on `rows` of the matrix `inputs[matrix]`, watched on its rows `watch`.
 
     rows, watch: row numbers. `watch` may be empty; its loss and accuracy are measured, but never learned from.
     epochs: the numbers of epochs after which its weights are taken, ascending; empty means the recipe's own alone.
@@ -109,20 +109,21 @@ class Plan:
     Weights are taken several times: take t is for job `jobs[takes[t][0]]`, after `takes[t][1]` epochs.
     """
 
-    def __init__(self, networks: Sequence[Sequence[Job]], n: int) -> None:
+    def __init__(self, networks: Sequence[Sequence[Job]]) -> None:
         self.jobs = [job for network in networks for job in network]
         orders: dict[tuple[object, ...], Order] = {}
         self.recipes: list[list[Recipe]] = []  # by order and column
         slots = []
         for job, *others in networks:
             if job.order not in orders:
-                orders[job.order] = Order(len(orders), job, n)
+                orders[job.order] = Order(len(orders), job)
                 self.recipes.append([])
             u = orders[job.order].number
             slots += [(u, len(self.recipes[u]))] * (1 + len(others))
             self.recipes[u].append(job.recipe)
         self.slots = np.array(slots, np.int64)  # (J, 2), the network (u, c) of each job
         self.orders = list(orders.values())
+        self.matrices = np.array([order.matrix for order in self.orders])  # (U,)
         self.columns = max(map(len, self.recipes))  # C
         self.width = max(order.size for order in self.orders)
         first = self.jobs[0].recipe
@@ -151,7 +152,7 @@ class Plan:
     def batches(self, start: int, stop: int) -> tuple[NDArray[Any], ...]:
         """Batches of the steps from `start` to `stop`, padded to S = `segment_steps`.
 
-        Rows (S, U, B) in the stacked matrices; the share of each row in its batch's mean (S, U, B), 0 for padding;
+        Rows (S, U, B) in the matrix of each order; the share of each row in its batch's mean (S, U, B), 0 for padding;
         whether an epoch ends (S, U); noise for dropout (S, U, B, hidden units), of width 0 without dropout.
         """
         s, u, b = self.segment_steps, len(self.orders), self.width
@@ -170,7 +171,7 @@ class Plan:
         return rows, share, ends, noise
 
     def watched(self) -> tuple[Ints, Floats]:
-        """The watched rows (U, V) in the stacked matrices, and the share of each in the mean."""
+        """The watched rows (U, V) in the matrix of each order, and the share of each in the mean."""
         rows, real = padded([order.watch for order in self.orders])
         return rows, (real / np.maximum(real.sum(axis=1, keepdims=True), 1)).astype(np.float32)
 
@@ -194,10 +195,9 @@ class Plan:
 class Order:
     """The batches of one order of rows: each epoch has a new shuffle, and its last batch may be smaller."""
 
-    def __init__(self, number: int, job: Job, n: int) -> None:
-        self.number, self.size = number, job.batch_rows
-        size = self.size
-        self.rows, self.watch = job.rows + job.matrix * n, job.watch + job.matrix * n  # rows of the stacked matrices
+    def __init__(self, number: int, job: Job) -> None:
+        self.number, self.matrix, self.rows, self.watch = number, job.matrix, job.rows, job.watch
+        size = self.size = job.batch_rows
         self.steps = -(-len(job.rows) // size)  # per epoch
         real = (np.arange(self.steps * size) < len(job.rows)).reshape(self.steps, size)
         self.share = (real / real.sum(axis=1, keepdims=True)).astype(np.float32)  # (steps, size), 0 for padding

@@ -31,6 +31,7 @@ from scipy.special import expit
 
 from heart_disease.model.errors import UnavailableError
 from heart_disease.training.batches import Floats, Ints, Job, Plan, padded, together
+from heart_disease.training.inputs import Inputs
 from heart_disease.training.interrupts import undisturbed
 from heart_disease.training.network import average, build, build_optimizer, initial_weights, layer_shapes
 from heart_disease.training.recipe import Recipe
@@ -81,30 +82,30 @@ class Networks:
             return self.keras(0, inputs)
         return average([self.keras(k, inputs, f"member_{k}") for k in range(len(self.jobs))])
 
-    def probabilities(self, inputs: Floats) -> Floats:
-        """The probability of disease that each network gives to every row of its own matrix: (F, n, d) -> (K, n).
+    def probabilities(self, inputs: Inputs) -> Floats:
+        """The probability of disease that each network gives to every row of its own matrix: (K, n).
 
         Each network is taken after all its epochs.
         """
-        found = self._probabilities(inputs, [np.arange(inputs.shape[1])] * len(self.jobs))
+        found = self._probabilities(inputs, [np.arange(len(inputs.rows))] * len(self.jobs))
         return np.stack([answers[-1] for answers in found])
 
-    def watched(self, inputs: Floats) -> list[Floats]:
+    def watched(self, inputs: Inputs) -> list[Floats]:
         """The probability of disease that each network gives to the V rows that its job watches: K arrays (E, V)."""
         return self._probabilities(inputs, [job.watch for job in self.jobs])
 
-    def _probabilities(self, inputs: Floats, rows: Sequence[Ints]) -> list[Floats]:
+    def _probabilities(self, inputs: Inputs, rows: Sequence[Ints]) -> list[Floats]:
         import tensorflow as tf
 
         sizes = [(len(taken), len(own)) for taken, own in zip(self.weights, rows, strict=True)]
         found = [np.empty(size, np.float32) for size in sizes]
         for networks in together(self.jobs, FORWARD_NETWORKS):
             numbers = [j for network in networks for j in network]
-            recipe, d = self.jobs[numbers[0]].recipe, inputs.shape[2]
+            recipe = self.jobs[numbers[0]].recipe
             takes = [(j, e) for j in numbers for e in range(len(self.weights[j]))]  # T of them
             table, _ = padded([rows[j] for j, _ in takes])
-            x = inputs[np.array([self.jobs[j].matrix for j, _ in takes])[:, None], table]  # (T, V, d)
-            parts = _parts(np.stack([self.weights[j][e] for j, e in takes])[:, None], recipe, d)
+            x = inputs.take(np.array([self.jobs[j].matrix for j, _ in takes]), table)  # (T, V, d)
+            parts = _parts(np.stack([self.weights[j][e] for j, e in takes])[:, None], recipe, inputs.width)
             with tf.device("/CPU:0"):
                 logits = _forward(recipe, parts, x).numpy()[:, :, 0]  # (T, V)
             for (j, e), line in zip(takes, logits, strict=True):
@@ -133,7 +134,7 @@ def use_device(wanted: str) -> tuple[str, str]:
 
 
 def train(
-    inputs: Floats,
+    inputs: Inputs,
     labels: Floats | NDArray[np.float64],
     jobs: Sequence[Job],
     *,
@@ -142,7 +143,7 @@ def train(
 ) -> Networks:
     """Train one network per job.
 
-    inputs: (F, n, d), encoded rows; F matrices because each fold has its own encoder. labels: (n,) of 0 and 1.
+    inputs: n encoded patients; each job names the matrix, of F, that it takes them from. labels: (n,) of 0 and 1.
     progress: called after every segment with the steps done and the total of steps.
 
     Raises:
@@ -155,7 +156,7 @@ def train(
         raise ValueError("expected at least one job")
     place, device_name = use_device(device)
     batches = together(jobs, BATCH_NETWORKS)
-    plans = [Plan([[jobs[j] for j in network] for network in batch], inputs.shape[1]) for batch in batches]
+    plans = [Plan([[jobs[j] for j in network] for network in batch]) for batch in batches]
     total, before = sum(plan.steps for plan in plans), 0
     weights: list[Floats] = [np.empty(0, np.float32)] * len(jobs)
     curves = np.full((len(CURVES), len(jobs), max(job.taken[-1] for job in jobs)), np.nan, np.float32)
@@ -172,7 +173,7 @@ def train(
 
 
 def _train_batch(
-    inputs: Floats, labels: Floats | NDArray[np.float64], plan: Plan, progress: Callable[[int], None] | None
+    inputs: Inputs, labels: Floats | NDArray[np.float64], plan: Plan, progress: Callable[[int], None] | None
 ) -> tuple[list[Floats], Floats]:
     """Weights of each job (E, P), and curves (4, J, epochs), of the jobs of one plan."""
     parts, run = _compile(inputs, labels, plan)
@@ -230,12 +231,12 @@ def _forward(recipe: Recipe, parts: Sequence[Any], x: Any, keep: Any = None) -> 
     return x[:, :, 0]
 
 
-def _compile(inputs: Floats, labels: Floats | NDArray[np.float64], plan: Plan) -> tuple[list[Any], Any]:
+def _compile(inputs: Inputs, labels: Floats | NDArray[np.float64], plan: Plan) -> tuple[list[Any], Any]:
     """The parts of the weights, and the compiled function that moves them by up to `segment_steps` steps."""
     import keras
     import tensorflow as tf
 
-    recipe, d = plan.jobs[0].recipe, inputs.shape[2]
+    recipe, d = plan.jobs[0].recipe, inputs.width
     optimizer = build_optimizer(recipe)
     parts = [keras.Variable(part) for part in _parts(_initial(plan, d), recipe, d)]
     optimizer.build(parts)
@@ -244,9 +245,11 @@ def _compile(inputs: Floats, labels: Floats | NDArray[np.float64], plan: Plan) -
         return tf.constant(plan.values(name)[:, None, None, :])  # (U, 1, 1, C)
 
     learning_rate, decay, dropout = column("learning_rate"), column("weight_decay"), column("dropout")
-    x_all = tf.constant(inputs.reshape(-1, d))  # (F n, d)
-    y_all = tf.constant(np.tile(labels.astype(np.float32), len(inputs)))  # (F n,)
+    x_all, y_all = tf.constant(inputs.rows), tf.constant(labels.astype(np.float32))  # (n, d), (n,)
     watch, watch_share = (tf.constant(part) for part in plan.watched())  # (U, V)
+
+    def take(rows: Any) -> Any:
+        return inputs.standardised(tf.gather(x_all, rows), plan.matrices[:, None])  # (U, B, d)
 
     def measure(y: Any, logits: Any) -> tuple[Any, Any]:
         y = tf.broadcast_to(y[..., None], tf.shape(logits))
@@ -255,7 +258,7 @@ def _compile(inputs: Floats, labels: Floats | NDArray[np.float64], plan: Plan) -
 
     def move(rows: Any, share: Any, noise: Any) -> Any:
         """Move all networks by one step; return their summed loss and hits, and the number of rows (3, U, C)."""
-        x, y = tf.gather(x_all, rows), tf.gather(y_all, rows)
+        x, y = take(rows), tf.gather(y_all, rows)
         keep = tf.cast(noise[..., None] >= dropout, tf.float32) / (1 - dropout) if plan.noise_width else None
         with tf.GradientTape() as tape:
             current = [tf.convert_to_tensor(part.value) for part in parts]
@@ -273,7 +276,7 @@ def _compile(inputs: Floats, labels: Floats | NDArray[np.float64], plan: Plan) -
 
     def mark(sums: Any) -> Any:
         """The figures at the end of an epoch (4, U, C), in the order of `CURVES`."""
-        logits = _forward(recipe, [part.value for part in parts], tf.gather(x_all, watch))
+        logits = _forward(recipe, [part.value for part in parts], take(watch))
         watched = [tf.reduce_sum(part * watch_share[..., None], 1) for part in measure(tf.gather(y_all, watch), logits)]
         return tf.stack([sums[0] / sums[2], sums[1] / sums[2], *watched])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -40,14 +41,14 @@ def test_metrics_equal_scikit_learn(kind: str, repeats: int) -> None:
         probabilities = np.round(probabilities * 4) / 4
     if kind == "certain":
         probabilities = np.round(probabilities)
-    found = estimates.measure(labels, probabilities, estimates.bootstrap_weights(N, 0)[:10])
+    found = estimates.measure(labels, probabilities, estimates.resamples(N, 0)[:10])
     assert tuple(found) == tuple(METRICS)
     assert {m: found[m].value for m in METRICS} == pytest.approx(plainly(labels, probabilities), rel=1e-9)
 
 
 def test_a_constant_probability_has_an_area_of_one_half() -> None:
     labels, probabilities = sample()
-    found = estimates.measure(labels, np.full_like(probabilities, 0.4), estimates.bootstrap_weights(N, 0))
+    found = estimates.measure(labels, np.full_like(probabilities, 0.4), estimates.resamples(N, 0))
     assert (found["roc_auc"].value, found["roc_auc"].low, found["roc_auc"].high) == (0.5, 0.5, 0.5)
 
 
@@ -67,22 +68,22 @@ def test_a_certain_error_costs_much_but_not_infinitely_much() -> None:
 
 
 def test_weights_are_the_sample_followed_by_draws_of_as_many_patients() -> None:
-    weights = estimates.bootstrap_weights(50, seed=3)
+    weights = estimates.resamples(50, seed=3)
     assert weights.shape == (estimates.RESAMPLES + 1, 50)
     assert (weights[0] == 1).all()
     assert (weights.sum(axis=1) == 50).all()
     assert (weights == weights.astype(int)).all()
     assert weights[1:].mean(axis=0) == pytest.approx(np.ones(50), abs=0.1)
     assert weights[1:].var() == pytest.approx(1 - 1 / 50, rel=0.02)
-    np.testing.assert_array_equal(weights, estimates.bootstrap_weights(50, seed=3))
-    assert (weights != estimates.bootstrap_weights(50, seed=4)).any()
+    np.testing.assert_array_equal(weights, estimates.resamples(50, seed=3))
+    assert (weights != estimates.resamples(50, seed=4)).any()
 
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_intervals_equal_a_plain_loop_over_the_same_resamples(ties: bool) -> None:
     labels, probabilities = sample(repeats=2)
     probabilities = np.round(probabilities, 1) if ties else probabilities
-    weights = estimates.bootstrap_weights(N, seed=1)[:41]
+    weights = estimates.resamples(N, seed=1)[:41]
     found = estimates.measure(labels, probabilities, weights)
     plain = [plainly(labels[rows], probabilities[:, rows]) for rows in drawn(weights)]
     for metric in METRICS:
@@ -94,7 +95,7 @@ def test_intervals_equal_a_plain_loop_over_the_same_resamples(ties: bool) -> Non
 def test_the_interval_of_a_difference_equals_a_plain_loop_over_the_same_resamples() -> None:
     labels, ours = sample(seed=1)
     theirs = ours**1.5
-    weights = estimates.bootstrap_weights(N, seed=1)[:41]
+    weights = estimates.resamples(N, seed=1)[:41]
     plain = []
     for rows in drawn(weights):
         a, b = (np.mean([log_loss(labels[rows], one[rows]) for one in p]) for p in (ours, theirs))
@@ -113,7 +114,7 @@ def test_intervals_equal_those_of_scipy_within_monte_carlo_error(metric: str) ->
         "accuracy": ((probabilities[0] >= 0.5) == labels).astype(float),
     }[metric]
     theirs = stats.bootstrap((values,), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(0))
-    ours = estimates.measure(labels, probabilities, estimates.bootstrap_weights(N, 0))[metric]
+    ours = estimates.measure(labels, probabilities, estimates.resamples(N, 0))[metric]
     # The standard error of a quantile of 2000 resamples is 0.06 times that of the mean; accuracy changes in steps.
     tolerance = 0.25 * theirs.standard_error + (1 / N if metric == "accuracy" else 0)
     interval = theirs.confidence_interval
@@ -123,7 +124,7 @@ def test_intervals_equal_those_of_scipy_within_monte_carlo_error(metric: str) ->
 def test_95_percent_intervals_hold_the_truth_about_95_times_in_100() -> None:
     rng = np.random.default_rng(0)
     n, sets = 80, 300
-    weights = estimates.bootstrap_weights(n, seed=0)[:401]
+    weights = estimates.resamples(n, seed=0)[:401]
 
     def draw(size: int) -> tuple[Numbers, Numbers, Numbers]:
         """True probabilities, and the probabilities that two models predict for them."""
@@ -149,14 +150,14 @@ def test_95_percent_intervals_hold_the_truth_about_95_times_in_100() -> None:
 
 def test_equal_models_differ_by_exactly_0() -> None:
     labels, ours = sample()
-    found = estimates.difference(labels, ours, ours.copy(), estimates.bootstrap_weights(N, 0))
+    found = estimates.difference(labels, ours, ours.copy(), estimates.resamples(N, 0))
     assert (found.value, found.low, found.high) == (0, 0, 0)
 
 
 def test_the_difference_is_ours_minus_theirs_and_below_0_if_ours_is_better() -> None:
     labels, ours = sample()
     worse = np.full_like(ours, 0.5)
-    weights = estimates.bootstrap_weights(N, 0)
+    weights = estimates.resamples(N, 0)
     found, turned = (estimates.difference(labels, a, b, weights) for a, b in ((ours, worse), (worse, ours)))
     expected = plainly(labels, ours)["log_loss"] - plainly(labels, worse)["log_loss"]
     assert found.value == pytest.approx(expected)
@@ -167,7 +168,7 @@ def test_the_difference_is_ours_minus_theirs_and_below_0_if_ours_is_better() -> 
 def test_a_paired_difference_has_a_narrower_interval_than_an_unpaired_one() -> None:
     labels, ours = sample()
     theirs = np.clip(ours + 0.02 * np.random.default_rng(1).standard_normal(ours.shape), 0.01, 0.99)
-    weights = estimates.bootstrap_weights(N, 0)
+    weights = estimates.resamples(N, 0)
     paired = estimates.difference(labels, ours, theirs, weights)
     one, other = (estimates.measure(labels, p, weights)["log_loss"] for p in (ours, theirs))
     unpaired = np.hypot(one.high - one.low, other.high - other.low)
@@ -175,7 +176,7 @@ def test_a_paired_difference_has_a_narrower_interval_than_an_unpaired_one() -> N
 
 
 def test_an_interval_holds_its_value_and_narrows_with_more_patients() -> None:
-    few, many = (estimates.measure(*sample(n, seed=2), estimates.bootstrap_weights(n, 0)[:501]) for n in (50, 800))
+    few, many = (estimates.measure(*sample(n, seed=2), estimates.resamples(n, 0)[:501]) for n in (50, 800))
     for metric in METRICS:
         assert few[metric].low <= few[metric].value <= few[metric].high
         assert many[metric].high - many[metric].low < (few[metric].high - few[metric].low) / 2
@@ -183,7 +184,7 @@ def test_an_interval_holds_its_value_and_narrows_with_more_patients() -> None:
 
 def test_resamples_without_one_of_the_classes_leave_no_nan() -> None:
     labels, probabilities = np.array([1.0, 0, 0, 0, 0]), np.array([[0.9, 0.1, 0.2, 0.95, 0.4]])
-    weights = estimates.bootstrap_weights(5, 0)
+    weights = estimates.resamples(5, 0)
     assert (weights[:, 0] == 0).any()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -193,11 +194,70 @@ def test_resamples_without_one_of_the_classes_leave_no_nan() -> None:
     assert (found["sensitivity"].low, found["sensitivity"].high) == (1, 1)
 
 
+# --- many patients
+
+
+def test_few_patients_are_drawn_and_many_are_not() -> None:
+    few = estimates.resamples(estimates.BOOTSTRAP_ROWS, 0)
+    assert few is not None
+    assert few.shape == (estimates.RESAMPLES + 1, estimates.BOOTSTRAP_ROWS)
+    assert estimates.resamples(estimates.BOOTSTRAP_ROWS + 1, 0) is None
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_a_computed_interval_equals_a_drawn_one_within_monte_carlo_error(ties: bool) -> None:
+    labels, probabilities = sample(estimates.BOOTSTRAP_ROWS, repeats=2)
+    probabilities = np.round(probabilities, 1) if ties else probabilities
+    drawn, computed = (estimates.measure(labels, probabilities, w) for w in (estimates.resamples(len(labels), 0), None))
+    for metric in METRICS:
+        assert computed[metric].value == pytest.approx(drawn[metric].value, rel=1e-9)
+        # An end of a drawn interval has a standard error of 0.06 times that of the figure, which is a quarter of the
+        # interval's width.
+        error = (drawn[metric].high - drawn[metric].low) / 3.92
+        for one, other in ((computed[metric].low, drawn[metric].low), (computed[metric].high, drawn[metric].high)):
+            assert one == pytest.approx(other, abs=0.2 * error), metric
+
+
+def test_the_computed_interval_of_the_area_is_that_of_all_pairs() -> None:
+    labels, [p] = sample(repeats=1)
+    sick, healthy = p[labels > 0.5][:, None], p[labels < 0.5]
+    ordered = (sick > healthy) + 0.5 * (sick == healthy)
+    sick_part, healthy_part = (ordered.mean(axis=axis) for axis in (1, 0))
+    error = np.sqrt(sick_part.var(ddof=1) / len(sick) + healthy_part.var(ddof=1) / len(healthy))
+    found = estimates.roc_auc(labels, p[None], None)
+    assert found.value == pytest.approx(ordered.mean())
+    assert (found.low, found.high) == pytest.approx(
+        (ordered.mean() - estimates.Z * error, ordered.mean() + estimates.Z * error)
+    )
+
+
+def test_a_computed_difference_is_widened() -> None:
+    labels, ours = sample()
+    theirs = ours**1.5
+    plain, wide = (estimates.difference(labels, ours, theirs, None, widening) for widening in (1.0, 1.5))
+    each = estimates.losses(labels, ours) - estimates.losses(labels, theirs)
+    half = stats.norm.ppf(0.975) * stats.sem(each)
+    assert (plain.low, plain.high) == pytest.approx((each.mean() - half, each.mean() + half))
+    assert (wide.low, wide.high) == pytest.approx((each.mean() - 1.5 * half, each.mean() + 1.5 * half))
+
+
+@pytest.mark.parametrize("n", [estimates.BOOTSTRAP_ROWS, 200_000])
+def test_metrics_need_little_memory(n: int) -> None:
+    labels, probabilities = sample(n, repeats=1)
+    tracemalloc.start()
+    try:
+        estimates.measure(labels, probabilities, estimates.resamples(n, 0))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 400e6
+
+
 def test_widening_moves_the_ends_and_not_the_value() -> None:
     rng = np.random.default_rng(0)
     labels = (rng.random(150) < 0.4).astype(float)
     ours, theirs = rng.random((2, 3, 150))
-    weights = estimates.bootstrap_weights(150, 0)
+    weights = estimates.resamples(150, 0)
     plain, wide = (estimates.difference(labels, ours, theirs, weights, widening) for widening in (1.0, 1.5))
     assert wide.value == plain.value
     assert wide.low - wide.value == pytest.approx(1.5 * (plain.low - plain.value))

@@ -16,7 +16,7 @@ import pytest
 from scipy import stats
 
 from benchmarks import error_rates
-from benchmarks.error_rates import Trial, corrected_t, encoded, probabilities
+from benchmarks.error_rates import Trial, corrected_t, probabilities
 from heart_disease.evaluation import estimates, folds
 from heart_disease.evaluation.contest import NETWORK, Contest, Report
 from heart_disease.evaluation.estimates import Estimate, Numbers
@@ -25,8 +25,8 @@ from heart_disease.evaluation.settings import Promotion
 from heart_disease.evaluation.verdict import BETTER, WORSE, compare
 from heart_disease.model import encoding, schema
 from heart_disease.model.patient_model import PatientModel
-from heart_disease.training.batches import Floats
 from heart_disease.training.engine import CURVES, Networks, train
+from heart_disease.training.inputs import Inputs
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients
 
@@ -62,7 +62,7 @@ def estimates_of(
     trials: list[Trial], found: Found, challenger: Recipe, champion: Recipe, *, widened: bool = True
 ) -> list[Estimate]:
     """The difference in each trial, as a report computes it, or as resampling only patients would."""
-    resamples = estimates.bootstrap_weights(N, 0)
+    resamples = estimates.resamples(N, 0)
     return [
         estimates.difference(
             trial.labels, ours, theirs, resamples, trial.splits.widening if widened else 1.0
@@ -82,12 +82,6 @@ def misses(found: list[Estimate]) -> float:
 
 
 # --- error rates
-
-
-def test_the_simulation_encodes_like_the_encoder(trials: list[Trial]) -> None:
-    some = trials[:3]
-    expected = [encoding.matrices(trial.frame, [rows for rows, _ in trial.splits.pairs]) for trial in some]
-    np.testing.assert_allclose(encoded(some), np.concatenate(expected, axis=1), rtol=1e-6, atol=1e-6)
 
 
 def test_a_stopped_simulation_resumes_from_what_it_kept(
@@ -122,7 +116,7 @@ def test_the_interval_holds_the_true_difference_but_not_if_repeats_count_as_pati
     trials: list[Trial], found: Found
 ) -> None:
     ours = estimates_of(trials, found, SHRUNK, RECIPE)
-    resamples = estimates.bootstrap_weights(REPEATS * N, 0)
+    resamples = estimates.resamples(REPEATS * N, 0)
     naive = [
         estimates.difference(
             np.tile(trial.labels, REPEATS), shrunk.reshape(1, -1), plain.reshape(1, -1), resamples
@@ -158,7 +152,7 @@ def test_the_paired_bootstrap_equals_scipys_within_monte_carlo_error() -> None:
         each, lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis), paired=True, vectorized=True,
         n_resamples=20_000, method="percentile", rng=np.random.default_rng(1),
     )  # fmt: skip
-    weights = estimates.bootstrap_weights(150, 0)
+    weights = estimates.resamples(150, 0)
     mine, widened = (estimates.difference(labels, ours, theirs, weights, by) for by in (1.0, 1.5))
     interval = scipys.confidence_interval
     # The standard error of a quantile of 2000 resamples is 0.06 times that of the mean.
@@ -182,7 +176,7 @@ def nadeau_bengio(labels: Numbers, ours: Numbers, theirs: Numbers, splits: Split
 @pytest.mark.parametrize(("k", "repeats"), [(10, 1), (10, 5), (4, 3)])
 def test_the_widened_interval_is_as_wide_as_nadeau_and_bengios(k: int, repeats: int) -> None:
     sets, n = 100, 200
-    weights = estimates.bootstrap_weights(n, 0)
+    weights = estimates.resamples(n, 0)
     theirs, ours = np.zeros(sets), np.zeros(sets)
     for seed in range(sets):
         labels, p, q = differing(n, repeats, seed)
@@ -213,7 +207,7 @@ def test_no_fit_touches_its_test_rows() -> None:
     changed_labels[tested] = 1 - labels[tested]
     probe = patients.make(50, seed=9)
 
-    def run(frame: pd.DataFrame, labels: Numbers) -> tuple[Floats, Networks, PatientModel, Report]:
+    def run(frame: pd.DataFrame, labels: Numbers) -> tuple[Inputs, Networks, PatientModel, Report]:
         contest = Contest(frame, labels, Recipe(epochs=4), splits)
         inputs = contest.inputs
         networks = train(inputs, labels.astype(np.float32), contest.jobs)

@@ -54,7 +54,7 @@ PROCESSES.set_forkserver_preload(["tests.harness.faults_preload"])
 POINTS = {
     "load": ("heart_disease.data.sources", "load"),
     "validate": ("expectations.gate", "validate"),
-    "encode": ("heart_disease.model.encoding", "matrices"),
+    "encode": ("heart_disease.training.inputs.Inputs", "fitted"),
     "train": ("heart_disease.training.engine", "train"),
     "evaluate": ("heart_disease.evaluation.contest.Contest", "report"),
     "upload": ("heart_disease.registry", "log_model"),

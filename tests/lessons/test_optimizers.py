@@ -14,7 +14,8 @@ from heart_disease.evaluation.estimates import Numbers
 from heart_disease.lessons import optimizers
 from heart_disease.lessons.lesson import Lesson
 from heart_disease.lessons.optimizers import Raced, Settings
-from heart_disease.model import encoding, schema
+from heart_disease.model import schema
+from heart_disease.model.encoding import Encoder
 from heart_disease.training.network import build
 from heart_disease.training.recipe import Recipe
 
@@ -149,7 +150,7 @@ def test_all_start_from_the_same_weights(lesson: Lesson) -> None:
     starts = [lesson.curves[f"training loss/{name}"][0] for name in NAMES]
     frame = sources.load().frame
     labels = schema.label(frame).to_numpy()
-    inputs = encoding.matrices(frame, [np.arange(len(frame))])[0]
+    inputs = Encoder.fit(frame).transform(frame)
     losses = []
     for seed in range(SMALL.seeds):
         p = np.asarray(build(Recipe(seed=seed), 29)(inputs))[:, 0].astype("float64")
@@ -163,7 +164,7 @@ def test_full_batch_descent_equals_keras_step_by_step(lesson: Lesson) -> None:
     rate = lesson.metrics["learning rate/gd"]
     frame = sources.load().frame
     labels = schema.label(frame).to_numpy()
-    inputs = encoding.matrices(frame, [np.arange(len(frame))])[0]
+    inputs = Encoder.fit(frame).transform(frame)
     curves = []
     for seed in range(SMALL.seeds):
         network = build(Recipe(seed=seed), 29)

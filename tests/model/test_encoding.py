@@ -93,8 +93,6 @@ def test_rows_it_was_not_fitted_on_change_nothing() -> None:
     changed = frame.copy()
     changed.iloc[60:] = patients.make(40, seed=9).to_numpy()
     assert Encoder.fit(changed.iloc[rows]) == Encoder.fit(frame.iloc[rows])
-    one, other = encoding.matrices(frame, [rows]), encoding.matrices(changed, [rows])
-    np.testing.assert_array_equal(one[0, rows], other[0, rows])
 
 
 def test_the_label_is_not_an_input() -> None:
@@ -182,16 +180,6 @@ def test_a_row_is_encoded_the_same_alone_and_among_others() -> None:
     frame = patients.make(30)
     encoder = Encoder.fit(frame)
     np.testing.assert_array_equal(encoder.transform(frame.iloc[[11]]), encoder.transform(frame)[[11]])
-
-
-def test_matrices_encode_all_rows_once_for_each_set_of_training_rows() -> None:
-    frame = patients.make(40)
-    parts = [np.arange(0, 30), np.arange(10, 40)]
-    stacked = encoding.matrices(frame, parts)
-    assert stacked.shape == (2, 40, 29)
-    assert stacked.dtype == np.float32
-    for matrix, rows in zip(stacked, parts, strict=True):
-        np.testing.assert_array_equal(matrix, Encoder.fit(frame.iloc[rows]).transform(frame))
 
 
 def test_an_encoder_cannot_be_changed() -> None:

@@ -27,7 +27,7 @@ def make(n: int = 90, repeats: int = 3, folds: int = 5, seed: int = 0) -> Report
     noise = rng.standard_normal((2, repeats, n))
     network, logistic = 1 / (1 + np.exp(-(2 * labels - 1 + noise)))
     probabilities = {NETWORK: network, LOGISTIC: logistic, PREVALENCE: np.full((repeats, n), labels.mean())}
-    weights = estimates.bootstrap_weights(n, seed)[:301]
+    weights = estimates.resamples(n, seed)[:301]
     fits = folds * repeats
     losses = 0.7 * np.exp(-np.arange(EPOCHS) / 5) + 0.02 * rng.random((fits, EPOCHS))
     return Report(

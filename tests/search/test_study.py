@@ -17,6 +17,7 @@ from heart_disease.reporting import tables
 from heart_disease.search.study import Choice, Result, Study, choose, cross_validate, measure, simplicity, summarise
 from heart_disease.training.batches import Job, Plan, together
 from heart_disease.training.engine import train
+from heart_disease.training.inputs import Inputs
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients
 
@@ -81,7 +82,7 @@ def test_no_two_networks_of_a_configuration_have_the_same_seed(study: Study) -> 
 def test_every_networks_inputs_are_encoded_with_its_training_rows(study: Study) -> None:
     for job in study.jobs(RECIPES[0]):
         expected = Encoder.fit(study.frame.iloc[job.rows]).transform(study.frame)
-        assert np.array_equal(study.inputs[job.matrix], expected)
+        np.testing.assert_allclose(study.inputs[job.matrix], expected, rtol=1e-6, atol=1e-6)
 
 
 def test_the_largest_seed_is_allowed() -> None:
@@ -119,7 +120,7 @@ def test_a_configuration_is_judged_as_if_trained_alone_for_exactly_these_epochs(
     number: int, epoch: int, study: Study, results: list[Result]
 ) -> None:
     recipe = replace(RECIPES[number], epochs=study.epochs[epoch])
-    inputs = np.stack([Encoder.fit(study.frame.iloc[rows]).transform(study.frame) for rows, _ in study.splits.pairs])
+    inputs = Inputs.fitted(study.frame, [rows for rows, _ in study.splits.pairs])
     plain = train(inputs, study.labels, contest.fold_jobs(recipe, study.splits), device="cpu")
     expected = contest.by_member(plain, inputs, study.splits)[0]
     assert results[number].probabilities[epoch] == pytest.approx(expected, abs=1e-6)
@@ -169,7 +170,7 @@ def test_the_test_rows_of_an_outer_fold_change_nothing_inside_it(study: Study, r
 def test_a_network_that_diverges_counts_as_certain_and_wrong_and_is_never_the_best(study: Study) -> None:
     recipes = [Recipe(hidden=(3,), optimizer="sgd", learning_rate=rate, weight_decay=0) for rate in (99.0, 0.01)]
     recipes = [replace(recipe, activation="elu", epochs=6) for recipe in recipes]
-    inputs = study.inputs * np.float32(1e30)  # sure to overflow
+    inputs = replace(study.inputs, factors=study.inputs.factors * np.float32(1e30))  # sure to overflow
     overflowing = Study(study.frame, EVALUATION, study.epochs, study.inner_folds)
     overflowing.__dict__.update(inputs=inputs)
     [diverged, _] = cross_validate(overflowing, recipes, device="cpu")
@@ -302,7 +303,7 @@ def slow_nested(study: Study, recipes: Sequence[Recipe]) -> tuple[np.ndarray, li
     for outer, (rows, test) in enumerate(outer_folds):
         frame, labels = study.frame.iloc[rows], study.labels[rows]
         splits = folds.cross_validation(labels, study.inner_folds, 1, study.seed + 1 + outer)
-        inputs = np.stack([Encoder.fit(frame.iloc[part]).transform(frame) for part, _ in splits.pairs])
+        inputs = Inputs.fitted(frame, [part for part, _ in splits.pairs])
         candidates = [replace(recipe, epochs=e) for recipe in recipes for e in study.epochs]
         jobs: list[Job] = []
         for recipe in candidates:
@@ -316,7 +317,7 @@ def slow_nested(study: Study, recipes: Sequence[Recipe]) -> tuple[np.ndarray, li
         picks.append(winner)
         seed = contest.fold_jobs(winner, study.splits)[outer].recipe.seed
         winners.append(Job(replace(winner, seed=seed), rows, test, matrix=outer))
-    inputs = np.stack([Encoder.fit(study.frame.iloc[rows]).transform(study.frame) for rows, _ in outer_folds])
+    inputs = Inputs.fitted(study.frame, [rows for rows, _ in outer_folds])
     answers = train(inputs, study.labels, winners, device="cpu").watched(inputs)
     for (_, test), answer in zip(outer_folds, answers, strict=True):
         losses[test] = estimates.losses(study.labels[test], answer)

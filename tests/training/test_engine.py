@@ -12,13 +12,18 @@ import pytest
 from heart_disease.model.errors import UnavailableError
 from heart_disease.training.batches import Job, together
 from heart_disease.training.engine import CURVES, Networks, train
+from heart_disease.training.inputs import Inputs
 from heart_disease.training.network import build, build_optimizer
 from heart_disease.training.recipe import Recipe
 
 N, D, F = 120, 29, 3
 RNG = np.random.default_rng(1)
-INPUTS = RNG.normal(size=(F, N, D)).astype(np.float32)
-LABELS = (INPUTS[0, :, 0] + RNG.normal(size=N) > 0).astype(np.float64)
+INPUTS = Inputs(
+    RNG.normal(size=(N, D)).astype(np.float32),
+    RNG.normal(scale=0.1, size=(F, D)).astype(np.float32),
+    RNG.uniform(0.8, 1.2, size=(F, D)).astype(np.float32),
+)
+LABELS = (INPUTS.rows[:, 0] + RNG.normal(size=N) > 0).astype(np.float64)
 # float32 arithmetic in another order differs by 1e-7 per step, and a little more after some tens of steps.
 TOLERANCE = 2e-5
 
@@ -153,8 +158,8 @@ def test_segments_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_watched_rows_are_never_learned_from() -> None:
     job = make_jobs(Recipe(epochs=4), 1)[0]
-    changed_inputs, changed_labels = INPUTS.copy(), LABELS.copy()
-    changed_inputs[:, job.watch] = 7.0
+    changed_inputs, changed_labels = replace(INPUTS, rows=INPUTS.rows.copy()), LABELS.copy()
+    changed_inputs.rows[job.watch] = 7.0
     changed_labels[job.watch] = 1 - changed_labels[job.watch]
     plain = train(INPUTS, LABELS, [job])
     changed = train(changed_inputs, changed_labels, [job])
