@@ -29,6 +29,8 @@ class Failure:
     cells: every cell that breaks the rule, by row; none if the rule is about the whole table.
     columns: the columns that may be at fault; none if it is the table as a whole.
     advice: what to do, as sentences.
+    whole: whether it makes every row doubtful, even those that break no rule: what the column holds may mean something
+        else in this table.
     """
 
     severity: str
@@ -38,6 +40,7 @@ class Failure:
     cells: tuple[Cell, ...]
     columns: tuple[str, ...]
     advice: str
+    whole: bool = False
 
     @property
     def kind(self) -> str:

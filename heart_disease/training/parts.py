@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
 from heart_disease.model import schema
-from heart_disease.model.encoding import NUMBERS, Encoder, input_names
+from heart_disease.model.encoding import HOT_CODES, NUMBERS, Encoder, hot, input_names, unseen
 from heart_disease.model.errors import RejectedError, SourceError
 from heart_disease.training.batches import Floats, Ints
 
@@ -64,15 +64,15 @@ class Part:
             frame = batch.to_pandas()
             yield frame if rng is None else frame.iloc[rng.permutation(len(frame))]
 
-    def summary(self) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-        """Means (6,) and variances (6,) of the numbers, and how many rows have heart disease.
+    def summary(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], int]:
+        """Means (6,) and variances (6,) of the numbers, which codes occur (23,), and how many rows have heart disease.
 
         Every cell is checked on the way against the schema's limits and codes.
 
         Raises:
             RejectedError: the schema does not allow a cell.
         """
-        scaler, ill, row = StandardScaler(), 0, 0
+        scaler, seen, ill, row = StandardScaler(), np.zeros(len(HOT_CODES), bool), 0, 0
         for frame in self.chunks(SHUFFLE_ROWS):
             for column in schema.BY_NAME.values():
                 bad = np.flatnonzero(schema.forbidden(frame[column.name], column))
@@ -83,13 +83,16 @@ class Part:
                     )
             numbers = frame.astype("float64")
             scaler.partial_fit(numbers[NUMBERS].to_numpy())
+            seen |= hot(numbers[list(schema.INPUT_NAMES)].to_numpy()).any(axis=0)
             ill += int(schema.label(numbers).sum())
             row += len(frame)
-        return scaler.mean_, scaler.var_, ill
+        return scaler.mean_, scaler.var_, seen, ill
 
 
-def pooled(rows: NDArray[np.float64], means: NDArray[np.float64], variances: NDArray[np.float64]) -> Encoder:
-    """The encoder of all rows, from the numbers of rows (W,), means (W, 6) and variances (W, 6) of the parts.
+def pooled(
+    rows: NDArray[np.float64], means: NDArray[np.float64], variances: NDArray[np.float64], seen: NDArray[np.float64]
+) -> Encoder:
+    """The encoder of all rows, from each part's rows (W,), means (W, 6), variances (W, 6) and codes that occur (W, 23).
 
     No large sums are subtracted (Chan, Golub and LeVeque, "Algorithms for computing the sample variance", The American
     Statistician 37, 1983). As in scikit-learn, and by the bound given there, a number that never varies has scale 1.
@@ -99,7 +102,8 @@ def pooled(rows: NDArray[np.float64], means: NDArray[np.float64], variances: NDA
     variance = (weights * (variances + (means - mean) ** 2)).sum(axis=0)
     eps = np.finfo(np.float64).eps
     constant = variance <= n * eps * variance + (n * eps * mean) ** 2
-    return Encoder(tuple(mean.tolist()), tuple(np.where(constant, 1.0, np.sqrt(variance)).tolist()))
+    scales = np.where(constant, 1.0, np.sqrt(variance))
+    return Encoder(tuple(mean.tolist()), tuple(scales.tolist()), unseen(seen))
 
 
 def taken(sizes: Sequence[int], batch: int) -> list[Ints]:
