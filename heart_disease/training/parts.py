@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
+from heart_disease.data import files
 from heart_disease.model import schema
 from heart_disease.model.encoding import HOT_CODES, NUMBERS, Encoder, hot, input_names, unseen
 from heart_disease.model.errors import RejectedError, SourceError
@@ -36,15 +37,13 @@ class Part:
             SourceError: there is no such file, or it is not a Parquet file, or it has no rows.
             RejectedError: a column is missing.
         """
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         self.source = str(source)
         try:
             self._file = pq.ParquetFile(source)
-        except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0].rstrip(".")
-            raise SourceError(f"'{source}' cannot be read: {reason}. Expected a Parquet file, one part.") from error
+        except Exception as error:
+            raise self._unreadable(error) from error
         missing = [name for name in schema.BY_NAME if name not in self._file.schema_arrow.names]
         if missing:
             raise RejectedError(
@@ -57,12 +56,25 @@ class Part:
         return int(self._file.metadata.num_rows)
 
     def chunks(self, size: int, rng: np.random.Generator | None = None) -> Iterator[pd.DataFrame]:
-        """All rows, up to `size` at a time, in the file's order; with `rng`, row groups and rows in random order."""
+        """All rows, up to `size` at a time, in the file's order; with `rng`, row groups and rows in random order.
+
+        Raises:
+            SourceError: the file is damaged.
+        """
         groups = np.arange(self._file.num_row_groups)
         order = groups if rng is None else rng.permutation(groups)
-        for batch in self._file.iter_batches(size, row_groups=order.tolist(), columns=list(schema.BY_NAME)):
-            frame = batch.to_pandas()
-            yield frame if rng is None else frame.iloc[rng.permutation(len(frame))]
+        try:
+            for batch in self._file.iter_batches(size, row_groups=order.tolist(), columns=list(schema.BY_NAME)):
+                # Without pandas' own description of the columns, which may say that one of them is an index.
+                frame = batch.to_pandas(ignore_metadata=True)
+                yield frame if rng is None else frame.iloc[rng.permutation(len(frame))]
+        except Exception as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> SourceError:
+        """Any error of a reader: which one damage causes depends on where it is."""
+        why = files.reason(error)
+        return SourceError(f"'{self.source}' cannot be read: {why}. Expected a Parquet file, one part.")
 
     def summary(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], int]:
         """Means (6,) and variances (6,) of the numbers, which codes occur (23,), and how many rows have heart disease.

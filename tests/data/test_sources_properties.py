@@ -50,7 +50,13 @@ def damaged(change: tuple[bytes, float, int]) -> bytes:
     return data[:at] + bytes([byte]) + data[at + 1 :]
 
 
-FILES = [write(patients.make(3).assign(name="a")) for write in (as_csv, as_parquet)]
+OWN = {
+    "name": "a",
+    "seen": pd.Timestamp("2026-01-01"),
+    "ward": pd.Categorical(["x", "y", "x"]),
+    "visits": [[1], [], [2]],
+}
+FILES = [write(patients.make(3).assign(**OWN)) for write in (as_csv, as_parquet)]
 # Bytes of all sorts: arbitrary ones, near-tables, and tables with a fault.
 BYTES = (
     some.binary(max_size=200)
