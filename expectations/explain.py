@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from expectations.failure import Cell, Failure, listed, percent, shown
+from expectations.failure import AS_GIVEN, Cell, Failure, listed, percent, shown
 from heart_disease.model import schema
 from heart_disease.model.schema import Column
 
@@ -31,7 +31,8 @@ def explain(results: Sequence[Result], frame: pd.DataFrame) -> tuple[Failure, ..
     A cell that is already refused gets no warning as well.
     """
     failed = [result for result in results if not result["success"]]
-    inverted = not any(_meta(result)["kind"] == "direction" and result["success"] for result in results)
+    directions = [result["success"] for result in results if _meta(result)["kind"] == "direction"]
+    inverted = len(directions) > 1 and not any(directions)
     named: set[tuple[int, str]] = set()
     found: list[Failure] = []
     for result in failed:
@@ -89,7 +90,7 @@ def _meta(result: Result) -> dict[str, Any]:
 
 def _columns(mismatched: dict[str, list[str]], severity: str) -> Iterator[Failure]:
     missing = [name for name in schema.BY_NAME if name in mismatched.get("missing", ())]
-    extra = sorted(map(str, mismatched.get("unexpected", ())))
+    extra = sorted({str(name).removesuffix(AS_GIVEN) for name in mismatched.get("unexpected", ())})
     for name in list(missing):
         like = difflib.get_close_matches(name, [other.lower().strip() for other in extra], n=1, cutoff=0.6)
         if like:

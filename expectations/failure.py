@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# What the suite adds to the name of a column that has the name of one of its own.
+AS_GIVEN = " (as given)"
+
 
 @dataclass(frozen=True)
 class Cell:

@@ -29,7 +29,7 @@ from great_expectations import expectations as gxe
 from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.metadata_types import FailureSeverity
 
-from expectations.failure import percent
+from expectations.failure import AS_GIVEN, percent
 from heart_disease.model import schema
 from heart_disease.model.schema import LABEL, Column
 
@@ -75,7 +75,7 @@ def batch(frame: pd.DataFrame) -> pd.DataFrame:
 
     Only cells that are finite numbers count. A correlation with a constant is taken to be 0.
     """
-    clash = {name: f"{name} (as given)" for name in DERIVED if name in frame}
+    clash = {name: name + AS_GIVEN for name in DERIVED if name in frame}
     derived = frame.rename(columns=clash)
     if LABEL.name in frame:
         number = readable(frame[LABEL.name])
@@ -189,13 +189,14 @@ def _column(column: Column) -> Iterator[Expectation]:
     for code, share in column.usual_share.items():
         most = f"at most {percent(share)}" if share else "no row"
         meaning = f"with {code} ({column.codes[code]})"
-        yield gxe.ExpectColumnValuesToNotBeInSet(
-            column=name,
-            value_set=[code],
-            mostly=1 - MOST_RARE,
-            meta=_meta("rare share", f"{title} mostly not {code}", f"at most {percent(MOST_RARE)} {meaning}", name),
-            notes=about + "No hospital whose patients can be used here has so many.",
-        )
+        if share < MOST_RARE:
+            yield gxe.ExpectColumnValuesToNotBeInSet(
+                column=name,
+                value_set=[code],
+                mostly=1 - MOST_RARE,
+                meta=_meta("rare share", f"{title} mostly not {code}", f"at most {percent(MOST_RARE)} {meaning}", name),
+                notes=about + "No hospital whose patients can be used here has so many.",
+            )
         yield gxe.ExpectColumnValuesToNotBeInSet(
             column=name,
             value_set=[code],

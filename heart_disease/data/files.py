@@ -17,7 +17,6 @@ from typing import Any
 from heart_disease.model.errors import SourceError
 
 EMPTY = "'{}' is empty; expected a header line and one line per patient."
-SUFFIXES = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -98,13 +97,15 @@ def write(path: Path, columns: Mapping[str, Any]) -> None:
 
 
 def as_text(column: Any) -> list[str | None]:
-    """Each cell of an Arrow column as text, exactly; None for a missing one."""
+    """Each cell of an Arrow column as text, exactly; None for a missing one, also if it is written as NaN."""
     import pyarrow as pa
 
     try:
         texts: list[str | None] = column.cast(pa.string()).to_pylist()
     except pa.ArrowException:  # Arrow has no text for lists, records and bytes
         texts = [str(value) if value.is_valid else None for value in column]
+    if pa.types.is_floating(column.type):
+        return [None if text == "nan" else text for text in texts]
     return texts
 
 
@@ -179,7 +180,7 @@ def _read_parquet(path: Path, data: bytes) -> File:
         ) from error
     _refuse_duplicates(path, cells.column_names)
     held = [name for name in cells.column_names if name not in index]
-    known = [pc.is_valid(cells[name]) for name in held]
+    known = [pc.invert(pc.is_null(cells[name], nan_is_null=True)) for name in held]
     if not known:
         return File(cells.slice(0, 0), str(path), index)
     some = known[0]

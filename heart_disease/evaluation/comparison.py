@@ -115,14 +115,13 @@ def unseen(
     fresh = scored & ~np.any(list(trained.values()), axis=0)
     sick = int(schema.label(table.frame)[fresh].sum())
     counts = ", ".join(f"{rows.sum()} of {name}" for name, rows in trained.items())
-    if not scored.all():
-        counts += f"; {(~scored).sum()} with codes that a model never saw"
     left, smaller = int(fresh.sum()), min(sick, int(fresh.sum()) - sick)
     if left < LEAST or smaller < LEAST_OF_CLASS:
+        unknown = "" if scored.all() else f"; {(~scored).sum()} have codes that a model never saw"
         raise DataError(
             f"'{table.source}' has {left} rows that no model learned from, {smaller} of the smaller class; expected at "
-            f"least {LEAST} and {LEAST_OF_CLASS}. Of its {len(ids)} rows these are training rows: {counts}. Compare on "
-            "patients that the models have not seen, or compare the runs, without --on."
+            f"least {LEAST} and {LEAST_OF_CLASS}. Of its {len(ids)} rows these are training rows: {counts}{unknown}. "
+            "Compare on patients that the models have not seen, or compare the runs, without --on."
         )
     return fresh, counts
 

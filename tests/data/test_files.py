@@ -55,6 +55,14 @@ def test_text_of_a_number_is_exact() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])
+def test_nan_is_a_blank(kind: pa.DataType, tmp_path: Path) -> None:
+    numbers = pa.array([1.5, float("nan"), None], kind)
+    assert files.as_text(numbers) == files.as_text(pa.chunked_array([numbers])) == ["1.5", None, None]
+    pq.write_table(pa.table({"age": numbers}), tmp_path / "a.parquet")
+    assert files.read(tmp_path / "a.parquet").blank_lines == 2
+
+
 # Blank rows.
 
 

@@ -67,7 +67,9 @@ def test_rows_that_a_model_cannot_score_are_left_out_and_counted() -> None:
     scored = np.arange(100) >= 5
     fresh, words = comparison.unseen(table, {"version 1": frozenset(sources.patient_ids(table.frame)[:10])}, scored)
     assert fresh.tolist() == [k >= 10 for k in range(100)]
-    assert words == "10 of version 1; 5 with codes that a model never saw"
+    assert words == "10 of version 1"
+    with pytest.raises(DataError, match="training rows: 10 of version 1; 80 have codes that a model never saw"):
+        comparison.unseen(table, {"version 1": frozenset(sources.patient_ids(table.frame)[:10])}, np.arange(100) >= 80)
 
 
 # The plain functions.

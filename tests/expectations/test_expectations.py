@@ -85,7 +85,7 @@ REFUSED: dict[str, tuple[Change, list[str]]] = {
     "extra column, named as the index": (lambda f: f.assign(row=1), ["error: column 'row' is unknown;"]),
     "extra column, named as a derived one": (
         lambda f: f.assign(disease=1),
-        ["error: column 'disease (as given)' is unknown;"],
+        ["error: column 'disease' is unknown;"],
     ),
     "misspelt column": (
         lambda f: f.rename(columns={"thalach": "thalac"}),

@@ -80,6 +80,13 @@ def test_a_column_that_was_lost_makes_a_table_of_50_rows_doubtful(rows: int, dou
     assert [error.columns for error in found.doubts] == [("ca",)] * doubtful
 
 
+def test_one_reversed_direction_alone_does_not_make_the_label_look_inverted() -> None:
+    frame = patients.make(60)
+    found = judge(frame.assign(num=(frame["num"] == 0).astype(float), oldpeak=np.nan))
+    assert [error.columns for error in found.errors] == [("oldpeak",), ("num", "thalach")]
+    assert "error: the label rises with 'thalach'" in found.messages()[1]
+
+
 # A column of which nothing can be used.
 
 USELESS = {"blank": np.nan, "text": "x", "infinite": np.inf, "blank or infinite": [np.nan, np.inf] * 30}

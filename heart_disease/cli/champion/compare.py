@@ -155,10 +155,11 @@ def _models(records: Sequence[Record], source: str, margin: float) -> None:
     probabilities = {name: found[fresh] for name, found in every.items()}
     first, other = probabilities
     _heads(records)
-    left_out = len(table) - len(patients)
-    print(
-        wrapped(f"{table.source}: {count(len(patients), 'row')} used, {left_out} left out as training rows ({counts})")
-    )
+    learned_from = int((scored & ~fresh).sum())
+    told = f"{table.source}: {count(len(patients), 'row')} used, {learned_from} left out as training rows ({counts})"
+    if not scored.all():
+        told += f", {(~scored).sum()} because of codes that a model never saw"
+    print(wrapped(told))
     print()
     print(_shown(side_by_side.metrics(comparison.on_rows(labels, probabilities)), 2))
     found = comparison.on_rows_minus(labels, probabilities[other], probabilities[first], margin)
