@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from heart_disease.data.files import File
+    from heart_disease.data.sources import Table
 
 TERMINAL_ROWS = 50
 TERMINAL_ID = 30  # characters
@@ -58,14 +59,7 @@ def run(options: argparse.Namespace) -> int:
     patients = table.frame.sort_index()
     ref = registry.champion()
     answers = registry.load_model(ref).predict(patients)
-    from expectations import gate
-
-    validation = gate.validate(table)
-    if validation.doubts and not options.anyway:
-        why = validation.refusal("nothing was scored", validation.doubts)
-        raise RejectedError(f"{why}\nThe other rows may be wrong as well. To score them all the same: --anyway")
-    for failure in validation.doubts:
-        print(wrapped(failure.message()), file=sys.stderr)
+    _check_as_a_whole(table, options.anyway)
     refused = answers[answers["problem"] != ""]
     if len(refused) == len(answers):
         raise RejectedError(f"no row of '{source}' can be scored; row {refused.index[0]}: {refused['problem'].iloc[0]}")
@@ -95,6 +89,18 @@ def _refuse_collisions(file: File, prefix: str) -> None:
             f"'{file.source}' has the column{'s' * (len(taken) > 1)} {', '.join(map(repr, taken))}; expected names "
             f"that the answers do not have. Name the answers differently with --prefix, or rename the file's columns."
         )
+
+
+def _check_as_a_whole(table: Table, anyway: bool) -> None:
+    """Refuse a table whose rows are doubtful even if they break no rule; `anyway`: only say why."""
+    from expectations import gate
+
+    validation = gate.validate(table)
+    if validation.doubts and not anyway:
+        why = validation.refusal("nothing was scored", validation.doubts)
+        raise RejectedError(f"{why}\nThe other rows may be wrong as well. To score them all the same: --anyway")
+    for failure in validation.doubts:
+        print(wrapped(failure.message()), file=sys.stderr)
 
 
 def _columns(file: File, patients: pd.DataFrame, answers: pd.DataFrame, prefix: str, suffix: str) -> dict[str, Any]:
