@@ -9,20 +9,17 @@ from typing import Any
 
 import pandas as pd
 
-from expectations.failure import Cell, Failure, listed, percent, shown
+from expectations.failure import AS_GIVEN, Cell, Failure, listed, percent, shown
 from heart_disease.model import schema
 from heart_disease.model.schema import Column
 
-# What a forbidden value usually means in the copies of this data that are in use.
-OTHER_THAL = "Blank means missing; 0, 1 and 2 are codes of other copies of this data: convert them to 3, 6, 7."
-HINTS = {
-    ("chol", 0.0): "0 stands for 'not measured' at some hospitals: leave these patients out.",
-    ("slope", 0.0): "Other copies of this data number the slope 0 to 2: convert it to 1, 2, 3.",
-    ("ca", 4.0): "4 stands for missing in other copies of this data: leave the cell blank.",
-    ("thal", 0.0): OTHER_THAL,
-    ("thal", 1.0): OTHER_THAL,
-    ("thal", 2.0): OTHER_THAL,
-}
+# From a number alone nobody can tell which copy it comes from, so no conversion is advised.
+COPIES = "What a code means differs from copy to copy of this data: see docs/columns.md before you change any."
+# If more rows than this have codes that do not exist, those that do exist are doubtful too. A slip of the pen is rarer:
+# it takes two rows, and a quarter of them. The known copies with another `thal` have it in at least half of the rows.
+MOST_FOREIGN = 0.25
+# In fewer rows, a few blanks are already too large a share.
+BLANK_ROWS = 50
 MISSING_WORDS = frozenset({"?", "-", ".", "na", "n/a", "nan", "none", "null", "missing", "unknown"})
 
 Result = dict[str, Any]
@@ -34,7 +31,8 @@ def explain(results: Sequence[Result], frame: pd.DataFrame) -> tuple[Failure, ..
     A cell that is already refused gets no warning as well.
     """
     failed = [result for result in results if not result["success"]]
-    inverted = not any(_meta(result)["kind"] == "direction" and result["success"] for result in results)
+    directions = [result["success"] for result in results if _meta(result)["kind"] == "direction"]
+    inverted = len(directions) > 1 and not any(directions)
     named: set[tuple[int, str]] = set()
     found: list[Failure] = []
     for result in failed:
@@ -48,8 +46,10 @@ def _failures(result: Result, frame: pd.DataFrame, named: set[tuple[int, str]], 
     meta, outcome = _meta(result), result["result"]
     severity, names = result["expectation_config"]["severity"], tuple(meta["columns"])
 
-    def failure(observed: str, advice: str, cells: Sequence[Cell] = (), columns: Sequence[str] = names) -> Failure:
-        return Failure(severity, meta["rule"], meta["expected"], observed, tuple(cells), tuple(columns), advice)
+    def failure(
+        observed: str, advice: str, cells: Sequence[Cell] = (), columns: Sequence[str] = names, whole: bool = False
+    ) -> Failure:
+        return Failure(severity, meta["rule"], meta["expected"], observed, tuple(cells), tuple(columns), advice, whole)
 
     if not outcome:  # an expectation that Great Expectations could not compute must never count as met
         yield failure(f"'{meta['rule']}' could not be checked", "Please report this, with the table if you can.")
@@ -77,7 +77,8 @@ def _failures(result: Result, frame: pd.DataFrame, named: set[tuple[int, str]], 
             share = f", {percent(len(cells) / len(frame))}" if kind.endswith("share") else ""
             if cells:
                 observed = f"{len(cells)} of {len(frame)} rows{share}"
-                yield failure(observed, _advice(kind, schema.BY_NAME[name], cells), cells)
+                whole = name in schema.INPUT_NAMES and _is_about_all(kind, len(values), len(frame))
+                yield failure(observed, _advice(kind, schema.BY_NAME[name], cells), cells, whole=whole)
             elif not values:  # no cell is at fault: a table that was not read by heart_disease/data/sources.py
                 yield failure(f"column '{name}' is of type {frame[name].dtype}", "Convert it to float64.")
 
@@ -89,7 +90,7 @@ def _meta(result: Result) -> dict[str, Any]:
 
 def _columns(mismatched: dict[str, list[str]], severity: str) -> Iterator[Failure]:
     missing = [name for name in schema.BY_NAME if name in mismatched.get("missing", ())]
-    extra = sorted(map(str, mismatched.get("unexpected", ())))
+    extra = sorted({str(name).removesuffix(AS_GIVEN) for name in mismatched.get("unexpected", ())})
     for name in list(missing):
         like = difflib.get_close_matches(name, [other.lower().strip() for other in extra], n=1, cutoff=0.6)
         if like:
@@ -97,7 +98,7 @@ def _columns(mismatched: dict[str, list[str]], severity: str) -> Iterator[Failur
             missing.remove(name)
             extra.remove(other)
             observed = f"column {shown(other)} is unknown; did you mean '{name}'?"
-            rule, advice = f"column '{name}' is there", f"Rename it to '{name}'."
+            rule, advice = f"column '{name}' is there", f"If it is '{name}', rename it."
             yield Failure(severity, rule, f"'{name}' ({schema.BY_NAME[name].meaning})", observed, (), (name,), advice)
     if missing:
         names = listed([f"'{name}'" for name in missing])
@@ -125,10 +126,25 @@ def _direction(name: str, correlation: float, inverted: bool) -> tuple[str, str]
     word = "rises with" if correlation > 0 else "falls with" if correlation < 0 else "does not depend on"
     column = f"'{name}', {schema.BY_NAME[name].meaning}"
     what = "the label looks inverted: it" if inverted else "the label"
-    advice = "If 1 means healthy in this copy, invert it (1 minus the label)."
+    advice = (
+        "The known copies with an inverted label have other codes in other columns too: see docs/columns.md before you "
+        "change any."
+    )
     if not inverted:
         advice = f"Check the unit and the sign of '{name}', and what the label means."
     return f"{what} {word} {column} (correlation {correlation:+.2f})", advice
+
+
+def _is_about_all(kind: str, cells: int, rows: int) -> bool:
+    """Whether a rule that `cells` of the `rows` break makes the other rows doubtful."""
+    match kind:
+        case "rare share":
+            return True
+        case "blank share":
+            return rows >= BLANK_ROWS
+        case "codes":
+            return cells > 1 and cells > MOST_FOREIGN * rows
+    return False
 
 
 def _cells(kind: str, name: str, outcome: Result, frame: pd.DataFrame) -> list[Cell]:
@@ -165,11 +181,9 @@ def _advice(kind: str, column: Column, cells: Sequence[Cell]) -> str:
         if column.optional:
             return "Where a value is missing, leave the cell blank."
         return "A value is required here: fill it in, or leave these patients out."
-    if kind in ("number", "codes") and column.codes:
-        hints = {HINTS.get((column.name, float(value))) for value in values} if kind == "codes" else set()
-        codes = ", ".join(f"{code} {meaning}" for code, meaning in column.codes.items())
-        return " ".join([*sorted(hint for hint in hints if hint), f"The codes: {codes}."])
+    codes = f"The codes: {', '.join(f'{code} {meaning}' for code, meaning in column.codes.items())}."
+    if kind in ("codes", "rare share"):
+        return f"{codes} {COPIES}"
     if kind == "number":
-        return "Write a plain number, with a point for decimals."
-    hints = {HINTS.get((column.name, float(value))) for value in values}
-    return " ".join(sorted(hint for hint in hints if hint)) or "Correct the value, or leave the patient out."
+        return codes if column.codes else "Write a plain number, with a point for decimals."
+    return "Correct the value, or leave the patient out."

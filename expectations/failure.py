@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# What the suite adds to the name of a column that has the name of one of its own.
+AS_GIVEN = " (as given)"
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -29,6 +32,8 @@ class Failure:
     cells: every cell that breaks the rule, by row; none if the rule is about the whole table.
     columns: the columns that may be at fault; none if it is the table as a whole.
     advice: what to do, as sentences.
+    whole: whether it makes every row doubtful, even those that break no rule: what the column holds may mean something
+        else in this table.
     """
 
     severity: str
@@ -38,6 +43,7 @@ class Failure:
     cells: tuple[Cell, ...]
     columns: tuple[str, ...]
     advice: str
+    whole: bool = False
 
     @property
     def kind(self) -> str:

@@ -82,13 +82,19 @@ class Validation:
         return tuple(failure for failure in self.failures if failure.severity != "critical")
 
     @property
+    def doubts(self) -> tuple[Failure, ...]:
+        """The errors that make every row doubtful, even those that break no rule. The label is not asked."""
+        return tuple(failure for failure in self.errors if failure.whole)
+
+    @property
     def passed(self) -> bool:
         """Whether the table can be used: it has no error, with or without warnings."""
         return not self.errors
 
-    def refusal(self, undone: str) -> str:
+    def refusal(self, undone: str, errors: Sequence[Failure] | None = None) -> str:
         """Why the table is refused: one line, then one per error. undone: for example ``nothing was trained``."""
-        return "\n".join([f"'{self.source}' was rejected; {undone}.", *(failure.message() for failure in self.errors)])
+        found = self.errors if errors is None else errors
+        return "\n".join([f"'{self.source}' was rejected; {undone}.", *(failure.message() for failure in found)])
 
     def messages(self, most: int = 10) -> list[str]:
         """One line per failure, errors first, each naming at most `most` cells."""

@@ -6,13 +6,15 @@ import logging
 
 from heart_disease.data import sources
 from heart_disease.data.sources import Table
-from heart_disease.reporting.terminal import short
+from heart_disease.reporting.terminal import count, short
 
 log = logging.getLogger("heart")
 
 
 def load_table(source: str | None) -> Table:
-    """See `sources.load`."""
-    table = sources.load(source)
+    """See `sources.load`; an empty `source`, as a form sends it, means the bundled patients as well."""
+    table = sources.load(source or None)
     log.info("load      %d patients from %s, digest %s", len(table), short(table.source), table.digest[:8])
+    if table.blank_lines:
+        log.info("          %s left out", count(table.blank_lines, "blank row"))
     return table

@@ -69,7 +69,15 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 def add_source(parser: argparse.ArgumentParser) -> None:
     """Add --source, the patients; None, if it is not given, means the bundled ones."""
-    parser.add_argument("--source", metavar="PATH", help="CSV or Parquet file (default: the bundled 303 patients)")
+    parser.add_argument(
+        "--source", metavar="PATH", type=_path, help="CSV or Parquet file (default: the bundled 303 patients)"
+    )
+
+
+def _path(text: str) -> str:
+    if not text:  # for example an unset variable: the bundled patients would be a surprise
+        raise argparse.ArgumentTypeError("expected a file; without the option, the bundled patients are used")
+    return text
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:

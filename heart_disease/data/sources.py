@@ -1,24 +1,23 @@
-"""Read patients: a CSV or Parquet file -> Table.
+"""Patients: a CSV or Parquet file -> Table.
 
 Reading is lenient about values (validation judges those, and names the cells) and strict about form: a file that
-is missing, empty, binary or without a usable header is refused here.
+is missing, empty, binary or without a usable header is refused (files.py).
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from heart_disease.data import files
+from heart_disease.data.files import File
 from heart_disease.model import schema
 from heart_disease.model.errors import SourceError
 
-EMPTY = "'{}' is empty; expected a header line and one line per patient."
 BUNDLED = Path(__file__).resolve().with_name("cleveland.csv")
 
 
@@ -26,18 +25,20 @@ BUNDLED = Path(__file__).resolve().with_name("cleveland.csv")
 class Table:
     """Patients as they were read.
 
-    frame: one row per patient; a column whose cells all parse is float64, any other keeps its text. The index is
-        the row's number in the source, counted from 1 for the first patient. The rows are sorted by `row_ids`, so
-        that a file gives the same table whatever its order.
+    frame: one row per patient. A column of the schema is float64 if all its cells parse, otherwise text; no number is
+        made of any other column. The index is the row's number in the source, counted from 1 for the first patient.
+        The rows are sorted by `row_ids`, so that a file gives the same table whatever its order.
     source: where the rows came from.
     digest: a digest of the content; it does not depend on the order of rows and columns, or on how values are written.
     row_ids: one digest per row, in the frame's order.
+    blank_lines: how many rows of the source without a single cell were left out.
     """
 
     frame: pd.DataFrame
     source: str
     digest: str
     row_ids: tuple[str, ...]
+    blank_lines: int = 0
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -49,97 +50,48 @@ def load(source: str | Path | None = None) -> Table:
     Raises:
         SourceError: there is no such file, or it cannot be read as a table.
     """
-    path = BUNDLED if source is None else Path(source)
+    return from_file(files.read(BUNDLED if source is None else source))
+
+
+def from_file(file: File) -> Table:
+    """The patients of a file.
+
+    Raises:
+        SourceError: a column holds something that pandas cannot.
+    """
+    names = [name for name in file.cells.column_names if name not in file.index]
+    rows = pd.RangeIndex(1, len(file.cells) + 1, name="row")
     try:
-        if not path.exists() or source == "":
-            raise SourceError(f"no file '{source}'; expected a CSV or Parquet file of patients. Check the path.")
-        if path.is_dir():
-            raise SourceError(f"'{path}' is a folder; expected a CSV or Parquet file of patients.")
-        if not path.is_file():
-            raise SourceError(f"'{path}' is a pipe or a device; expected a file. Save the patients to one first.")
-        if path.stat().st_size == 0:
-            raise SourceError(EMPTY.format(path))
-        frame = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
-    except OSError as error:
+        columns = {name: _column(name, file.cells[name]) for name in names}
+        return make_table(pd.DataFrame(columns).set_axis(rows), file.source, file.blank_lines)
+    except Exception as error:  # Arrow's and pandas' own: they differ by type, and there are many types
         raise SourceError(
-            f"'{path}' cannot be read: {error.strerror or error}. Check the path and its permissions."
+            f"'{file.source}' cannot be read as a table: {files.reason(error)}. Expected numbers and text in its "
+            "columns."
         ) from error
-    if frame.empty:
-        raise SourceError(f"'{path}' has a header and no rows; expected one line per patient.")
-    frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
-    return make_table(frame, str(path))
 
 
-def make_table(frame: pd.DataFrame, source: str) -> Table:
+def _column(name: str, column: Any) -> pd.Series:
+    """A column of the schema as pandas has it, any other as text, exactly."""
+    import pyarrow as pa
+
+    if name not in schema.BY_NAME:
+        return pd.Series(files.as_text(column), dtype="str")
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())  # with blanks, pandas would take it for text
+    return column.to_pandas()
+
+
+def make_table(frame: pd.DataFrame, source: str, blank_lines: int = 0) -> Table:
     """A table of `frame`, whose index names the rows; the frame itself is not changed."""
-    frame = frame.apply(_as_numbers)
     known = [name for name in schema.BY_NAME if name in frame]
+    frame = frame.assign(**{name: _as_numbers(frame[name]) for name in known})
     names = [*known, *sorted(str(name) for name in frame if name not in schema.BY_NAME)]
     cells = [[_canonical(value) for value in frame[name]] for name in names]
     ids = [_digest("\x1f".join(row)) for row in zip(*cells, strict=True)]
     order = sorted(range(len(ids)), key=ids.__getitem__)
     row_ids = tuple(ids[i] for i in order)
-    return Table(frame.iloc[order], source, _digest("\x1e".join([*names, *row_ids])), row_ids)
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SourceError(
-            f"'{path}' is not UTF-8 text: byte 0x{error.object[error.start]:02x} at offset {error.start}. "
-            "Expected a CSV file; export it again as UTF-8, or name a Parquet file *.parquet."
-        ) from error
-    if "\0" in text:
-        raise SourceError(f"'{path}' is a binary file; expected a CSV file, or a Parquet file named *.parquet.")
-    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
-    names: list[str] = []
-    rows: list[list[str]] = []
-    try:
-        for row in reader:
-            if not any(cell.strip() for cell in row) and len(row) < 2:
-                continue  # an empty line
-            if not names:
-                names = [name.strip() for name in row]
-                other = next((mark for mark in (";", "\t") if len(names) == 1 and mark in names[0]), None)
-                if other:
-                    raise SourceError(f"'{path}' has {other!r} between its columns; expected commas. Export it again.")
-                _refuse_duplicates(path, names)
-            elif len(row) != len(names):  # pandas would fill a cut-off row with blanks, which may be allowed there
-                raise SourceError(
-                    f"'{path}' has {len(row)} cells in line {reader.line_num}; expected {len(names)}, as in the "
-                    "header. Correct that line, or put text with a comma in quotes."
-                )
-            else:
-                rows.append(row)
-    except csv.Error as error:
-        raise SourceError(f"'{path}' is not a CSV table: line {reader.line_num}: {error}. Correct it.") from error
-    if not names:
-        raise SourceError(EMPTY.format(path))
-    return pd.DataFrame(rows, columns=names, dtype=str)
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    data = path.read_bytes()
-    try:
-        table = pq.ParquetFile(pa.BufferReader(data)).read()
-        _refuse_duplicates(path, table.column_names)
-        return table.to_pandas()  # what pandas stored as its index is not a column
-    # Damage to text, or to pandas' own description of the columns, is found only while they are read.
-    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise SourceError(
-            f"'{path}' is not a Parquet file: {reason}. Write it again, or name a CSV file *.csv."
-        ) from error
-
-
-def _refuse_duplicates(path: Path, names: list[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SourceError(f"'{path}' has the column '{twice[0]}' {names.count(twice[0])} times; expected each once.")
+    return Table(frame.iloc[order], source, _digest("\x1e".join([*names, *row_ids])), row_ids, blank_lines)
 
 
 def _as_numbers(values: pd.Series) -> pd.Series:

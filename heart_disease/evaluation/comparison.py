@@ -97,10 +97,13 @@ def other_test(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
     )
 
 
-def unseen(table: Table, learned: Mapping[str, frozenset[str]]) -> tuple[NDArray[np.bool_], str]:
+def unseen(
+    table: Table, learned: Mapping[str, frozenset[str]], scored: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], str]:
     """Which rows of `table` no model learned from (n,), and in words how many of them each model did learn from.
 
     learned: for each model, the digests of its patients.
+    scored: the rows that every model can score (n,); the others are left out.
 
     A patient is identified by the 13 inputs, however the file is written.
 
@@ -109,15 +112,16 @@ def unseen(table: Table, learned: Mapping[str, frozenset[str]]) -> tuple[NDArray
     """
     ids = sources.patient_ids(table.frame)
     trained = {name: np.array([one in digests for one in ids]) for name, digests in learned.items()}
-    fresh = ~np.any(list(trained.values()), axis=0)
+    fresh = scored & ~np.any(list(trained.values()), axis=0)
     sick = int(schema.label(table.frame)[fresh].sum())
     counts = ", ".join(f"{rows.sum()} of {name}" for name, rows in trained.items())
     left, smaller = int(fresh.sum()), min(sick, int(fresh.sum()) - sick)
     if left < LEAST or smaller < LEAST_OF_CLASS:
+        unknown = "" if scored.all() else f"; {(~scored).sum()} have codes that a model never saw"
         raise DataError(
             f"'{table.source}' has {left} rows that no model learned from, {smaller} of the smaller class; expected at "
-            f"least {LEAST} and {LEAST_OF_CLASS}. Of its {len(ids)} rows these are training rows: {counts}. Compare on "
-            "patients that the models have not seen, or compare the runs, without --on."
+            f"least {LEAST} and {LEAST_OF_CLASS}. Of its {len(ids)} rows these are training rows: {counts}{unknown}. "
+            "Compare on patients that the models have not seen, or compare the runs, without --on."
         )
     return fresh, counts
 

@@ -2,13 +2,15 @@
 
 First come 6 numbers, standardised with the mean and spread of the rows that the encoder was fitted on, then one input
 for each code of the 7 other columns; a column that may be blank has one more input for that. The codes come from the
-schema, not from a sample, so every encoder has the same 29 inputs.
+schema, not from a sample, so every encoder has the same 29 inputs. It remembers which of them no row had: an input
+that was 0 in every training row has a weight that nothing has taught.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,14 +30,24 @@ CODED = [column for column in schema.COLUMNS if not column.is_number]
 NUMBERED = [schema.INPUT_NAMES.index(name) for name in NUMBERS]  # their positions in a row
 HOT = [(schema.INPUT_NAMES.index(column.name), code) for column in CODED for code in _codes(column)]
 HOT_COLUMNS, HOT_CODES = [column for column, _ in HOT], np.array([code for _, code in HOT])  # one per coded input
+HOT_NAMES = [
+    f"{column.name}={'blank' if code == BLANK else column.codes[int(code)]}"
+    for column in CODED
+    for code in _codes(column)
+]
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """Made by `fit`. `means` and `scales` belong to the numbers, in the schema's order."""
+    """Made by `fit`.
+
+    means, scales: belong to the numbers, in the schema's order.
+    unseen: the inputs of codes that no row had, ``cp=unknown``; none if that is not known, as in older versions.
+    """
 
     means: tuple[float, ...]
     scales: tuple[float, ...]
+    unseen: tuple[str, ...] = ()
 
     @classmethod
     def fit(cls, frame: pd.DataFrame) -> Encoder:
@@ -43,7 +55,8 @@ class Encoder:
         from sklearn.preprocessing import StandardScaler  # not needed for scoring
 
         scaler = StandardScaler().fit(frame[NUMBERS].to_numpy("float64"))
-        return cls(tuple(scaler.mean_.tolist()), tuple(scaler.scale_.tolist()))
+        coded = hot(frame[list(schema.INPUT_NAMES)].to_numpy("float64"))
+        return cls(tuple(scaler.mean_.tolist()), tuple(scaler.scale_.tolist()), unseen(coded))
 
     def transform(self, frame: pd.DataFrame) -> NDArray[np.float32]:
         """Rows that the schema allows -> (n, 29), in the order of `input_names`.
@@ -58,30 +71,60 @@ class Encoder:
         numbers = cells[:, NUMBERED]  # (n, 6)
         if np.isnan(numbers).any():
             raise ValueError(f"expected a number in every cell of {', '.join(NUMBERS)}; got a blank")
-        coded = np.where(np.isnan(cells), BLANK, cells)[:, HOT_COLUMNS]  # (n, 23)
-        hot = coded == HOT_CODES
-        if (hot.sum(axis=1) != len(CODED)).any():
+        coded = hot(cells)
+        if (coded.sum(axis=1) != len(CODED)).any():
             columns = zip(schema.COLUMNS, cells.T, strict=True)
             unknown = [column for column, values in columns if column.codes and schema.outside(values, column).any()]
             raise ValueError("unknown category: " + "; ".join(f"{it.name} expects {it.expected}" for it in unknown))
-        return np.hstack([(numbers - self.means) / self.scales, hot]).astype(np.float32)
+        return np.hstack([(numbers - self.means) / self.scales, coded]).astype(np.float32)
+
+    def never_seen(self, cells: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """The cells with a code that no fitted row had, for values as `encode` takes them: (n, 13) -> (n, 13)."""
+        found = np.zeros(cells.shape, bool)
+        for name in self.unseen:
+            column, code = HOT[HOT_NAMES.index(name)]
+            found[:, column] |= np.isnan(cells[:, column]) if code == BLANK else cells[:, column] == code
+        return found
+
+    def expected(self, column: schema.Column) -> str:
+        """What a cell may hold, in words, without the codes that no fitted row had: ``1, 2, 3 or 4``."""
+        names = {code: f"{column.name}={meaning}" for code, meaning in column.codes.items()}
+        codes = {code: column.codes[code] for code, name in names.items() if name not in self.unseen}
+        optional = column.optional and f"{column.name}=blank" not in self.unseen
+        return replace(column, codes=codes, optional=optional).expected
 
     def to_json(self) -> str:
         """All that `from_json` needs, and the names of the inputs for people who read it."""
         fitted = {name: {"mean": m, "scale": s} for name, m, s in zip(NUMBERS, self.means, self.scales, strict=True)}
-        return json.dumps({"numbers": fitted, "inputs": input_names()}, indent=2)
+        return json.dumps({"numbers": fitted, "inputs": input_names(), "unseen": self.unseen}, indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> Encoder:
-        """The encoder that `to_json` wrote."""
-        numbers = json.loads(text)["numbers"]
-        return cls(tuple(numbers[name]["mean"] for name in NUMBERS), tuple(numbers[name]["scale"] for name in NUMBERS))
+        """The encoder that `to_json` wrote.
+
+        Raises:
+            ValueError, LookupError: `to_json` did not write this, or it did for other columns.
+        """
+        stored = json.loads(text)
+        numbers = stored["numbers"]
+        means, scales = (tuple(numbers[name][what] for name in NUMBERS) for what in ("mean", "scale"))
+        names = tuple(stored.get("unseen", ()))  # older versions do not say
+        if unknown := set(names) - set(HOT_NAMES):
+            raise ValueError(f"input {', '.join(sorted(unknown))}; expected some of {', '.join(HOT_NAMES)}")
+        return cls(means, scales, names)
+
+
+def hot(cells: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which code each cell holds, for values as `Encoder.encode` takes them: (n, 13) -> (n, 23)."""
+    found: NDArray[np.bool_] = np.where(np.isnan(cells), BLANK, cells)[:, HOT_COLUMNS] == HOT_CODES
+    return found
+
+
+def unseen(coded: NDArray[Any]) -> tuple[str, ...]:
+    """The names of the coded inputs that are 0 in every row of `coded` (n, 23)."""
+    return tuple(name for name, values in zip(HOT_NAMES, coded.T, strict=True) if not values.any())
 
 
 def input_names() -> list[str]:
     """The 29 inputs, in order: ``age``, ..., ``sex=female``, ..., ``thal=blank``."""
-    return NUMBERS + [
-        f"{column.name}={'blank' if code == BLANK else column.codes[int(code)]}"
-        for column in CODED
-        for code in _codes(column)
-    ]
+    return NUMBERS + HOT_NAMES

@@ -54,8 +54,8 @@ class PatientModel:
     def predict(self, patients: pd.DataFrame) -> pd.DataFrame:
         """One row per patient: `probability` of heart disease, `disease` ("yes", "no"), and `problem`.
 
-        A row that the schema does not allow has the reason in `problem`, and neither probability nor answer. Columns
-        that the model does not know are ignored.
+        A row that the schema does not allow, or with a code that no patient of the training had, has the reason in
+        `problem`, and neither probability nor answer. Columns that the model does not know are ignored.
 
         Raises:
             RejectedError: a column is missing.
@@ -81,7 +81,8 @@ class PatientModel:
         written: returns the cell of a row and a column as it was written, to show in `problem`; by default the value.
         """
         bad = np.column_stack([schema.outside(cells[:, k], column) for k, column in enumerate(schema.COLUMNS)])
-        good = ~bad.any(axis=1)
+        new = self.encoder.never_seen(cells) & ~bad
+        good = ~(bad | new).any(axis=1)
         probability = np.full(len(cells), np.nan)
         if good.any():
             probability[good] = np.asarray(self.network(self.encoder.encode(cells[good])))[:, 0]
@@ -89,12 +90,15 @@ class PatientModel:
         answer[~good] = ""
         problem = np.full(len(cells), "", "object")
         for row in np.flatnonzero(~good).tolist():
-            wrong = [(k, column) for k, column in enumerate(schema.COLUMNS) if bad[row, k]]
-            problem[row] = "; ".join(
-                f"column '{column.name}' has {schema.show(written(row, column.name) if written else cells[row, k])}; "
-                f"expected {column.expected}"
-                for k, column in wrong
-            )
+            reasons = []
+            for k in np.flatnonzero(bad[row] | new[row]).tolist():
+                column = schema.COLUMNS[k]
+                cell = schema.show(written(row, column.name) if written else cells[row, k])
+                why, expected = "", column.expected
+                if new[row, k]:
+                    why, expected = ", which no patient of the training had", self.encoder.expected(column)
+                reasons.append(f"column '{column.name}' has {cell}{why}; expected {expected}")
+            problem[row] = "; ".join(reasons)
         return Scores(probability, answer, problem)
 
     def save(self, folder: Path) -> None:

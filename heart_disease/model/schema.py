@@ -49,7 +49,7 @@ class Column:
             low, high = self.limits
             return f"{low:g} to {high:g} {self.unit}".rstrip()
         allowed = [str(code) for code in self.codes] + (["blank"] if self.optional else [])
-        return f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+        return f"{', '.join(allowed[:-1])} or {allowed[-1]}" if len(allowed) > 1 else allowed[0]
 
 
 COLUMNS: tuple[Column, ...] = (

@@ -95,7 +95,7 @@ def parameters(
 ) -> dict[str, Any]:
     """The training flow's parameters for JSON. A file is given by its full path, because another process reads it."""
     return {
-        "source": source if source is None else str(Path(source).absolute()),
+        "source": str(Path(source).absolute()) if source else None,
         "recipe": asdict(recipe),
         "evaluation": asdict(evaluation),
         "promotion": asdict(promotion),

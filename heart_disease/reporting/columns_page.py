@@ -10,14 +10,37 @@ HEAD = """# Columns
 
 This page is generated from [the schema](../heart_disease/model/schema.py) by
 `python -m heart_disease.reporting.columns_page`.
-A value that is not *allowed* stops a training, and `heart predict` reports the row instead of scoring it. A value that
-is not *usual* causes a warning.
+A value that is not *allowed* stops a training, and `heart predict` reports the row instead of scoring it. So does a
+code that no patient of the training had, such as 0 for `cp`. A value that is not *usual* causes a warning.
 
 The network's {inputs} inputs are {numbers} numbers ({names})
 and one input for each code of the other columns; a column that may be blank has one more.
 
 | column | meaning | allowed | usual |
 |---|---|---|---|
+"""
+TAIL = """
+## Codes of other copies
+
+Many copies of this data are in circulation. They have the same columns, but their codes differ, and from one copy to
+the next the same code means different things:
+
+* `thal` 1, 2 and 3 are fixed, normal and reversible in one copy, and normal, fixed and reversible in another; a third
+  has 0, 1 and 2 for normal, fixed and reversible.
+* `slope` 0, 1 and 2 are down, flat and up in one copy, and up, flat and down in others.
+* `cp` 0 is asymptomatic in one copy, and typical angina in others.
+* In some copies a label of 1 means healthy. Those that are known have other codes in `cp`, `restecg`, `slope`, `ca` and
+  `thal` too, so it is not enough to invert the label.
+
+Neither the header, nor the codes that occur, nor the name of the file tells which copy it is. A wrong conversion passes
+every check of single cells and makes a worse model. So nothing is converted here, and no message says how: look up
+what the codes of your copy mean. The bundled patients are in the codes above.
+
+Some mistakes show only in the table as a whole. `heart check` and `heart train` refuse 20 rows or more if over 40 % of
+them have a code that is rare at the hospitals (`cp` 0, `restecg` 1). So does `heart predict`, because then the rows
+that break no rule are doubtful too. It also refuses the whole file if over a quarter of the rows have a code of one
+column that does not exist, or if over 10 % of 50 rows or more are blank in `ca` or `thal`. `heart predict --anyway`
+scores the rows that break no rule.
 """
 
 
@@ -36,7 +59,7 @@ def text() -> str:
     head = HEAD.format(
         inputs=len(input_names()), numbers=len(numbers), names=", ".join(f"`{name}`" for name in numbers)
     )
-    return head + "".join(f"{row(column)}\n" for column in schema.BY_NAME.values())
+    return head + "".join(f"{row(column)}\n" for column in schema.BY_NAME.values()) + TAIL
 
 
 if __name__ == "__main__":

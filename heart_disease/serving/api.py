@@ -65,7 +65,7 @@ class Patients(BaseModel):
 
 
 class Answer(BaseModel):
-    """probability of heart disease; disease: yes or no. For a patient outside the limits: null, empty, the problem."""
+    """probability of heart disease; disease: yes or no. If the patient cannot be scored: null, empty, the problem."""
 
     probability: float | None
     disease: str
@@ -137,7 +137,7 @@ def make_app(follower: Follower) -> FastAPI:
         },
     )
     async def predict(body: Patients) -> JSONResponse:
-        """Score up to 1000 patients. A patient outside the limits gets the problem as answer; if all are, a 422."""
+        """Score up to 1000 patients. One who cannot be scored gets the problem as answer; if none can, it is a 422."""
         loaded = now()
         cells = np.array([list(patient.__dict__.values()) for patient in body.patients], "float64")  # (n, 13)
         scores = loaded.model.score(cells)

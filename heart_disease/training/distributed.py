@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from heart_disease.model.encoding import NUMBERS, Encoder, input_names
+from heart_disease.model.encoding import HOT_CODES, NUMBERS, Encoder, input_names
 from heart_disease.model.errors import HeartError, RejectedError, UnavailableError, UsageError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.training.network import build, build_optimizer
@@ -102,12 +102,12 @@ def _agree(source: str | Path, recipe: Recipe, workers: Workers) -> tuple[Part, 
     digest = int(hashlib.sha256(json.dumps(recipe.as_dict()).encode()).hexdigest()[:12], 16)  # exact as a float64
     try:
         part = Part(source)
-        means, variances, ill = part.summary()
+        means, variances, seen, ill = part.summary()
     except HeartError:
         with suppress(UnavailableError):
-            workers.gather(np.zeros(3 + 2 * len(NUMBERS)))  # the others wait for it
+            workers.gather(np.zeros(3 + 2 * len(NUMBERS) + len(HOT_CODES)))  # the others wait for it
         raise
-    every = workers.gather([digest, len(part), ill, *means, *variances])  # (W, 15)
+    every = workers.gather([digest, len(part), ill, *means, *variances, *seen])  # (W, 38)
     rows = every[:, 1]
     if (rows == 0).any():
         names = ", ".join(map(str, np.flatnonzero(rows == 0)))
@@ -117,7 +117,8 @@ def _agree(source: str | Path, recipe: Recipe, workers: Workers) -> tuple[Part, 
     share = every[:, 2].sum() / rows.sum()
     if share in (0, 1):
         raise RejectedError(f"{share:.0%} of the {rows.sum():.0f} rows have heart disease; expected both classes.")
-    return part, pooled(rows, *np.split(every[:, 3:], 2, axis=1)), tuple(rows.astype(int).tolist())
+    encoder = pooled(rows, *np.split(every[:, 3:], [len(NUMBERS), 2 * len(NUMBERS)], axis=1))
+    return part, encoder, tuple(rows.astype(int).tolist())
 
 
 def _compile(strategy: Any, network: Any, optimizer: Any) -> Callable[..., Any]:

@@ -16,8 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
+from heart_disease.data import files
 from heart_disease.model import schema
-from heart_disease.model.encoding import NUMBERS, Encoder, input_names
+from heart_disease.model.encoding import HOT_CODES, NUMBERS, Encoder, hot, input_names, unseen
 from heart_disease.model.errors import RejectedError, SourceError
 from heart_disease.training.batches import Floats, Ints
 
@@ -36,15 +37,13 @@ class Part:
             SourceError: there is no such file, or it is not a Parquet file, or it has no rows.
             RejectedError: a column is missing.
         """
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         self.source = str(source)
         try:
             self._file = pq.ParquetFile(source)
-        except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0].rstrip(".")
-            raise SourceError(f"'{source}' cannot be read: {reason}. Expected a Parquet file, one part.") from error
+        except Exception as error:
+            raise self._unreadable(error) from error
         missing = [name for name in schema.BY_NAME if name not in self._file.schema_arrow.names]
         if missing:
             raise RejectedError(
@@ -57,22 +56,35 @@ class Part:
         return int(self._file.metadata.num_rows)
 
     def chunks(self, size: int, rng: np.random.Generator | None = None) -> Iterator[pd.DataFrame]:
-        """All rows, up to `size` at a time, in the file's order; with `rng`, row groups and rows in random order."""
+        """All rows, up to `size` at a time, in the file's order; with `rng`, row groups and rows in random order.
+
+        Raises:
+            SourceError: the file is damaged.
+        """
         groups = np.arange(self._file.num_row_groups)
         order = groups if rng is None else rng.permutation(groups)
-        for batch in self._file.iter_batches(size, row_groups=order.tolist(), columns=list(schema.BY_NAME)):
-            frame = batch.to_pandas()
-            yield frame if rng is None else frame.iloc[rng.permutation(len(frame))]
+        try:
+            for batch in self._file.iter_batches(size, row_groups=order.tolist(), columns=list(schema.BY_NAME)):
+                # Without pandas' own description of the columns, which may say that one of them is an index.
+                frame = batch.to_pandas(ignore_metadata=True)
+                yield frame if rng is None else frame.iloc[rng.permutation(len(frame))]
+        except Exception as error:
+            raise self._unreadable(error) from error
 
-    def summary(self) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-        """Means (6,) and variances (6,) of the numbers, and how many rows have heart disease.
+    def _unreadable(self, error: Exception) -> SourceError:
+        """Any error of a reader: which one damage causes depends on where it is."""
+        why = files.reason(error)
+        return SourceError(f"'{self.source}' cannot be read: {why}. Expected a Parquet file, one part.")
+
+    def summary(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], int]:
+        """Means (6,) and variances (6,) of the numbers, which codes occur (23,), and how many rows have heart disease.
 
         Every cell is checked on the way against the schema's limits and codes.
 
         Raises:
             RejectedError: the schema does not allow a cell.
         """
-        scaler, ill, row = StandardScaler(), 0, 0
+        scaler, seen, ill, row = StandardScaler(), np.zeros(len(HOT_CODES), bool), 0, 0
         for frame in self.chunks(SHUFFLE_ROWS):
             for column in schema.BY_NAME.values():
                 bad = np.flatnonzero(schema.forbidden(frame[column.name], column))
@@ -83,13 +95,16 @@ class Part:
                     )
             numbers = frame.astype("float64")
             scaler.partial_fit(numbers[NUMBERS].to_numpy())
+            seen |= hot(numbers[list(schema.INPUT_NAMES)].to_numpy()).any(axis=0)
             ill += int(schema.label(numbers).sum())
             row += len(frame)
-        return scaler.mean_, scaler.var_, ill
+        return scaler.mean_, scaler.var_, seen, ill
 
 
-def pooled(rows: NDArray[np.float64], means: NDArray[np.float64], variances: NDArray[np.float64]) -> Encoder:
-    """The encoder of all rows, from the numbers of rows (W,), means (W, 6) and variances (W, 6) of the parts.
+def pooled(
+    rows: NDArray[np.float64], means: NDArray[np.float64], variances: NDArray[np.float64], seen: NDArray[np.float64]
+) -> Encoder:
+    """The encoder of all rows, from each part's rows (W,), means (W, 6), variances (W, 6) and codes that occur (W, 23).
 
     No large sums are subtracted (Chan, Golub and LeVeque, "Algorithms for computing the sample variance", The American
     Statistician 37, 1983). As in scikit-learn, and by the bound given there, a number that never varies has scale 1.
@@ -99,7 +114,8 @@ def pooled(rows: NDArray[np.float64], means: NDArray[np.float64], variances: NDA
     variance = (weights * (variances + (means - mean) ** 2)).sum(axis=0)
     eps = np.finfo(np.float64).eps
     constant = variance <= n * eps * variance + (n * eps * mean) ** 2
-    return Encoder(tuple(mean.tolist()), tuple(np.where(constant, 1.0, np.sqrt(variance)).tolist()))
+    scales = np.where(constant, 1.0, np.sqrt(variance))
+    return Encoder(tuple(mean.tolist()), tuple(scales.tolist()), unseen(seen))
 
 
 def taken(sizes: Sequence[int], batch: int) -> list[Ints]:

@@ -18,10 +18,12 @@ from heart_disease.model import schema
 from heart_disease.model.errors import SourceError
 from tests.harness import patients
 
-CELLS = some.none() | some.floats(-1e6, 1e6, allow_nan=False).map(lambda value: float(f"{value:.7g}"))
-TABLES = some.lists(
-    some.lists(CELLS, min_size=len(schema.BY_NAME), max_size=len(schema.BY_NAME)), min_size=1, max_size=5
-).map(lambda rows: pd.DataFrame(rows, columns=list(schema.BY_NAME), dtype="float64"))
+NUMBERS = some.floats(-1e6, 1e6, allow_nan=False).map(lambda value: float(f"{value:.7g}"))
+# The first column has no blanks: a row without a single cell is left out.
+ROWS = some.tuples(NUMBERS, *[some.none() | NUMBERS] * (len(schema.BY_NAME) - 1))
+TABLES = some.lists(ROWS, min_size=1, max_size=5).map(
+    lambda rows: pd.DataFrame(rows, columns=list(schema.BY_NAME), dtype="float64")
+)
 
 
 def read(data: bytes, name: str) -> sources.Table:
@@ -48,7 +50,13 @@ def damaged(change: tuple[bytes, float, int]) -> bytes:
     return data[:at] + bytes([byte]) + data[at + 1 :]
 
 
-FILES = [write(patients.make(3).assign(name="a")) for write in (as_csv, as_parquet)]
+OWN = {
+    "name": "a",
+    "seen": pd.Timestamp("2026-01-01"),
+    "ward": pd.Categorical(["x", "y", "x"]),
+    "visits": [[1], [], [2]],
+}
+FILES = [write(patients.make(3).assign(**OWN)) for write in (as_csv, as_parquet)]
 # Bytes of all sorts: arbitrary ones, near-tables, and tables with a fault.
 BYTES = (
     some.binary(max_size=200)

@@ -249,6 +249,17 @@ def test_on_a_file_patients_that_either_learned_from_are_left_out(heart: Any, st
     assert mixed.split("metric ")[1] == alone.split("metric ")[1]
 
 
+def test_on_a_file_patients_with_codes_that_a_model_never_saw_are_left_out(heart: Any, store: Path) -> None:
+    frame = pd.read_csv(store / "new.csv")
+    frame.loc[:2, "cp"] = 0
+    frame.to_csv(store / "rare.csv", index=False)
+    code, out, _ = heart("compare", "5", "6", "--on", str(store / "rare.csv"))
+    assert code == 0
+    assert "97 rows used, 0 left out as training rows" in " ".join(out.split())
+    assert ", 3 because of codes that a model never saw" in " ".join(out.split())
+    assert "nan" not in out
+
+
 def test_on_a_file_the_difference_is_that_of_the_models_themselves(heart: Any, store: Path) -> None:
     _, out, _ = heart("compare", "5", "6", "--on", str(store / "new.csv"))
     frame = sources.load(store / "new.csv").frame

@@ -38,7 +38,7 @@ def test_rewriting_a_file_does_not_hide_a_training_row(change: Frame) -> None:
     learned = frozenset(sources.patient_ids(frame))
     changed = sources.make_table(change(frame), "changed")
     with pytest.raises(DataError, match="0 rows that no model learned from"):
-        comparison.unseen(changed, {"version 1": learned})
+        comparison.unseen(changed, {"version 1": learned}, np.ones(len(changed), bool))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -59,7 +59,17 @@ def test_too_few_unseen_rows_are_refused(left: int, sick: int) -> None:
     ids = sources.patient_ids(table.frame)
     learned = frozenset(ids) - {ids[i] for i in rows}
     with pytest.raises(DataError, match=f"{left} rows that no model learned from, {min(sick, left - sick)} of the"):
-        comparison.unseen(table, {"version 1": learned})
+        comparison.unseen(table, {"version 1": learned}, np.ones(len(table), bool))
+
+
+def test_rows_that_a_model_cannot_score_are_left_out_and_counted() -> None:
+    table = sources.make_table(patients.make(100), "file.csv")
+    scored = np.arange(100) >= 5
+    fresh, words = comparison.unseen(table, {"version 1": frozenset(sources.patient_ids(table.frame)[:10])}, scored)
+    assert fresh.tolist() == [k >= 10 for k in range(100)]
+    assert words == "10 of version 1"
+    with pytest.raises(DataError, match="training rows: 10 of version 1; 80 have codes that a model never saw"):
+        comparison.unseen(table, {"version 1": frozenset(sources.patient_ids(table.frame)[:10])}, np.arange(100) >= 80)
 
 
 # The plain functions.

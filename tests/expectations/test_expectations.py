@@ -85,7 +85,7 @@ REFUSED: dict[str, tuple[Change, list[str]]] = {
     "extra column, named as the index": (lambda f: f.assign(row=1), ["error: column 'row' is unknown;"]),
     "extra column, named as a derived one": (
         lambda f: f.assign(disease=1),
-        ["error: column 'disease (as given)' is unknown;"],
+        ["error: column 'disease' is unknown;"],
     ),
     "misspelt column": (
         lambda f: f.rename(columns={"thalach": "thalac"}),
@@ -124,13 +124,13 @@ REFUSED: dict[str, tuple[Change, list[str]]] = {
     ),
     "no such code": (put("sex", (7, 2)), ["error: column 'sex' has 2 in row 7; expected 0 or 1."]),
     "half a code": (put("slope", (7, 1.5)), ["error: column 'slope' has 1.5 in row 7; expected 1, 2 or 3."]),
-    "0 for missing": (put("thal", (7, 0)), ["expected 3, 6, 7 or blank. Blank means missing;"]),
-    "codes of another copy": (put("ca", (7, 4)), ["expected 0, 1, 2, 3 or blank. 4 stands for missing in other"]),
+    "0 for missing": (put("thal", (7, 0)), ["expected 3, 6, 7 or blank. The codes: 3 normal, 6 fixed defect, 7"]),
+    "codes of another copy": (put("ca", (7, 4)), ["expected 0, 1, 2, 3 or blank. The codes: 0 none, 1 one, 2 two"]),
     "above the limit": (
         put("chol", (15, 999), (12, 999), (20, 701)),
         ["error: column 'chol' has 999 in rows 12 and 15 and 701 in row 20 (3 of 120 rows); expected 70 to 700 mg/dl."],
     ),
-    "below the limit": (put("chol", (3, 0)), ["expected 70 to 700 mg/dl. 0 stands for 'not measured'"]),
+    "below the limit": (put("chol", (3, 0)), ["column 'chol' has 0 in row 3; expected 70 to 700 mg/dl. Correct the"]),
     "infinity": (put("oldpeak", (3, np.inf)), ["error: column 'oldpeak' has inf in row 3; expected -3 to 10 mm."]),
     "infinity below": (put("oldpeak", (3, -np.inf)), ["error: column 'oldpeak' has -inf in row 3;"]),
     "infinite code": (put("thal", (3, np.inf)), ["error: column 'thal' has inf in row 3;"]),

@@ -127,6 +127,38 @@ def test_codes_missing_from_the_fitted_rows_still_have_inputs() -> None:
         np.testing.assert_array_equal(encoded[:, NAMES.index(name)], 1)
 
 
+def test_it_remembers_the_codes_that_no_fitted_row_had() -> None:
+    frame = patients.make(100)
+    assert Encoder.fit(frame).unseen == ("cp=unknown",)
+    assert Encoder.fit(frame.assign(cp=0, ca=np.nan)).unseen == (
+        "cp=typical angina", "cp=atypical angina", "cp=non-anginal pain", "cp=asymptomatic",
+        "ca=none", "ca=one", "ca=two", "ca=three",
+    )  # fmt: skip
+    assert Encoder.fit(frame.fillna({"thal": 3})).unseen == ("cp=unknown", "thal=blank")
+    assert Encoder.fit(sources.load().frame).unseen == ("cp=unknown",)
+
+
+def test_cells_with_codes_that_no_fitted_row_had_are_found() -> None:
+    encoder = Encoder.fit(patients.make(100).fillna({"thal": 3}))
+    frame = patients.make(20, seed=1, thal=3.0, ca=0.0)
+    frame.loc[5, "cp"], frame.loc[7, "thal"], frame.loc[9, "ca"] = 0, np.nan, np.nan
+    found = encoder.never_seen(frame[list(schema.INPUT_NAMES)].to_numpy())
+    assert [(row + 1, schema.INPUT_NAMES[column]) for row, column in np.argwhere(found)] == [(5, "cp"), (7, "thal")]
+    assert encoder.expected(schema.BY_NAME["cp"]) == "1, 2, 3 or 4"
+    assert encoder.expected(schema.BY_NAME["thal"]) == "3, 6 or 7"
+    assert encoder.expected(schema.BY_NAME["age"]) == schema.BY_NAME["age"].expected
+
+
+def test_the_codes_that_no_fitted_row_had_are_stored_and_are_unknown_for_older_versions() -> None:
+    encoder = Encoder.fit(sources.load().frame)
+    stored = json.loads(encoder.to_json())
+    assert Encoder.from_json(json.dumps(stored)) == encoder
+    del stored["unseen"]
+    assert Encoder.from_json(json.dumps(stored)) == dataclasses.replace(encoder, unseen=())
+    with pytest.raises(ValueError, match="input cp=nothing; expected some of sex=female"):
+        Encoder.from_json(json.dumps({**stored, "unseen": ["cp=nothing"]}))
+
+
 def test_a_number_that_does_not_vary_becomes_0() -> None:
     frame = patients.make(20, chol=250)
     np.testing.assert_array_equal(Encoder.fit(frame).transform(frame)[:, NAMES.index("chol")], 0)

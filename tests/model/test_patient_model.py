@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 from pathlib import Path
@@ -86,6 +87,26 @@ def test_a_row_that_is_not_allowed_has_a_reason_and_no_probability(
     assert scored.loc[7, "problem"] == problem
     assert np.isnan(scored.loc[7, "probability"])
     assert scored.loc[7, "disease"] == ""
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "problem"),
+    [
+        ("cp", 0, "column 'cp' has 0, which no patient of the training had; expected 1, 2, 3 or 4"),
+        ("thal", np.nan, "column 'thal' has blank, which no patient of the training had; expected 3, 6 or 7"),
+    ],
+)
+def test_a_code_that_training_never_saw_is_a_problem(
+    column: str, value: float, problem: str, model: PatientModel
+) -> None:
+    encoder = Encoder.fit(patients.make(100).fillna({"thal": 3}))
+    frame = PATIENTS.fillna({"thal": 3})
+    frame.loc[7, column] = value
+    scored = PatientModel(encoder, model.network).predict(frame)
+    assert scored.loc[7, "problem"] == problem
+    assert np.isnan(scored.loc[7, "probability"])
+    assert_scored(scored.drop(index=7))
+    assert_scored(PatientModel(dataclasses.replace(encoder, unseen=()), model.network).predict(frame))
 
 
 def test_the_other_rows_are_scored_as_if_it_were_not_there(model: PatientModel) -> None:

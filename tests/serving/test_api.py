@@ -77,6 +77,14 @@ def test_a_patient_outside_the_limits_gets_a_reason_and_the_others_are_scored(cl
     assert bad == {"probability": None, "disease": "", "problem": problem}
 
 
+def test_a_code_that_training_never_saw_is_a_problem(client: TestClient) -> None:
+    status, content = ask(client, FIRST, {**FIRST, "cp": 0})
+    problem = "column 'cp' has 0, which no patient of the training had; expected 1, 2, 3 or 4"
+    assert status == 200
+    assert content["answers"][0]["problem"] == ""
+    assert content["answers"][1] == {"probability": None, "disease": "", "problem": problem}
+
+
 def test_a_request_is_refused_if_no_patient_can_be_scored(client: TestClient) -> None:
     status, content = ask(client, *[{**FIRST, "chol": 9999}] * 8)
     assert status == 422

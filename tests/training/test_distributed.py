@@ -20,7 +20,7 @@ import pytest
 from heart_disease import registry
 from heart_disease.cli import main
 from heart_disease.model import schema
-from heart_disease.model.encoding import NUMBERS, Encoder
+from heart_disease.model.encoding import HOT_NAMES, NUMBERS, Encoder
 from heart_disease.model.errors import DataError, UsageError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.training.network import build, build_optimizer
@@ -119,6 +119,7 @@ def test_two_processes_equal_one_process_and_keras_fit_on_all_rows(frames: list[
         model = PatientModel.load(tmp_path / name)
         np.testing.assert_allclose(model.encoder.means, encoder.means, rtol=1e-12)
         np.testing.assert_allclose(model.encoder.scales, encoder.scales, rtol=1e-12)
+        assert model.encoder.unseen == encoder.unseen
         [layers] = model.network.members
         stored = [weight for layer in layers for weight in (layer.kernel, layer.bias)]
         for got, expected in zip(stored, weights, strict=True):
@@ -230,11 +231,20 @@ def test_the_encoder_of_parts_is_that_of_all_rows_even_for_large_values_that_har
     rng = np.random.default_rng(0)
     parts = [rng.normal([1e9, -5, 0, 1e-9, 7, 1e6], [1, 2, 3, 1e-12, 0, 1e-3], (n, 6)) for n in (1000, 10, 4000)]
     rows = np.array([len(part) for part in parts], "float64")
-    encoder = pooled(rows, np.array([p.mean(axis=0) for p in parts]), np.array([p.var(axis=0) for p in parts]))
-    expected = Encoder.fit(pd.DataFrame(np.concatenate(parts), columns=NUMBERS))
+    seen = np.ones((len(parts), len(HOT_NAMES)))
+    encoder = pooled(rows, np.array([p.mean(axis=0) for p in parts]), np.array([p.var(axis=0) for p in parts]), seen)
+    codes = patients.make(int(rows.sum())).drop(columns=NUMBERS).reset_index(drop=True)
+    expected = Encoder.fit(pd.DataFrame(np.concatenate(parts), columns=NUMBERS).join(codes))
     np.testing.assert_allclose(encoder.means, expected.means, rtol=1e-12)
     np.testing.assert_allclose(encoder.scales, expected.scales, rtol=1e-6)
     assert encoder.scales[4] == 1
+
+
+def test_a_code_is_unseen_if_no_part_has_it() -> None:
+    names, numbers = ["cp=unknown", "ca=blank"], np.ones((2, len(NUMBERS)))
+    one, other = ([float(name not in left_out) for name in HOT_NAMES] for left_out in (names, [names[0]]))
+    assert pooled(np.ones(2), numbers, numbers, np.array([one, other])).unseen == ("cp=unknown",)
+    assert pooled(np.ones(2), numbers, numbers, np.array([one, one])).unseen == ("cp=unknown", "ca=blank")
 
 
 @pytest.mark.parametrize("shuffle_rows", [0, 40, 10_000])

@@ -125,6 +125,8 @@ def _pair(
 def _models(records: Sequence[Record], source: str, margin: float) -> None:
     if len(records) != 2:
         raise UsageError(f"--on compares two models; got {len(records)}")
+    import numpy as np
+
     from heart_disease import registry
     from heart_disease.data import sources
     from heart_disease.evaluation import comparison
@@ -145,16 +147,19 @@ def _models(records: Sequence[Record], source: str, margin: float) -> None:
     judged = gate.validate(table)
     if not judged.passed:
         raise RejectedError(judged.refusal("nothing was compared"))
-    fresh, counts = comparison.unseen(table, learned)
+    every = {name: model.predict(table.frame)["probability"].to_numpy() for name, model in models.items()}
+    scored = np.isfinite(np.sum(list(every.values()), axis=0))  # (n,) not NaN in either
+    fresh, counts = comparison.unseen(table, learned, scored)
     patients = table.frame[fresh]
     labels = schema.label(patients).to_numpy()
-    probabilities = {name: model.predict(patients)["probability"].to_numpy() for name, model in models.items()}
+    probabilities = {name: found[fresh] for name, found in every.items()}
     first, other = probabilities
     _heads(records)
-    left_out = len(table) - len(patients)
-    print(
-        wrapped(f"{table.source}: {count(len(patients), 'row')} used, {left_out} left out as training rows ({counts})")
-    )
+    learned_from = int((scored & ~fresh).sum())
+    told = f"{table.source}: {count(len(patients), 'row')} used, {learned_from} left out as training rows ({counts})"
+    if not scored.all():
+        told += f", {(~scored).sum()} because of codes that a model never saw"
+    print(wrapped(told))
     print()
     print(_shown(side_by_side.metrics(comparison.on_rows(labels, probabilities)), 2))
     found = comparison.on_rows_minus(labels, probabilities[other], probabilities[first], margin)

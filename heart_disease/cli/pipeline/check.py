@@ -34,6 +34,8 @@ def run(options: argparse.Namespace) -> int:
     if options.page:
         Path(options.page).write_text(validation_page.render(validation), encoding="utf-8")
     print(f"{count(len(table), 'row')} of {table.source}, digest {table.digest}")
+    if table.blank_lines:
+        print(f"{count(table.blank_lines, 'blank row')} left out")
     for message in validation.messages():
         print(wrapped(message))
     found = (

@@ -39,9 +39,12 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         HeartError: the space, the data, a store, a server or a cluster cannot be used.
     """
+    from heart_disease.data import files
     from heart_disease.operations.server.server import prefect_server
     from heart_disease.search import space
 
+    if options.source is not None:
+        files.find(options.source)  # before any server starts
     evaluation, search = made(Evaluation, options, {}), made(Search, options, {})
     wanted = space.read_space(Path(options.space) if options.space is not None else None)
     if options.grid:

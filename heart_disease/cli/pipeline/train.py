@@ -43,8 +43,11 @@ def run(options: argparse.Namespace) -> int:
             found = follow.deployment(client)
             parameters = training(options, found.parameters)
             return follow.run(client, found, deployments.parameters(**parameters, force=options.force))
+    from heart_disease.data import files
     from heart_disease.operations.server.server import prefect_server
 
+    if parameters["source"] is not None:
+        files.find(parameters["source"])  # before any server starts
     with progress(), prefect_server() as server:
         from flows.train import Unchanged, train
 

@@ -1,0 +1,250 @@
+"""`heart predict`: cells that leave as they came, names that collide, and files that are wrong as a whole."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from heart_disease import registry
+from heart_disease.data import sources
+from heart_disease.lessons.columns import FOREIGN
+from heart_disease.model import schema
+from heart_disease.model.encoding import Encoder
+from heart_disease.model.patient_model import PatientModel
+from heart_disease.registry import ModelRef
+from tests.harness.command import heart, one_line
+
+Said = Callable[..., tuple[int, str, str]]
+
+PATIENTS = sources.load().frame.sort_index()
+ENCODER = Encoder.fit(PATIENTS)
+LINES = sources.BUNDLED.read_text().splitlines()
+NUMBERS = ["00042", "1234567890123456789", "1234567890123456790", "1e5", "NA", ""]
+
+
+@pytest.fixture
+def heart_predict(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Said:
+    """`heart predict`, with a champion that took its codes from the bundled patients and needs no store."""
+    model = PatientModel(ENCODER, lambda inputs: 1 / (1 + np.exp(-inputs[:, :1])))
+    monkeypatch.setattr(registry, "champion", lambda: ModelRef("heart-disease", "1", "a run"))
+    monkeypatch.setattr(registry, "load_model", lambda ref: model)
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        code = heart("predict", *map(str, arguments))
+        out, err = capsys.readouterr()
+        return code, out, one_line(err)
+
+    return call
+
+
+def with_column(name: str, cells: list[str], folder: Path) -> Path:
+    """The first bundled patients, with a column of one's own in front."""
+    path = folder / "in.csv"
+    rows = [[name, *LINES[0].split(",")], *([cell, *line.split(",")] for cell, line in zip(cells, LINES[1:]))]  # noqa: B905
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(rows)
+    return path
+
+
+def read(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+# Cells.
+
+
+def test_every_cell_of_a_csv_file_leaves_as_it_came(heart_predict: Said, tmp_path: Path) -> None:
+    path = with_column("mrn", NUMBERS, tmp_path)
+    assert heart_predict(path, "-o", tmp_path / "out.csv")[0] == 0
+    header, *rows = read(tmp_path / "out.csv")
+    assert header == ["row", "mrn", *schema.BY_NAME, "probability", "disease", "problem"]
+    assert [row[:16] for row in rows] == [
+        [str(i), cell, *line.split(",")] for i, (cell, line) in enumerate(zip(NUMBERS, LINES[1:], strict=False), 1)
+    ]
+
+
+# Columns as other programs write them; some hold what a float64 cannot.
+COLUMNS = {
+    "mrn": pa.array([1234567890123456789, 1234567890123456790, None]),
+    "large": pa.array([2**64 - 1, 0, None], pa.uint64()),
+    "code": pa.array(["00042", "", None]),
+    "price": pa.array([Decimal("1.10"), Decimal("2.00"), None]),
+    "seen": pa.array([0, 1, None], pa.timestamp("ns", "UTC")),
+    "far": pa.array([10**14, 0, None], pa.timestamp("s")),
+    "visits": pa.array([[1, 2], [], None], pa.list_(pa.int8())),
+    "who": pa.array([{"name": "Müller"}, None, None]),
+    "raw": pa.array([b"\xff", b"", None]),
+    "ward": pa.array(["a", "b", None]).dictionary_encode(),
+    "flag": pa.array([True, False, None]),
+    "short": pa.array([0.1, 1.0, None], pa.float32()),
+    "nothing": pa.nulls(3),
+}
+
+
+def test_every_column_of_a_parquet_file_keeps_its_type_and_its_values(heart_predict: Said, tmp_path: Path) -> None:
+    whole = {name: pa.array(PATIENTS[name].head(3).astype("int64")) for name in ("age", "sex")}
+    original = pa.Table.from_pandas(PATIENTS.head(3), preserve_index=False)
+    for name, column in (whole | COLUMNS).items():
+        if name in original.column_names:
+            original = original.set_column(original.column_names.index(name), name, column)
+        else:
+            original = original.append_column(name, column)
+    pq.write_table(original, tmp_path / "in.parquet")
+    assert heart_predict(tmp_path / "in.parquet", "-o", tmp_path / "out.parquet")[0] == 0
+    written = pq.read_table(tmp_path / "out.parquet")
+    assert written.column_names == ["row", *original.column_names, "probability", "disease", "problem"]
+    assert written.select(original.column_names).equals(pq.read_table(tmp_path / "in.parquet"))
+    assert written["probability"].null_count == 0
+
+    assert heart_predict(tmp_path / "in.parquet", "-o", tmp_path / "out.csv")[0] == 0
+    header, *rows = read(tmp_path / "out.csv")
+    cells = dict(zip(header, rows[0], strict=True))
+    assert [cells[name] for name in ("mrn", "large", "code", "price", "age", "short")] == [
+        "1234567890123456789", "18446744073709551615", "00042", "1.10", "63", "0.1",
+    ]  # fmt: skip
+    assert [dict(zip(header, rows[2], strict=True))[name] for name in COLUMNS] == [""] * len(COLUMNS)
+
+
+def test_a_parquet_file_made_from_csv_has_text_in_own_columns_and_numbers_in_the_others(
+    heart_predict: Said, tmp_path: Path
+) -> None:
+    path = with_column("mrn", NUMBERS, tmp_path)
+    assert heart_predict(path, "-o", tmp_path / "out.parquet")[0] == 0
+    written = pq.read_table(tmp_path / "out.parquet")
+    assert written["mrn"].to_pylist() == NUMBERS
+    assert {written.schema.field(name).type for name in schema.BY_NAME} == {pa.float64()}
+    assert sources.load(tmp_path / "out.parquet").frame["age"].sort_index().tolist() == PATIENTS["age"][:6].tolist()
+
+
+def test_the_terminal_shows_the_first_own_column(heart_predict: Said, tmp_path: Path) -> None:
+    code, out, _ = heart_predict(with_column("mrn", [*NUMBERS[:2], "x" * 200, "\x1b[2J"], tmp_path))
+    assert code == 0
+    header, *rows = (line.split() for line in out.splitlines())
+    assert header == ["row", "mrn", "probability", "disease"]
+    assert [row[:2] for row in rows] == [
+        ["1", "00042"], ["2", "1234567890123456789"], ["3", "x" * 27 + "..."], ["4", r"\x1b[2J"],
+    ]  # fmt: skip
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_without_an_own_column_the_terminal_shows_the_answers_alone(heart_predict: Said) -> None:
+    _, out, err = heart_predict(sources.BUNDLED)
+    assert out.splitlines()[0].split() == ["row", "probability", "disease"]
+    assert "303 rows scored ... the first 50; -o FILE writes all" in err
+
+
+# Names.
+
+
+@pytest.mark.parametrize("name", ["row", "probability", "disease", "problem"])
+def test_a_column_with_the_name_of_an_answer_is_refused_and_not_overwritten(
+    name: str, heart_predict: Said, tmp_path: Path
+) -> None:
+    path = with_column(name, ["a", "b"], tmp_path)
+    code, _, err = heart_predict(path, "-o", tmp_path / "out.csv")
+    assert code == 2
+    assert f"has the column '{name}'; expected names that the answers do not have" in err
+    assert not (tmp_path / "out.csv").exists()
+
+    assert heart_predict(path, "--prefix", "heart_", "-o", tmp_path / "out.csv")[0] == 0
+    header, *rows = read(tmp_path / "out.csv")
+    assert header == ["heart_row", name, *schema.BY_NAME, "heart_probability", "heart_disease", "heart_problem"]
+    assert [row[1] for row in rows] == ["a", "b"]
+
+
+def test_an_output_can_be_scored_again_with_a_prefix(heart_predict: Said, tmp_path: Path) -> None:
+    for suffix in ("csv", "parquet"):
+        first, second = (tmp_path / f"{name}.{suffix}" for name in ("first", "second"))
+        assert heart_predict(sources.BUNDLED, "-o", first)[0] == 0
+        code, _, err = heart_predict(first, "-o", second)
+        assert code == 2
+        assert "has the columns 'row', 'probability', 'disease', 'problem'; expected" in err
+        assert heart_predict(first, "--prefix", "again_", "-o", second)[0] == 0
+        found = pd.read_csv(second) if suffix == "csv" else pd.read_parquet(second)
+        assert found["again_probability"].tolist() == pytest.approx(found["probability"].tolist())
+        assert found["again_row"].tolist() == found["row"].tolist() == list(range(1, 304))
+
+
+# Files that are wrong as a whole.
+
+
+def kaggle() -> pd.DataFrame:
+    """The patients in the codes of the most common copy, whose label is 1 for the healthy."""
+    frame = PATIENTS.replace(FOREIGN).fillna({"ca": 4, "thal": 0})
+    return frame.assign(num=1 - schema.label(PATIENTS)).rename(columns={"num": "target"})
+
+
+def half_converted() -> pd.DataFrame:
+    """That copy, in which `thal`, `slope` and `ca` have been given codes that exist."""
+    frame = kaggle().replace({"thal": {0: np.nan, 1: 3, 2: 6, 3: 7}, "ca": {4: np.nan}})
+    return frame.assign(slope=frame["slope"] + 1)
+
+
+@pytest.mark.parametrize(
+    ("frame", "columns"),
+    [
+        pytest.param(kaggle(), ["cp", "restecg", "thal"], id="as it is"),
+        pytest.param(half_converted(), ["cp", "restecg"], id="half converted"),
+        pytest.param(half_converted().head(20), ["restecg"], id="20 rows, half converted"),
+        pytest.param(kaggle().iloc[10:20], ["thal"], id="10 rows"),
+        pytest.param(PATIENTS.assign(thal=np.nan), ["thal"], id="a column that was lost"),
+    ],
+)
+def test_a_file_in_other_codes_is_refused_and_scored_only_if_asked(
+    frame: pd.DataFrame, columns: list[str], heart_predict: Said, tmp_path: Path
+) -> None:
+    frame.to_csv(tmp_path / "in.csv", index=False)
+    code, _, err = heart_predict(tmp_path / "in.csv", "-o", tmp_path / "out.csv")
+    assert code == 3
+    assert "was rejected; nothing was scored." in err
+    assert [name for name in schema.BY_NAME if f"error: column '{name}' " in err] == columns
+    assert "To score them all the same: --anyway" in err
+    assert not (tmp_path / "out.csv").exists()
+
+    code, _, err = heart_predict(tmp_path / "in.csv", "--anyway", "-o", tmp_path / "out.csv")
+    assert code == 0
+    assert all(f"error: column '{name}' " in err for name in columns)
+    scored = pd.read_csv(tmp_path / "out.csv")
+    assert scored.loc[frame["cp"].to_numpy() == 0, "probability"].isna().all()
+    assert scored["probability"].notna().any()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_small_honest_files_are_scored(seed: int, heart_predict: Said, tmp_path: Path) -> None:
+    for n in (1, 5, 20):
+        PATIENTS.sample(n, random_state=seed).drop(columns="num").to_csv(tmp_path / "in.csv", index=False)
+        code, _, err = heart_predict(tmp_path / "in.csv", "-o", tmp_path / "out.csv")
+        assert (code, f"{n} row{'s' * (n > 1)} scored" in err) == (0, True), err
+
+
+def test_one_wrong_code_is_a_problem_of_its_row_alone(heart_predict: Said, tmp_path: Path) -> None:
+    frame = PATIENTS.head(3).copy()
+    frame.loc[2, "thal"] = 2
+    frame.to_csv(tmp_path / "in.csv", index=False)
+    code, _, err = heart_predict(tmp_path / "in.csv")
+    assert code == 0
+    assert "2 rows scored row 2 not scored: column 'thal' has 2; expected 3, 6, 7 or blank" in err
+
+
+def test_a_code_that_no_patient_of_the_training_had_is_a_problem(heart_predict: Said, tmp_path: Path) -> None:
+    PATIENTS.head(3).assign(cp=[1, 0, 4]).to_csv(tmp_path / "in.csv", index=False)
+    _, _, err = heart_predict(tmp_path / "in.csv")
+    assert "row 2 not scored: column 'cp' has 0, which no patient of the training had; expected 1, 2, 3 or 4" in err
+
+
+def test_blank_rows_are_left_out_and_said(heart_predict: Said, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("\n".join([*LINES[:4], "," * 13, " ," * 13, ""]))
+    code, _, err = heart_predict(tmp_path / "in.csv", "-o", tmp_path / "out.csv")
+    assert code == 0
+    assert "2 blank rows left out" in err
+    assert "3 rows scored" in err
+    assert len(read(tmp_path / "out.csv")) == 4

@@ -1,0 +1,50 @@
+"""A file of patients that is not there is said at once; an empty name in a form means the bundled patients."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from heart_disease.evaluation.settings import Evaluation, Promotion
+from heart_disease.operations import deployments
+from heart_disease.operations.server import server
+from heart_disease.training.recipe import Recipe
+from tasks.load import load_table
+from tests.harness.command import heart, one_line
+
+
+def no_server() -> None:
+    raise AssertionError("a server was started")
+
+
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_a_file_that_is_not_there_is_said_before_a_server_starts(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server, "prefect_server", no_server)
+    for source, message in (("nope.csv", "no file '"), (".", "is a folder"), ("empty.csv", "is empty")):
+        (tmp_path / "empty.csv").touch()
+        assert heart(command, "--source", str(tmp_path / source)) == 3
+        assert message in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_an_empty_option_is_not_taken_for_the_bundled_patients(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert heart(command, "--source", "") == 2
+    assert "--source: expected a file" in one_line(capsys.readouterr().err)
+
+
+def test_an_empty_source_in_a_form_means_the_bundled_patients() -> None:
+    assert len(load_table("")) == 303
+    found = deployments.parameters("", Recipe(), Evaluation(), Promotion(), "auto")
+    assert found["source"] is None
+
+
+def test_loading_says_how_many_blank_rows_were_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "in.csv").write_text("age,sex\n63,1\n,\n,\n")
+    caplog.set_level("INFO", logger="heart")
+    assert load_table(str(tmp_path / "in.csv")).blank_lines == 2
+    assert "2 blank rows left out" in caplog.text

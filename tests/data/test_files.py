@@ -1,0 +1,159 @@
+"""Files, cell by cell: what is written is read again as it was, and blank rows are left out and counted."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from heart_disease.data import files, sources
+from heart_disease.model.errors import SourceError
+from tests.harness import patients
+
+TEXTS = some.lists(some.text(some.characters(codec="utf-8", exclude_characters="\0")), min_size=1, max_size=5)
+
+
+def put(folder: Path, data: str | bytes, name: str = "a.csv") -> Path:
+    path = folder / name
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+@given(TEXTS, TEXTS, some.sampled_from([".csv", ".parquet"]))
+def test_any_text_that_is_written_is_read_again(one: list[str], two: list[str], suffix: str) -> None:
+    n = min(len(one), len(two))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"a{suffix}")
+        written = {"row": pa.array(range(n)), "note": pa.array(one[:n]), "other": pa.array(two[:n])}
+        files.write(path, written)
+        found = files.read(path)
+        assert found.cells["note"].to_pylist() == one[:n]
+        assert found.cells["other"].to_pylist() == two[:n]
+        assert [entry.name for entry in Path(folder).iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("cell", ["00042", " 42", "42 ", "1e5", "-0.0", "NA", "1234567890123456790", "a 'b' c", "é"])
+def test_a_cell_is_its_text(cell: str, tmp_path: Path) -> None:
+    assert files.read(put(tmp_path, f"age,mrn\n63,{cell}\n")).cells["mrn"].to_pylist() == [cell]
+
+
+def test_spaces_before_quotes_are_style_and_not_part_of_the_cells(tmp_path: Path) -> None:
+    found = files.read(put(tmp_path, 'age, mrn, note\n63, "00042", "a, b"\n')).cells
+    assert [found[name].to_pylist() for name in ("mrn", "note")] == [["00042"], ["a, b"]]
+
+
+def test_text_of_a_number_is_exact() -> None:
+    columns = [pa.array([2**63 - 1]), pa.array([0.1], pa.float32()), pa.array([[1, None]]), pa.array([b"\xff"])]
+    assert [files.as_text(column) for column in columns] == [
+        ["9223372036854775807"], ["0.1"], ["[1, None]"], [r"b'\xff'"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])
+def test_nan_is_a_blank(kind: pa.DataType, tmp_path: Path) -> None:
+    numbers = pa.array([1.5, float("nan"), None], kind)
+    assert files.as_text(numbers) == files.as_text(pa.chunked_array([numbers])) == ["1.5", None, None]
+    pq.write_table(pa.table({"age": numbers}), tmp_path / "a.parquet")
+    assert files.read(tmp_path / "a.parquet").blank_lines == 2
+
+
+# Blank rows.
+
+
+def test_the_blank_rows_of_a_sheet_are_left_out_and_counted(tmp_path: Path) -> None:
+    text = ",,\nage,ca,note\n63,,\n, ,\t\n\n67,0,x\n,,,,,,\n,,\n"
+    file = files.read(put(tmp_path, text))
+    assert file.cells.to_pydict() == {"age": ["63", "67"], "ca": ["", "0"], "note": ["", "x"]}
+    assert file.blank_lines == 4
+    assert sources.from_file(file).blank_lines == 4
+    assert list(sources.from_file(file).frame.sort_index().index) == [1, 2]
+
+
+def test_the_blank_rows_of_a_parquet_file_are_left_out_and_counted(tmp_path: Path) -> None:
+    frame = patients.make(5)
+    frame.loc[[2, 5]] = float("nan")
+    frame.to_parquet(tmp_path / "a.parquet")
+    table = sources.load(tmp_path / "a.parquet")
+    assert (len(table), table.blank_lines) == (3, 2)
+    assert table.digest == sources.make_table(patients.make(5).drop(index=[2, 5]), "x").digest
+
+
+def test_a_file_of_blank_rows_has_no_patients(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="has a header and no rows"):
+        files.read(put(tmp_path, "age,sex\n,\n,\n"))
+    pq.write_table(pa.table({"age": pa.nulls(2)}), tmp_path / "a.parquet")
+    with pytest.raises(SourceError, match="has a header and no rows"):
+        files.read(tmp_path / "a.parquet")
+
+
+# Parquet files of other programs.
+
+
+def described(folder: Path, about: bytes) -> Path:
+    """A Parquet file with this as pandas' description of its columns."""
+    table = pa.Table.from_pandas(patients.make(3)).replace_schema_metadata({"pandas": about})
+    pq.write_table(table, folder / "a.parquet")
+    return folder / "a.parquet"
+
+
+@pytest.mark.parametrize("about", [b"{", b"\xff", b"3", b'{"index_columns": 3}'])
+def test_a_description_of_columns_that_is_damaged_is_a_source_error(about: bytes, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"is not a Parquet file: .*Write it again"):
+        files.read(described(tmp_path, about))
+
+
+@pytest.mark.parametrize("about", [b"{}", b'{"index_columns": [{"kind": "range"}, "gone"], "columns": [3]}'])
+def test_what_else_the_description_says_does_not_matter(about: bytes, tmp_path: Path) -> None:
+    assert sources.load(described(tmp_path, about)).digest == sources.make_table(patients.make(3), "x").digest
+
+
+def test_names_that_are_numbers_are_names(tmp_path: Path) -> None:
+    frame = patients.make(3)
+    frame.set_axis(range(len(frame.columns)), axis="columns").to_parquet(tmp_path / "a.parquet")
+    table = sources.load(tmp_path / "a.parquet")
+    assert set(table.frame) == {str(number) for number in range(len(frame.columns))}
+
+
+def test_an_index_that_pandas_stored_is_not_a_column_of_the_patients(tmp_path: Path) -> None:
+    frame = patients.make(3).iloc[[2, 0, 1]]
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert files.read(tmp_path / "a.parquet").index == ("row",)
+    assert list(sources.load(tmp_path / "a.parquet").frame) == list(frame)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([[1], [2, 3], None]),
+        pa.array([{"a": 1}, None, {}]),
+        pa.array([b"a", b"b", None]),
+        pa.array([10**14, 0, None], pa.timestamp("s")),
+        pa.array([True, False, None]),
+        pa.array(["1", "0", None]).dictionary_encode(),
+        pa.nulls(3),
+    ],
+    ids=lambda column: str(column.type),
+)
+@pytest.mark.parametrize("name", ["sex", "mine"])
+def test_a_column_of_any_type_is_numbers_or_text(name: str, column: pa.Array, tmp_path: Path) -> None:
+    table = pa.Table.from_pandas(patients.make(3), preserve_index=False)
+    table = table.drop_columns([name]) if name in table.column_names else table
+    pq.write_table(table.append_column(name, column), tmp_path / "a.parquet")
+    frame = sources.load(tmp_path / "a.parquet").frame
+    assert pd.api.types.is_string_dtype(frame[name]) or frame[name].dtype == "float64"
+    assert int(frame[name].isna().sum()) == column.null_count
+
+
+def test_bytes_that_are_no_text_are_a_source_error_in_our_columns_alone(tmp_path: Path) -> None:
+    table, column = pa.Table.from_pandas(patients.make(3), preserve_index=False), pa.array([b"\xff", b"", None])
+    pq.write_table(table.append_column("mine", column), tmp_path / "a.parquet")
+    assert sources.load(tmp_path / "a.parquet").frame["mine"].sort_index().tolist()[0] == r"b'\xff'"
+    pq.write_table(table.drop_columns(["sex"]).append_column("sex", column), tmp_path / "a.parquet")
+    with pytest.raises(SourceError, match="cannot be read as a table: .*Expected numbers and text in its columns"):
+        sources.load(tmp_path / "a.parquet")
