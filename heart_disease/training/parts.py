@@ -83,6 +83,7 @@ class Part:
 
         Raises:
             RejectedError: the schema does not allow a cell.
+            SourceError: the file has fewer rows than it says.
         """
         scaler, seen, ill, row = StandardScaler(), np.zeros(len(HOT_CODES), bool), 0, 0
         for frame in self.chunks(SHUFFLE_ROWS):
@@ -98,6 +99,8 @@ class Part:
             seen |= hot(numbers[list(schema.INPUT_NAMES)].to_numpy()).any(axis=0)
             ill += int(schema.label(numbers).sum())
             row += len(frame)
+        if row != len(self):
+            raise SourceError(f"'{self.source}' is damaged: {row} rows can be read of {len(self)}. Write it again.")
         return scaler.mean_, scaler.var_, seen, ill
 
 
