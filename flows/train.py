@@ -15,9 +15,9 @@ from heart_disease.data import sources
 from heart_disease.evaluation.contest import Report
 from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.evaluation.verdict import Decision, decide
-from heart_disease.model.errors import HeartError, RejectedError
+from heart_disease.model.errors import HeartError, OriginError, RejectedError
 from heart_disease.operations import missed, reconciliation, states
-from heart_disease.registry import ModelRef, Run
+from heart_disease.registry import ModelRef, Origin, Run
 from heart_disease.reporting.terminal import import_tensorflow, progress
 from heart_disease.training.recipe import PRESETS, Recipe
 from tasks import stages
@@ -113,6 +113,15 @@ def train(
         return states.completed(found.state, found.message, found)
 
 
+def _origin_of(champion: ModelRef | None) -> Origin | None:
+    """What the champion was made from; None if there is no champion, or if that is gone, which is said."""
+    try:
+        return registry.origin_of(champion) if champion else None
+    except OriginError as error:
+        log.warning("          %s. Nothing is compared with the champion.", error)
+        return None
+
+
 def pipeline(
     source: str | None, recipe: Recipe, evaluation: Evaluation, promotion: Promotion, device: str, force: bool
 ) -> Outcome | Unchanged:
@@ -121,7 +130,7 @@ def pipeline(
     table = stages.load(source)
     origin = registry.origin_here(recipe, evaluation, table.digest)
     champion = registry.find_champion()
-    theirs = registry.origin_of(champion) if champion else None
+    theirs = _origin_of(champion)
     if champion and registry.finish_try(champion, flow_run):
         log.info("          %s version %s is champion: an earlier try got that far", champion.name, champion.version)
         return Unchanged(champion, flow_run, "Promoted", "an earlier try of this run got that far")

@@ -6,6 +6,8 @@
     │   ├── SourceError       it cannot be read as a table
     │   └── RejectedError     it was read, and validation refused it
     ├── UnavailableError  4   something necessary is missing: a champion, a store, a server
+    │   ├── HistoryError      the history of champions was deleted and can be restored
+    │   └── OriginError       what a version was made from is gone or cannot be read
     └── MovedError        5   the champion is no longer the one that was compared with
 
 A message says what was expected, what came, where, and what to do. The command line prints it and nothing else.
@@ -69,6 +71,14 @@ class UnavailableError(HeartError):
     """Something necessary is missing: a champion, a writable store, a server that answers."""
 
     exit_code = ExitCode.UNAVAILABLE
+
+
+class HistoryError(UnavailableError):
+    """The history of champions cannot take another move: it was deleted and can be restored, or is not ours."""
+
+
+class OriginError(UnavailableError):
+    """What a version was made from is gone or cannot be read."""
 
 
 class MovedError(HeartError):

@@ -65,7 +65,7 @@ def close_run(run_id: str, status: Literal["FAILED", "KILLED"], why: str) -> boo
     try:
         if client.get_run(run_id).info.status != "RUNNING":
             return False
-        client.set_tag(run_id, CLOSED, why)
+        client.set_tag(run_id, CLOSED, why, synchronous=True)
         client.set_terminated(run_id, status)
     except MlflowException as error:
         if is_missing(error):

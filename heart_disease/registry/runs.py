@@ -16,9 +16,11 @@ from typing import Any
 import mlflow
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.utils.autologging_utils import disable_autologging
 
 from heart_disease.data.sources import Table
 from heart_disease.model import schema
+from heart_disease.model.errors import UnavailableError
 from heart_disease.registry.origins import COMMIT, DIRTY, Origin, origin_params, origin_tags
 from heart_disease.registry.store import (
     CLOSED,
@@ -29,8 +31,9 @@ from heart_disease.registry.store import (
     Run,
     author_tags,
     check_embedded_store,
-    is_missing,
     reachable,
+    unless_missing,
+    uri,
 )
 
 BATCH = 1000  # the most metrics that MLflow takes in one call
@@ -53,7 +56,7 @@ def open_run(
     Raises:
         UnavailableError: the store cannot be written, or its server does not answer.
     """
-    check_embedded_store()
+    check_embedded_store(to_write=True)
     with reachable():
         client = mlflow.MlflowClient()
         experiment_id = open_experiment(experiment, about)
@@ -62,13 +65,16 @@ def open_run(
             client.update_run(run_id, "RUNNING")
             with suppress(MlflowException):  # the tag is missing if nothing closed the run
                 client.delete_tag(run_id, CLOSED)
-            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in {**author_tags(), **tags}.items()])
+            client.log_batch(
+                run_id, tags=[RunTag(key, value) for key, value in {**author_tags(), **tags}.items()], synchronous=True
+            )
             started = client.get_run(run_id).info.start_time
         else:
             created = client.create_run(experiment_id, run_name=name, tags={**author_tags(), **tags}).info
             run_id, started = created.run_id, created.start_time
     try:
-        yield Run(run_id, experiment_id, started)
+        with disable_autologging():  # a program that calls this one may have switched it on
+            yield Run(run_id, experiment_id, started)
     except BaseException as error:
         # KeyboardInterrupt and SystemExit are not Exceptions. If the store is gone too, report what ended the run.
         with suppress(*STORE_ERRORS):
@@ -101,7 +107,9 @@ def find_try(flow_run_id: str, origin: Origin) -> str | None:
 def finish_try(ref: ModelRef, flow_run_id: str) -> bool:
     """Whether an earlier try of this flow run made this version; if so, make sure that its run is FINISHED."""
     client = mlflow.MlflowClient()
-    found = client.get_run(ref.run_id)
+    found = unless_missing(client.get_run, ref.run_id)
+    if not found:
+        return False
     made = bool(flow_run_id) and found.data.tags.get(FLOW_RUN) == flow_run_id
     if made and found.info.status != "FINISHED":
         client.set_terminated(ref.run_id, "FINISHED")
@@ -110,9 +118,18 @@ def finish_try(ref: ModelRef, flow_run_id: str) -> bool:
 
 @reachable()
 def open_experiment(name: str = EXPERIMENT, about: str = ABOUT) -> str:
-    """The ID of an experiment, which is created if it is missing."""
+    """The ID of an experiment, which is created if it is missing.
+
+    Raises:
+        UnavailableError: it was deleted, or the store cannot be used.
+    """
     client = mlflow.MlflowClient()
     found = client.get_experiment_by_name(name)
+    if found and found.lifecycle_stage != "active":
+        raise UnavailableError(
+            f"the MLflow experiment '{name}' in {uri()} was deleted. Restore it: mlflow experiments restore "
+            f"--experiment-id {found.experiment_id}"
+        )
     if found:
         return str(found.experiment_id)
     # The kind is what MLflow's page calls "model training", as opposed to "GenAI".
@@ -123,20 +140,15 @@ def open_experiment(name: str = EXPERIMENT, about: str = ABOUT) -> str:
 @reachable()
 def read_run(run_id: str) -> tuple[str, dict[str, float]] | None:
     """The name and the metrics of a run; None if it was deleted for good, or `run_id` is not a run."""
-    try:
-        found = mlflow.MlflowClient().get_run(run_id)
-    except MlflowException as error:
-        if is_missing(error):
-            return None
-        raise
-    return found.info.run_name or "", found.data.metrics
+    found = unless_missing(mlflow.MlflowClient().get_run, run_id)
+    return (found.info.run_name or "", found.data.metrics) if found else None
 
 
 @reachable()
 def log_start(run: Run, table: Table, origin: Origin) -> None:
     """Log what a training starts from: recipe, evaluation, data, code and libraries."""
     client = mlflow.MlflowClient()
-    client.log_batch(run.run_id, params=origin_params(origin), tags=origin_tags(origin))
+    client.log_batch(run.run_id, params=origin_params(origin), tags=origin_tags(origin), synchronous=True)
     log_data(run, table)
 
 
@@ -175,7 +187,9 @@ def artifact_uri(run: Run, path: str) -> str:
 @reachable()
 def log_tags(run: Run, tags: Mapping[str, str]) -> None:
     """Set tags of the run."""
-    mlflow.MlflowClient().log_batch(run.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    mlflow.MlflowClient().log_batch(
+        run.run_id, tags=[RunTag(key, value) for key, value in tags.items()], synchronous=True
+    )
 
 
 @reachable()
@@ -189,8 +203,7 @@ def log_evaluation(
 ) -> None:
     """Log all metrics, for the run and its model, and the curves: name, epoch from 1, and value of each point.
 
-    Call this after `log_model`, because `log_model` asks for the history of each metric that is already there: 95
-    requests on a server, 7 of the 28 seconds of a small training.
+    Call this after `log_model`, which makes the model.
     """
     client, when = mlflow.MlflowClient(), run.started
     # `log_model` registered it as models:/MODEL_ID. MLflow's get_model_info would leave a folder behind in /tmp.
@@ -198,8 +211,8 @@ def log_evaluation(
     values = [Metric(name, value, when, 0, model_id=model) for name, value in metrics.items()]
     values += [Metric(name, value, when, epoch) for name, epoch, value in curves]
     _log_metrics(run, values)
-    client.set_tag(run.run_id, "mlflow.note.content", description)
-    client.set_tag(run.run_id, "evaluation", title)
+    client.set_tag(run.run_id, "mlflow.note.content", description, synchronous=True)
+    client.set_tag(run.run_id, "evaluation", title, synchronous=True)
 
 
 @reachable()
@@ -211,10 +224,10 @@ def log_values(
     values = [Metric(name, value, when, 0) for name, value in metrics.items()]
     values += [Metric(name, value, when, step) for name, curve in curves.items() for step, value in enumerate(curve)]
     client = mlflow.MlflowClient()
-    client.log_batch(run.run_id, params=[Param(name, str(value)) for name, value in params.items()])
+    client.log_batch(run.run_id, params=[Param(name, str(value)) for name, value in params.items()], synchronous=True)
     _log_metrics(run, [value for value in values if math.isfinite(value.value)])
 
 
 def _log_metrics(run: Run, values: Sequence[Metric]) -> None:
     for start in range(0, len(values), BATCH):
-        mlflow.MlflowClient().log_batch(run.run_id, metrics=values[start : start + BATCH])
+        mlflow.MlflowClient().log_batch(run.run_id, metrics=values[start : start + BATCH], synchronous=True)

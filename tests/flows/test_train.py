@@ -295,7 +295,7 @@ def test_the_lectures_recipe_promoted_by_hand_loses_to_the_default_and_does_not_
 
     lecture = train(recipe=PRESETS["lecture"], force=True, **QUICK)
     before = registry.champion()
-    registry.move_champion(lecture.model, expected=before.version, kind="by hand", why="a test")
+    registry.move_champion(lecture.model, expected=before, kind="by hand", why="a test")
     assert registry.champion() == lecture.model
 
     better = train(**QUICK)
@@ -333,7 +333,7 @@ def test_a_champion_that_has_moved_meanwhile_is_left_alone(outcome: Any, monkeyp
 
     def judge_while_another_is_quicker(*given: Any, **named: Any) -> Any:
         if registry.champion() == present:
-            registry.move_champion(other, expected=present.version, kind="promotion", why="quicker")
+            registry.move_champion(other, expected=present, kind="promotion", why="quicker")
         return judge(*given, **named)
 
     monkeypatch.setattr("tasks.stages.evaluate", judge_while_another_is_quicker)

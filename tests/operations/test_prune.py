@@ -73,9 +73,7 @@ def promoted(run: str) -> str:
     """A version that becomes champion."""
     version = registered(run)
     before = registry.find_champion()
-    registry.move_champion(
-        registry.by_version(version), expected=before.version if before else None, kind="promotion", why="a test"
-    )
+    registry.move_champion(registry.by_version(version), expected=before, kind="promotion", why="a test")
     return version
 
 

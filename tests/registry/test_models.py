@@ -136,15 +136,13 @@ def test_loading_through_mlflow_does_not_change_the_digest(store: Path) -> None:
 
 
 def test_a_model_damaged_by_the_store_is_not_registered(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log_model = mlflow.pyfunc.log_model
+    upload = mlflow.MlflowClient.log_model_artifacts
 
-    def lossy(**given: Any) -> Any:
-        info = log_model(**given)
-        folder = Path(mlflow.MlflowClient().get_logged_model(info.model_id).artifact_location)
-        flip_a_byte(folder, store)
-        return info
+    def lossy(client: mlflow.MlflowClient, model_id: str, folder: str) -> None:
+        upload(client, model_id, folder)
+        flip_a_byte(Path(client.get_logged_model(model_id).artifact_location), store)
 
-    monkeypatch.setattr(mlflow.pyfunc, "log_model", lossy)
+    monkeypatch.setattr(mlflow.MlflowClient, "log_model_artifacts", lossy)
     with registry.open_run("lossy", {}) as run, pytest.raises(UnavailableError, match="gave back other files"):
         registry.log_model(run, a_model(3), EXAMPLE)
     assert registry.versions() == ["2", "1"]

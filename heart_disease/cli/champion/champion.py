@@ -23,15 +23,16 @@ def run(options: argparse.Namespace) -> int:
     from heart_disease.cli.champion import moves
     from heart_disease.evaluation.estimates import Estimate
 
+    found = registry.history()
     ref = registry.champion()
-    move = registry.history()[-1]
+    move = next((one for one in reversed(found) if one.champion == ref), None)
     name, metrics = registry.read_run(ref.run_id) or ("", {})
     print(f"{ref.name} version {ref.version}: champion")
     rows = {
         "recipe": name or "unknown: its run was deleted",
         "log loss": str(Estimate.find("log_loss", metrics) or "unknown"),
-        "since": f"{moves.local(move.when)}, {moves.how(move)}",
-        "why": move.why,
+        "since": f"{moves.local(move.when)}, {moves.how(move)}" if move else "unknown",
+        "why": move.why if move else "unknown",
         "run": ref.run_id,
     }
     for title, value in rows.items():

@@ -10,7 +10,7 @@ from heart_disease.serving import made_up
 from heart_disease.serving.rehearsal import fresh_process
 
 
-def move(ref: ModelRef, expected: str | None, kind: registry.Kind, why: str) -> None:
+def move(ref: ModelRef, expected: ModelRef | None, kind: registry.Kind, why: str) -> None:
     """Make `ref` the champion, if it loads and scores, and say so; `expected` is the version that it replaces.
 
     Raises:
@@ -21,7 +21,7 @@ def move(ref: ModelRef, expected: str | None, kind: registry.Kind, why: str) -> 
     with fresh_process() as server:
         server.check(ref, registry.check_loads(ref, patients), patients)
     registry.move_champion(ref, expected=expected, kind=kind, why=why)
-    print(f"{ref.name} version {ref.version}: champion; before: {expected or 'none'}")
+    print(f"{ref.name} version {ref.version}: champion; before: {expected.version if expected else 'none'}")
 
 
 def how(one: Move) -> str:

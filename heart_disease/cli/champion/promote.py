@@ -34,9 +34,9 @@ def run(options: argparse.Namespace) -> int:
 
     present = registry.find_champion()
     ref = _find(options.version)
-    if present and ref.version == present.version:
+    if ref == present:
         raise UsageError(f"{ref.name} version {ref.version} is champion already; expected another version")
-    moves.move(ref, present.version if present else None, "by hand", options.because)
+    moves.move(ref, present, "by hand", options.because)
     return ExitCode.DONE
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,13 +109,15 @@ def _rival(record: Record) -> tuple[Recipe | None, str]:
     """The recipe of the champion that was trained beside the version; and what is lost if it is gone."""
     from heart_disease import registry
 
-    champion = record.tags.get("compared_with", "").removeprefix("version ")
+    champion = record.tags.get(registry.RIVAL, "").removeprefix("version ")
     if not champion:
         return None, ""
-    try:
-        return registry.origin_of(registry.find_record(champion).ref).shipped, ""
-    except UnavailableError:
-        return None, f"version {champion}, trained beside it in the same run, is gone: that may change the last bits"
+    with suppress(UnavailableError):
+        ref = registry.by_version(champion)
+        # Another version may have its number by now. Runs of earlier releases recorded nothing but the number.
+        if record.tags.get(registry.RIVAL_RUN, ref.run_id) == ref.run_id:
+            return registry.origin_of(ref).shipped, ""
+    return None, f"version {champion}, trained beside it in the same run, is gone: that may change the last bits"
 
 
 COMMAND = Command(

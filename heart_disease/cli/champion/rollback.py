@@ -30,15 +30,15 @@ def run(options: argparse.Namespace) -> int:
     found = registry.history()
     if not found:
         registry.champion()  # raises an error that says what to do
-    present, there = found[-1].after, registry.versions()
-    earlier = [version for version in registry.earlier_champions(found) if version in there]
+    present, there = found[-1].champion, registry.all_versions()
+    named = f"version {present.version}" if present else "none"
+    earlier = [ref for ref in registry.earlier_champions(found) if ref in there]
     if not earlier:
         raise UnavailableError(
-            f"nothing to roll back to: before version {present} there was no champion, or it was deleted. "
-            "`heart promote VERSION` makes any version champion."
+            f"nothing to roll back to: before {named} there was no champion, or it was deleted. A new version that "
+            "has the number of a deleted one does not count. `heart promote VERSION` makes any version champion."
         )
-    ref = registry.by_version(earlier[0])
-    moves.move(ref, present, "rollback", because or f"rolled back from {f'version {present}' if present else 'none'}")
+    moves.move(earlier[0], present, "rollback", because or f"rolled back from {named}")
     return ExitCode.DONE
 
 
