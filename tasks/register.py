@@ -64,7 +64,7 @@ def _decided(run: Run, ref: ModelRef, decision: Decision, champion: ModelRef | N
     tags = tables.decision_tags(decision)
     if champion and decision.champion:
         tags |= {registry.RIVAL: f"version {champion.version}", registry.RIVAL_RUN: champion.run_id}
-    registry.log_tags(run, tags)
+    registry.log_tags(run, {**tags, "promoted": "yes" if decision.promote else "no"})
     registry.log_version_tags(ref, tags)
     registry.set_challenger(ref, decision.reason)
 

@@ -49,7 +49,7 @@ def figures(estimates: Mapping[str, Estimate], prefix: str = "") -> dict[str, fl
 
 def decision_tags(decision: Decision) -> dict[str, str]:
     """A decision as the tags of a run or version: the verdicts and their intervals."""
-    out = {"decision": decision.reason, "promoted": "yes" if decision.promote else "no"}
+    out = {"decision": decision.reason}
     for name, found in (("logistic_regression", decision.logistic), ("champion", decision.champion)):
         if found:
             ends = found.difference.named(f"log_loss_minus/{name}")

@@ -20,7 +20,7 @@ from heart_disease.evaluation.contest import averaging_helps
 from heart_disease.evaluation.estimates import Estimate
 from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.model import schema
-from heart_disease.model.errors import RejectedError
+from heart_disease.model.errors import OriginError, RejectedError
 from heart_disease.reporting import tables
 from heart_disease.training.recipe import PRESETS, Recipe
 from tasks import stages
@@ -281,7 +281,7 @@ def test_the_lectures_recipe_is_held_back_as_worse_than_logistic_regression(outc
     assert version.tags["promotion_reason"] == lecture.decision.reason
     assert version.tags["verdict/logistic_regression"] == "worse"
     assert version.tags["compared_with"] == f"version {before.version}"
-    assert version.tags["promoted"] == "no"
+    assert mlflow.get_run(lecture.run.run_id).data.tags["promoted"] == "no"
     ends = [float(version.tags[f"log_loss_minus/champion{end}"]) for end in ("_low", "", "_high")]
     assert ends == sorted(ends)
     [decision] = read_artifacts("decision", lecture.flow_run_id)
@@ -341,6 +341,36 @@ def test_a_champion_that_has_moved_meanwhile_is_left_alone(outcome: Any, monkeyp
     assert not late.decision.promote
     assert f"from version {present.version} to version {other.version}" in late.decision.reason
     assert registry.champion() == other
+
+
+@pytest.mark.slow
+def test_a_training_does_not_depend_on_the_history_of_champions(outcome: Any) -> None:
+    from flows.train import train
+
+    present, client = registry.champion(), mlflow.MlflowClient()
+    history = client.get_experiment_by_name("heart-disease champions").tags["history_run"]
+    client.delete_run(history)
+    held = train(force=True, promotion=Promotion(promote_if="not-worse"), **QUICK)
+    client.restore_run(history)
+    assert not held.decision.promote
+    expected = f"mlflow runs restore --run-id {history}, then: heart promote {held.model.version} --because WHY"
+    assert expected in held.decision.reason
+    assert registry.champion() == present
+
+
+@pytest.mark.slow
+def test_a_champion_whose_recipe_is_gone_stops_no_training(outcome: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.train import train
+
+    def gone(ref: registry.ModelRef) -> None:
+        raise OriginError(f"the run of version {ref.version} is gone")
+
+    present = registry.champion()
+    monkeypatch.setattr(registry, "origin_of", gone)
+    alone = train(**QUICK)
+    assert alone.report.differences.keys() == {"logistic_regression", "prevalence"}
+    assert alone.decision.reason.startswith(f"champion version {present.version} cannot be compared with")
+    assert registry.champion() == alone.model
 
 
 def test_the_version_carries_the_digests_of_the_patients_it_learned_from(outcome: Any) -> None:

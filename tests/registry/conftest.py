@@ -25,10 +25,16 @@ VERSIONS = 6
 
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its tables; one for all tests, because MLflow takes a second to open another."""
+    """An MLflow database with its tables and nothing in them, to be copied."""
     path = tmp_path_factory.mktemp("database") / "mlflow.db"
     mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
     return path
+
+
+@pytest.fixture(scope="session")
+def used(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy for all tests of the alias, because MLflow takes a second to open another."""
+    return Path(shutil.copy(database, tmp_path_factory.mktemp("used")))
 
 
 @pytest.fixture(scope="session")
@@ -62,9 +68,9 @@ def answers(url: str) -> bool:
 
 
 @pytest.fixture(params=["sqlite", "server"])
-def store(request: pytest.FixtureRequest, database: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def store(request: pytest.FixtureRequest, used: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The address of a store with six versions, none of them champion, and no history."""
-    uri: str = request.getfixturevalue("server") if request.param == "server" else f"sqlite:///{database}"
+    uri: str = request.getfixturevalue("server") if request.param == "server" else f"sqlite:///{used}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     client = mlflow.MlflowClient()
     for used in client.search_experiments(filter_string=f"name LIKE '{HISTORY}%'"):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import mlflow
 import pytest
 from mlflow.entities import ViewType
-from mlflow.tracking._tracking_service.utils import _get_store
 
 from heart_disease import registry
-from heart_disease.model.errors import HistoryError, MovedError, UnavailableError
-from heart_disease.registry import ModelRef, champions, moves
+from heart_disease.model.errors import HistoryError, MovedError, OriginError, UnavailableError
+from heart_disease.registry import champions, moves
 from tests.harness.champions import alias, move, path
-from tests.harness.command import heart
+from tests.harness.command import heart, one_line
+from tests.harness.stores import delete_for_good
 
 sqlite = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 pytestmark = sqlite
@@ -24,12 +23,6 @@ def history_run() -> str:
     run_id = moves.read().run_id
     assert run_id
     return run_id
-
-
-def delete_for_good(run_id: str) -> None:
-    """What `mlflow gc` does with a deleted run."""
-    mlflow.MlflowClient().delete_run(run_id)
-    _get_store()._hard_delete_run(run_id)
 
 
 def delete_the_model_and_register_again(client: mlflow.MlflowClient, versions: int) -> str:
@@ -50,7 +43,9 @@ def test_a_rollback_returns_to_no_other_version_of_the_same_number(
     delete_the_model_and_register_again(client, 2)
     champions.settle(patience=0)
     assert heart("rollback") == 4
-    assert "nothing to roll back to" in capsys.readouterr().err
+    said = one_line(capsys.readouterr().err)
+    assert "nothing to roll back to" in said
+    assert "Today's version 1 is another one, of the same number." in said
     assert registry.earlier_champions(registry.history()) == [old]
     assert alias() is None
     move(2, None)  # the new model has a history of its own
@@ -188,9 +183,9 @@ def test_descriptions_and_tags_of_both_versions_follow_every_move(client: mlflow
     assert says("1")[0] == f"former champion: the alias was removed on {day}: moved in MLflow itself"
 
 
-def test_a_version_without_its_run_keeps_what_it_was_made_from(tmp_path: Path, client: mlflow.MlflowClient) -> None:
-    ref = ModelRef(registry.MODEL, "1", client.get_model_version(registry.MODEL, "1").run_id)
+def test_a_version_without_its_run_and_its_model_has_no_origin(client: mlflow.MlflowClient) -> None:
+    ref = registry.by_version("1")
     delete_for_good(ref.run_id)
-    with pytest.raises(UnavailableError, match=f"the run {ref.run_id} .* is gone"):
+    with pytest.raises(OriginError, match=f"the run {ref.run_id} .* is gone"):
         registry.origin_of(ref)
     assert not registry.finish_try(ref, "flow")

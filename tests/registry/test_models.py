@@ -15,6 +15,7 @@ import pytest
 from heart_disease import registry
 from heart_disease.cli import main
 from heart_disease.data import sources
+from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.errors import UnavailableError
 from heart_disease.model.patient_model import PatientModel
@@ -36,7 +37,7 @@ from tests.harness.damage import (
     replace_the_code,
     replace_the_script,
 )
-from tests.harness.stores import copy_store
+from tests.harness.stores import copy_store, delete_for_good
 
 TABLE = patients.make(60)
 EXAMPLE = TABLE.head(3)
@@ -201,6 +202,20 @@ def test_a_version_of_the_run_that_is_not_this_model_is_left_alone(why: str, sto
         second = registry.log_model(run, a_model(3), EXAMPLE)
     assert second != first
     assert registry.load_model(second).encoder == a_model(3).encoder
+
+
+def test_what_a_version_was_made_from_outlives_its_run(store: Path) -> None:
+    table = sources.load()
+    here = registry.origin_here(Recipe(hidden=(2,)), Evaluation(folds=3), table.digest)
+    with registry.open_run("made", {"source": table.source}) as run:
+        registry.log_start(run, table, here)
+        registry.log_tags(run, {registry.DEVICE: "cpu", registry.MEMBERS: "1"})
+        ref = registry.log_model(run, a_model(3), EXAMPLE)
+    before = registry.origin_of(ref)
+    delete_for_good(run.run_id)
+    assert registry.origin_of(ref) == before
+    assert (before.device, before.source, before.differences(here)) == ("cpu", table.source, {})
+    assert registry.load_model(ref).encoder == a_model(3).encoder
 
 
 # Retries if the store is a server.

@@ -6,7 +6,7 @@ import argparse
 
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
-from heart_disease.reporting.terminal import wrapped
+from heart_disease.reporting.terminal import progress, wrapped
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,8 @@ def run(options: argparse.Namespace) -> int:
     from heart_disease.cli.champion import moves
     from heart_disease.evaluation.estimates import Estimate
 
-    found = registry.history()
+    with progress():
+        found = registry.history()
     ref = registry.champion()
     move = next((one for one in reversed(found) if one.champion == ref), None)
     name, metrics = registry.read_run(ref.run_id) or ("", {})
