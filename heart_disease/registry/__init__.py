@@ -9,6 +9,7 @@
     origins.py    what a version was made from
     artifacts.py  the files of a version: fetched, and compared with their digest
     shipped.py    a version loaded as MLflow's users load it, in a process without this project
+    uploads.py    a model as MLflow keeps it, with its files and its origin
     models.py     versions of the model: made, checked, loaded, found
     lookup.py     finds runs and versions by what a person types, and reads what they recorded
     moves.py      every move of the champion, as MLflow keeps it

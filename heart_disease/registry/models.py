@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from importlib.metadata import version
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import mlflow
 import pandas as pd
-from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
-from mlflow.types.schema import AnyType
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
-from heart_disease.model import patient_model, schema
+from heart_disease.model import schema
 from heart_disease.model.errors import UnavailableError
 from heart_disease.model.patient_model import PatientModel, difference
-from heart_disease.registry import failures
+from heart_disease.registry import failures, uploads
 from heart_disease.registry.artifacts import DIGEST, differing, digest_of, download, fetched
-from heart_disease.registry.origins import kept_tags
 from heart_disease.registry.shipped import Stranger
 from heart_disease.registry.store import (
     CHALLENGER,
@@ -34,7 +26,6 @@ from heart_disease.registry.store import (
     NOT_PROMOTED,
     ModelRef,
     Run,
-    author_tags,
     hide,
     is_missing,
     reachable,
@@ -46,9 +37,6 @@ DESCRIPTION = (
     "Probability of heart disease (over 50 % narrowing of a major vessel) from patients in UCI codes. "
     "The alias `champion` is the version to use."
 )
-PACKAGE = "heart_disease_model"  # the name under which the package `model` is shipped
-REQUIREMENTS = ("h5py", "mlflow", "numpy", "pandas", "scipy")  # what the package needs to score patients
-SCRIPT = "mlflow_script.py"
 SAME = 1e-6  # probabilities that differ by at most this are the same
 
 
@@ -65,9 +53,9 @@ def log_model(run: Run, model: PatientModel, example: pd.DataFrame) -> ModelRef:
             return ref
     with tempfile.TemporaryDirectory() as temporary:
         sent = Path(temporary)
-        _write(model, sent)
+        uploads.write(model, sent)
         with reachable():
-            logged = _upload(run, sent, example)
+            logged = uploads.upload(run, sent, example)
         with download(logged.model_uri) as came:
             if damaged := differing(sent, came):
                 raise UnavailableError(
@@ -97,73 +85,6 @@ def _is(ref: ModelRef, model: PatientModel, example: pd.DataFrame) -> bool:
     return (stored.encoder, stored.threshold, stored.learned_from) == (
         model.encoder, model.threshold, model.learned_from
     ) and difference(stored.predict(example), model.predict(example)) <= SAME  # fmt: skip
-
-
-def _write(model: PatientModel, folder: Path) -> None:
-    """Write the files to be shipped, with the layout of MLflow's own folder."""
-    package = Path(patient_model.__file__).parent
-    copy = folder / "artifacts" / PACKAGE
-    copy.mkdir(parents=True)
-    for file in package.glob("*.py"):
-        if file.name != SCRIPT:
-            shutil.copy(file, copy)
-    shutil.copy(package / SCRIPT, folder)
-    model.save(folder / "artifacts" / "model")
-
-
-def _upload(run: Run, folder: Path, example: pd.DataFrame) -> LoggedModel:
-    """Upload the model, with a copy of the run's record of its origin.
-
-    Not by `mlflow.pyfunc.log_model`, which takes run and experiment from the process that it finds itself in.
-    """
-    # Any type, because MLflow refuses whole numbers (int64, as pandas reads them) in a column that is declared double.
-    # For a value that is not a number, the model itself gives the reason.
-    inputs = Schema([ColSpec(AnyType(), name) for name in schema.INPUT_NAMES])
-    outputs = Schema([ColSpec(DataType.double, "probability"), ColSpec(DataType.string, "disease"),
-                      ColSpec(DataType.string, "problem")])  # fmt: skip
-    client = mlflow.MlflowClient()
-    recorded = client.get_run(run.run_id).data
-    tags = {**author_tags(), **kept_tags(recorded.tags)}
-    logged = client.create_logged_model(run.experiment_id, "model", run.run_id, tags, recorded.params)
-    client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    with tempfile.TemporaryDirectory() as temporary, _no_bytecode():
-        saved = str(Path(temporary, "saved"))
-        mlflow.pyfunc.save_model(
-            saved,
-            python_model=str(folder / SCRIPT),
-            artifacts={name: str(folder / "artifacts" / name) for name in ("model", PACKAGE)},
-            signature=ModelSignature(inputs, outputs),
-            input_example=example[list(schema.INPUT_NAMES)].astype("float64").reset_index(drop=True),
-            mlflow_model=Model(
-                artifact_path=logged.artifact_location,
-                run_id=run.run_id,
-                model_uuid=logged.model_id,
-                model_id=logged.model_id,
-                metadata={"columns": {column.name: _describe(column) for column in schema.COLUMNS}},
-            ),
-            # Listed here, because to guess them MLflow loads the model in a second process, for ten seconds.
-            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
-            uv_project_path=folder,  # no project: otherwise MLflow ships the uv.lock of the working directory
-        )
-        client.log_model_artifacts(logged.model_id, saved)
-    return client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
-
-
-def _describe(column: schema.Column) -> dict[str, str]:
-    """What a signature cannot express: the meaning, unit and allowed values of a column, in words."""
-    codes = ", ".join(f"{code} {meaning}" for code, meaning in column.codes.items())
-    allowed = f"{codes}{' or blank' * column.optional}" if codes else column.expected
-    return {"meaning": column.meaning, "unit": column.unit, "allowed": allowed}
-
-
-@contextmanager
-def _no_bytecode() -> Iterator[None]:
-    """Stop Python from writing bytecode beside the module that MLflow imports, because MLflow would upload it too."""
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = before
 
 
 def check_model(ref: ModelRef, model: PatientModel, patients: pd.DataFrame, stranger: Stranger) -> None:
