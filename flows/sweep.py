@@ -83,6 +83,9 @@ def search(
     settings |= {key: str(value) for key, value in evaluation.as_dict().items()}
     name = f"{len(recipes)} configurations, {method}, seed {seed}"
     with registry.open_sweep(name, _identity(settings, study, recipes), {**tags, "source": table.source}) as run:
+        registry.log_search(run, settings, {}, {})
+        registry.log_data(run, table)
+        registry.log_files(run, "evaluation", {"space.yaml": as_yaml(space)})
         validation = stages.validate(run, table)
         if not validation.passed:
             raise RejectedError(validation.refusal("nothing was trained"))
@@ -91,9 +94,6 @@ def search(
             "space     %d configurations x %d folds, measured at %s epochs; with the nested folds %d networks",
             len(recipes), len(study.splits.pairs), ", ".join(map(str, study.epochs)), len(recipes) * study.fits,
         )  # fmt: skip
-        registry.log_search(run, settings, {}, {})
-        registry.log_data(run, table)
-        registry.log_files(run, "evaluation", {"space.yaml": as_yaml(space)})
         results = _run_batches(run, study, batches, device)
         found = stages.summarise(study, results)
         publish(run, study, found)

@@ -7,6 +7,8 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
 
 from heart_disease.cli import parser
 from heart_disease.cli.champion import champion, compare, history, promote, reproduce, rollback
@@ -60,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known.print_help(sys.stderr)
         return ExitCode.WRONG_USAGE
     options = known.parse_args(given)
-    for name, value in ENVIRONMENT.items():
+    for name, value in {**ENVIRONMENT, **_store()}.items():
         os.environ.setdefault(name, value)
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -80,6 +82,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f"'{error.filename}' cannot be used: " if error.filename else ""
         print(wrapped(f"heart: {where}{error.strerror or error}"), file=sys.stderr)
         return ExitCode.UNAVAILABLE
+
+
+def _store() -> dict[str, str]:
+    """The address of MLflow's default store in this folder, if MLflow's own would be wrong.
+
+    MLflow quotes it as if it were a file's (my%20project), but SQLAlchemy reads it literally up to a question mark.
+    """
+    path = str(Path("mlflow.db").absolute())
+    if quote(path) == path:
+        return {}
+    return {"MLFLOW_TRACKING_URI": f"sqlite:///{'mlflow.db' if '?' in path else path}"}
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -9,14 +9,12 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from urllib.parse import unquote
 
 import mlflow
 from alembic.util import CommandError
@@ -24,14 +22,16 @@ from filelock import FileLock
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from heart_disease.model.errors import UnavailableError
+from heart_disease.model.errors import UnavailableError, hide
 from heart_disease.processes import process
+from heart_disease.registry import drivers, moved
 
 EXPERIMENT, SWEEPS, LESSONS = "heart-disease", "heart-disease sweeps", "heart-disease lessons"
 MODEL = "heart-disease"
 CHAMPION, CHALLENGER = "champion", "challenger"
 # Tags of a run: the process that works on it, its flow run, and why another process ended it.
 PROCESS, FLOW_RUN, FLOW_API, CLOSED = "process", "prefect.flow_run_id", "prefect.api_url", "closed_because"
+SQLITE = "sqlite:///"
 LOCAL_PAGE = "http://127.0.0.1:5000"
 TRAINING = "workflowType=machine_learning"  # without it, a new browser shows MLflow's tools for language models
 LIBRARIES = ("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "mlflow")
@@ -80,11 +80,6 @@ def run_url(run: Run) -> str:
     return f"{page()}/#/experiments/{run.experiment_id}/runs/{run.run_id}?{TRAINING}"
 
 
-def hide(text: str) -> str:
-    """The text with *** for each password in an address: passwords must not get into logs, tags and messages."""
-    return re.sub(r"(://[^/\s:@]*:)[^/\s@]+@", r"\1***@", text)
-
-
 def is_missing(error: MlflowException) -> bool:
     """Whether the store says that there is no such thing, or that this can be no name of one."""
     return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -100,6 +95,13 @@ def reachable() -> Iterator[None]:
             f"the MLflow store {uri()} cannot be used: {first_line(error)}. Expected a writable database or a server "
             "that answers; check MLFLOW_TRACKING_URI and the folder's permissions."
         ) from error
+    except Exception as error:
+        package = drivers.package(error)
+        if not package:
+            raise
+        raise UnavailableError(
+            f"the MLflow store {uri()} cannot be used: {first_line(error)}. {drivers.advice(error, package)}"
+        ) from error
 
 
 def first_line(error: BaseException) -> str:
@@ -110,8 +112,12 @@ def first_line(error: BaseException) -> str:
 
 def place() -> str:
     """Where runs and models are kept, named so that it means the same in every working directory."""
-    prefix = "sqlite:///"
-    return f"{prefix}{Path(unquote(uri().removeprefix(prefix))).absolute()}" if uri().startswith(prefix) else uri()
+    return f"{SQLITE}{database().absolute()}" if uri().startswith(SQLITE) else uri()
+
+
+def database() -> Path:
+    """The file of the embedded store. SQLAlchemy takes the address literally: %20 in it is no blank."""
+    return Path(uri().removeprefix(SQLITE))
 
 
 def check_embedded_store() -> None:
@@ -120,8 +126,8 @@ def check_embedded_store() -> None:
     Raises:
         UnavailableError: the folder of the SQLite file is missing or cannot be written.
     """
-    if uri().startswith("sqlite:///"):
-        folder = Path(unquote(uri().removeprefix("sqlite:///"))).parent
+    if uri().startswith(SQLITE):
+        folder = database().parent
         if not (folder.is_dir() and os.access(folder, os.W_OK)):
             raise UnavailableError(
                 f"the MLflow store {uri()} cannot be used: '{folder}' is not a folder that can be written. Work in "
@@ -136,6 +142,7 @@ def _open(store: str) -> None:
     """Open the store under a lock: if two processes make or upgrade MLflow's tables at once, one of them fails."""
     with lock("store", store):
         mlflow.MlflowClient().search_experiments(max_results=1)
+        moved.correct(Path(store.removeprefix(SQLITE)))
 
 
 def lock(kind: str, what: str) -> FileLock:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self, TextIO
 
+from heart_disease.training import libraries
 from heart_disease.training.interrupts import undisturbed
 
 
@@ -21,7 +22,7 @@ def import_tensorflow() -> None:
     with open(os.devnull, "w") as nowhere, undisturbed():
         os.dup2(nowhere.fileno(), 2)
         try:
-            import tensorflow as tf
+            tf = libraries.tensorflow()
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
