@@ -9,6 +9,7 @@ ID is unique, lie in the `mlruns` beside the database.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,7 +41,9 @@ def location(name: str) -> str | None:
 
 
 def correct(database: Path) -> None:
-    """Make the recorded paths point to the files beside `database` if that is where the files are."""
+    """Make the recorded paths point to the files beside `database` if that is where they are, and it can be written."""
+    if not os.access(database, os.W_OK):
+        return
     engine = sqlalchemy.create_engine(sqlalchemy.URL.create("sqlite", database=str(database)))
     try:
         with engine.begin() as connection:

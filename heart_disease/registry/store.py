@@ -72,7 +72,7 @@ def page() -> str:
     HEART_MLFLOW_URL is for servers that programs reach by another name than people; MLflow has no variable for it.
     """
     server = uri() if uri().startswith("http") else LOCAL_PAGE
-    return (os.environ.get("HEART_MLFLOW_URL") or server).rstrip("/")
+    return hide(os.environ.get("HEART_MLFLOW_URL") or server).rstrip("/")
 
 
 def run_url(run: Run) -> str:
@@ -108,6 +108,17 @@ def first_line(error: BaseException) -> str:
     """What the error says, in one line."""
     text = hide((str(error).strip() or type(error).__name__).splitlines()[0])
     return text if len(text) <= 200 else f"{text[:200]} ..."
+
+
+@reachable()
+def training_url(where: str) -> str:
+    """The page of this project's trainings on the MLflow at the address `where`; of all experiments before the first.
+
+    Raises:
+        UnavailableError: the store does not answer.
+    """
+    found = mlflow.MlflowClient().get_experiment_by_name(EXPERIMENT)
+    return f"{where}/#/experiments{f'/{found.experiment_id}' if found else ''}?{TRAINING}"
 
 
 def place() -> str:
