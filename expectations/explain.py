@@ -12,6 +12,7 @@ import pandas as pd
 from expectations.failure import Cell, Failure, listed, percent, shown
 from heart_disease.model import schema
 from heart_disease.model.schema import Column
+from heart_disease.model.words import count
 
 # What a forbidden value usually means in the copies of this data that are in use.
 OTHER_THAL = "Blank means missing; 0, 1 and 2 are codes of other copies of this data: convert them to 3, 6, 7."
@@ -58,7 +59,7 @@ def _failures(result: Result, frame: pd.DataFrame, named: set[tuple[int, str]], 
         case "columns":
             yield from _columns(outcome["details"]["mismatched"], severity)
         case "rows":
-            yield failure(f"the table has {outcome['observed_value']} rows", "Add patients.")
+            yield failure(f"the table has {count(outcome['observed_value'], 'row')}", "Add patients.")
         case "duplicates":
             cells = _repeats(frame.loc[outcome["unexpected_index_list"], list(names)])
             yield failure(f"{len(cells)} of {len(frame)} rows", "Keep one of each.", cells, columns=())

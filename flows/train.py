@@ -15,7 +15,7 @@ from heart_disease.data import sources
 from heart_disease.evaluation.contest import Report
 from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.evaluation.verdict import Decision, decide
-from heart_disease.model.errors import HeartError, OriginError, RejectedError
+from heart_disease.model.errors import HeartError, OriginError, RejectedError, UnavailableError
 from heart_disease.operations import missed, reconciliation, states
 from heart_disease.registry import ModelRef, Origin, Run
 from heart_disease.reporting.terminal import import_tensorflow, progress
@@ -135,16 +135,17 @@ def pipeline(
         log.info("          %s version %s is champion: an earlier try got that far", champion.name, champion.version)
         return Unchanged(champion, flow_run, "Promoted", "an earlier try of this run got that far")
     if champion and theirs and not force and not theirs.differences(origin):
+        _check_that_it_loads(champion)
         log.info("          nothing to do: %s version %s was made from exactly this", champion.name, champion.version)
         return Unchanged(champion, flow_run)
 
     import_tensorflow()  # takes seconds, so it waits until there is something to train
     before = registry.find_try(flow_run, origin)
     with registry.open_run(recipe.title, {**tags, "source": table.source}, resume=before) as run:
+        registry.log_start(run, table, origin)
         validation = stages.validate(run, table)
         if not validation.passed:
             raise RejectedError(validation.refusal("nothing was trained"))
-        registry.log_start(run, table, origin)
         contest = stages.encode(table, recipe, evaluation, theirs.shipped if theirs else None)
         networks = stages.train(contest, device)
         report = stages.evaluate(contest, networks)
@@ -159,3 +160,18 @@ def pipeline(
         registry.log_tags(run, {registry.DEVICE: networks.device, registry.MEMBERS: str(report.members)})
         ref, decision = stages.register(run, model, table, report, decision, champion)
     return Outcome(run, flow_run, ref, decision, report)
+
+
+def _check_that_it_loads(champion: ModelRef) -> None:
+    """Refuse to be content with a champion that nobody can use: a schedule would stay green.
+
+    Raises:
+        UnavailableError: its files are missing or were changed, or the store does not answer.
+    """
+    try:
+        registry.load_model(champion)
+    except UnavailableError as error:
+        raise UnavailableError(
+            f"nothing has changed since {champion.name} version {champion.version} became champion, but it cannot be "
+            f"used: {error} To train its successor: heart train --force --promote-if not-worse"
+        ) from error

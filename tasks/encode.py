@@ -8,6 +8,7 @@ from heart_disease.data.sources import Table
 from heart_disease.evaluation.contest import Contest
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model import schema
+from heart_disease.model.words import count
 from heart_disease.training.recipe import Recipe
 
 log = logging.getLogger("heart")
@@ -21,5 +22,5 @@ def encode_patients(table: Table, recipe: Recipe, evaluation: Evaluation, rival:
     """
     contest = Contest.on(table.frame, recipe, evaluation, rival)
     inputs = contest.inputs.shape[2]
-    log.info("encode    %d columns -> %d inputs, once for each fold", len(schema.COLUMNS), inputs)
+    log.info("encode    %s -> %s, once for each fold", count(len(schema.COLUMNS), "column"), count(inputs, "input"))
     return contest

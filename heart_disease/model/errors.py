@@ -11,10 +11,12 @@
     └── MovedError        5   the champion is no longer the one that was compared with
 
 A message says what was expected, what came, where, and what to do. The command line prints it and nothing else.
+Passwords in addresses are hidden in it: it also gets into logs, Prefect's states, and MLflow's descriptions.
 """
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 from typing import Self
 
@@ -41,10 +43,28 @@ class ExitCode(IntEnum):
         return code
 
 
+SECRETS = (
+    # user:password@; a database's password may contain a slash. An empty host, as in sqlite:////a:b@c.db, has none.
+    re.compile(r"(://[^/\s:@]*:)(?!\d{1,5}(?:[/?#'\"\s,;)]|$))[^\s@]*(?:@[^\s@/]*)*@"),
+    re.compile(r"(https?://)[^/\s:@]+@", re.IGNORECASE),  # a token instead of user and password
+    re.compile(r"([?&][\w.-]*(?:token|passw|pwd|secret|key|sig|auth|credential)[\w.-]*=)[^&\s'\"]+", re.IGNORECASE),
+)
+
+
+def hide(text: str) -> str:
+    """The text with *** for each password and token in an address. Every text that leaves the program goes through."""
+    for secret in SECRETS:
+        text = secret.sub(lambda found: f"{found[1]}***{'@' * found[0].endswith('@')}", text)
+    return text
+
+
 class HeartError(Exception):
     """An error that the user can correct; the command line exits with `exit_code`."""
 
     exit_code = ExitCode.FAILED
+
+    def __init__(self, message: str) -> None:
+        super().__init__(hide(message))
 
 
 class UsageError(HeartError):

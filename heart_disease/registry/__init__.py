@@ -8,6 +8,8 @@
     prune.py      old runs, versions and models that are no longer needed
     origins.py    what a version was made from
     artifacts.py  the files of a version: fetched, and compared with their digest
+    drivers.py    packages that a store needs and does not bring
+    moved.py      a store whose folder was renamed or copied
     shipped.py    a version loaded as MLflow's users load it, in a process without this project
     uploads.py    a model as MLflow keeps it, with its files and its origin
     models.py     versions of the model: made, checked, loaded, found
@@ -73,6 +75,7 @@ from heart_disease.registry.store import (
     Run,
     page,
     run_url,
+    training_url,
     uri,
 )
 from heart_disease.registry.sweeps import (
@@ -153,6 +156,7 @@ __all__ = [
     "set_challenger",
     "stranger",
     "tag_configuration",
+    "training_url",
     "two_records",
     "uri",
     "versions",

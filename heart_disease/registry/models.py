@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from heart_disease.model import schema
-from heart_disease.model.errors import UnavailableError
+from heart_disease.model.errors import UnavailableError, hide
 from heart_disease.model.patient_model import PatientModel, difference
 from heart_disease.registry import failures, uploads
 from heart_disease.registry.artifacts import DIGEST, differing, digest_of, download, fetched
@@ -26,7 +26,6 @@ from heart_disease.registry.store import (
     NOT_PROMOTED,
     ModelRef,
     Run,
-    hide,
     is_missing,
     reachable,
     unless_missing,

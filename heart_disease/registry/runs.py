@@ -17,15 +17,18 @@ import mlflow
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.autologging_utils import disable_autologging
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE as NOTE
 
 from heart_disease.data.sources import Table
 from heart_disease.model import schema
-from heart_disease.model.errors import UnavailableError
+from heart_disease.model.errors import HeartError, UnavailableError, hide
+from heart_disease.registry import moved
 from heart_disease.registry.origins import COMMIT, DIRTY, Origin, origin_params, origin_tags
 from heart_disease.registry.store import (
     CLOSED,
     EXPERIMENT,
     FLOW_RUN,
+    SQLITE,
     STORE_ERRORS,
     ModelRef,
     Run,
@@ -37,6 +40,7 @@ from heart_disease.registry.store import (
 )
 
 BATCH = 1000  # the most metrics that MLflow takes in one call
+LONGEST = 5000  # characters of a description; MLflow takes 8000
 ABOUT = "A run for each `heart train`: recipe, evaluation, curves, figures, data set, and the model that came of it."
 
 
@@ -51,6 +55,8 @@ def open_run(
 ) -> Iterator[Run]:
     """A run that ends as FINISHED, as FAILED on an error, and as KILLED on Ctrl-C or SIGTERM.
 
+    The description of a run that did not finish says why.
+
     about: the description of the experiment. resume: the ID of a run to continue instead of a new one.
 
     Raises:
@@ -63,8 +69,9 @@ def open_run(
         if resume:
             run_id = resume
             client.update_run(run_id, "RUNNING")
-            with suppress(MlflowException):  # the tag is missing if nothing closed the run
-                client.delete_tag(run_id, CLOSED)
+            for tag in (CLOSED, NOTE):
+                with suppress(MlflowException):  # it is missing if the run's process was killed
+                    client.delete_tag(run_id, tag)
             client.log_batch(
                 run_id, tags=[RunTag(key, value) for key, value in {**author_tags(), **tags}.items()], synchronous=True
             )
@@ -78,10 +85,30 @@ def open_run(
     except BaseException as error:
         # KeyboardInterrupt and SystemExit are not Exceptions. If the store is gone too, report what ended the run.
         with suppress(*STORE_ERRORS):
+            explain(run_id, _ending(error))
             client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     with reachable():
         client.set_terminated(run_id, "FINISHED")
+
+
+def explain(run_id: str, why: str) -> None:
+    """Begin the description of a run that did not finish with the reason."""
+    client = mlflow.MlflowClient()
+    before = client.get_run(run_id).data.tags.get(NOTE, "")
+    client.set_tag(run_id, NOTE, f"{why}\n\n{before}".rstrip()[:LONGEST], synchronous=True)
+
+
+def _ending(error: BaseException) -> str:
+    """Why a run ended early, in Markdown; what follows the first line of an error is a list."""
+    if isinstance(error, HeartError):
+        what = str(error)
+    elif isinstance(error, Exception):
+        what = f"unexpected failure: {type(error).__name__}: {hide(str(error))}"
+    else:
+        what = "stopped by Ctrl-C" if isinstance(error, KeyboardInterrupt) else "stopped by a signal"
+    first, *more = what.splitlines() or [""]
+    return "\n".join([f"{first[:1].upper()}{first[1:]}", "", *(f"* {line}" for line in more)]).rstrip()
 
 
 @reachable()
@@ -131,10 +158,12 @@ def open_experiment(name: str = EXPERIMENT, about: str = ABOUT) -> str:
             f"--experiment-id {found.experiment_id}"
         )
     if found:
+        if uri().startswith(SQLITE):
+            moved.check(found.artifact_location)
         return str(found.experiment_id)
     # The kind is what MLflow's page calls "model training", as opposed to "GenAI".
     tags = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": about}
-    return str(client.create_experiment(name, tags=tags))
+    return str(client.create_experiment(name, moved.location(name) if uri().startswith(SQLITE) else None, tags))
 
 
 @reachable()
@@ -160,7 +189,7 @@ def log_data(run: Run, table: Table) -> None:
         dataset = mlflow.data.from_pandas(
             table.frame,
             source=table.source,
-            targets=schema.LABEL.name,
+            targets=schema.LABEL.name if schema.LABEL.name in table.frame else None,
             name=Path(table.source).stem,
             digest=table.digest,
         )
@@ -211,7 +240,7 @@ def log_evaluation(
     values = [Metric(name, value, when, 0, model_id=model) for name, value in metrics.items()]
     values += [Metric(name, value, when, epoch) for name, epoch, value in curves]
     _log_metrics(run, values)
-    client.set_tag(run.run_id, "mlflow.note.content", description, synchronous=True)
+    client.set_tag(run.run_id, NOTE, description, synchronous=True)
     client.set_tag(run.run_id, "evaluation", title, synchronous=True)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,9 +24,9 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from heart_disease.model.errors import UnavailableError
+from heart_disease.model.errors import UnavailableError, hide
 from heart_disease.processes import process
-from heart_disease.registry import failures
+from heart_disease.registry import drivers, failures, moved
 
 EXPERIMENT, SWEEPS, LESSONS = "heart-disease", "heart-disease sweeps", "heart-disease lessons"
 MODEL = "heart-disease"
@@ -35,6 +34,7 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 FORMER, NOT_PROMOTED = "former champion", "not promoted"  # with "champion", what a version says that it is
 # Tags of a run: the process that works on it, its flow run, and why another process ended it.
 PROCESS, FLOW_RUN, FLOW_API, CLOSED = "process", "prefect.flow_run_id", "prefect.api_url", "closed_because"
+SQLITE = "sqlite:///"
 LOCAL_PAGE = "http://127.0.0.1:5000"
 TRAINING = "workflowType=machine_learning"  # without it, a new browser shows MLflow's tools for language models
 LIBRARIES = ("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "mlflow")
@@ -75,17 +75,12 @@ def page() -> str:
     HEART_MLFLOW_URL is for servers that programs reach by another name than people; MLflow has no variable for it.
     """
     server = uri() if uri().startswith("http") else LOCAL_PAGE
-    return (os.environ.get("HEART_MLFLOW_URL") or server).rstrip("/")
+    return hide(os.environ.get("HEART_MLFLOW_URL") or server).rstrip("/")
 
 
 def run_url(run: Run) -> str:
     """The page of a run."""
     return f"{page()}/#/experiments/{run.experiment_id}/runs/{run.run_id}?{TRAINING}"
-
-
-def hide(text: str) -> str:
-    """The text with *** for each password in an address: passwords must not get into logs, tags and messages."""
-    return re.sub(r"(://[^/\s:@]*:)[^/\s@]+@", r"\1***@", text)
 
 
 def is_missing(error: MlflowException) -> bool:
@@ -113,12 +108,29 @@ def reachable() -> Iterator[None]:
         raise UnavailableError(
             hide(f"the MLflow store {uri()} cannot be used: {words}{failures.advice(error)}")
         ) from error
+    except Exception as error:
+        package = drivers.package(error)
+        if not package:
+            raise
+        raise UnavailableError(
+            f"the MLflow store {uri()} cannot be used: {failures.in_words(error)} {drivers.advice(error, package)}"
+        ) from error
+
+
+@reachable()
+def training_url(where: str) -> str:
+    """The page of this project's trainings on the MLflow at the address `where`; of all experiments before the first.
+
+    Raises:
+        UnavailableError: the store does not answer.
+    """
+    found = mlflow.MlflowClient().get_experiment_by_name(EXPERIMENT)
+    return f"{where}/#/experiments{f'/{found.experiment_id}' if found else ''}?{TRAINING}"
 
 
 def place() -> str:
     """Where runs and models are kept, named so that it means the same in every working directory."""
-    prefix = "sqlite:///"
-    return f"{prefix}{database().absolute()}" if uri().startswith(prefix) else uri()
+    return f"{SQLITE}{database().absolute()}" if uri().startswith(SQLITE) else uri()
 
 
 def check_embedded_store(*, to_write: bool = False) -> None:
@@ -128,7 +140,7 @@ def check_embedded_store(*, to_write: bool = False) -> None:
         UnavailableError: the folder of the SQLite file is missing; or the store cannot be written and has to be,
             `to_write` or because there is no file yet.
     """
-    if uri().startswith("sqlite:///"):
+    if uri().startswith(SQLITE):
         file, problem = database(), ""
         if not file.parent.is_dir():
             problem = f"there is no folder '{file.parent}'"
@@ -147,7 +159,7 @@ def check_embedded_store(*, to_write: bool = False) -> None:
 
 def is_writable() -> bool:
     """Whether this user can write the embedded store; True for every other store, which says no when it is asked."""
-    if not uri().startswith("sqlite:///"):
+    if not uri().startswith(SQLITE):
         return True
     file = database()
     if make_url(uri()).query.get("mode") == "ro":
@@ -165,6 +177,8 @@ def _open(store: str) -> None:
     """Open the store under a lock: if two processes make or upgrade MLflow's tables at once, one of them fails."""
     with lock("store", store):
         mlflow.MlflowClient().search_experiments(max_results=1)
+        if is_writable():
+            moved.correct(Path(store.removeprefix(SQLITE)))
 
 
 def lock(kind: str, what: str) -> FileLock:

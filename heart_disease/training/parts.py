@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from heart_disease.model import schema
 from heart_disease.model.encoding import NUMBERS, Encoder, input_names
 from heart_disease.model.errors import RejectedError, SourceError
+from heart_disease.training import libraries
 from heart_disease.training.batches import Floats, Ints
 
 SHUFFLE_ROWS = 100_000
@@ -139,7 +140,7 @@ class Feed:
         Raises:
             SourceError: the file can no longer be read.
         """
-        import tensorflow as tf
+        tf = libraries.tensorflow()
 
         try:
             yield from self._data
@@ -151,7 +152,7 @@ class Feed:
 
     @cached_property
     def _data(self) -> Any:
-        import tensorflow as tf
+        tf = libraries.tensorflow()
 
         shape = (self.segment_steps, self.width)
         parts = ((*shape, len(input_names())), shape, shape)

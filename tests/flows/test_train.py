@@ -20,7 +20,7 @@ from heart_disease.evaluation.contest import averaging_helps
 from heart_disease.evaluation.estimates import Estimate
 from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.model import schema
-from heart_disease.model.errors import OriginError, RejectedError
+from heart_disease.model.errors import OriginError, RejectedError, UnavailableError
 from heart_disease.reporting import tables
 from heart_disease.training.recipe import PRESETS, Recipe
 from tasks import stages
@@ -243,6 +243,21 @@ def test_the_same_training_again_does_nothing_and_leaves_no_trace(outcome: Any) 
     assert len(mlflow.search_runs(experiment_names=[registry.EXPERIMENT], output_format="list")) == before
 
 
+def test_a_champion_that_does_not_load_is_not_nothing_to_do(outcome: Any) -> None:
+    from flows.train import train
+
+    folder = Path(mlflow.get_run(outcome.run.run_id).info.artifact_uri).parents[1] / "models"
+    folder.rename(folder.with_name("away"))
+    try:
+        with pytest.raises(
+            UnavailableError, match=f"files are missing; expected them in {folder}.*heart train --force"
+        ):
+            train(**QUICK)
+        assert not folder.exists()
+    finally:
+        folder.with_name("away").rename(folder)
+
+
 def test_a_forced_repeat_gives_the_same_metrics_and_a_version_that_is_not_worse(outcome: Any) -> None:
     from flows.train import train
 
@@ -415,5 +430,12 @@ def test_rejected_data_stops_the_flow_before_training_and_is_recorded(outcome: A
     )
     page = mlflow.artifacts.load_text(f"runs:/{failed.info.run_id}/validation/validation.html")
     assert "9999" in page
+    told = failed.data.tags["mlflow.note.content"]
+    assert "was rejected; nothing was trained.\n\n* " in told
+    assert "column 'chol' has 9999 in row 5" in told
+    [read] = failed.inputs.dataset_inputs
+    assert json.loads(read.dataset.profile)["num_rows"] == 80
+    assert failed.data.params["data_digest"] == read.dataset.digest
+    assert failed.data.params["epochs"] == str(Recipe().epochs)
     after = registry.champion(), len(mlflow.MlflowClient().search_model_versions(f"name='{registry.MODEL}'"))
     assert after == before

@@ -15,7 +15,8 @@ from heart_disease.cli.options import add_device
 from heart_disease.cli.parser import Command
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.errors import ExitCode, RejectedError, SourceError, UnavailableError
-from heart_disease.reporting.terminal import count, import_tensorflow, wrapped
+from heart_disease.model.words import count
+from heart_disease.reporting.terminal import import_tensorflow, wrapped
 
 if TYPE_CHECKING:
     from heart_disease.data.sources import Table

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
-from heart_disease.reporting.terminal import count, wrapped
+from heart_disease.model.words import count
+from heart_disease.reporting.terminal import wrapped
 
 
 def add(parser: argparse.ArgumentParser) -> None:
