@@ -204,7 +204,7 @@ def test_a_version_of_the_run_that_is_not_this_model_is_left_alone(why: str, sto
     assert registry.load_model(second).encoder == a_model(3).encoder
 
 
-def test_what_a_version_was_made_from_outlives_its_run(store: Path) -> None:
+def test_what_a_version_was_made_from_outlives_its_run(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = sources.load()
     here = registry.origin_here(Recipe(hidden=(2,)), Evaluation(folds=3), table.digest)
     with registry.open_run("made", {"source": table.source}) as run:
@@ -216,6 +216,9 @@ def test_what_a_version_was_made_from_outlives_its_run(store: Path) -> None:
     assert registry.origin_of(ref) == before
     assert (before.device, before.source, before.differences(here)) == ("cpu", table.source, {})
     assert registry.load_model(ref).encoder == a_model(3).encoder
+    registry.move_champion(ref, expected=registry.champion(), kind="by hand", why="a test")
+    assert main.main(["champion"]) == 0
+    assert f"recipe    {here.recipe.title}" in capsys.readouterr().out
 
 
 # Retries if the store is a server.

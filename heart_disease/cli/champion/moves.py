@@ -14,9 +14,10 @@ def move(ref: ModelRef, expected: ModelRef | None, kind: registry.Kind, why: str
     """Make `ref` the champion, if it loads and scores, and say so; `expected` is the version that it replaces.
 
     Raises:
-        UnavailableError: it does not load.
+        UnavailableError: the store cannot be written, or the version does not load.
         MovedError: the champion is not `expected`.
     """
+    registry.check_embedded_store(to_write=True)  # at once, not after the version was loaded
     patients = made_up.patients()
     with fresh_process() as server:
         server.check(ref, registry.check_loads(ref, patients), patients)
