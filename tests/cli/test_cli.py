@@ -229,14 +229,18 @@ def test_training_without_the_configured_prefect_server_ends_in_4(capsys: pytest
     assert "the Prefect server of PREFECT_API_URL at http://127.0.0.1:9/api" in one_line(capsys.readouterr().err)
 
 
-def test_training_without_a_home_for_prefects_own_server_ends_in_4(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("home", "message"),
+    [("/proc/nowhere", "Prefect cannot write its folder '/proc/nowhere'"), ("a?b", "the name has a question mark")],
+)
+def test_training_without_a_home_for_prefects_own_server_ends_in_4(home: str, message: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "heart_disease", "train"],
-        env={**os.environ, "PREFECT_HOME": "/proc/nowhere", "PYTHONPATH": root()},
+        env={**os.environ, "PREFECT_HOME": str(tmp_path / home), "PYTHONPATH": root()},
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 4, done.stderr
-    assert "Prefect cannot write its folder '/proc/nowhere'" in one_line(done.stderr)
+    assert message in one_line(done.stderr)
     assert "Traceback" not in done.stderr
 
 

@@ -279,3 +279,12 @@ def test_a_clients_error_about_a_server_is_shown_without_the_password(monkeypatc
     with pytest.raises(UnavailableError, match=r"heart:\*\*\*@127.0.0.1") as caught:
         registry.by_alias("champion")
     assert "s3cr3t" not in str(caught.value)
+
+
+# MLflow's page.
+
+
+def test_the_page_of_the_trainings_is_that_of_their_experiment(store: Path) -> None:
+    experiment = mlflow.get_experiment_by_name(registry.EXPERIMENT)
+    shown = registry.training_url("http://127.0.0.1:5000")
+    assert shown == f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}?workflowType=machine_learning"

@@ -1,4 +1,7 @@
-"""`heart ui`: shows MLflow's and Prefect's pages for the embedded stores until Ctrl-C."""
+"""`heart ui`: shows MLflow's and Prefect's pages for the embedded stores until Ctrl-C.
+
+If MLFLOW_TRACKING_URI names a server, that one shows its page itself.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,8 @@ def run(mlflow_port: int, prefect_port: int) -> None:
         "Prefect": ["prefect", "server", "start", "--port", str(prefect_port)],
     }  # fmt: skip
     waiting = {"MLflow": f"http://127.0.0.1:{mlflow_port}/health", "Prefect": f"{api}/health"}
+    if store.startswith("http"):  # a server, which has a page of its own
+        del commands["MLflow"], waiting["MLflow"]
     with suppress(KeyboardInterrupt), ExitStack() as stack:
         processes = {
             name: stack.enter_context(
@@ -50,7 +55,9 @@ def run(mlflow_port: int, prefect_port: int) -> None:
             if waiting:
                 waiting = {name: url for name, url in waiting.items() if problem_of(url)}
                 if not waiting:
-                    page = registry.training_url(f"http://127.0.0.1:{mlflow_port}")
+                    page = registry.training_url(
+                        f"http://127.0.0.1:{mlflow_port}" if "MLflow" in commands else registry.page()
+                    )
                     print(f"MLflow   {page}\nPrefect  http://127.0.0.1:{prefect_port}", flush=True)
                     print("Ctrl-C stops both.", file=sys.stderr)
             time.sleep(0.5)
