@@ -183,11 +183,12 @@ def move(server: Server, moves: int, versions: int) -> str:
     found: list[Load] = []
     asking = threading.Thread(target=lambda: found.append(load(server, 1, 8, done.is_set)))
     asking.start()
-    present = "1"
+    present = registry.by_version("1")
     for number in range(1, moves + 1):
         wanted = str(number % versions + 1)
-        registry.move_champion(registry.by_version(wanted), expected=present, kind="by hand", why="a benchmark")
-        present = wanted
+        ref = registry.by_version(wanted)
+        registry.move_champion(ref, expected=present, kind="by hand", why="a benchmark")
+        present = ref
         while served(server) != wanted:
             time.sleep(0.1)
     done.set()

@@ -12,6 +12,7 @@ import pandas as pd
 from expectations.failure import AS_GIVEN, Cell, Failure, listed, percent, shown
 from heart_disease.model import schema
 from heart_disease.model.schema import Column
+from heart_disease.model.words import count
 
 # From a number alone nobody can tell which copy it comes from, so no conversion is advised.
 COPIES = "What a code means differs from copy to copy of this data: see docs/columns.md before you change any."
@@ -58,7 +59,7 @@ def _failures(result: Result, frame: pd.DataFrame, named: set[tuple[int, str]], 
         case "columns":
             yield from _columns(outcome["details"]["mismatched"], severity)
         case "rows":
-            yield failure(f"the table has {outcome['observed_value']} rows", "Add patients.")
+            yield failure(f"the table has {count(outcome['observed_value'], 'row')}", "Add patients.")
         case "duplicates":
             cells = _repeats(frame.loc[outcome["unexpected_index_list"], list(names)])
             yield failure(f"{len(cells)} of {len(frame)} rows", "Keep one of each.", cells, columns=())

@@ -18,6 +18,7 @@ from pydantic import Field
 from heart_disease import registry
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.errors import RejectedError
+from heart_disease.model.words import count
 from heart_disease.operations import reconciliation
 from heart_disease.registry import Run
 from heart_disease.reporting.terminal import Bar
@@ -48,8 +49,8 @@ class Outcome:
 
 def _run_name() -> str:
     given = runtime.flow_run.get_parameters()
-    what = "grid" if given["method"] == "grid" else f"{given['configurations']} configurations"
-    return f"{what}, {given['evaluation'].folds * given['evaluation'].repeats} folds"
+    what = "grid" if given["method"] == "grid" else count(given["configurations"], "configuration")
+    return f"{what}, {count(given['evaluation'].folds * given['evaluation'].repeats, 'fold')}"
 
 
 @flow(name="heart-disease-sweep", flow_run_name=_run_name, persist_result=False, validate_parameters=True)
@@ -81,19 +82,20 @@ def search(
     settings = {"method": method, "configurations": str(len(recipes)), "inner_folds": str(inner_folds)}
     settings |= {"seed": str(seed), "data_digest": table.digest}
     settings |= {key: str(value) for key, value in evaluation.as_dict().items()}
-    name = f"{len(recipes)} configurations, {method}, seed {seed}"
+    name = f"{count(len(recipes), 'configuration')}, {method}, seed {seed}"
     with registry.open_sweep(name, _identity(settings, study, recipes), {**tags, "source": table.source}) as run:
+        registry.log_search(run, settings, {}, {})
+        registry.log_data(run, table)
+        registry.log_files(run, "evaluation", {"space.yaml": as_yaml(space)})
         validation = stages.validate(run, table)
         if not validation.passed:
             raise RejectedError(validation.refusal("nothing was trained"))
         batches = _batches(study, recipes)
         log.info(
-            "space     %d configurations x %d folds, measured at %s epochs; with the nested folds %d networks",
-            len(recipes), len(study.splits.pairs), ", ".join(map(str, study.epochs)), len(recipes) * study.fits,
+            "space     %s x %s, measured at %s epochs; with the nested folds %s",
+            count(len(recipes), "configuration"), count(len(study.splits.pairs), "fold"),
+            ", ".join(map(str, study.epochs)), count(len(recipes) * study.fits, "network"),
         )  # fmt: skip
-        registry.log_search(run, settings, {}, {})
-        registry.log_data(run, table)
-        registry.log_files(run, "evaluation", {"space.yaml": as_yaml(space)})
         results = _run_batches(run, study, batches, device)
         found = stages.summarise(study, results)
         publish(run, study, found)

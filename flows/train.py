@@ -15,9 +15,9 @@ from heart_disease.data import sources
 from heart_disease.evaluation.contest import Report
 from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.evaluation.verdict import Decision, decide
-from heart_disease.model.errors import HeartError, RejectedError
+from heart_disease.model.errors import HeartError, OriginError, RejectedError, UnavailableError
 from heart_disease.operations import missed, reconciliation, states
-from heart_disease.registry import ModelRef, Run
+from heart_disease.registry import ModelRef, Origin, Run
 from heart_disease.reporting.terminal import import_tensorflow, progress
 from heart_disease.training.recipe import PRESETS, Recipe
 from tasks import stages
@@ -113,6 +113,15 @@ def train(
         return states.completed(found.state, found.message, found)
 
 
+def _origin_of(champion: ModelRef | None) -> Origin | None:
+    """What the champion was made from; None if there is no champion, or if that is gone, which is said."""
+    try:
+        return registry.origin_of(champion) if champion else None
+    except OriginError as error:
+        log.warning("          %s. Nothing is compared with the champion.", error)
+        return None
+
+
 def pipeline(
     source: str | None, recipe: Recipe, evaluation: Evaluation, promotion: Promotion, device: str, force: bool
 ) -> Outcome | Unchanged:
@@ -121,21 +130,22 @@ def pipeline(
     table = stages.load(source)
     origin = registry.origin_here(recipe, evaluation, table.digest)
     champion = registry.find_champion()
-    theirs = registry.origin_of(champion) if champion else None
+    theirs = _origin_of(champion)
     if champion and registry.finish_try(champion, flow_run):
         log.info("          %s version %s is champion: an earlier try got that far", champion.name, champion.version)
         return Unchanged(champion, flow_run, "Promoted", "an earlier try of this run got that far")
     if champion and theirs and not force and not theirs.differences(origin):
+        _check_that_it_loads(champion)
         log.info("          nothing to do: %s version %s was made from exactly this", champion.name, champion.version)
         return Unchanged(champion, flow_run)
 
     import_tensorflow()  # takes seconds, so it waits until there is something to train
     before = registry.find_try(flow_run, origin)
     with registry.open_run(recipe.title, {**tags, "source": table.source}, resume=before) as run:
+        registry.log_start(run, table, origin)
         validation = stages.validate(run, table)
         if not validation.passed:
             raise RejectedError(validation.refusal("nothing was trained"))
-        registry.log_start(run, table, origin)
         contest = stages.encode(table, recipe, evaluation, theirs.shipped if theirs else None)
         networks = stages.train(contest, device)
         report = stages.evaluate(contest, networks)
@@ -150,3 +160,18 @@ def pipeline(
         registry.log_tags(run, {registry.DEVICE: networks.device, registry.MEMBERS: str(report.members)})
         ref, decision = stages.register(run, model, table, report, decision, champion)
     return Outcome(run, flow_run, ref, decision, report)
+
+
+def _check_that_it_loads(champion: ModelRef) -> None:
+    """Refuse to be content with a champion that nobody can use: a schedule would stay green.
+
+    Raises:
+        UnavailableError: its files are missing or were changed, or the store does not answer.
+    """
+    try:
+        registry.load_model(champion)
+    except UnavailableError as error:
+        raise UnavailableError(
+            f"nothing has changed since {champion.name} version {champion.version} became champion, but it cannot be "
+            f"used: {error} To train its successor: heart train --force --promote-if not-worse"
+        ) from error

@@ -8,6 +8,7 @@ from heart_disease.data.sources import Table
 from heart_disease.evaluation.contest import Contest
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model import schema
+from heart_disease.model.words import count
 from heart_disease.training.recipe import Recipe
 
 log = logging.getLogger("heart")
@@ -20,6 +21,6 @@ def encode_patients(table: Table, recipe: Recipe, evaluation: Evaluation, rival:
         UsageError: there are too few patients for the folds.
     """
     contest = Contest.on(table.frame, recipe, evaluation, rival)
-    inputs = contest.inputs.width
-    log.info("encode    %d columns -> %d inputs, scaled by each fold's training rows", len(schema.COLUMNS), inputs)
+    columns, inputs = count(len(schema.COLUMNS), "column"), count(contest.inputs.width, "input")
+    log.info("encode    %s -> %s, scaled by each fold's training rows", columns, inputs)
     return contest

@@ -6,7 +6,8 @@ import logging
 
 from heart_disease.data import sources
 from heart_disease.data.sources import Table
-from heart_disease.reporting.terminal import count, short
+from heart_disease.model.words import count
+from heart_disease.reporting.terminal import short
 
 log = logging.getLogger("heart")
 

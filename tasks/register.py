@@ -11,7 +11,7 @@ from heart_disease import registry
 from heart_disease.data.sources import Table
 from heart_disease.evaluation.contest import Report
 from heart_disease.evaluation.verdict import Decision
-from heart_disease.model.errors import MovedError
+from heart_disease.model.errors import HistoryError, MovedError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef, Run
 from heart_disease.reporting import figures, tables
@@ -31,9 +31,9 @@ def register_model(
 ) -> tuple[ModelRef, Decision]:
     """Register the model, record metrics, curves and figures, check the model, and only then move an alias.
 
-    champion: the one that `report` compares with. If another one has taken its place meanwhile, nothing is promoted,
-    and the returned decision says so. A second try continues from what is there: it makes no second version, and does
-    not move the alias twice.
+    champion: the one that `report` compares with. If another one has taken its place meanwhile, or the history of
+    champions takes no further move, nothing is promoted, and the returned decision says so. A second try continues from
+    what is there: it makes no second version, and does not move the alias twice.
     """
     with registry.stranger() as stranger, fresh_process() as server:  # both start in the background
         ref = registry.log_model(run, model, table.frame.head(EXAMPLE_ROWS))
@@ -47,22 +47,24 @@ def register_model(
         registry.check_model(ref, model, table.frame, stranger)
         server.check(ref, model, table.frame)
     if registry.find_champion() != ref:  # otherwise an earlier try has already moved the alias
-        expected = champion.version if champion else None
-        _decided(run, ref, decision, expected)  # before the alias moves, so that a crash after that loses nothing
+        _decided(run, ref, decision, champion)  # before the alias moves, so that a crash after that loses nothing
         if decision.promote:
             try:
-                registry.move_champion(ref, expected=expected, kind="promotion", why=decision.reason)
-            except MovedError as error:
-                decision = replace(decision, promote=False, reason=str(error))
-                _decided(run, ref, decision, expected)
+                registry.move_champion(ref, expected=champion, kind="promotion", why=decision.reason)
+            except (MovedError, HistoryError) as error:
+                then = f", then: heart promote {ref.version} --because WHY" if isinstance(error, HistoryError) else ""
+                decision = replace(decision, promote=False, reason=f"{error}{then}")
+                _decided(run, ref, decision, champion)
     _decision_artifacts(ref, report, decision)
     log.info("register  %s version %s, loaded back and checked", ref.name, ref.version)
     return ref, decision
 
 
-def _decided(run: Run, ref: ModelRef, decision: Decision, champion: str | None) -> None:
-    tags = tables.decision_tags(decision, champion)
-    registry.log_tags(run, tags)
+def _decided(run: Run, ref: ModelRef, decision: Decision, champion: ModelRef | None) -> None:
+    tags = tables.decision_tags(decision)
+    if champion and decision.champion:
+        tags |= {registry.RIVAL: f"version {champion.version}", registry.RIVAL_RUN: champion.run_id}
+    registry.log_tags(run, {**tags, "promoted": "yes" if decision.promote else "no"})
     registry.log_version_tags(ref, tags)
     registry.set_challenger(ref, decision.reason)
 

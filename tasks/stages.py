@@ -18,6 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from heart_disease import registry
 from heart_disease.data import sources
 from heart_disease.model.errors import UnavailableError
+from heart_disease.model.words import count
 from heart_disease.search import clusters, study
 from tasks.encode import encode_patients
 from tasks.evaluate import evaluate_networks
@@ -48,13 +49,13 @@ def _load_name() -> str:
 
 
 def _train_name() -> str:
-    return f"train {len(runtime.task_run.parameters['contest'].jobs)} networks at once"
+    return f"train {count(len(runtime.task_run.parameters['contest'].jobs), 'network')} at once"
 
 
 def _search_name() -> str:
     recipes = runtime.task_run.parameters["recipes"]
     shape = "-".join(map(str, recipes[0].widths))
-    return f"cross-validate {len(recipes)} configuration{'s' * (len(recipes) > 1)} of {shape}"
+    return f"cross-validate {count(len(recipes), 'configuration')} of {shape}"
 
 
 # The boxes of the README's picture.

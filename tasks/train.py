@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from heart_disease.evaluation.contest import CHAMPION, Contest
+from heart_disease.model.words import count
 from heart_disease.training import engine
 from heart_disease.training.engine import Networks
 
@@ -21,8 +22,8 @@ def train_networks(contest: Contest, device: str) -> Networks:
     rivals = sum(job.side == CHAMPION for job in contest.jobs)
     ours = len(contest.jobs) - rivals
     log.info(
-        "train     %d network%s of %d parameters, %d epochs on %s: %.1f s",
-        ours, "s" * (ours > 1), recipe.size, recipe.epochs, networks.device, time.monotonic() - started,
+        "train     %s of %d parameters, %s on %s: %.1f s",
+        count(ours, "network"), recipe.size, count(recipe.epochs, "epoch"), networks.device, time.monotonic() - started,
     )  # fmt: skip
     if contest.rival:
         log.info("          %d of the champion: %s", rivals, contest.rival.title)

@@ -11,6 +11,7 @@ from expectations import gate
 from expectations.gate import Validation
 from heart_disease import registry
 from heart_disease.data.sources import Table
+from heart_disease.model.words import count
 from heart_disease.registry import Run
 from heart_disease.reporting import validation_page
 
@@ -31,16 +32,18 @@ def validate_table(run: Run, table: Table) -> Validation:
     ]
     state = "passed" if validation.passed else "REJECTED"
     summary = (
-        f"{state}: {validation.checked} checks, {len(validation.errors)} errors, {len(validation.warnings)} warnings"
+        f"{state}: {count(validation.checked, 'check')}, {count(len(validation.errors), 'error')}, "
+        f"{count(len(validation.warnings), 'warning')}"
     )
     create_table_artifact(
-        rows, key="validation", description=f"{summary}. {validation.rows} rows of {validation.source}."
+        rows, key="validation", description=f"{summary}. {count(validation.rows, 'row')} of {validation.source}."
     )
     create_link_artifact(
         registry.run_url(run), "MLflow run", key="mlflow-run", description="The run's settings and its results."
     )
     log.info("validate  %s", summary)
-    if validation.passed:
-        for message in validation.messages(most=3):
-            log.info("          %s", message)
+    if validation.passed and validation.warnings:  # one is enough: most data have some, and they are the same each time
+        log.info("          %s", validation.messages(most=3)[0])
+        if more := len(validation.warnings) - 1:
+            log.info("          %s: see `heart check` or validation.html in MLflow", count(more, "more warning"))
     return validation

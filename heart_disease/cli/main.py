@@ -7,13 +7,15 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
 
 from heart_disease.cli import parser
 from heart_disease.cli.champion import champion, compare, history, promote, reproduce, rollback
 from heart_disease.cli.operate import notify, prune, reconcile, schedule, serve, ui
 from heart_disease.cli.pipeline import check, distribute, learn, predict, sweep, train
-from heart_disease.model.errors import ExitCode, HeartError
-from heart_disease.reporting.terminal import wrapped
+from heart_disease.model.errors import ExitCode, HeartError, hide
+from heart_disease.reporting.terminal import replace_unknown_signs, wrapped
 
 DESCRIPTION = "Train, check and use the heart-disease model."
 # The only list of commands; the parser, docs/commands.md and the tests are derived from it.
@@ -56,11 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     known = make_parser()
+    replace_unknown_signs()
     if not given:
-        known.print_help(sys.stderr)
-        return ExitCode.WRONG_USAGE
+        known.print_help()
+        return ExitCode.DONE
     options = known.parse_args(given)
-    for name, value in ENVIRONMENT.items():
+    for name, value in {**ENVIRONMENT, **_store()}.items():
         os.environ.setdefault(name, value)
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -78,8 +81,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGPIPE
     except OSError as error:  # a file, a folder, a full disk
         where = f"'{error.filename}' cannot be used: " if error.filename else ""
-        print(wrapped(f"heart: {where}{error.strerror or error}"), file=sys.stderr)
+        print(wrapped(hide(f"heart: {where}{error.strerror or error}")), file=sys.stderr)
         return ExitCode.UNAVAILABLE
+
+
+def _store() -> dict[str, str]:
+    """The address of MLflow's default store in this folder, if MLflow's own would be wrong.
+
+    MLflow quotes it as if it were a file's (my%20project), but SQLAlchemy reads it literally up to a question mark.
+    """
+    path = str(Path("mlflow.db").absolute())
+    if quote(path) == path:
+        return {}
+    return {"MLFLOW_TRACKING_URI": f"sqlite:///{'mlflow.db' if '?' in path else path}"}
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -11,6 +11,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
 from heart_disease.evaluation.estimates import Numbers
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.errors import UsageError
+from heart_disease.model.words import count
 from heart_disease.training.batches import Floats, Ints
 
 
@@ -69,7 +70,7 @@ def cross_validation(labels: Numbers, folds: int, repeats: int, seed: int) -> Sp
             f"{folds} folds need at least {folds} patients of each class; the smaller class has {smallest}"
         )
     splitter = RepeatedStratifiedKFold(n_splits=folds, n_repeats=repeats, random_state=seed)
-    description = f"{folds}-fold cross-validation, {repeats} repeat{'s' * (repeats > 1)}, {len(labels)} patients"
+    description = f"{folds}-fold cross-validation, {count(repeats, 'repeat')}, {count(len(labels), 'patient')}"
     return Splits(tuple(splitter.split(labels, labels)), repeats, description)
 
 

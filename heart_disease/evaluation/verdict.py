@@ -71,11 +71,11 @@ def decide(
     """Whether the challenger takes the champion's place; `champion` is the name of the present one in words.
 
     It never does if it does not beat the prevalence, or if it is worse than logistic regression, or inconclusive
-    against it. Otherwise the first model does; later ones do if they are better than the champion, or if they are not
-    worse and either refit on other data or `promotion` says so.
+    against it. Otherwise the first model does, and one whose report has no champion to compare with; later ones do if
+    they are better than the champion, or if they are not worse and either refit on other data or `promotion` says so.
     """
     logistic = compare(report.differences[LOGISTIC], promotion.margin)
-    rival = compare(report.differences[CHAMPION], promotion.margin) if champion else None
+    rival = compare(report.differences[CHAMPION], promotion.margin) if CHAMPION in report.differences else None
     prevalence = compare(report.differences[PREVALENCE], promotion.margin)
     if prevalence.kind != BETTER:
         reason = f"does not beat the prevalence: difference in log loss {prevalence.difference.signed}, not below 0"
@@ -83,7 +83,8 @@ def decide(
     if logistic.kind not in (BETTER, NOT_WORSE):
         return Decision(False, logistic.words("logistic regression"), logistic, rival)
     if rival is None or champion is None:
-        return Decision(True, f"the first champion; {logistic.words('logistic regression')}", logistic)
+        first = f"{champion} cannot be compared with, as its recipe is gone" if champion else "the first champion"
+        return Decision(True, f"{first}; {logistic.words('logistic regression')}", logistic)
     reason = rival.words(champion)
     if rival.kind == BETTER:
         return Decision(True, reason, logistic, rival)

@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from heart_disease.lessons.lesson import Lesson, table
 from heart_disease.lessons.passes import Pass, backward, cost, forward, largest_gap, loss, starting_weights
+from heart_disease.training import libraries
 from heart_disease.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class Settings:
 
 def by_tape(params: Recipe, x: Numbers, y: Numbers) -> list[Numbers]:
     """The same derivatives as TensorFlow's tape finds them, on the pipeline's Keras network."""
-    import keras
-    import tensorflow as tf
+    keras = libraries.keras()
+    tf = libraries.tensorflow()
 
     from heart_disease.training.network import build
 

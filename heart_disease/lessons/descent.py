@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from heart_disease.lessons.lesson import Lesson, table
+from heart_disease.training import libraries
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ def descend(slope: Callable[[Any], Any], start: Sequence[float], step: float, st
 
 def by_tape(function: Callable[[Any], Any], points: Numbers) -> Numbers:
     """The derivatives of `function` at `points`, of any shape, as TensorFlow computes them, each on its own."""
-    import tensorflow as tf
+    tf = libraries.tensorflow()
 
     w = tf.constant(points)
     with tf.GradientTape() as tape:

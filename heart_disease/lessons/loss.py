@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from heart_disease.lessons.lesson import Lesson, table
+from heart_disease.training import libraries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,7 @@ def squared_error_slope(y: Numbers, z: Numbers) -> Numbers:
 
 def tape_slopes(y: Numbers, z: Numbers) -> tuple[Numbers, Numbers]:
     """Both derivatives, (n,) each, as TensorFlow's tape finds them: cross-entropy, squared error."""
-    import tensorflow as tf
+    tf = libraries.tensorflow()
 
     logits, labels = tf.constant(z, tf.float64), tf.constant(y, tf.float64)
     with tf.GradientTape(persistent=True) as tape:
@@ -93,7 +94,7 @@ def descend(slope: Callable[[Numbers, Numbers], Numbers], settings: Settings) ->
 
 def keras_means(y: Numbers, p: Numbers) -> tuple[float, float]:
     """Binary cross-entropy and mean squared error over n rows, by Keras."""
-    import keras
+    keras = libraries.keras()
 
     losses = keras.losses.BinaryCrossentropy(), keras.losses.MeanSquaredError()
     entropy, error = (float(loss(y[:, None], p[:, None])) for loss in losses)

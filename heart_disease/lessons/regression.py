@@ -7,13 +7,14 @@ directly: those of `lm` and `glm` in R.
 from __future__ import annotations
 
 from dataclasses import dataclass as plain
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from heart_disease.lessons.lesson import Lesson, table
 from heart_disease.model.errors import UsageError
+from heart_disease.training import libraries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,12 +105,11 @@ def linear_network(x: Numbers, y: Numbers, settings: Settings) -> tuple[Numbers,
 
     The pipeline's trainer knows only cross-entropy; the initial weights and the optimizer are the pipeline's.
     """
-    import keras
     import numpy as np
-    import tensorflow as tf
 
     from heart_disease.training.network import build_optimizer, initial_weights
 
+    keras, tf = libraries.keras(), libraries.tensorflow()
     params = recipe(settings)
     rows, target = tf.constant(x, tf.float32), tf.constant(y[:, None], tf.float32)
     kernel, bias = (keras.Variable(start) for start in initial_weights(params, x.shape[1]))
@@ -117,7 +117,7 @@ def linear_network(x: Numbers, y: Numbers, settings: Settings) -> tuple[Numbers,
     optimizer.build([kernel, bias])
 
     @tf.function(autograph=False)
-    def step() -> tf.Tensor:
+    def step() -> Any:
         with tf.GradientTape() as tape:
             loss = measure(target, tf.matmul(rows, kernel) + bias)
         optimizer.apply(tape.gradient(loss, [kernel.value, bias.value]))

@@ -6,13 +6,17 @@
     │   ├── SourceError       it cannot be read as a table
     │   └── RejectedError     it was read, and validation refused it
     ├── UnavailableError  4   something necessary is missing: a champion, a store, a server
+    │   ├── HistoryError      the history of champions was deleted and can be restored
+    │   └── OriginError       what a version was made from is gone or cannot be read
     └── MovedError        5   the champion is no longer the one that was compared with
 
 A message says what was expected, what came, where, and what to do. The command line prints it and nothing else.
+Passwords in addresses are hidden in it: it also gets into logs, Prefect's states, and MLflow's descriptions.
 """
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 from typing import Self
 
@@ -39,10 +43,28 @@ class ExitCode(IntEnum):
         return code
 
 
+SECRETS = (
+    # user:password@; a database's password may contain a slash. An empty host, as in sqlite:////a:b@c.db, has none.
+    re.compile(r"(://[^/\s:@]*:)(?!\d{1,5}(?:[/?#'\"\s,;)]|$))[^\s@]*(?:@[^\s@/]*)*@"),
+    re.compile(r"(https?://)[^/\s:@]+@", re.IGNORECASE),  # a token instead of user and password
+    re.compile(r"([?&][\w.-]*(?:token|passw|pwd|secret|key|sig|auth|credential)[\w.-]*=)[^&\s'\"]+", re.IGNORECASE),
+)
+
+
+def hide(text: str) -> str:
+    """The text with *** for each password and token in an address. Every text that leaves the program goes through."""
+    for secret in SECRETS:
+        text = secret.sub(lambda found: f"{found[1]}***{'@' * found[0].endswith('@')}", text)
+    return text
+
+
 class HeartError(Exception):
     """An error that the user can correct; the command line exits with `exit_code`."""
 
     exit_code = ExitCode.FAILED
+
+    def __init__(self, message: str) -> None:
+        super().__init__(hide(message))
 
 
 class UsageError(HeartError):
@@ -69,6 +91,14 @@ class UnavailableError(HeartError):
     """Something necessary is missing: a champion, a writable store, a server that answers."""
 
     exit_code = ExitCode.UNAVAILABLE
+
+
+class HistoryError(UnavailableError):
+    """The history of champions cannot take another move: it was deleted and can be restored, or is not ours."""
+
+
+class OriginError(UnavailableError):
+    """What a version was made from is gone or cannot be read."""
 
 
 class MovedError(HeartError):

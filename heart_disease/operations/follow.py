@@ -28,7 +28,7 @@ from prefect.client.schemas.sorting import LogSort
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
-from heart_disease.model.errors import UnavailableError, UsageError
+from heart_disease.model.errors import UnavailableError, UsageError, hide
 from heart_disease.operations import states
 from heart_disease.operations.deployments import RETRAIN
 from heart_disease.operations.server.server import check_login, problem_of
@@ -90,7 +90,7 @@ def run(client: SyncPrefectClient, found: DeploymentResponse, parameters: Mappin
         flow_run = client.create_flow_run_from_deployment(found.id, parameters=dict(parameters))
     except PrefectHTTPStatusError as error:
         raise UsageError(f"the Prefect server refuses the parameters: {error.response.text}") from error
-    page = (get_current_settings().ui_url or "").rstrip("/")
+    page = hide(get_current_settings().ui_url or "").rstrip("/")
     _say(f"flow run  {flow_run.name}\n          {page}/runs/flow-run/{flow_run.id}")
     try:
         state = follow(client, flow_run.id)

@@ -24,7 +24,7 @@ from prefect.types import SecretDict
 from pydantic import SecretStr
 
 from heart_disease import registry
-from heart_disease.model.errors import UsageError
+from heart_disease.model.errors import UsageError, hide
 from heart_disease.operations import states
 from heart_disease.operations.follow import server
 from heart_disease.operations.reconciliation import FLOWS
@@ -113,7 +113,7 @@ def mail_url(addresses: list[str]) -> str:
 
 def _links() -> dict[str, str]:
     """Links to the flow run in Prefect and to its MLflow run, found by its tag, so also if it crashed."""
-    ui = (get_current_settings().ui_url or "").rstrip("/")
+    ui = hide(get_current_settings().ui_url or "").rstrip("/")
     search = quote(f"tags.`{registry.FLOW_RUN}` = '", safe="") + "{{ flow_run.id }}" + quote("'", safe="")
     runs = f"{registry.page()}/#/experiments/{registry.open_experiment()}/runs"
     return {
@@ -158,4 +158,4 @@ def _automate(client: SyncPrefectClient, name: str, action: ActionTypes) -> str:
         client.update_automation(before[0].id, core)
     else:
         client.create_automation(core)
-    return f"{(get_current_settings().ui_url or '').rstrip('/')}/automations"
+    return f"{hide(get_current_settings().ui_url or '').rstrip('/')}/automations"

@@ -11,8 +11,9 @@ from prefect.client.schemas import filters
 from prefect.client.schemas.objects import StateType
 
 from heart_disease import registry
+from heart_disease.model.words import count
 from heart_disease.operations.reconciliation import FLOWS
-from heart_disease.reporting.terminal import count, wrapped
+from heart_disease.reporting.terminal import wrapped
 
 ENDED = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
 

@@ -32,6 +32,7 @@ from prefect.settings import get_current_settings
 from prefect.states import AwaitingRetry, Cancelled, Crashed
 
 from heart_disease import registry
+from heart_disease.model.errors import hide
 from heart_disease.processes import process
 
 log = logging.getLogger("heart")
@@ -74,7 +75,7 @@ def check_in() -> dict[str, str]:
     with _prefect_may_fail(), get_client(sync_client=True) as client:
         client.update_flow_run_labels(flow_run.id, {WHO: process.identity(), ATTEMPT: flow_run.run_count})
     close_orphans()
-    return {registry.FLOW_RUN: str(flow_run.id), registry.FLOW_API: get_current_settings().api.url or ""}
+    return {registry.FLOW_RUN: str(flow_run.id), registry.FLOW_API: hide(get_current_settings().api.url or "")}
 
 
 @contextmanager
@@ -218,7 +219,7 @@ def _heartbeats(client: SyncPrefectClient, run_id: UUID | str | None) -> int:
 
 def _close_mlflow_runs(client: SyncPrefectClient) -> list[Closed]:
     closed: list[Closed] = []
-    here = get_current_settings().api.url
+    here = hide(get_current_settings().api.url or "")
     for run in registry.open_runs():
         if run.flow_run_id and run.flow_run_id == runtime.flow_run.id:
             continue  # an earlier try of this same flow run, which continues it

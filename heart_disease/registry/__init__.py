@@ -1,16 +1,21 @@
 """MLflow: runs, curves, figures, models and aliases. Nothing else imports mlflow, except a model's script.
 
     store.py      where the store is, what things in it are called, and one error for all its failures
+    failures.py   what a store's failure says, and what to do about it
     runs.py       runs: opened, ended and written to
     sweeps.py     a search, and one run for each of its configurations
     orphans.py    runs left RUNNING by a process that died
     prune.py      old runs, versions and models that are no longer needed
     origins.py    what a version was made from
     artifacts.py  the files of a version: fetched, and compared with their digest
+    drivers.py    packages that a store needs and does not bring
+    moved.py      a store whose folder was renamed or copied
     shipped.py    a version loaded as MLflow's users load it, in a process without this project
+    uploads.py    a model as MLflow keeps it, with its files and its origin
     models.py     versions of the model: made, checked, loaded, found
     lookup.py     finds runs and versions by what a person types, and reads what they recorded
-    champions.py  which version is champion, and every move of that alias
+    moves.py      every move of the champion, as MLflow keeps it
+    champions.py  which version is champion, and how that alias is moved
 
 The rest of the project imports it all from here: `from heart_disease import registry`.
 """
@@ -18,8 +23,6 @@ The rest of the project imports it all from here: `from heart_disease import reg
 from __future__ import annotations
 
 from heart_disease.registry.champions import (
-    Kind,
-    Move,
     champion,
     earlier_champions,
     find_champion,
@@ -29,6 +32,7 @@ from heart_disease.registry.champions import (
 from heart_disease.registry.lookup import Record, find_record, read_text, two_records
 from heart_disease.registry.models import (
     SAME,
+    all_versions,
     by_alias,
     by_version,
     check_loads,
@@ -39,7 +43,8 @@ from heart_disease.registry.models import (
     set_challenger,
     versions,
 )
-from heart_disease.registry.origins import DEVICE, MEMBERS, Origin, origin_here, origin_of
+from heart_disease.registry.moves import Kind, Move
+from heart_disease.registry.origins import DEVICE, MEMBERS, RIVAL, RIVAL_RUN, Origin, origin_here, origin_of
 from heart_disease.registry.orphans import Open, close_run, open_runs
 from heart_disease.registry.prune import Unneeded, delete, find_unneeded
 from heart_disease.registry.runs import (
@@ -68,8 +73,10 @@ from heart_disease.registry.store import (
     TRAINING,
     ModelRef,
     Run,
+    check_embedded_store,
     page,
     run_url,
+    training_url,
     uri,
 )
 from heart_disease.registry.sweeps import (
@@ -93,6 +100,8 @@ __all__ = [
     "LESSONS",
     "MEMBERS",
     "MODEL",
+    "RIVAL",
+    "RIVAL_RUN",
     "SAME",
     "TRAINING",
     "Kind",
@@ -103,10 +112,12 @@ __all__ = [
     "Record",
     "Run",
     "Unneeded",
+    "all_versions",
     "artifact_uri",
     "by_alias",
     "by_version",
     "champion",
+    "check_embedded_store",
     "check_loads",
     "check_model",
     "close_run",
@@ -147,6 +158,7 @@ __all__ = [
     "set_challenger",
     "stranger",
     "tag_configuration",
+    "training_url",
     "two_records",
     "uri",
     "versions",

@@ -44,6 +44,12 @@ def fetched(name: str, version: str) -> Iterator[Path]:
             "if that is not promoted: heart promote challenger --because WHY"
         )
     with download(f"models:/{name}/{version}") as folder:
+        if not _files(folder):
+            with reachable():
+                place = mlflow.MlflowClient().get_model_version_download_uri(name, version)
+            raise UnavailableError(
+                f"{which} was not loaded: its files are missing; expected them in {place}. Restore them; {RULE}."
+            )
         if strange := [path for path in _files(folder) if not _known(path)]:
             raise UnavailableError(
                 f"{which} was not loaded: '{strange[0].relative_to(folder)}' in {found.source} has no business in a "

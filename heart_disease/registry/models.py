@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from importlib.metadata import version
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import mlflow
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.models.model import ModelInfo
-from mlflow.types import ColSpec, DataType, Schema
-from mlflow.types.schema import AnyType
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
-from heart_disease.model import patient_model, schema
-from heart_disease.model.errors import UnavailableError
+from heart_disease.model import schema
+from heart_disease.model.errors import UnavailableError, hide
 from heart_disease.model.patient_model import PatientModel, difference
+from heart_disease.registry import failures, uploads
 from heart_disease.registry.artifacts import DIGEST, differing, digest_of, download, fetched
 from heart_disease.registry.shipped import Stranger
-from heart_disease.registry.store import CHALLENGER, MODEL, ModelRef, Run, first_line, is_missing, reachable, uri
+from heart_disease.registry.store import (
+    CHALLENGER,
+    MODEL,
+    NOT_PROMOTED,
+    ModelRef,
+    Run,
+    is_missing,
+    reachable,
+    unless_missing,
+    uri,
+)
 
 DESCRIPTION = (
     "Probability of heart disease (over 50 % narrowing of a major vessel) from patients in UCI codes. "
     "The alias `champion` is the version to use."
 )
-PACKAGE = "heart_disease_model"  # the name under which the package `model` is shipped
-REQUIREMENTS = ("h5py", "mlflow", "numpy", "pandas", "scipy")  # what the package needs to score patients
-SCRIPT = "mlflow_script.py"
 SAME = 1e-6  # probabilities that differ by at most this are the same
 
 
@@ -51,10 +52,10 @@ def log_model(run: Run, model: PatientModel, example: pd.DataFrame) -> ModelRef:
             return ref
     with tempfile.TemporaryDirectory() as temporary:
         sent = Path(temporary)
-        _write(model, sent)
+        uploads.write(model, sent)
         with reachable():
-            info = _upload(run, sent, example)
-        with download(info.model_uri) as came:
+            logged = uploads.upload(run, sent, example)
+        with download(logged.model_uri) as came:
             if damaged := differing(sent, came):
                 raise UnavailableError(
                     f"the artifact store of {uri()} gave back other files than were sent: {', '.join(damaged)}; "
@@ -66,11 +67,11 @@ def log_model(run: Run, model: PatientModel, example: pd.DataFrame) -> ModelRef:
         with suppress(MlflowException):  # it already exists
             client.create_registered_model(MODEL, description=DESCRIPTION)
         made = client.create_model_version(
-            MODEL, info.model_uri, run.run_id, tags={DIGEST: digest}, model_id=info.model_id
+            MODEL, logged.model_uri, run.run_id, tags={DIGEST: digest}, model_id=logged.model_id
         )
         # A server does this itself. Without a server, the model's page would say "Not registered".
         registered = json.dumps([{"name": MODEL, "version": str(made.version)}])
-        client.set_logged_model_tags(info.model_id, {MLFLOW_MODEL_VERSIONS: registered})
+        client.set_logged_model_tags(logged.model_id, {MLFLOW_MODEL_VERSIONS: registered})
     return _ref(made)
 
 
@@ -83,54 +84,6 @@ def _is(ref: ModelRef, model: PatientModel, example: pd.DataFrame) -> bool:
     return (stored.encoder, stored.threshold, stored.learned_from) == (
         model.encoder, model.threshold, model.learned_from
     ) and difference(stored.predict(example), model.predict(example)) <= SAME  # fmt: skip
-
-
-def _write(model: PatientModel, folder: Path) -> None:
-    """Write the files to be shipped, with the layout of MLflow's own folder."""
-    package = Path(patient_model.__file__).parent
-    copy = folder / "artifacts" / PACKAGE
-    copy.mkdir(parents=True)
-    for file in package.glob("*.py"):
-        if file.name != SCRIPT:
-            shutil.copy(file, copy)
-    shutil.copy(package / SCRIPT, folder)
-    model.save(folder / "artifacts" / "model")
-
-
-def _upload(run: Run, folder: Path, example: pd.DataFrame) -> ModelInfo:
-    # Any type, because MLflow refuses whole numbers (int64, as pandas reads them) in a column that is declared double.
-    # For a value that is not a number, the model itself gives the reason.
-    inputs = Schema([ColSpec(AnyType(), name) for name in schema.INPUT_NAMES])
-    outputs = Schema([ColSpec(DataType.double, "probability"), ColSpec(DataType.string, "disease"),
-                      ColSpec(DataType.string, "problem")])  # fmt: skip
-    with _active(run), _no_bytecode():
-        return mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(folder / SCRIPT),
-            artifacts={name: str(folder / "artifacts" / name) for name in ("model", PACKAGE)},
-            signature=ModelSignature(inputs, outputs),
-            input_example=example[list(schema.INPUT_NAMES)].astype("float64").reset_index(drop=True),
-            metadata={"columns": {column.name: _describe(column) for column in schema.COLUMNS}},
-            # Listed here, because to guess them MLflow loads the model in a second process, for ten seconds.
-            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
-        )
-
-
-def _describe(column: schema.Column) -> dict[str, str]:
-    """What a signature cannot express: the meaning, unit and allowed values of a column, in words."""
-    codes = ", ".join(f"{code} {meaning}" for code, meaning in column.codes.items())
-    allowed = f"{codes}{' or blank' * column.optional}" if codes else column.expected
-    return {"meaning": column.meaning, "unit": column.unit, "allowed": allowed}
-
-
-@contextmanager
-def _no_bytecode() -> Iterator[None]:
-    """Stop Python from writing bytecode beside the module that MLflow imports, because MLflow would upload it too."""
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = before
 
 
 def check_model(ref: ModelRef, model: PatientModel, patients: pd.DataFrame, stranger: Stranger) -> None:
@@ -193,8 +146,8 @@ def _read(ref: ModelRef, folder: Path) -> PatientModel:
         return PatientModel.load(folder / "artifacts" / "model")
     except (ValueError, LookupError, TypeError, OSError) as error:
         raise UnavailableError(
-            f"{ref.name} version {ref.version} cannot be used: {first_line(error)}. Expected a model that this "
-            "project wrote; use another version."
+            f"{ref.name} version {ref.version} cannot be used: {hide(failures.in_words(error))} Expected a model that "
+            "this project wrote; use another version."
         ) from error
 
 
@@ -219,29 +172,33 @@ def by_version(version: str) -> ModelRef:
     Raises:
         UnavailableError: there is no such version, or the store does not answer.
     """
-    try:
-        return _ref(mlflow.MlflowClient().get_model_version(MODEL, version))
-    except MlflowException as error:
-        if not is_missing(error):
-            raise
+    found = unless_missing(mlflow.MlflowClient().get_model_version, MODEL, version)
+    if found:
+        return _ref(found)
     raise UnavailableError(
         f"no version {version} of '{MODEL}' in {uri()}; there is: {', '.join(reversed(versions())) or 'none'}."
     )
 
 
-@reachable()
 def versions() -> list[str]:
     """The numbers of all versions, newest first."""
-    return [str(found.version) for found in _newest_first()]
+    return [ref.version for ref in all_versions()]
+
+
+@reachable()
+def all_versions() -> list[ModelRef]:
+    """All versions, newest first."""
+    return [_ref(found) for found in _newest_first()]
 
 
 @reachable()
 def set_challenger(ref: ModelRef, why: str) -> None:
-    """Label `ref` as a challenger, and point the alias `challenger` to the newest labelled version.
+    """Label `ref` as not promoted, and point the alias `challenger` to the newest labelled version.
 
-    So if two trainings finish at once, the newer version ends up as challenger, whichever finishes last.
+    So if two trainings finish at once, the newer version ends up as challenger, whichever finishes last. The label does
+    not say "challenger", because it stays when a newer version gets the alias; a promotion replaces it.
     """
-    label(ref.version, CHALLENGER, why)
+    label(ref.version, NOT_PROMOTED, why)
     pointed = None
     while pointed != (newest := next(str(it.version) for it in _newest_first() if "promotion" in it.tags)):
         set_alias(CHALLENGER, newest)
@@ -253,12 +210,12 @@ def set_alias(alias: str, version: str) -> None:
     _again(mlflow.MlflowClient().set_registered_model_alias, MODEL, alias, version)
 
 
-def label(version: str, alias: str, why: str) -> None:
-    """Write into tags and description what the version is or was, and why."""
+def label(version: str, what: str, why: str) -> None:
+    """Write into tags and description what the version is now, and why."""
     client = mlflow.MlflowClient()
-    _again(client.set_model_version_tag, MODEL, version, "promotion", alias)
+    _again(client.set_model_version_tag, MODEL, version, "promotion", what)
     _again(client.set_model_version_tag, MODEL, version, "promotion_reason", why)
-    client.update_model_version(MODEL, version, f"{alias}: {why}")
+    client.update_model_version(MODEL, version, f"{what}: {why}")
 
 
 @reachable()
@@ -283,13 +240,3 @@ def _newest_first(which: str = f"name='{MODEL}'") -> list[ModelVersion]:
 
 def _ref(found: ModelVersion) -> ModelRef:
     return ModelRef(found.name, str(found.version), found.run_id or "")
-
-
-@contextmanager
-def _active(run: Run) -> Iterator[None]:
-    """For those of MLflow's calls that need an active run. Leaves ending the run to `open_run`."""
-    mlflow.start_run(run_id=run.run_id)
-    try:
-        yield
-    finally:
-        mlflow.tracking.fluent._active_run_stack.get().pop()

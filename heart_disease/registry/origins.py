@@ -15,17 +15,17 @@ from pathlib import Path
 
 import mlflow
 from mlflow.entities import Param, RunTag
-from mlflow.exceptions import MlflowException
 
 from heart_disease.evaluation.settings import Evaluation
-from heart_disease.model.errors import UnavailableError
-from heart_disease.registry.store import LIBRARIES, ModelRef, is_missing, reachable
+from heart_disease.model.errors import OriginError
+from heart_disease.registry.store import LIBRARIES, ModelRef, reachable, unless_missing
 from heart_disease.training.code import code_digest
 from heart_disease.training.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMIT, DIRTY, CODE_DIGEST = "mlflow.source.git.commit", "git_dirty", "code_digest"
 DEVICE, SOURCE, MEMBERS = "device", "source", "members_shipped"
+RIVAL, RIVAL_RUN = "compared_with", "compared_with_run"  # the champion that was trained beside the version
 
 
 @dataclass(frozen=True)
@@ -78,36 +78,50 @@ def origin_here(recipe: Recipe, evaluation: Evaluation, data: str) -> Origin:
 
 
 def origin_of(ref: ModelRef) -> Origin:
-    """The origin that the run of a version recorded.
+    """The origin that the run of a version recorded; if the run is gone, the copy of it that came with the model.
 
     Raises:
-        UnavailableError: the run is gone or incomplete, or the store does not answer.
+        OriginError: both are gone, or incomplete.
+        UnavailableError: the store does not answer.
     """
     with reachable():
-        try:
-            data = mlflow.MlflowClient().get_run(ref.run_id).data
-        except MlflowException as error:
-            if not is_missing(error):
-                raise
-            raise UnavailableError(
-                f"the run {ref.run_id} of {ref.name} version {ref.version} is gone, and its recipe with it; expected "
-                "the run that made it. Make another version champion: heart promote VERSION --because ..."
-            ) from error
+        params, tags = _recorded(ref)
+    if not params:
+        raise OriginError(
+            f"the run {ref.run_id or '(none)'} of {ref.name} version {ref.version} is gone, and its recipe with it; "
+            "expected the run that made it"
+        )
     try:
-        recipe = Recipe.from_text(data.params)
+        recipe = Recipe.from_text(params)
     except ValueError as error:
-        raise UnavailableError(
-            f"the recipe of {ref.name} version {ref.version} cannot be read from its run {ref.run_id}: {error}. Make "
-            "another version champion: heart promote VERSION --because ..."
+        raise OriginError(
+            f"the recipe of {ref.name} version {ref.version} cannot be read from its run {ref.run_id}: {error}"
         ) from error
-    evaluation = {name: data.params[name] for name in ("folds", "repeats", "holdout") if name in data.params}
+    evaluation = {name: params[name] for name in ("folds", "repeats", "holdout") if name in params}
     prefix = "library."
-    libraries = {name.removeprefix(prefix): value for name, value in data.tags.items() if name.startswith(prefix)}
+    libraries = {name.removeprefix(prefix): value for name, value in tags.items() if name.startswith(prefix)}
     return Origin(
-        recipe, evaluation, data.params.get("data_digest", ""), data.tags.get(CODE_DIGEST, ""), libraries,
-        data.tags.get(SOURCE, ""), data.tags.get(COMMIT, ""), data.tags.get(DEVICE, ""),
-        int(data.tags[MEMBERS]) if MEMBERS in data.tags else None,
+        recipe, evaluation, params.get("data_digest", ""), tags.get(CODE_DIGEST, ""), libraries,
+        tags.get(SOURCE, ""), tags.get(COMMIT, ""), tags.get(DEVICE, ""),
+        int(tags[MEMBERS]) if MEMBERS in tags else None,
     )  # fmt: skip
+
+
+def _recorded(ref: ModelRef) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """The parameters and tags of the version's run, or of its uploaded model; empty if both are gone."""
+    client = mlflow.MlflowClient()
+    run = unless_missing(client.get_run, ref.run_id)
+    if run:
+        return run.data.params, run.data.tags
+    version = unless_missing(client.get_model_version, ref.name, ref.version)
+    model = version and unless_missing(client.get_logged_model, version.source.removeprefix("models:/"))
+    return (model.params, model.tags) if model else ({}, {})
+
+
+def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Those tags of a run that belong to its origin."""
+    kept = (COMMIT, DIRTY, CODE_DIGEST, DEVICE, SOURCE, MEMBERS)
+    return {name: value for name, value in tags.items() if name in kept or name.startswith("library.")}
 
 
 def origin_params(origin: Origin) -> list[Param]:

@@ -10,6 +10,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from heart_disease.registry.runs import explain
 from heart_disease.registry.store import (
     CLOSED,
     FLOW_API,
@@ -60,12 +61,13 @@ def _open_runs() -> Iterator[Open]:
 
 @reachable()
 def close_run(run_id: str, status: Literal["FAILED", "KILLED"], why: str) -> bool:
-    """End a run whose process died, and say why in a tag; False if it was ended or deleted meanwhile."""
+    """End a run whose process died, and say why in a tag and its description; False if it has ended or was deleted."""
     client = mlflow.MlflowClient()
     try:
         if client.get_run(run_id).info.status != "RUNNING":
             return False
-        client.set_tag(run_id, CLOSED, why)
+        client.set_tag(run_id, CLOSED, why, synchronous=True)
+        explain(run_id, f"Closed: {why}")
         client.set_terminated(run_id, status)
     except MlflowException as error:
         if is_missing(error):

@@ -19,7 +19,16 @@ from mlflow.tracking._tracking_service.utils import _get_store
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from heart_disease.registry.champions import history
-from heart_disease.registry.store import MODEL, check_embedded_store, experiment_ids, reachable, uri
+from heart_disease.registry.store import (
+    CHAMPION,
+    FORMER,
+    MODEL,
+    ModelRef,
+    check_embedded_store,
+    experiment_ids,
+    reachable,
+    uri,
+)
 
 
 @dataclass(frozen=True)
@@ -41,14 +50,15 @@ def find_unneeded(before: int) -> Unneeded:
     """
     check_embedded_store()
     client = mlflow.MlflowClient()
-    champions = {version for move in history() for version in (move.before, move.after)}
+    champions = {move.champion for move in history()}
     versions = client.search_model_versions(f"name = '{MODEL}'")
     aliased = client.get_registered_model(MODEL).aliases.values() if versions else ()
-    kept = {*champions, *map(str, aliased)}  # MLflow gives version numbers sometimes as text, sometimes as int
+    kept = set(map(str, aliased))  # MLflow gives version numbers sometimes as text, sometimes as int
     experiments = experiment_ids()
     runs = {run.info.run_id: run for run in _runs(client, experiments)}
     above = {run_id: run.data.tags.get(MLFLOW_PARENT_RUN_ID, run_id) for run_id, run in runs.items()}
-    needed = {version.run_id for version in versions if str(version.version) in kept}
+    needed = {it.run_id for it in versions if str(it.version) in kept or it.tags.get("promotion") in (CHAMPION, FORMER)}
+    needed |= {it.run_id for it in versions if ModelRef(MODEL, str(it.version), it.run_id or "") in champions}
     needed |= {run_id for run_id, run in runs.items() if _young(run, before)}
     needed |= {above[run_id] for run_id in needed & above.keys()}  # a search is needed if one of its configurations is
     # ... and its configurations are needed with it, except those that are hidden.

@@ -16,24 +16,31 @@ from typing import Any
 import mlflow
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.utils.autologging_utils import disable_autologging
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE as NOTE
 
 from heart_disease.data.sources import Table
 from heart_disease.model import schema
+from heart_disease.model.errors import HeartError, UnavailableError, hide
+from heart_disease.registry import moved
 from heart_disease.registry.origins import COMMIT, DIRTY, Origin, origin_params, origin_tags
 from heart_disease.registry.store import (
     CLOSED,
     EXPERIMENT,
     FLOW_RUN,
+    SQLITE,
     STORE_ERRORS,
     ModelRef,
     Run,
     author_tags,
     check_embedded_store,
-    is_missing,
     reachable,
+    unless_missing,
+    uri,
 )
 
 BATCH = 1000  # the most metrics that MLflow takes in one call
+LONGEST = 5000  # characters of a description; MLflow takes 8000
 ABOUT = "A run for each `heart train`: recipe, evaluation, curves, figures, data set, and the model that came of it."
 
 
@@ -48,34 +55,60 @@ def open_run(
 ) -> Iterator[Run]:
     """A run that ends as FINISHED, as FAILED on an error, and as KILLED on Ctrl-C or SIGTERM.
 
+    The description of a run that did not finish says why.
+
     about: the description of the experiment. resume: the ID of a run to continue instead of a new one.
 
     Raises:
         UnavailableError: the store cannot be written, or its server does not answer.
     """
-    check_embedded_store()
+    check_embedded_store(to_write=True)
     with reachable():
         client = mlflow.MlflowClient()
         experiment_id = open_experiment(experiment, about)
         if resume:
             run_id = resume
             client.update_run(run_id, "RUNNING")
-            with suppress(MlflowException):  # the tag is missing if nothing closed the run
-                client.delete_tag(run_id, CLOSED)
-            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in {**author_tags(), **tags}.items()])
+            for tag in (CLOSED, NOTE):
+                with suppress(MlflowException):  # it is missing if the run's process was killed
+                    client.delete_tag(run_id, tag)
+            client.log_batch(
+                run_id, tags=[RunTag(key, value) for key, value in {**author_tags(), **tags}.items()], synchronous=True
+            )
             started = client.get_run(run_id).info.start_time
         else:
             created = client.create_run(experiment_id, run_name=name, tags={**author_tags(), **tags}).info
             run_id, started = created.run_id, created.start_time
     try:
-        yield Run(run_id, experiment_id, started)
+        with disable_autologging():  # a program that calls this one may have switched it on
+            yield Run(run_id, experiment_id, started)
     except BaseException as error:
         # KeyboardInterrupt and SystemExit are not Exceptions. If the store is gone too, report what ended the run.
         with suppress(*STORE_ERRORS):
+            explain(run_id, _ending(error))
             client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     with reachable():
         client.set_terminated(run_id, "FINISHED")
+
+
+def explain(run_id: str, why: str) -> None:
+    """Begin the description of a run that did not finish with the reason."""
+    client = mlflow.MlflowClient()
+    before = client.get_run(run_id).data.tags.get(NOTE, "")
+    client.set_tag(run_id, NOTE, f"{why}\n\n{before}".rstrip()[:LONGEST], synchronous=True)
+
+
+def _ending(error: BaseException) -> str:
+    """Why a run ended early, in Markdown; what follows the first line of an error is a list."""
+    if isinstance(error, HeartError):
+        what = str(error)
+    elif isinstance(error, Exception):
+        what = f"unexpected failure: {type(error).__name__}: {hide(str(error))}"
+    else:
+        what = "stopped by Ctrl-C" if isinstance(error, KeyboardInterrupt) else "stopped by a signal"
+    first, *more = what.splitlines() or [""]
+    return "\n".join([f"{first[:1].upper()}{first[1:]}", "", *(f"* {line}" for line in more)]).rstrip()
 
 
 @reachable()
@@ -101,7 +134,9 @@ def find_try(flow_run_id: str, origin: Origin) -> str | None:
 def finish_try(ref: ModelRef, flow_run_id: str) -> bool:
     """Whether an earlier try of this flow run made this version; if so, make sure that its run is FINISHED."""
     client = mlflow.MlflowClient()
-    found = client.get_run(ref.run_id)
+    found = unless_missing(client.get_run, ref.run_id)
+    if not found:
+        return False
     made = bool(flow_run_id) and found.data.tags.get(FLOW_RUN) == flow_run_id
     if made and found.info.status != "FINISHED":
         client.set_terminated(ref.run_id, "FINISHED")
@@ -110,33 +145,39 @@ def finish_try(ref: ModelRef, flow_run_id: str) -> bool:
 
 @reachable()
 def open_experiment(name: str = EXPERIMENT, about: str = ABOUT) -> str:
-    """The ID of an experiment, which is created if it is missing."""
+    """The ID of an experiment, which is created if it is missing.
+
+    Raises:
+        UnavailableError: it was deleted, or the store cannot be used.
+    """
     client = mlflow.MlflowClient()
     found = client.get_experiment_by_name(name)
+    if found and found.lifecycle_stage != "active":
+        raise UnavailableError(
+            f"the MLflow experiment '{name}' in {uri()} was deleted. Restore it: mlflow experiments restore "
+            f"--experiment-id {found.experiment_id}"
+        )
     if found:
+        if uri().startswith(SQLITE):
+            moved.check(found.artifact_location)
         return str(found.experiment_id)
     # The kind is what MLflow's page calls "model training", as opposed to "GenAI".
     tags = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": about}
-    return str(client.create_experiment(name, tags=tags))
+    return str(client.create_experiment(name, moved.location(name) if uri().startswith(SQLITE) else None, tags))
 
 
 @reachable()
 def read_run(run_id: str) -> tuple[str, dict[str, float]] | None:
     """The name and the metrics of a run; None if it was deleted for good, or `run_id` is not a run."""
-    try:
-        found = mlflow.MlflowClient().get_run(run_id)
-    except MlflowException as error:
-        if is_missing(error):
-            return None
-        raise
-    return found.info.run_name or "", found.data.metrics
+    found = unless_missing(mlflow.MlflowClient().get_run, run_id)
+    return (found.info.run_name or "", found.data.metrics) if found else None
 
 
 @reachable()
 def log_start(run: Run, table: Table, origin: Origin) -> None:
     """Log what a training starts from: recipe, evaluation, data, code and libraries."""
     client = mlflow.MlflowClient()
-    client.log_batch(run.run_id, params=origin_params(origin), tags=origin_tags(origin))
+    client.log_batch(run.run_id, params=origin_params(origin), tags=origin_tags(origin), synchronous=True)
     log_data(run, table)
 
 
@@ -148,7 +189,7 @@ def log_data(run: Run, table: Table) -> None:
         dataset = mlflow.data.from_pandas(
             table.frame,
             source=table.source,
-            targets=schema.LABEL.name,
+            targets=schema.LABEL.name if schema.LABEL.name in table.frame else None,
             name=Path(table.source).stem,
             digest=table.digest,
         )
@@ -175,7 +216,9 @@ def artifact_uri(run: Run, path: str) -> str:
 @reachable()
 def log_tags(run: Run, tags: Mapping[str, str]) -> None:
     """Set tags of the run."""
-    mlflow.MlflowClient().log_batch(run.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    mlflow.MlflowClient().log_batch(
+        run.run_id, tags=[RunTag(key, value) for key, value in tags.items()], synchronous=True
+    )
 
 
 @reachable()
@@ -189,8 +232,7 @@ def log_evaluation(
 ) -> None:
     """Log all metrics, for the run and its model, and the curves: name, epoch from 1, and value of each point.
 
-    Call this after `log_model`, because `log_model` asks for the history of each metric that is already there: 95
-    requests on a server, 7 of the 28 seconds of a small training.
+    Call this after `log_model`, which makes the model.
     """
     client, when = mlflow.MlflowClient(), run.started
     # `log_model` registered it as models:/MODEL_ID. MLflow's get_model_info would leave a folder behind in /tmp.
@@ -198,8 +240,8 @@ def log_evaluation(
     values = [Metric(name, value, when, 0, model_id=model) for name, value in metrics.items()]
     values += [Metric(name, value, when, epoch) for name, epoch, value in curves]
     _log_metrics(run, values)
-    client.set_tag(run.run_id, "mlflow.note.content", description)
-    client.set_tag(run.run_id, "evaluation", title)
+    client.set_tag(run.run_id, NOTE, description, synchronous=True)
+    client.set_tag(run.run_id, "evaluation", title, synchronous=True)
 
 
 @reachable()
@@ -211,10 +253,10 @@ def log_values(
     values = [Metric(name, value, when, 0) for name, value in metrics.items()]
     values += [Metric(name, value, when, step) for name, curve in curves.items() for step, value in enumerate(curve)]
     client = mlflow.MlflowClient()
-    client.log_batch(run.run_id, params=[Param(name, str(value)) for name, value in params.items()])
+    client.log_batch(run.run_id, params=[Param(name, str(value)) for name, value in params.items()], synchronous=True)
     _log_metrics(run, [value for value in values if math.isfinite(value.value)])
 
 
 def _log_metrics(run: Run, values: Sequence[Metric]) -> None:
     for start in range(0, len(values), BATCH):
-        mlflow.MlflowClient().log_batch(run.run_id, metrics=values[start : start + BATCH])
+        mlflow.MlflowClient().log_batch(run.run_id, metrics=values[start : start + BATCH], synchronous=True)

@@ -9,29 +9,32 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
-import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from urllib.parse import unquote
+from typing import Any
 
 import mlflow
 from alembic.util import CommandError
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from heart_disease.model.errors import UnavailableError
+from heart_disease.model.errors import UnavailableError, hide
 from heart_disease.processes import process
+from heart_disease.registry import drivers, failures, moved
 
 EXPERIMENT, SWEEPS, LESSONS = "heart-disease", "heart-disease sweeps", "heart-disease lessons"
 MODEL = "heart-disease"
 CHAMPION, CHALLENGER = "champion", "challenger"
+FORMER, NOT_PROMOTED = "former champion", "not promoted"  # with "champion", what a version says that it is
 # Tags of a run: the process that works on it, its flow run, and why another process ended it.
 PROCESS, FLOW_RUN, FLOW_API, CLOSED = "process", "prefect.flow_run_id", "prefect.api_url", "closed_because"
+SQLITE = "sqlite:///"
 LOCAL_PAGE = "http://127.0.0.1:5000"
 TRAINING = "workflowType=machine_learning"  # without it, a new browser shows MLflow's tools for language models
 LIBRARIES = ("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "mlflow")
@@ -72,7 +75,7 @@ def page() -> str:
     HEART_MLFLOW_URL is for servers that programs reach by another name than people; MLflow has no variable for it.
     """
     server = uri() if uri().startswith("http") else LOCAL_PAGE
-    return (os.environ.get("HEART_MLFLOW_URL") or server).rstrip("/")
+    return hide(os.environ.get("HEART_MLFLOW_URL") or server).rstrip("/")
 
 
 def run_url(run: Run) -> str:
@@ -80,14 +83,19 @@ def run_url(run: Run) -> str:
     return f"{page()}/#/experiments/{run.experiment_id}/runs/{run.run_id}?{TRAINING}"
 
 
-def hide(text: str) -> str:
-    """The text with *** for each password in an address: passwords must not get into logs, tags and messages."""
-    return re.sub(r"(://[^/\s:@]*:)[^/\s@]+@", r"\1***@", text)
-
-
 def is_missing(error: MlflowException) -> bool:
     """Whether the store says that there is no such thing, or that this can be no name of one."""
     return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+def unless_missing(call: Callable[..., Any], *arguments: str) -> Any:
+    """What one of MLflow's calls returns; None if there is no such thing."""
+    try:
+        return call(*arguments)
+    except MlflowException as error:
+        if is_missing(error):
+            return None
+        raise
 
 
 @contextmanager
@@ -96,39 +104,72 @@ def reachable() -> Iterator[None]:
     try:
         yield
     except STORE_ERRORS as error:
+        words = failures.in_words(error)
         raise UnavailableError(
-            f"the MLflow store {uri()} cannot be used: {first_line(error)}. Expected a writable database or a server "
-            "that answers; check MLFLOW_TRACKING_URI and the folder's permissions."
+            hide(f"the MLflow store {uri()} cannot be used: {words}{failures.advice(error)}")
+        ) from error
+    except Exception as error:
+        package = drivers.package(error)
+        if not package:
+            raise
+        raise UnavailableError(
+            f"the MLflow store {uri()} cannot be used: {failures.in_words(error)} {drivers.advice(error, package)}"
         ) from error
 
 
-def first_line(error: BaseException) -> str:
-    """What the error says, in one line."""
-    text = hide((str(error).strip() or type(error).__name__).splitlines()[0])
-    return text if len(text) <= 200 else f"{text[:200]} ..."
+@reachable()
+def training_url(where: str) -> str:
+    """The page of this project's trainings on the MLflow at the address `where`; of all experiments before the first.
+
+    Raises:
+        UnavailableError: the store does not answer.
+    """
+    found = mlflow.MlflowClient().get_experiment_by_name(EXPERIMENT)
+    return f"{where}/#/experiments{f'/{found.experiment_id}' if found else ''}?{TRAINING}"
 
 
 def place() -> str:
     """Where runs and models are kept, named so that it means the same in every working directory."""
-    prefix = "sqlite:///"
-    return f"{prefix}{Path(unquote(uri().removeprefix(prefix))).absolute()}" if uri().startswith(prefix) else uri()
+    return f"{SQLITE}{database().absolute()}" if uri().startswith(SQLITE) else uri()
 
 
-def check_embedded_store() -> None:
+def check_embedded_store(*, to_write: bool = False) -> None:
     """Report at once what MLflow would report only after two minutes of retries; make the tables if they are missing.
 
     Raises:
-        UnavailableError: the folder of the SQLite file is missing or cannot be written.
+        UnavailableError: the folder of the SQLite file is missing; or the store cannot be written and has to be,
+            `to_write` or because there is no file yet.
     """
-    if uri().startswith("sqlite:///"):
-        folder = Path(unquote(uri().removeprefix("sqlite:///"))).parent
-        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+    if uri().startswith(SQLITE):
+        file, problem = database(), ""
+        if not file.parent.is_dir():
+            problem = f"there is no folder '{file.parent}'"
+        elif not is_writable() and to_write:
+            problem = f"'{file}' may be read, but not written. Expected a file and a folder that this user can write"
+        elif not is_writable() and not file.is_file():
+            problem = f"there is no file '{file}', and none can be made there"
+        if problem:
             raise UnavailableError(
-                f"the MLflow store {uri()} cannot be used: '{folder}' is not a folder that can be written. Work in "
-                "another folder, or set MLFLOW_TRACKING_URI."
+                f"the MLflow store {uri()} cannot be used: {problem}. Work in another folder, or set "
+                "MLFLOW_TRACKING_URI."
             )
         with reachable():
             _open(place())
+
+
+def is_writable() -> bool:
+    """Whether this user can write the embedded store; True for every other store, which says no when it is asked."""
+    if not uri().startswith(SQLITE):
+        return True
+    file = database()
+    if make_url(uri()).query.get("mode") == "ro":
+        return False
+    return os.access(file.parent, os.W_OK) and (not file.exists() or os.access(file, os.W_OK))
+
+
+def database() -> Path:
+    """The file of the embedded store, also where SQLite gets it as an address (`file:NAME?mode=ro&uri=true`)."""
+    return Path((make_url(uri()).database or "").removeprefix("file:"))
 
 
 @cache
@@ -136,6 +177,8 @@ def _open(store: str) -> None:
     """Open the store under a lock: if two processes make or upgrade MLflow's tables at once, one of them fails."""
     with lock("store", store):
         mlflow.MlflowClient().search_experiments(max_results=1)
+        if is_writable():
+            moved.correct(Path(store.removeprefix(SQLITE)))
 
 
 def lock(kind: str, what: str) -> FileLock:

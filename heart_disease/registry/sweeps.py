@@ -49,7 +49,7 @@ def open_sweep(name: str, identity: str, tags: Mapping[str, str]) -> Iterator[Ru
     Raises:
         UnavailableError: another process of this machine runs this search, or the store cannot be used.
     """
-    check_embedded_store()
+    check_embedded_store(to_write=True)
     tags = {**tags, IDENTITY: identity}
     with _alone(identity), open_run(name, tags, experiment=SWEEPS, about=ABOUT, resume=_find(identity)) as run:
         yield run
@@ -116,7 +116,7 @@ def log_configuration(
     values = [Metric(key, value, now, 0) for key, value in metrics.items()]
     values += [Metric(key, float(v), now, epoch) for key, curve in curves.items() for epoch, v in enumerate(curve, 1)]
     values = [value for value in values if math.isfinite(value.value)]  # a network that diverged has no curve
-    client.log_batch(run_id, values, [Param(key, value) for key, value in params.items()])
+    client.log_batch(run_id, values, [Param(key, value) for key, value in params.items()], synchronous=True)
     client.set_terminated(run_id)
 
 
@@ -145,6 +145,7 @@ def log_search(run: Run, params: Mapping[str, str], metrics: Mapping[str, float]
         [Metric(key, value, run.started, 0) for key, value in metrics.items()],
         [Param(key, value) for key, value in params.items()],
         [RunTag(key, value) for key, value in tags.items()],
+        synchronous=True,
     )
 
 
@@ -155,7 +156,7 @@ def tag_configuration(run: Run, params: Mapping[str, str], tags: Mapping[str, st
     filters = [f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run.run_id}'"]
     filters += [f"params.`{name}` = '{value}'" for name, value in params.items()]
     for found in client.search_runs([run.experiment_id], " and ".join(filters), max_results=1):
-        client.log_batch(found.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        client.log_batch(found.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()], synchronous=True)
         return found.info.run_id
     return run.run_id  # someone deleted it
 

@@ -47,15 +47,15 @@ def figures(estimates: Mapping[str, Estimate], prefix: str = "") -> dict[str, fl
     return {key: value for name, one in estimates.items() for key, value in one.named(f"{prefix}{name}").items()}
 
 
-def decision_tags(decision: Decision, champion: str | None) -> dict[str, str]:
-    """A decision as the tags of a run or version: what it was compared with, the verdicts and their intervals."""
-    out = {"decision": decision.reason, "promoted": "yes" if decision.promote else "no"}
+def decision_tags(decision: Decision) -> dict[str, str]:
+    """A decision as the tags of a run or version: the verdicts and their intervals."""
+    out = {"decision": decision.reason}
     for name, found in (("logistic_regression", decision.logistic), ("champion", decision.champion)):
         if found:
             ends = found.difference.named(f"log_loss_minus/{name}")
             out |= {f"verdict/{name}": found.kind, "margin": f"{found.margin:g}"}
             out |= {key: f"{value:.6f}" for key, value in ends.items()}
-    return out | ({"compared_with": f"version {champion}"} if champion and decision.champion else {})
+    return out
 
 
 def out_of_fold(report: Report, ids: Sequence[str]) -> str:

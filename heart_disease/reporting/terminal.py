@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import shutil
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self, TextIO
 
+from heart_disease.model.errors import hide
+from heart_disease.training import libraries
 from heart_disease.training.interrupts import undisturbed
 
 
@@ -21,7 +24,7 @@ def import_tensorflow() -> None:
     with open(os.devnull, "w") as nowhere, undisturbed():
         os.dup2(nowhere.fileno(), 2)
         try:
-            import tensorflow as tf
+            tf = libraries.tensorflow()
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
@@ -32,8 +35,8 @@ class _Stages(logging.Formatter):
     """One line per stage; continued lines begin below its text, not below its name."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The message alone."""
-        return wrapped(record.getMessage(), indent=" " * 10)
+        """The message alone, without passwords."""
+        return wrapped(hide(record.getMessage()), indent=" " * 10)
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
@@ -70,9 +73,10 @@ def wrapped(text: str, indent: str = "  ") -> str:
     )
 
 
-def count(n: int, noun: str) -> str:
-    """``1 row``, ``2 rows``, for nouns whose plural ends in s."""
-    return f"{n} {noun}{'s' * (n != 1)}"
+def replace_unknown_signs() -> None:
+    """Let standard output write a ? for a sign that its encoding lacks, as standard error does, instead of failing."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def short(path: str) -> str:

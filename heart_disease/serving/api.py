@@ -25,8 +25,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, create_model
 
+from heart_disease import registry
 from heart_disease.model import schema
-from heart_disease.model.errors import UnavailableError, UsageError
+from heart_disease.model.errors import UnavailableError, UsageError, hide
 from heart_disease.model.schema import Column
 from heart_disease.serving.follower import TOKEN, Follower, Loaded
 from heart_disease.serving.limits import Bounds, Protocol
@@ -220,21 +221,35 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def run(host: str, port: int, version: str) -> None:
+class _Lines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return hide(super().format(record))
+
+
+def run(host: str, port: int, version: str, wait: bool) -> None:
     """Serve until Ctrl-C or SIGTERM; requests under way are still answered.
+
+    wait: if `version` is an alias that does not exist yet, wait for it. A store that does not answer is always waited
+    for.
 
     Raises:
         UsageError: there is no such port.
-        UnavailableError: the port is taken, or `version` is a number and cannot be used.
+        UnavailableError: the port is taken, `version` is a number and cannot be used, or there is no such alias.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    handler.setFormatter(_Lines("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     with listen(host, port) as listener:
         follower = Follower(version)
         if not follower.is_fixed:
             follower.follow()
+            if follower.is_unknown and not wait:
+                newest = ", ".join(registry.versions()[:SHOWN]) or "none"
+                raise UnavailableError(
+                    f"{follower.problem}; expected an alias that exists, or the number of a version (the newest: "
+                    f"{newest}). To wait until there is such an alias: --wait"
+                )
         else:
             follower.refresh()
             if follower.problem:

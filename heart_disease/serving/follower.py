@@ -41,6 +41,7 @@ class Follower:
         self.version = version
         self.now: Loaded | None = None
         self.problem = ""
+        self.is_unknown = False  # whether the store says that there is no such alias
         self._patients = made_up.patients()
 
     @property
@@ -52,8 +53,9 @@ class Follower:
         """Look up the alias, and load the version that it points to if that is a different one."""
         try:
             ref = registry.by_version(self.version) if self.is_fixed else registry.by_alias(self.version)
+            self.is_unknown = ref is None
             if ref is None:
-                raise UnavailableError(f"no version of '{registry.MODEL}' in {registry.uri()} is {self.version}")
+                raise UnavailableError(f"no version of '{registry.MODEL}' in {registry.uri()} is '{self.version}'")
             if self.now is None or ref != self.now.ref:
                 model = registry.check_loads(ref, self._patients)
                 before = self.now.ref.version if self.now else None

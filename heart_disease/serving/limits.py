@@ -35,8 +35,11 @@ class Bounds:
         if scope["type"] != "http":  # a lifespan message; uvicorn itself refuses web sockets
             await self.app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":  # the answer to GET, of which uvicorn leaves out the body
+            scope = {**scope, "method": "GET"}
         headers = dict(scope["headers"])
-        if self._expected and scope["path"] not in OPEN and not self._allows(headers.get(b"authorization", b"")):
+        needed = self._expected and scope["path"].rstrip("/") not in OPEN
+        if needed and not self._allows(headers.get(b"authorization", b"")):
             what = "a token is missing or wrong; expected the header 'Authorization: Bearer TOKEN'"
             await refuse(send, 401, what, (b"www-authenticate", b"Bearer"))
         elif int(headers.get(b"content-length", 0)) > BYTES:  # h11 has checked that it is a number

@@ -26,6 +26,7 @@ import numpy as np
 from heart_disease.model.encoding import HOT_CODES, NUMBERS, Encoder, input_names
 from heart_disease.model.errors import HeartError, RejectedError, UnavailableError, UsageError
 from heart_disease.model.patient_model import PatientModel
+from heart_disease.training import libraries
 from heart_disease.training.network import build, build_optimizer
 from heart_disease.training.parts import SHUFFLE_ROWS, Feed, Part, pooled
 from heart_disease.training.recipe import Recipe
@@ -67,7 +68,7 @@ def train(
         UsageError: the recipe is gradient descent on all rows at once, or is not the same on all workers.
         UnavailableError: a worker is missing, has ended, or does not answer.
     """
-    import tensorflow as tf
+    tf = libraries.tensorflow()
 
     if recipe.optimizer == "gd":
         raise UsageError("gd takes all rows as one batch, and they are not held in memory here; choose adam or sgd")
@@ -123,8 +124,8 @@ def _agree(source: str | Path, recipe: Recipe, workers: Workers) -> tuple[Part, 
 
 def _compile(strategy: Any, network: Any, optimizer: Any) -> Callable[..., Any]:
     """The function that takes all workers through the steps of a segment; this worker's summed loss and hits (2,)."""
-    import keras
-    import tensorflow as tf
+    keras = libraries.keras()
+    tf = libraries.tensorflow()
 
     def step(x: Any, y: Any, share: Any) -> Any:
         with tf.GradientTape() as tape:

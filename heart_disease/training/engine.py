@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from heart_disease.model.errors import UnavailableError
+from heart_disease.training import libraries
 from heart_disease.training.batches import Floats, Ints, Job, Plan, padded, together
 from heart_disease.training.inputs import Inputs
 from heart_disease.training.interrupts import undisturbed
@@ -95,7 +96,7 @@ class Networks:
         return self._probabilities(inputs, [job.watch for job in self.jobs])
 
     def _probabilities(self, inputs: Inputs, rows: Sequence[Ints]) -> list[Floats]:
-        import tensorflow as tf
+        tf = libraries.tensorflow()
 
         sizes = [(len(taken), len(own)) for taken, own in zip(self.weights, rows, strict=True)]
         found = [np.empty(size, np.float32) for size in sizes]
@@ -119,7 +120,7 @@ def use_device(wanted: str) -> tuple[str, str]:
     Raises:
         UnavailableError: a GPU is asked for, but TensorFlow finds none.
     """
-    import tensorflow as tf
+    tf = libraries.tensorflow()
 
     gpus = tf.config.list_physical_devices("GPU")
     if wanted == "gpu" and not gpus:
@@ -150,7 +151,7 @@ def train(
         ValueError: there is no job.
         UnavailableError: see `use_device`.
     """
-    import tensorflow as tf
+    tf = libraries.tensorflow()
 
     if not jobs:
         raise ValueError("expected at least one job")
@@ -208,8 +209,8 @@ def _parts(weights: Floats, recipe: Recipe, inputs: int) -> list[Floats]:
 
 def _forward(recipe: Recipe, parts: Sequence[Any], x: Any, keep: Any = None) -> Any:
     """Logits (U, B, C) of the networks on rows x (U, B, d); keep: what dropout leaves of each unit (U, B, units, C)."""
-    import keras
-    import tensorflow as tf
+    keras = libraries.keras()
+    tf = libraries.tensorflow()
 
     activation = keras.activations.get(recipe.activation)
     keeps = [] if keep is None else tf.split(keep, list(recipe.hidden), axis=2)
@@ -233,8 +234,8 @@ def _forward(recipe: Recipe, parts: Sequence[Any], x: Any, keep: Any = None) -> 
 
 def _compile(inputs: Inputs, labels: Floats | NDArray[np.float64], plan: Plan) -> tuple[list[Any], Any]:
     """The parts of the weights, and the compiled function that moves them by up to `segment_steps` steps."""
-    import keras
-    import tensorflow as tf
+    keras = libraries.keras()
+    tf = libraries.tensorflow()
 
     recipe, d = plan.jobs[0].recipe, inputs.width
     optimizer = build_optimizer(recipe)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from heart_disease.training import libraries
 from heart_disease.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def build(recipe: Recipe, inputs: int, name: str = "heart_disease") -> keras.Sequential:
     """The network for rows of `inputs` values, with the weights of `initial_weights`."""
-    import keras
+    keras = libraries.keras()
 
     network = keras.Sequential([keras.Input((inputs,), name="inputs")], name=name)
     for units in recipe.hidden:
@@ -35,7 +36,7 @@ def build(recipe: Recipe, inputs: int, name: str = "heart_disease") -> keras.Seq
 
 def average(networks: Sequence[keras.Sequential]) -> keras.Model:
     """One model whose probability is the mean of those of `networks`, which must have different names."""
-    import keras
+    keras = libraries.keras()
 
     inputs = keras.Input(networks[0].input_shape[1:], name="inputs")
     mean = keras.layers.Average(name="probability")([network(inputs) for network in networks])
@@ -44,7 +45,7 @@ def average(networks: Sequence[keras.Sequential]) -> keras.Model:
 
 def build_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     """Keras's optimizer for `recipe`; gd is sgd, and its caller gives it all rows as one batch."""
-    import keras
+    keras = libraries.keras()
 
     decay = recipe.weight_decay or None
     if recipe.optimizer == "adam":
@@ -63,7 +64,7 @@ def initial_weights(recipe: Recipe, inputs: int) -> list[NDArray[np.float32]]:
 
     Each kernel has its own seed: with one seed for all, layers of equal shape would start equal.
     """
-    import keras
+    keras = libraries.keras()
 
     weights = []
     for i, shape in enumerate(layer_shapes(recipe, inputs)):

@@ -20,6 +20,7 @@ from heart_disease.data import files
 from heart_disease.model import schema
 from heart_disease.model.encoding import HOT_CODES, NUMBERS, Encoder, hot, input_names, unseen
 from heart_disease.model.errors import RejectedError, SourceError
+from heart_disease.training import libraries
 from heart_disease.training.batches import Floats, Ints
 
 SHUFFLE_ROWS = 100_000
@@ -158,7 +159,7 @@ class Feed:
         Raises:
             SourceError: the file can no longer be read.
         """
-        import tensorflow as tf
+        tf = libraries.tensorflow()
 
         try:
             yield from self._data
@@ -170,7 +171,7 @@ class Feed:
 
     @cached_property
     def _data(self) -> Any:
-        import tensorflow as tf
+        tf = libraries.tensorflow()
 
         shape = (self.segment_steps, self.width)
         parts = ((*shape, len(input_names())), shape, shape)

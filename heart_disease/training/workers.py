@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heart_disease.model.errors import UnavailableError, UsageError
+from heart_disease.training import libraries
 
 T = TypeVar("T")
 
@@ -87,7 +88,7 @@ class Workers:
         Raises:
             UnavailableError: not all of them are there within `wait` seconds, or this worker's port is taken.
         """
-        import tensorflow as tf
+        tf = libraries.tensorflow()
 
         self.cluster = cluster
         self.strategy = self._call(
@@ -108,7 +109,7 @@ class Workers:
         return self._call(work, "a worker has ended, or was cut off")
 
     def _call(self, work: Callable[[], T], problem: str) -> T:
-        import tensorflow as tf
+        tf = libraries.tensorflow()
 
         try:
             return _interruptible(work, f"worker {self.cluster.index} was stopped")
@@ -123,7 +124,7 @@ class Workers:
 
 
 def _connect(wait: float) -> Any:
-    import tensorflow as tf
+    tf = libraries.tensorflow()
     from tensorflow.python.distribute.collective_all_reduce_strategy import CollectiveAllReduceExtended
     from tensorflow.python.eager import context
 
@@ -145,7 +146,7 @@ def _interruptible(work: Callable[[], T], farewell: str) -> T:
     TensorFlow waits for other workers in C++, where Python handles no signals; and a signal that arrives while
     TensorFlow cleans up its weak references is lost, because Python ignores errors there.
     """
-    import tensorflow as tf
+    tf = libraries.tensorflow()
     from tensorflow.python.eager import context
 
     outcome: Future[T] = Future()

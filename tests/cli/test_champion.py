@@ -49,7 +49,7 @@ def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow
     """A copy of that store in which 1, 2 and 3 have been champion; it uses the files of the original."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(made / 'mlflow.db', tmp_path)}")
     for number, why in enumerate(["the first", "better than 1", "better than 2 " * 12], 1):
-        before = str(number - 1) if number > 1 else None
+        before = registry.by_version(str(number - 1)) if number > 1 else None
         ref = registry.by_version(str(number))
         registry.set_challenger(ref, why)
         registry.move_champion(ref, expected=before, kind="promotion", why=why)
@@ -195,7 +195,7 @@ def test_a_champion_that_moves_while_another_is_promoted_ends_in_5(
     store: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch, said: Said
 ) -> None:
     def slow(ref: registry.ModelRef, rows: object) -> PatientModel:
-        registry.move_champion(registry.by_version("2"), expected="3", kind="by hand", why="quicker")
+        registry.move_champion(registry.by_version("2"), expected=registry.champion(), kind="by hand", why="quicker")
         return registry.load_model(ref)
 
     monkeypatch.setattr(registry, "check_loads", slow)

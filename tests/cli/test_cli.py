@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,6 +33,25 @@ def test_help_lists_the_commands_and_the_exit_codes(capsys: pytest.CaptureFixtur
     shown = capsys.readouterr().out
     for word in (*COMMANDS, "exit codes", *(code.meaning for code in ExitCode)):
         assert word in one_line(shown)
+
+
+def test_without_a_command_it_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert heart() == 0
+    alone = capsys.readouterr().out
+    assert heart("--help") == 0
+    assert capsys.readouterr().out == alone != ""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_sign_that_the_terminals_encoding_lacks_is_replaced(encoding: str, tmp_path: Path) -> None:
+    shutil.copy(sources.BUNDLED, tmp_path / "Müller €.csv")
+    done = subprocess.run(
+        [sys.executable, "-m", "heart_disease", "check", "Müller €.csv"],
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": root()}, cwd=tmp_path, capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Müller €.csv".encode(encoding, "replace") in done.stdout
 
 
 def test_help_imports_none_of_the_heavy_libraries() -> None:
@@ -71,7 +92,7 @@ def test_every_command_and_option_has_help_and_is_in_the_readme(capsys: pytest.C
         (["dance"], "invalid choice"),
         (["trian"], "did you mean train?"),
         (["train", "--epocs", "3"], "unrecognized arguments: --epocs 3; did you mean --epochs?"),
-        ([], "Train, check and use the heart-disease model."),
+        (["learn", "gradeint"], "did you mean gradient?"),
         (["compare", "1"], "expected two or more runs, or none for champion and challenger; got one, '1'"),
         (["compare", "1", "2", "--margin", "-1"], "--margin -1: input should be greater than or equal to 0"),
         (["predict", "x.csv", "-o", "out.docx"], "expected a name that ends in .csv or .parquet"),
@@ -208,14 +229,18 @@ def test_training_without_the_configured_prefect_server_ends_in_4(capsys: pytest
     assert "the Prefect server of PREFECT_API_URL at http://127.0.0.1:9/api" in one_line(capsys.readouterr().err)
 
 
-def test_training_without_a_home_for_prefects_own_server_ends_in_4(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("home", "message"),
+    [("/proc/nowhere", "Prefect cannot write its folder '/proc/nowhere'"), ("a?b", "the name has a question mark")],
+)
+def test_training_without_a_home_for_prefects_own_server_ends_in_4(home: str, message: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "heart_disease", "train"],
-        env={**os.environ, "PREFECT_HOME": "/proc/nowhere", "PYTHONPATH": root()},
+        env={**os.environ, "PREFECT_HOME": str(tmp_path / home), "PYTHONPATH": root()},
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 4, done.stderr
-    assert "Prefect cannot write its folder '/proc/nowhere'" in one_line(done.stderr)
+    assert message in one_line(done.stderr)
     assert "Traceback" not in done.stderr
 
 
@@ -229,7 +254,7 @@ def test_ui_shows_both_pages_until_it_is_ended(stores: Path) -> None:
     try:
         assert process.stdout
         said = [process.stdout.readline() for _ in range(2)]
-        assert f"http://127.0.0.1:{mlflow_port}" in said[0]
+        assert re.search(rf"http://127.0.0.1:{mlflow_port}/#/experiments.*workflowType=machine_learning", said[0])
         assert f"http://127.0.0.1:{prefect_port}" in said[1]
         for port in (mlflow_port, prefect_port):
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as page:

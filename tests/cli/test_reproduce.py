@@ -156,6 +156,17 @@ def test_a_champion_that_is_gone_is_named(heart: Any) -> None:
     assert "version 99, trained beside it in the same run, is gone" in out
 
 
+def test_another_version_that_has_the_champions_number_is_not_the_rival(heart: Any) -> None:
+    client, run = mlflow.MlflowClient(), run_id("3")
+    before = client.get_run(run).data.tags["compared_with_run"]
+    client.set_tag(run, "compared_with_run", "0" * 32)
+    try:
+        _, out, _ = heart("reproduce", "3")
+    finally:
+        client.set_tag(run, "compared_with_run", before)
+    assert "version 1, trained beside it in the same run, is gone" in out
+
+
 @pytest.mark.parametrize(("word", "message"), [("99", "no version 99"), ("nobody", "no run 'nobody'")])
 def test_a_missing_version_ends_in_4(word: str, message: str, heart: Any) -> None:
     code, _, err = heart("reproduce", word)

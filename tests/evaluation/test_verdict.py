@@ -32,6 +32,14 @@ def decide(
     )
 
 
+def test_a_champion_whose_recipe_is_gone_is_replaced_by_a_good_network_and_named() -> None:
+    differences = {LOGISTIC: CLEARLY_LESS, PREVALENCE: CLEARLY_LESS}
+    report = Report("", np.zeros(0, np.int64), np.zeros(0), {}, {}, differences, {})
+    decision = verdict.decide(report, Promotion(), champion="champion version 7")
+    assert decision.promote
+    assert decision.reason.startswith("champion version 7 cannot be compared with, as its recipe is gone; better than")
+
+
 @pytest.mark.parametrize(
     ("low", "high", "kind"),
     [

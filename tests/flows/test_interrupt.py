@@ -73,6 +73,8 @@ def test_an_interrupted_training_ends_killed_and_not_running(tmp_path: Path) -> 
         client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{training.folder / 'mlflow.db'}")
         [run] = client.search_runs([client.get_experiment_by_name(registry.EXPERIMENT).experiment_id])
         assert run.info.status == "KILLED"
+        assert run.data.tags["mlflow.note.content"].startswith("Stopped by ")
+        assert run.data.params["epochs"] == "100000"
         assert client.search_registered_models() == []
         assert training.rows("SELECT state_type FROM flow_run") in (["CRASHED"], ["CANCELLED"])
         assert not set(training.rows("SELECT state_type FROM task_run")) & {"RUNNING", "PENDING"}

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent.parent
 OPTIONS = ("--folds=2", "--repeats=1", "--epochs=30", "--promote-if=not-worse", "--margin=0.5")
+PATIENTS = "patients %41 #?.csv"
 PAGE = ROOT / "docs" / "own-columns.md"
 
 
@@ -29,8 +30,11 @@ def declarations() -> str:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project that declares the page's columns, with patients who have them."""
-    folder = tmp_path_factory.mktemp("copy")
+    """A copy of the project that declares the page's columns, with patients who have them.
+
+    Its folder and files have names that need care in addresses, and it uses the default stores.
+    """
+    folder = tmp_path_factory.mktemp("copy") / "a%20b #1 & ü"
     for room in ("heart_disease", "flows", "tasks", "expectations"):
         shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
     schema = folder / "heart_disease" / "model" / "schema.py"
@@ -43,17 +47,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     patients["bmi"] = draw.uniform(18, 40, len(patients)).round(1)
     patients["smoker"] = draw.choice([0, 1], len(patients))
     patients.loc[[3, 5], "smoker"] = np.nan
-    patients.to_csv(folder / "patients.csv", index=False)
+    patients.to_csv(folder / PATIENTS, index=False)
     return folder
 
 
 def heart(project: Path, *arguments: str) -> str:
     """Run the copy's command and return what it prints."""
-    environment = os.environ | {
-        "PYTHONPATH": str(project),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{project / 'mlflow.db'}",
-        "PREFECT_HOME": str(project / "prefect"),
-    }
+    environment = os.environ | {"PYTHONPATH": str(project), "PREFECT_HOME": str(project / "prefect")}
+    del environment["MLFLOW_TRACKING_URI"]
     done = subprocess.run(
         [sys.executable, "-m", "heart_disease", *arguments], cwd=project, env=environment, capture_output=True,
         text=True, check=False,
@@ -63,17 +64,17 @@ def heart(project: Path, *arguments: str) -> str:
 
 
 def test_the_whole_job_runs_with_them_and_the_champion_scores(project: Path) -> None:
-    said = heart(project, "train", "--source=patients.csv", *OPTIONS)
+    said = heart(project, "train", "--source", PATIENTS, *OPTIONS)
     assert "15 columns -> 33 inputs" in said
     assert "33-16-1" in heart(project, "champion")
-    assert "303 rows scored" in heart(project, "predict", "patients.csv", "-o", "scored.csv")
-    scored = pd.read_csv(project / "scored.csv")
+    assert "303 rows scored" in heart(project, "predict", PATIENTS, "-o", "scored %41?.csv")
+    scored = pd.read_csv(project / "scored %41?.csv")
     assert scored["probability"].between(0, 1).all()
 
 
 def test_another_version_is_promoted_by_hand(project: Path) -> None:
-    heart(project, "train", "--source=patients.csv", *OPTIONS)
-    heart(project, "train", "--source=patients.csv", *OPTIONS, "--force")
+    heart(project, "train", "--source", PATIENTS, *OPTIONS)
+    heart(project, "train", "--source", PATIENTS, *OPTIONS, "--force")
     champion = heart(project, "champion").split()[2].strip(":")
     other = "1" if champion == "2" else "2"
     assert f"version {other}: champion" in heart(project, "promote", other, "--because", "a test")

@@ -174,6 +174,8 @@ def test_rejected_data_ends_in_3_and_nothing_is_trained(
         experiment_names=[SWEEPS], filter_string="tags.source LIKE '%bad.csv'", output_format="list"
     )
     assert failed.info.status == "FAILED"
+    assert "column 'chol' has 9999 in row 5" in failed.data.tags["mlflow.note.content"]
+    assert failed.data.params["data_digest"] == failed.inputs.dataset_inputs[0].dataset.digest
     assert "9999" in mlflow.artifacts.load_text(f"{failed.info.artifact_uri}/validation/validation.html")
 
 

@@ -20,7 +20,7 @@ from heart_disease.evaluation.contest import averaging_helps
 from heart_disease.evaluation.estimates import Estimate
 from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.model import schema
-from heart_disease.model.errors import RejectedError
+from heart_disease.model.errors import OriginError, RejectedError, UnavailableError
 from heart_disease.reporting import tables
 from heart_disease.training.recipe import PRESETS, Recipe
 from tasks import stages
@@ -243,6 +243,21 @@ def test_the_same_training_again_does_nothing_and_leaves_no_trace(outcome: Any) 
     assert len(mlflow.search_runs(experiment_names=[registry.EXPERIMENT], output_format="list")) == before
 
 
+def test_a_champion_that_does_not_load_is_not_nothing_to_do(outcome: Any) -> None:
+    from flows.train import train
+
+    folder = Path(mlflow.get_run(outcome.run.run_id).info.artifact_uri).parents[1] / "models"
+    folder.rename(folder.with_name("away"))
+    try:
+        with pytest.raises(
+            UnavailableError, match=f"files are missing; expected them in {folder}.*heart train --force"
+        ):
+            train(**QUICK)
+        assert not folder.exists()
+    finally:
+        folder.with_name("away").rename(folder)
+
+
 def test_a_forced_repeat_gives_the_same_metrics_and_a_version_that_is_not_worse(outcome: Any) -> None:
     from flows.train import train
 
@@ -281,7 +296,7 @@ def test_the_lectures_recipe_is_held_back_as_worse_than_logistic_regression(outc
     assert version.tags["promotion_reason"] == lecture.decision.reason
     assert version.tags["verdict/logistic_regression"] == "worse"
     assert version.tags["compared_with"] == f"version {before.version}"
-    assert version.tags["promoted"] == "no"
+    assert mlflow.get_run(lecture.run.run_id).data.tags["promoted"] == "no"
     ends = [float(version.tags[f"log_loss_minus/champion{end}"]) for end in ("_low", "", "_high")]
     assert ends == sorted(ends)
     [decision] = read_artifacts("decision", lecture.flow_run_id)
@@ -295,7 +310,7 @@ def test_the_lectures_recipe_promoted_by_hand_loses_to_the_default_and_does_not_
 
     lecture = train(recipe=PRESETS["lecture"], force=True, **QUICK)
     before = registry.champion()
-    registry.move_champion(lecture.model, expected=before.version, kind="by hand", why="a test")
+    registry.move_champion(lecture.model, expected=before, kind="by hand", why="a test")
     assert registry.champion() == lecture.model
 
     better = train(**QUICK)
@@ -333,7 +348,7 @@ def test_a_champion_that_has_moved_meanwhile_is_left_alone(outcome: Any, monkeyp
 
     def judge_while_another_is_quicker(*given: Any, **named: Any) -> Any:
         if registry.champion() == present:
-            registry.move_champion(other, expected=present.version, kind="promotion", why="quicker")
+            registry.move_champion(other, expected=present, kind="promotion", why="quicker")
         return judge(*given, **named)
 
     monkeypatch.setattr("tasks.stages.evaluate", judge_while_another_is_quicker)
@@ -341,6 +356,36 @@ def test_a_champion_that_has_moved_meanwhile_is_left_alone(outcome: Any, monkeyp
     assert not late.decision.promote
     assert f"from version {present.version} to version {other.version}" in late.decision.reason
     assert registry.champion() == other
+
+
+@pytest.mark.slow
+def test_a_training_does_not_depend_on_the_history_of_champions(outcome: Any) -> None:
+    from flows.train import train
+
+    present, client = registry.champion(), mlflow.MlflowClient()
+    history = client.get_experiment_by_name("heart-disease champions").tags["history_run"]
+    client.delete_run(history)
+    held = train(force=True, promotion=Promotion(promote_if="not-worse"), **QUICK)
+    client.restore_run(history)
+    assert not held.decision.promote
+    expected = f"mlflow runs restore --run-id {history}, then: heart promote {held.model.version} --because WHY"
+    assert expected in held.decision.reason
+    assert registry.champion() == present
+
+
+@pytest.mark.slow
+def test_a_champion_whose_recipe_is_gone_stops_no_training(outcome: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.train import train
+
+    def gone(ref: registry.ModelRef) -> None:
+        raise OriginError(f"the run of version {ref.version} is gone")
+
+    present = registry.champion()
+    monkeypatch.setattr(registry, "origin_of", gone)
+    alone = train(**QUICK)
+    assert alone.report.differences.keys() == {"logistic_regression", "prevalence"}
+    assert alone.decision.reason.startswith(f"champion version {present.version} cannot be compared with")
+    assert registry.champion() == alone.model
 
 
 def test_the_version_carries_the_digests_of_the_patients_it_learned_from(outcome: Any) -> None:
@@ -385,5 +430,12 @@ def test_rejected_data_stops_the_flow_before_training_and_is_recorded(outcome: A
     )
     page = mlflow.artifacts.load_text(f"runs:/{failed.info.run_id}/validation/validation.html")
     assert "9999" in page
+    told = failed.data.tags["mlflow.note.content"]
+    assert "was rejected; nothing was trained.\n\n* " in told
+    assert "column 'chol' has 9999 in row 5" in told
+    [read] = failed.inputs.dataset_inputs
+    assert json.loads(read.dataset.profile)["num_rows"] == 80
+    assert failed.data.params["data_digest"] == read.dataset.digest
+    assert failed.data.params["epochs"] == str(Recipe().epochs)
     after = registry.champion(), len(mlflow.MlflowClient().search_model_versions(f"name='{registry.MODEL}'"))
     assert after == before

@@ -7,6 +7,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import mlflow
+from mlflow.tracking._tracking_service.utils import _get_store
+
 
 def copy_store(made: Path, folder: Path) -> None:
     """Copy a store (`mlflow.db` and `mlruns` in `made`) into `folder`, and make its file addresses point there."""
@@ -18,3 +21,9 @@ def copy_store(made: Path, folder: Path) -> None:
                 if kind.upper().startswith(("VARCHAR", "TEXT")):
                     change = f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?)'  # noqa: S608
                     database.execute(change, (str(made), str(folder)))
+
+
+def delete_for_good(run_id: str) -> None:
+    """Delete a run, and then what `mlflow gc` deletes of it."""
+    mlflow.MlflowClient().delete_run(run_id)
+    _get_store()._hard_delete_run(run_id)

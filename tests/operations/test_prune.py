@@ -16,7 +16,9 @@ from mlflow.exceptions import MlflowException
 
 from heart_disease import registry
 from heart_disease.operations import prune
+from heart_disease.registry import moves
 from heart_disease.registry import store as stores
+from tests.harness.stores import delete_for_good
 
 DAY = 24 * 3600 * 1000
 
@@ -73,9 +75,7 @@ def promoted(run: str) -> str:
     """A version that becomes champion."""
     version = registered(run)
     before = registry.find_champion()
-    registry.move_champion(
-        registry.by_version(version), expected=before.version if before else None, kind="promotion", why="a test"
-    )
+    registry.move_champion(registry.by_version(version), expected=before, kind="promotion", why="a test")
     return version
 
 
@@ -110,6 +110,25 @@ def test_all_past_champions_and_versions_with_an_alias_are_kept() -> None:
     registry.delete(find())
     assert [move.after for move in registry.history()] == ["1", "2"]
     assert registry.champion().run_id == second
+
+
+def test_a_past_champion_is_kept_although_the_history_is_lost() -> None:
+    promoted(trained(300))
+    promoted(trained(200))
+    run_id = moves.read().run_id
+    assert run_id
+    delete_for_good(run_id)
+    assert find() == registry.Unneeded([], [], [], 0)
+
+
+def test_a_version_is_not_kept_for_the_number_of_a_past_champion() -> None:
+    promoted(trained(300))
+    client = mlflow.MlflowClient()
+    client.delete_registered_model(registry.MODEL)
+    client.create_registered_model(registry.MODEL)
+    run = trained(200)
+    assert registered(run) == "1"
+    assert run in find().runs
 
 
 def test_recent_and_unfinished_runs_are_kept() -> None:

@@ -7,111 +7,26 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
 import signal
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
 from heart_disease import registry
-from heart_disease.model.errors import MovedError, UnavailableError
-from heart_disease.registry import Move, champions, models
-from tests.harness.waiting import free_port
+from heart_disease.model.errors import HistoryError, MovedError, UnavailableError
+from heart_disease.registry import Kind, ModelRef, Move, champions, models, moves
+from tests.harness.champions import alias, move, path
+from tests.registry.conftest import VERSIONS
 
-VERSIONS = 6
 # The processes are forked from one that has imported MLflow, so that this happens only once.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["heart_disease.registry"])
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its tables; one for all tests, because MLflow takes a second to open another."""
-    path = tmp_path_factory.mktemp("database") / "mlflow.db"
-    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
-@pytest.fixture(scope="module")
-def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an MLflow server with its own database."""
-    folder = tmp_path_factory.mktemp("server")
-    shutil.copy(database, folder)
-    port = free_port()
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
-        "--artifacts-destination", str(folder), "--port", str(port), "--workers", "1",
-    ]  # fmt: skip
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
-    try:
-        while not answers(f"http://127.0.0.1:{port}/health"):
-            assert process.poll() is None, (folder / "log").read_text()
-            time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=10) as page:
-            return bool(page.status == 200)
-    except OSError:
-        return False
-
-
-@pytest.fixture(params=["sqlite", "server"])
-def store(request: pytest.FixtureRequest, database: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The address of a store with six versions, none of them champion, and no history."""
-    uri: str = request.getfixturevalue("server") if request.param == "server" else f"sqlite:///{database}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    client = mlflow.MlflowClient()
-    for used in client.search_experiments(filter_string=f"name LIKE '{champions.HISTORY}%'"):
-        client.rename_experiment(used.experiment_id, uuid4().hex)
-    for left in client.search_registered_models(f"name='{registry.MODEL}'"):
-        client.delete_registered_model(left.name)
-    client.create_registered_model(registry.MODEL)
-    run = client.create_run("0").info
-    for _ in range(VERSIONS):
-        client.create_model_version(registry.MODEL, f"{run.artifact_uri}/model", run.run_id)
-    return uri
-
-
-@pytest.fixture
-def client(store: str) -> mlflow.MlflowClient:
-    return mlflow.MlflowClient()
-
-
-def move(to: int, expected: int | None, why: str = "better", kind: champions.Kind = "promotion") -> Move:
-    """Move the champion to version `to`."""
-    before = None if expected is None else str(expected)
-    return registry.move_champion(registry.by_version(str(to)), expected=before, kind=kind, why=why)
-
-
-def alias() -> str | None:
-    found = registry.by_alias(registry.CHAMPION)
-    return found.version if found else None
-
-
-def path(moves: Sequence[Move]) -> list[str | None]:
-    """Every champion there was; fails if a move does not start where the previous one ended."""
-    assert [move.number for move in moves] == list(range(1, len(moves) + 1))
-    assert [move.before for move in moves] == [None, *[move.after for move in moves[:-1]]]
-    return [move.after for move in moves]
 
 
 def in_a_process(work: Callable[..., None], *arguments: Any) -> int | None:
@@ -125,7 +40,7 @@ def in_a_process(work: Callable[..., None], *arguments: Any) -> int | None:
 def test_every_move_is_kept_with_when_why_and_by_whom(client: mlflow.MlflowClient) -> None:
     assert registry.find_champion() is None
     assert registry.history() == ()
-    assert client.get_experiment_by_name(champions.HISTORY) is None  # looking leaves nothing behind
+    assert client.get_experiment_by_name(moves.HISTORY) is None  # looking leaves nothing behind
     first, second = move(2, None, "the first"), move(3, 2, "  better\nthan 2 ", kind="by hand")
     assert registry.history() == [first, second]
     assert path([first, second]) == ["2", "3"]
@@ -147,7 +62,7 @@ def test_a_champion_says_why_in_its_tags_and_description(client: mlflow.MlflowCl
 def test_a_move_based_on_an_earlier_champion_is_refused_and_changes_nothing(store: str) -> None:
     before = [move(1, None), move(2, 1)]
     for stale, named in ((1, "version 1"), (None, "none")):
-        with pytest.raises(MovedError, match=f"moved from {named} to version 2 .*version 3 was not compared") as caught:
+        with pytest.raises(MovedError, match=f"moved from {named} to version 2 .*version 3 was not") as caught:
             move(3, stale)
         assert caught.value.exit_code == 5
     assert registry.history() == before
@@ -166,16 +81,16 @@ def test_a_missing_version_is_refused_before_anything_moves(store: str) -> None:
 def test_of_two_writers_that_read_the_same_history_one_is_refused(store: str) -> None:
     move(1, None)
     log = champions.settle()
-    one, other = (champions._next(log, version, "", "by hand", "at once", "me") for version in ("2", "2"))
-    assert champions._append(log, one)
-    assert champions._append(log, one)  # the answer was lost, so the client asks again
-    assert not champions._append(log, other)
+    one, other = (log.next(registry.by_version("2"), "by hand", "at once", "me") for _ in range(2))
+    assert moves.append(log, one)
+    assert moves.append(log, one)  # the answer was lost, so the client asks again
+    assert not moves.append(log, other)
     assert champions.settle(patience=0).moves[1:] == [one]
 
 
 def test_mlflow_itself_does_not_change_a_move(client: mlflow.MlflowClient) -> None:
     kept = move(1, None)
-    run_id = champions._read().run_id
+    run_id = moves.read().run_id
     assert run_id
     with pytest.raises(MlflowException, match="Changing param values is not allowed"):
         client.log_param(run_id, "move.0001", "{}")
@@ -191,8 +106,7 @@ def race(uri: str, version: int, start: Barrier, moves: int) -> None:
     while done < moves:
         with suppress(MovedError):
             done += bool(registry.move_champion(mine, expected=expected, kind="promotion", why=f"{version}/{done}"))
-        found = registry.find_champion()
-        expected = found.version if found else None
+        expected = registry.find_champion()
 
 
 @pytest.mark.slow
@@ -234,25 +148,25 @@ def test_a_move_whose_writer_was_killed_is_finished_by_the_next_process(
     move(1, None)
     assert in_a_process(work, store) == -signal.SIGKILL
     assert alias() == left
-    assert champions.settle(patience=0).champion == "2"
+    assert champions.settle(patience=0).champion == registry.by_version("2")
     assert alias() == "2"
     assert client.get_model_version(registry.MODEL, "2").tags["promotion_reason"] == "the last words"
-    assert not champions._read().pending
+    assert not moves.read().pending
     assert path([*registry.history(), move(3, 2)]) == ["1", "2", "3"]
 
 
 def test_a_move_waits_for_a_writer_at_work(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     log = champions.settle()
-    assert champions._append(log, champions._next(log, "1", "", "promotion", "", ""))
+    assert moves.append(log, log.next(registry.by_version("1"), "promotion", "", ""))
     waits = []
 
     def wait(seconds: float) -> None:
         waits.append(seconds)
         if len(waits) == 3:
-            champions._finish(champions._read())
+            champions._finish(moves.read())
 
     monkeypatch.setattr(champions.time, "sleep", wait)
-    assert champions.settle(patience=600).champion == "1"
+    assert champions.settle(patience=600).champion == registry.by_version("1")
     assert len(waits) == 3
 
 
@@ -260,12 +174,12 @@ def test_a_writer_that_is_too_late_does_not_set_the_alias_back(store: str, monke
     move(1, None)
     point, calls = champions._point, []
 
-    def late(late_move: Move) -> None:
+    def late(before: ModelRef | None, late_move: Move) -> None:
         calls.append(late_move.after)
         if len(calls) == 1:  # before this writer sets the alias, another finishes its move and makes another move
-            assert champions.settle(patience=0).champion == "2"
+            assert champions.settle(patience=0).champion == registry.by_version("2")
             move(3, 2)
-        point(late_move)
+        point(before, late_move)
 
     monkeypatch.setattr(champions, "_point", late)
     move(2, 1)
@@ -288,7 +202,9 @@ def test_an_alias_moved_in_mlflow_itself_enters_the_history(to: str | None, clie
     assert (outside.kind, outside.by) == ("outside", "unknown")
     assert outside.run_id == (registry.by_version(to).run_id if to else "")
     assert alias() == to
-    assert client.get_model_version(registry.MODEL, "5").tags == {}
+    if to:
+        assert client.get_model_version(registry.MODEL, to).description == "champion: moved in MLflow itself"
+    assert "former champion: " in client.get_model_version(registry.MODEL, "1").description
     move(2, None if to is None else int(to))
     assert path(registry.history()) == ["1", to, "2"]
 
@@ -306,7 +222,7 @@ def test_a_move_to_a_version_deleted_meanwhile_ends_where_the_alias_is(
 ) -> None:
     move(1, None)
     log = champions.settle()
-    assert champions._append(log, champions._next(log, "2", "", "promotion", "", ""))
+    assert moves.append(log, log.next(registry.by_version("2"), "promotion", "", ""))
     client.delete_model_version(registry.MODEL, "2")
     assert path(champions.settle(patience=0).moves) == ["1", "2", "1"]
     assert alias() == "1"
@@ -324,16 +240,16 @@ def test_an_unfinished_history_blocks_nobody(store: str) -> None:
 
 
 def test_of_two_histories_created_at_once_one_remains(client: mlflow.MlflowClient) -> None:
-    assert champions._create() == champions._create()
-    names = [found.name for found in client.search_experiments() if found.name.startswith(champions.HISTORY)]
-    assert names == [champions.HISTORY]
+    assert moves._begin() == moves._begin()
+    names = [found.name for found in client.search_experiments() if found.name.startswith(moves.HISTORY)]
+    assert names == [moves.HISTORY]
 
 
 def test_a_deleted_history_is_reported_as_missing(client: mlflow.MlflowClient) -> None:
     move(1, None)
-    experiment = client.get_experiment_by_name(champions.HISTORY).experiment_id
+    experiment = client.get_experiment_by_name(moves.HISTORY).experiment_id
     client.delete_experiment(experiment)
-    with pytest.raises(UnavailableError, match=f"mlflow experiments restore -x {experiment}"):
+    with pytest.raises(HistoryError, match=f"mlflow experiments restore --experiment-id {experiment}"):
         move(2, 1)
     client.restore_experiment(experiment)
     assert path([registry.history()[0], move(2, 1)]) == ["1", "2"]
@@ -341,12 +257,12 @@ def test_a_deleted_history_is_reported_as_missing(client: mlflow.MlflowClient) -
 
 def test_any_reason_fits(store: str) -> None:
     longest = max(
-        (champions._next(champions.settle(), "1", "0" * 32, "promotion", why, "someone")
+        (champions.settle().next(ModelRef(registry.MODEL, "1", "0" * 32), "promotion", why, "someone")
          for why in ("x" * 7000, '"\\' * 7000, "\U0001fac0" * 7000, "\x01" * 7000)),
-        key=lambda it: len(champions._text(it)),
+        key=lambda it: len(moves.as_text(it)),
     )  # fmt: skip
-    assert longest.why == "\x01" * champions.LONGEST + " ..."
-    assert len(champions._text(longest)) < 6000
+    assert longest.why == "\x01" * moves.LONGEST + " ..."
+    assert len(moves.as_text(longest)) < 6000
     kept = [move(1, None, longest.why), move(2, 1, "caf\udce9 \U0001fac0")]  # a terminal's bytes that are not text
     assert [kept[0].why, kept[1].why] == [longest.why, "caf? \U0001fac0"]
     assert registry.history() == kept
@@ -372,12 +288,12 @@ def test_any_reason_fits(store: str) -> None:
     ],
 )
 def test_rollback_goes_further_back_each_time(kinds_and_versions: str, left: str) -> None:
-    kinds: dict[str, champions.Kind] = {"p": "promotion", "h": "by hand", "r": "rollback", "o": "outside"}
+    kinds: dict[str, Kind] = {"p": "promotion", "h": "by hand", "r": "rollback", "o": "outside"}
     moves: list[Move] = []
     for number, (kind, version) in enumerate(kinds_and_versions.split(), 1):
         before = moves[-1].after if moves else None
         moves.append(Move(number, "", before, None if version == "0" else version, "", kinds[kind], "", "", ""))
-    assert registry.earlier_champions(moves) == list(left)
+    assert [ref.version for ref in registry.earlier_champions(moves)] == list(left)
 
 
 def test_the_challenger_is_the_newest_registered_version_whoever_writes_last(
@@ -389,7 +305,7 @@ def test_the_challenger_is_the_newest_registered_version_whoever_writes_last(
     registry.set_challenger(registry.by_version("3"), "worse")
     assert challenger() == "3"
     version = client.get_model_version(registry.MODEL, "3")
-    assert version.tags == {"promotion": "challenger", "promotion_reason": "worse"}
+    assert version.tags == {"promotion": "not promoted", "promotion_reason": "worse"}
     registry.set_challenger(registry.by_version("2"), "late")
     assert challenger() == "3"
 

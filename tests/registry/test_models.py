@@ -15,6 +15,7 @@ import pytest
 from heart_disease import registry
 from heart_disease.cli import main
 from heart_disease.data import sources
+from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.errors import UnavailableError
 from heart_disease.model.patient_model import PatientModel
@@ -36,7 +37,7 @@ from tests.harness.damage import (
     replace_the_code,
     replace_the_script,
 )
-from tests.harness.stores import copy_store
+from tests.harness.stores import copy_store, delete_for_good
 
 TABLE = patients.make(60)
 EXAMPLE = TABLE.head(3)
@@ -136,15 +137,13 @@ def test_loading_through_mlflow_does_not_change_the_digest(store: Path) -> None:
 
 
 def test_a_model_damaged_by_the_store_is_not_registered(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log_model = mlflow.pyfunc.log_model
+    upload = mlflow.MlflowClient.log_model_artifacts
 
-    def lossy(**given: Any) -> Any:
-        info = log_model(**given)
-        folder = Path(mlflow.MlflowClient().get_logged_model(info.model_id).artifact_location)
-        flip_a_byte(folder, store)
-        return info
+    def lossy(client: mlflow.MlflowClient, model_id: str, folder: str) -> None:
+        upload(client, model_id, folder)
+        flip_a_byte(Path(client.get_logged_model(model_id).artifact_location), store)
 
-    monkeypatch.setattr(mlflow.pyfunc, "log_model", lossy)
+    monkeypatch.setattr(mlflow.MlflowClient, "log_model_artifacts", lossy)
     with registry.open_run("lossy", {}) as run, pytest.raises(UnavailableError, match="gave back other files"):
         registry.log_model(run, a_model(3), EXAMPLE)
     assert registry.versions() == ["2", "1"]
@@ -205,6 +204,23 @@ def test_a_version_of_the_run_that_is_not_this_model_is_left_alone(why: str, sto
     assert registry.load_model(second).encoder == a_model(3).encoder
 
 
+def test_what_a_version_was_made_from_outlives_its_run(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = sources.load()
+    here = registry.origin_here(Recipe(hidden=(2,)), Evaluation(folds=3), table.digest)
+    with registry.open_run("made", {"source": table.source}) as run:
+        registry.log_start(run, table, here)
+        registry.log_tags(run, {registry.DEVICE: "cpu", registry.MEMBERS: "1"})
+        ref = registry.log_model(run, a_model(3), EXAMPLE)
+    before = registry.origin_of(ref)
+    delete_for_good(run.run_id)
+    assert registry.origin_of(ref) == before
+    assert (before.device, before.source, before.differences(here)) == ("cpu", table.source, {})
+    assert registry.load_model(ref).encoder == a_model(3).encoder
+    registry.move_champion(ref, expected=registry.champion(), kind="by hand", why="a test")
+    assert main.main(["champion"]) == 0
+    assert f"recipe    {here.recipe.title}" in capsys.readouterr().out
+
+
 # Retries if the store is a server.
 
 
@@ -263,3 +279,12 @@ def test_a_clients_error_about_a_server_is_shown_without_the_password(monkeypatc
     with pytest.raises(UnavailableError, match=r"heart:\*\*\*@127.0.0.1") as caught:
         registry.by_alias("champion")
     assert "s3cr3t" not in str(caught.value)
+
+
+# MLflow's page.
+
+
+def test_the_page_of_the_trainings_is_that_of_their_experiment(store: Path) -> None:
+    experiment = mlflow.get_experiment_by_name(registry.EXPERIMENT)
+    shown = registry.training_url("http://127.0.0.1:5000")
+    assert shown == f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}?workflowType=machine_learning"

@@ -24,7 +24,7 @@ from heart_disease.data import sources
 from heart_disease.model import patient_model, schema
 from heart_disease.model.errors import UnavailableError
 from heart_disease.model.patient_model import PatientModel
-from heart_disease.registry import ModelRef, artifacts, models
+from heart_disease.registry import ModelRef, artifacts, uploads
 from tests.harness import patients
 from tests.harness.compose import free_port
 from tests.registry.test_models import EXAMPLE, a_model, files_of
@@ -140,14 +140,14 @@ def test_both_ways_of_loading_give_the_model_in_memory() -> None:
 
 def with_other_code(monkeypatch: pytest.MonkeyPatch, module: str, more: str) -> ModelRef:
     """A version whose shipped code ends with `more`; its digest is right."""
-    write = models._write
+    write = uploads.write
 
     def writing(model: PatientModel, folder: Path) -> None:
         write(model, folder)
         with (folder / "artifacts" / "heart_disease_model" / module).open("a") as file:
             file.write(more)
 
-    monkeypatch.setattr(models, "_write", writing)
+    monkeypatch.setattr(uploads, "write", writing)
     with registry.open_run("other code", {}) as run_:
         return registry.log_model(run_, MODEL, EXAMPLE)
 

@@ -65,6 +65,12 @@ print("the end")
     assert lines == ["a line while it is drawn", "the end"]
 
 
+def test_progress_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
+    with terminal.progress():
+        logging.getLogger("heart").info("load      from %s", "https://me:s3cr3t@example.org/a.csv?token=s3cr3t")
+    assert capsys.readouterr().err == "load      from https://me:***@example.org/a.csv?token=***\n"
+
+
 def screen(text: str) -> list[str]:
     """What a terminal shows in the end; handles carriage returns, line feeds, cursor up and erasing."""
     lines, row, column = [""], 0, 0

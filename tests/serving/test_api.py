@@ -278,3 +278,18 @@ def test_with_the_token_it_answers(guarded: TestClient) -> None:
     headers = {"Authorization": "Bearer correct horse"}
     assert guarded.post("/predict", json={"patients": [FIRST]}, headers=headers).status_code == 200
     assert guarded.get("/model", headers=headers).status_code == 200
+
+
+# HTTP's habits.
+
+
+@pytest.mark.parametrize("path", ["/health", "/model", "/openapi.json", "/health/", "/nothing", "/predict"])
+def test_head_is_answered_as_get_is(path: str, client: TestClient) -> None:
+    head, get = client.head(path), client.get(path)
+    assert (head.status_code, head.headers) == (get.status_code, get.headers)
+
+
+def test_health_with_a_slash_needs_no_token_either(follower: Follower) -> None:
+    client = TestClient(Bounds(api.make_app(follower), "s3cr3t"))
+    assert client.head("/health/").status_code == 200
+    assert client.head("/model/").status_code == 401

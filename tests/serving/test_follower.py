@@ -159,7 +159,7 @@ def test_a_store_that_fails_changes_nothing_but_the_state(store: mlflow.MlflowCl
 
 def test_it_waits_for_the_first_champion(store: mlflow.MlflowClient, tmp_path: Path) -> None:
     store.delete_registered_model_alias(registry.MODEL, registry.CHAMPION)
-    with heart_serve(tmp_path) as api:
+    with heart_serve(tmp_path, "--wait") as api:
         assert api.get("/health") == (503, {"status": "no model"})
         assert "nothing to serve: no version of 'heart-disease' in" in api.log
         store.set_registered_model_alias(registry.MODEL, registry.CHAMPION, "3")
@@ -188,6 +188,11 @@ def test_one_version_may_be_served_permanently(store: mlflow.MlflowClient, tmp_p
     [
         (["--version", "9"], 4, "no version 9 of 'heart-disease'"),
         (["--version", "1"], 4, "heart-disease version 1 was not loaded"),
+        (
+            ["--version", "hello"],
+            4,
+            "is 'hello'; expected an alias that exists, or the number of a version",
+        ),
         (["--port", "99999"], 2, "--port 99999: expected 0 to 65535"),
         (["--host", "192.0.2.1"], 4, "cannot listen on 192.0.2.1:"),
     ],

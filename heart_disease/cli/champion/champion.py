@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from heart_disease.cli.parser import Command
-from heart_disease.model.errors import ExitCode
-from heart_disease.reporting.terminal import wrapped
+from heart_disease.model.errors import ExitCode, OriginError
+from heart_disease.reporting.terminal import progress, wrapped
+
+if TYPE_CHECKING:
+    from heart_disease.registry import ModelRef
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -23,20 +27,32 @@ def run(options: argparse.Namespace) -> int:
     from heart_disease.cli.champion import moves
     from heart_disease.evaluation.estimates import Estimate
 
+    with progress():
+        found = registry.history()
     ref = registry.champion()
-    move = registry.history()[-1]
+    move = next((one for one in reversed(found) if one.champion == ref), None)
     name, metrics = registry.read_run(ref.run_id) or ("", {})
     print(f"{ref.name} version {ref.version}: champion")
     rows = {
-        "recipe": name or "unknown: its run was deleted",
+        "recipe": name or _recipe(ref),
         "log loss": str(Estimate.find("log_loss", metrics) or "unknown"),
-        "since": f"{moves.local(move.when)}, {moves.how(move)}",
-        "why": move.why,
+        "since": f"{moves.local(move.when)}, {moves.how(move)}" if move else "unknown",
+        "why": move.why if move else "unknown",
         "run": ref.run_id,
     }
     for title, value in rows.items():
         print(wrapped(f"  {title:10}{value}", indent=" " * 12))
     return ExitCode.DONE
+
+
+def _recipe(ref: ModelRef) -> str:
+    """The recipe of a version whose run was deleted."""
+    from heart_disease import registry
+
+    try:
+        return registry.origin_of(ref).shipped.title
+    except OriginError:
+        return "unknown: its run was deleted"
 
 
 COMMAND = Command(

@@ -10,7 +10,8 @@ from heart_disease.cli.options import add_options, made
 from heart_disease.cli.parser import Command
 from heart_disease.evaluation.settings import Promotion
 from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError, UsageError
-from heart_disease.reporting.terminal import count, wrapped
+from heart_disease.model.words import count
+from heart_disease.reporting.terminal import wrapped
 
 if TYPE_CHECKING:
     from heart_disease.evaluation.comparison import OutOfFold

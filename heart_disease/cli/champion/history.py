@@ -6,7 +6,7 @@ import argparse
 
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
-from heart_disease.reporting.terminal import wrapped
+from heart_disease.reporting.terminal import progress, wrapped
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,8 @@ def run(options: argparse.Namespace) -> int:
     from heart_disease import registry
     from heart_disease.cli.champion import moves
 
-    found = registry.history()
+    with progress():
+        found = registry.history()
     if not found:
         registry.champion()  # raises an error that says what to do
     for move in reversed(found):

@@ -10,18 +10,19 @@ from heart_disease.serving import made_up
 from heart_disease.serving.rehearsal import fresh_process
 
 
-def move(ref: ModelRef, expected: str | None, kind: registry.Kind, why: str) -> None:
+def move(ref: ModelRef, expected: ModelRef | None, kind: registry.Kind, why: str) -> None:
     """Make `ref` the champion, if it loads and scores, and say so; `expected` is the version that it replaces.
 
     Raises:
-        UnavailableError: it does not load.
+        UnavailableError: the store cannot be written, or the version does not load.
         MovedError: the champion is not `expected`.
     """
+    registry.check_embedded_store(to_write=True)  # at once, not after the version was loaded
     patients = made_up.patients()
     with fresh_process() as server:
         server.check(ref, registry.check_loads(ref, patients), patients)
     registry.move_champion(ref, expected=expected, kind=kind, why=why)
-    print(f"{ref.name} version {ref.version}: champion; before: {expected or 'none'}")
+    print(f"{ref.name} version {ref.version}: champion; before: {expected.version if expected else 'none'}")
 
 
 def how(one: Move) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode, UnavailableError, UsageError
+from heart_disease.reporting.terminal import progress
 
 if TYPE_CHECKING:
     from heart_disease.registry import ModelRef
@@ -32,11 +33,12 @@ def run(options: argparse.Namespace) -> int:
     from heart_disease import registry
     from heart_disease.cli.champion import moves
 
-    present = registry.find_champion()
+    with progress():
+        present = registry.find_champion()
     ref = _find(options.version)
-    if present and ref.version == present.version:
+    if ref == present:
         raise UsageError(f"{ref.name} version {ref.version} is champion already; expected another version")
-    moves.move(ref, present.version if present else None, "by hand", options.because)
+    moves.move(ref, present, "by hand", options.because)
     return ExitCode.DONE
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ from heart_disease.cli.options import add_device
 from heart_disease.cli.parser import Command
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.errors import ExitCode, RejectedError, SourceError, UnavailableError
-from heart_disease.reporting.terminal import count, import_tensorflow, wrapped
+from heart_disease.model.words import count
+from heart_disease.reporting.terminal import import_tensorflow, wrapped
 
 if TYPE_CHECKING:
     from heart_disease.data.sources import Table
@@ -111,13 +113,15 @@ def _rival(record: Record) -> tuple[Recipe | None, str]:
     """The recipe of the champion that was trained beside the version; and what is lost if it is gone."""
     from heart_disease import registry
 
-    champion = record.tags.get("compared_with", "").removeprefix("version ")
+    champion = record.tags.get(registry.RIVAL, "").removeprefix("version ")
     if not champion:
         return None, ""
-    try:
-        return registry.origin_of(registry.find_record(champion).ref).shipped, ""
-    except UnavailableError:
-        return None, f"version {champion}, trained beside it in the same run, is gone: that may change the last bits"
+    with suppress(UnavailableError):
+        ref = registry.by_version(champion)
+        # Another version may have its number by now. Runs of earlier releases recorded nothing but the number.
+        if record.tags.get(registry.RIVAL_RUN, ref.run_id) == ref.run_id:
+            return registry.origin_of(ref).shipped, ""
+    return None, f"version {champion}, trained beside it in the same run, is gone: that may change the last bits"
 
 
 COMMAND = Command(

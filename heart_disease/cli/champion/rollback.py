@@ -6,6 +6,7 @@ import argparse
 
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode, UnavailableError, UsageError
+from heart_disease.reporting.terminal import progress
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -27,18 +28,22 @@ def run(options: argparse.Namespace) -> int:
     from heart_disease import registry
     from heart_disease.cli.champion import moves
 
-    found = registry.history()
+    with progress():
+        found = registry.history()
     if not found:
         registry.champion()  # raises an error that says what to do
-    present, there = found[-1].after, registry.versions()
-    earlier = [version for version in registry.earlier_champions(found) if version in there]
+    present, there = found[-1].champion, registry.all_versions()
+    named = f"version {present.version}" if present else "none"
+    before = registry.earlier_champions(found)
+    earlier = [ref for ref in before if ref in there]
     if not earlier:
+        others = sorted({ref.version for ref in there} & {ref.version for ref in before}, key=int)
+        note = f"Today's version {', '.join(others)} is another one, of the same number. " if others else ""
         raise UnavailableError(
-            f"nothing to roll back to: before version {present} there was no champion, or it was deleted. "
-            "`heart promote VERSION` makes any version champion."
+            f"nothing to roll back to: before {named} there was no champion, or it was deleted. {note}`heart promote "
+            "VERSION` makes any version champion."
         )
-    ref = registry.by_version(earlier[0])
-    moves.move(ref, present, "rollback", because or f"rolled back from {f'version {present}' if present else 'none'}")
+    moves.move(earlier[0], present, "rollback", because or f"rolled back from {named}")
     return ExitCode.DONE
 
 

@@ -25,6 +25,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--version", default="champion", metavar="VERSION", help="a number, or an alias to follow (default %(default)s)"
     )
+    parser.add_argument(
+        "--wait", action="store_true", help="start even if there is no such alias yet, and answer 503 until there is"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -35,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     """
     from heart_disease.serving import api
 
-    api.run(options.host, options.port, options.version)
+    api.run(options.host, options.port, options.version, options.wait)
     return ExitCode.DONE
 
 

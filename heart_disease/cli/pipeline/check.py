@@ -7,7 +7,8 @@ from pathlib import Path
 
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
-from heart_disease.reporting.terminal import count, wrapped
+from heart_disease.model.words import count
+from heart_disease.reporting.terminal import short, wrapped
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     validation = gate.validate(table)
     if options.page:
         Path(options.page).write_text(validation_page.render(validation), encoding="utf-8")
-    print(f"{count(len(table), 'row')} of {table.source}, digest {table.digest}")
+    print(wrapped(f"{count(len(table), 'row')} of {short(table.source)}, digest {table.digest}"))
     if table.blank_lines:
         print(f"{count(table.blank_lines, 'blank row')} left out")
     for message in validation.messages():

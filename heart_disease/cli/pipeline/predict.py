@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode, RejectedError, UsageError
-from heart_disease.reporting.terminal import count, wrapped
+from heart_disease.model.words import count
+from heart_disease.reporting.terminal import wrapped
 
 if TYPE_CHECKING:
     import pandas as pd

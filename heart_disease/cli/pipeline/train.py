@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heart_disease.cli.options import add_training, training
 from heart_disease.cli.parser import Command
-from heart_disease.model.errors import ExitCode
+from heart_disease.model.errors import ExitCode, hide
 from heart_disease.reporting.terminal import progress, wrapped
 
 if TYPE_CHECKING:
@@ -69,20 +65,11 @@ def _show(outcome: Outcome) -> None:
     print(f"\n{tables.text(outcome.report)}\n")
     print(outcome.headline)
     print(wrapped(f"  {outcome.decision.reason}") + "\n")
-    if not registry.uri().startswith("http"):  # a server shows its own pages
-        print(f"{_program('mlflow')} ui --backend-store-uri {registry.uri()}")
+    if not registry.uri().startswith("http") or not get_current_settings().api.url:  # servers show their own pages
+        print("To see both runs: heart ui")
     print(f"  {registry.run_url(outcome.run)}")
-    if not get_current_settings().api.url:
-        print(f"{_program('prefect')} server start")
-    page = get_current_settings().ui_url or "http://127.0.0.1:4200"
+    page = hide(get_current_settings().ui_url or "http://127.0.0.1:4200")
     print(f"  {page.rstrip('/')}/runs/flow-run/{outcome.flow_run_id}")
-
-
-def _program(name: str) -> str:
-    """How to call a program of this environment: by its name if the shell finds it, otherwise by its path."""
-    here = Path(sys.executable).with_name(name)
-    found = shutil.which(name)
-    return name if found and Path(found) == here else os.path.relpath(here)
 
 
 COMMAND = Command(

@@ -130,6 +130,11 @@ def prefect_server() -> Iterator[Server]:
         raise UnavailableError(
             f"Prefect cannot write its folder '{home}'; expected a folder of yours. Set PREFECT_HOME."
         )
+    if "?" in str(home):  # its database would be made in another folder, named after what comes before the sign
+        raise UnavailableError(
+            f"Prefect cannot keep its database in its folder '{home}', because the name has a question mark. Set "
+            "PREFECT_HOME to another folder."
+        )
     port = _free_port()
     url = f"http://127.0.0.1:{port}/api"
     environment = {

@@ -1,13 +1,18 @@
-"""`heart ui`: shows MLflow's and Prefect's pages for the embedded stores until Ctrl-C."""
+"""`heart ui`: shows MLflow's and Prefect's pages for the embedded stores until Ctrl-C.
+
+If MLFLOW_TRACKING_URI names a server, that one shows its page itself.
+"""
 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
 from contextlib import ExitStack, suppress
 
+from heart_disease import registry
 from heart_disease.model.errors import UnavailableError
 from heart_disease.operations.server.server import problem_of, with_page
 from heart_disease.processes import tethered
@@ -30,6 +35,8 @@ def run(mlflow_port: int, prefect_port: int) -> None:
         "Prefect": ["prefect", "server", "start", "--port", str(prefect_port)],
     }  # fmt: skip
     waiting = {"MLflow": f"http://127.0.0.1:{mlflow_port}/health", "Prefect": f"{api}/health"}
+    if store.startswith("http"):  # a server, which has a page of its own
+        del commands["MLflow"], waiting["MLflow"]
     with suppress(KeyboardInterrupt), ExitStack() as stack:
         processes = {
             name: stack.enter_context(
@@ -43,14 +50,14 @@ def run(mlflow_port: int, prefect_port: int) -> None:
                 if process.poll() is not None:
                     raise UnavailableError(
                         f"{name}'s server ended with code {process.returncode}; see why with: "
-                        f"{' '.join(['python -m', *commands[name]])}"
+                        f"{shlex.join(['python', '-m', *commands[name]])}"
                     )
             if waiting:
                 waiting = {name: url for name, url in waiting.items() if problem_of(url)}
                 if not waiting:
-                    print(
-                        f"MLflow   http://127.0.0.1:{mlflow_port}\nPrefect  http://127.0.0.1:{prefect_port}", flush=True
+                    page = registry.training_url(
+                        f"http://127.0.0.1:{mlflow_port}" if "MLflow" in commands else registry.page()
                     )
-                    # MLflow keeps this choice in the browser; the server cannot make it.
-                    print('In MLflow, first choose "Model training", top left. Ctrl-C stops both.', file=sys.stderr)
+                    print(f"MLflow   {page}\nPrefect  http://127.0.0.1:{prefect_port}", flush=True)
+                    print("Ctrl-C stops both.", file=sys.stderr)
             time.sleep(0.5)
