@@ -75,7 +75,8 @@ def deployment(client: SyncPrefectClient) -> DeploymentResponse:
     except ObjectNotFound as error:
         raise UnavailableError(
             f"the Prefect server at {get_current_settings().api.url} has no deployment {RETRAIN}; start `heart "
-            "schedule` with this PREFECT_API_URL, or `prefect deploy --all` in the project's folder"
+            "schedule` with this PREFECT_API_URL, or run `python -m heart_disease.operations.deploy` in the project's "
+            "folder"
         ) from error
 
 
