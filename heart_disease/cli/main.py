@@ -13,6 +13,7 @@ from heart_disease.cli.champion import champion, compare, history, promote, repr
 from heart_disease.cli.operate import notify, prune, reconcile, schedule, serve, ui
 from heart_disease.cli.pipeline import check, distribute, learn, predict, sweep, train
 from heart_disease.model.errors import ExitCode, HeartError
+from heart_disease.processes.loopback import spare_from_proxies
 from heart_disease.reporting.terminal import wrapped
 
 DESCRIPTION = "Train, check and use the heart-disease model."
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = known.parse_args(given)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    spare_from_proxies()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         return int(options.run(options))

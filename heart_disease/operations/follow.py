@@ -31,7 +31,7 @@ from prefect.settings import get_current_settings
 from heart_disease.model.errors import UnavailableError, UsageError
 from heart_disease.operations import states
 from heart_disease.operations.deployments import RETRAIN
-from heart_disease.operations.server.server import check_login, problem_of
+from heart_disease.operations.server import configured
 from heart_disease.reporting.terminal import wrapped
 
 LOOK_SECONDS = 1.0
@@ -48,18 +48,13 @@ def server() -> Iterator[SyncPrefectClient]:
     Raises:
         UnavailableError: none is configured, or it does not answer.
     """
-    url = get_current_settings().api.url
+    url = configured.address()
     if not url:
         raise UnavailableError(
             "PREFECT_API_URL is not set; expected the address of a Prefect server. For `heart schedule` on this "
             "machine: export PREFECT_API_URL=http://127.0.0.1:4200/api"
         )
-    problem = problem_of(f"{url.rstrip('/')}/health")
-    if problem:
-        raise UnavailableError(
-            f"the Prefect server of PREFECT_API_URL at {url} does not answer: {problem}. Start it, or {SOMEBODY}"
-        )
-    check_login(url.rstrip("/"))
+    configured.check(url, else_do="run `heart schedule` there")
     with get_client(sync_client=True) as client:
         yield client
 

@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import logging
 import signal
-import socket
 import tempfile
 import threading
 import time
@@ -19,20 +18,20 @@ import psutil
 from prefect.client.orchestration import get_client
 from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
-from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
 from heart_disease.model.errors import HeartError, UnavailableError, UsageError
 from heart_disease.operations import kept, missed
 from heart_disease.operations.deployments import RECONCILE, RETRAIN, When
-from heart_disease.operations.server.server import Server, problem_of, with_page
+from heart_disease.operations.server import configured, own
+from heart_disease.operations.server.server import ANYWHERE, Server
 from heart_disease.operations.watch import Watch
 from heart_disease.operations.worker import end_runs
 from heart_disease.processes import tethered
+from heart_disease.processes.loopback import HOST, check_free
 
 log = logging.getLogger("heart")
 POLL_SECONDS = 5  # seconds between two checks for runs that are due
 LOOK_SECONDS = 2  # seconds between two checks of the watched file
-HOST = "127.0.0.1"
 END_SECONDS = 5  # seconds a run has to end by itself; the rest of the ten is for the server
 SERVER_SECONDS = 2  # seconds the server has to end by itself
 # Makes the deployments, the training's first. It is given the parameters that the training's deployment has so far.
@@ -113,25 +112,24 @@ def _deployed(deploy: Deploy) -> Sequence[RunnerDeployment]:
 @contextmanager
 def _server(port: int) -> Iterator[Server]:
     """The configured server; without one, a full server, because an ephemeral one schedules nothing."""
-    configured = get_current_settings().api.url
-    if configured:
-        yield Server(configured.rstrip("/"))
+    address = configured.address()
+    if address:
+        yield Server(address)
         return
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except (OSError, OverflowError) as error:
-            raise UnavailableError(
-                f"port {port} cannot be used for Prefect's server: {error}. Name another with --port; or, if that is "
-                f"a Prefect server, use it: export PREFECT_API_URL=http://{HOST}:{port}/api"
-            ) from error
     url = f"http://{HOST}:{port}/api"
+    try:
+        check_free(port, "Prefect's server", "--port")
+    except UnavailableError as error:
+        if configured.is_api(url):
+            raise UnavailableError(f"{error}; or use that Prefect server: export PREFECT_API_URL={url}") from error
+        raise
     command = ("prefect", "server", "start", "--host", HOST, "--port", str(port))
     with (
         tempfile.TemporaryFile() as output,
-        tethered.running(*command, env=with_page(url), output=output, patience=SERVER_SECONDS) as process,
-        temporary_settings({PREFECT_API_URL: url}),
+        own.prefect_settings(url),
+        tethered.running(
+            *command, env=own.prefect_page(url), output=output, patience=SERVER_SECONDS, folder=ANYWHERE
+        ) as process,
     ):
         yield Server(url, process, output)
 
@@ -148,7 +146,7 @@ def _serving(deploy: Deploy, server: Server) -> Iterator[tuple[Sequence[RunnerDe
         nonlocal current
         if server.process and server.process.poll() is not None:
             server.wait()  # raises an error that says why it ended
-        if not current.thread.is_alive() and not problem_of(f"{server.url}/health"):
+        if not current.thread.is_alive() and server.answers():
             with suppress(UnavailableError):  # the server has gone again; the next call tries again
                 current = _Runner(deploy)
                 log.warning("          Prefect's server was away for a while; serving again")

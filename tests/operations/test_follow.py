@@ -30,7 +30,9 @@ def test_without_a_configured_server_it_ends_in_4(capsys: pytest.CaptureFixture[
 def test_without_an_answer_it_ends_in_4(capsys: pytest.CaptureFixture[str]) -> None:
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
         assert heart("retrain", "--on-server") == 4
-    assert "the Prefect server of PREFECT_API_URL at http://127.0.0.1:9/api" in one_line(capsys.readouterr().err)
+    said = one_line(capsys.readouterr().err)
+    assert "the Prefect server at http://127.0.0.1:9/api, the address in" in said
+    assert "Start it, or run `heart schedule` there." in said
 
 
 @pytest.mark.usefixtures("prefect")

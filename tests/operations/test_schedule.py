@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -51,15 +51,15 @@ def test_an_invalid_schedule_ends_in_2(arguments: list[str], message: str, capsy
     assert message in one_line(capsys.readouterr().err)
 
 
-def test_a_port_in_use_ends_in_4(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.socket() as listener, temporary_settings(restore_defaults={PREFECT_API_URL}):
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        port = listener.getsockname()[1]
+@pytest.mark.usefixtures("prefect")
+def test_a_prefect_server_on_the_port_can_be_used_instead(capsys: pytest.CaptureFixture[str]) -> None:
+    url = PREFECT_API_URL.value() or ""
+    port = urlsplit(url).port
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
         assert heart("schedule", "--every", "1h", "--port", str(port)) == 4
     said = one_line(capsys.readouterr().err)
-    assert f"port {port} cannot be used" in said
-    assert f"export PREFECT_API_URL=http://127.0.0.1:{port}/api" in said
+    assert f"port {port}, for Prefect's server, cannot be used" in said
+    assert f"or use that Prefect server: export PREFECT_API_URL={url}" in said
 
 
 @pytest.mark.parametrize(
