@@ -28,6 +28,7 @@ from heart_disease.operations.watch import Watch
 from heart_disease.operations.worker import end_runs
 from heart_disease.processes import tethered
 from heart_disease.processes.loopback import HOST, check_free
+from heart_disease.reporting.terminal import wrapped
 
 log = logging.getLogger("heart")
 POLL_SECONDS = 5  # seconds between two checks for runs that are due
@@ -52,7 +53,7 @@ def run(deploy: Deploy, when: When, port: int) -> None:
         with _serving(deploy, server) as (served, look_after):
             page = server.url.removesuffix("/api")
             print(f"{RETRAIN}, one run at a time; a second one {when.if_running}s:")
-            print("\n".join(f"  {line}" for line in _in_words(served[0], declared, when)))
+            print("\n".join(wrapped(f"  {line}", indent="    ") for line in _in_words(served[0], declared, when)))
             print(f"{RECONCILE}, every hour{', paused in Prefect' * bool(served[1].paused)}")
             print(f"Prefect  {page}/deployments\nCtrl-C ends it.", flush=True)
             while True:
@@ -84,7 +85,9 @@ def _in_words(served: RunnerDeployment, declared: RunnerDeployment, when: When) 
     if served.paused:
         lines.append("PAUSED in Prefect: no schedule starts a run until you resume the deployment in Prefect's page")
     changed = kept.differences(served.parameters, declared.parameters)
-    return lines + [f"kept from before, because no option here changes it: {one}" for one in changed]
+    if changed:
+        lines.append(f"kept from before, because no option sets it here: {', '.join(changed)}")
+    return lines
 
 
 def _deployed(deploy: Deploy) -> Sequence[RunnerDeployment]:

@@ -80,7 +80,7 @@ def test_pauses_and_parameters_of_the_page_are_kept_and_said(
     assert client.read_deployment_by_name(RECONCILE).paused
     assert said[0] == "cron 0 6 * * 1, UTC (paused in Prefect's page)"
     assert said[-2].startswith("PAUSED in Prefect")
-    assert said[-1] == "kept from before, because no option here changes it: recipe.epochs 11"
+    assert said[-1] == "kept from before, because no option sets it here: recipe.epochs 11"
 
 
 def test_an_option_that_is_given_replaces_what_the_page_has(

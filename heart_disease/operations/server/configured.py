@@ -41,18 +41,25 @@ def check(url: str, else_do: str = "") -> None:
         advice = f"Its API is at {better}: correct the address" if is_api(better) else f"Correct it, or {unset}"
         what = f"status {problem.response.status_code}" if isinstance(problem, PrefectHTTPStatusError) else "no JSON"
         raise UnavailableError(f"{server} does not answer as Prefect's API: it sends {what}. {advice}.") from problem
+    if "CERTIFICATE_VERIFY_FAILED" in str(problem):
+        raise UnavailableError(
+            f"{server} has a certificate that cannot be verified: {problem}. Expected the certificate of its authority "
+            f"in the file of PREFECT_API_SSL_CERT_FILE, which is {get_current_settings().api.ssl_cert_file}."
+        ) from problem
+    if not isinstance(problem, httpx.TransportError):  # a proxy or a certificate that the client cannot use
+        raise UnavailableError(f"{server} cannot be asked: {in_words(problem)}") from problem
     raise UnavailableError(
         f"{server} does not answer: {in_words(problem)}. Expected a running server. Start it, or "
         f"{else_do or f'{unset} for the embedded one'}."
     ) from problem
 
 
-def ask(url: str) -> Exception | None:
+def ask(url: str, seconds: float = ANSWER_SECONDS) -> Exception | None:
     """What goes wrong if the server is asked for something that needs the login; None if nothing does."""
     try:
         with (
             temporary_settings({PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}),
-            get_client(httpx_settings={"timeout": ANSWER_SECONDS}, sync_client=True) as client,
+            get_client(httpx_settings={"timeout": seconds}, sync_client=True) as client,
         ):
             client.read_flows(limit=1)
     except Exception as error:  # of Prefect, httpx, ssl, or of a file that a setting names

@@ -67,7 +67,7 @@ class Server:
                     f"{problem}. {self._last_words()}"
                 )
             time.sleep(0.1)
-        if unusable := configured.ask(self.url):
+        if unusable := configured.ask(self.url, START_SECONDS):
             raise UnavailableError(
                 f"Prefect's client cannot use the embedded server at {self.url}: {configured.in_words(unusable)}"
             ) from unusable
