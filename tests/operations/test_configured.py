@@ -111,7 +111,7 @@ def test_a_login_of_any_kind_is_sent(
     ("variable", "value", "said"),
     [
         ("PREFECT_API_KEY", "wrong", "refuses the login: it does not accept PREFECT_API_KEY"),
-        ("PREFECT_API_AUTH_STRING", "w:w", "PREFECT_API_AUTH_STRING has another user:password than the server's"),
+        ("PREFECT_API_AUTH_STRING", "w:w", "expected its user:password in PREFECT_API_AUTH_STRING, which has another"),
     ],
 )
 def test_a_wrong_login_is_named_and_not_shown(

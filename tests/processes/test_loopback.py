@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import requests
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from heart_disease.model.errors import UnavailableError, UsageError
 from heart_disease.operations.server.server import problem_of
@@ -125,7 +126,8 @@ def test_a_server_names_a_taken_port_before_it_starts(
     arguments: list[str], what: str, taken: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = [one.format(free=loopback.free_port()) for one in arguments]
-    assert heart(*given, str(taken)) == 4
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        assert heart(*given, str(taken)) == 4
     out, err = capsys.readouterr()
     assert what.format(port=taken) in one_line(err)
     assert f"Address already in use by process {os.getpid()}" in one_line(err)

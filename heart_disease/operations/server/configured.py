@@ -83,11 +83,10 @@ def in_words(problem: BaseException) -> str:
 def _login() -> str:
     """What was sent as a login, and what is expected."""
     api = get_current_settings().api
-    if api.auth_string:
-        return "PREFECT_API_AUTH_STRING has another user:password than the server's"
-    if api.key:
+    if api.key and not api.auth_string:
         return "it does not accept PREFECT_API_KEY"
-    return "expected its user:password in PREFECT_API_AUTH_STRING, which is not set"
+    what = "has another" if api.auth_string else "is not set"
+    return f"expected its user:password in PREFECT_API_AUTH_STRING, which {what}"
 
 
 def _source(url: str) -> tuple[str, str]:
