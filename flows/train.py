@@ -36,8 +36,8 @@ class Outcome:
     report: Report
 
     @property
-    def state(self) -> str:
-        """The name of the flow run's final state."""
+    def end(self) -> str:
+        """How the flow run ends (states.py)."""
         return "Promoted" if self.decision.promote else "NotPromoted"
 
     @property
@@ -58,7 +58,7 @@ class Unchanged:
 
     champion: ModelRef
     flow_run_id: str
-    state: str = "NothingToDo"
+    end: str = "NothingToDo"
     why: str = "nothing to do (see --force)"
 
     @property
@@ -103,6 +103,7 @@ def train(
         UnavailableError: the MLflow store or the device is missing.
     """
     with progress() if runtime.deployment.id else nullcontext():  # otherwise the calling command shows it
+        states.begin()
         reason = missed.superseded()
         if reason:
             return states.completed("Superseded", reason)
@@ -110,7 +111,7 @@ def train(
             found = pipeline(source, recipe, evaluation, promotion, device, force)
         except HeartError as error:
             return states.failed(error)
-        return states.completed(found.state, found.message, found)
+        return states.completed(found.end, found.message, found)
 
 
 def _origin_of(champion: ModelRef | None) -> Origin | None:

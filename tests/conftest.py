@@ -12,9 +12,11 @@ import pytest
 from hypothesis import settings
 
 from heart_disease.cli.main import ENVIRONMENT
+from heart_disease.processes.loopback import spare_from_proxies
 
 for _name, _value in ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
+spare_from_proxies()
 
 # Prefect's logging set-up closes all handlers; TensorFlow's handler would close the stream it found, which is pytest's.
 absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)

@@ -15,6 +15,7 @@ from heart_disease.cli.champion import champion, compare, history, promote, repr
 from heart_disease.cli.operate import notify, prune, reconcile, schedule, serve, ui
 from heart_disease.cli.pipeline import check, distribute, learn, predict, sweep, train
 from heart_disease.model.errors import ExitCode, HeartError, hide
+from heart_disease.processes.loopback import spare_from_proxies
 from heart_disease.reporting.terminal import replace_unknown_signs, wrapped
 
 DESCRIPTION = "Train, check and use the heart-disease model."
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = known.parse_args(given)
     for name, value in {**ENVIRONMENT, **_store()}.items():
         os.environ.setdefault(name, value)
+    spare_from_proxies()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         return int(options.run(options))

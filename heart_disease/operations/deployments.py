@@ -27,6 +27,7 @@ from heart_disease.training.recipe import Recipe
 RETRAIN = "heart-disease-train/retrain"
 RECONCILE = "heart-disease-reconcile/reconcile"
 DATA_CHANGED = "heart.data.changed"
+OURS = "heart"  # the slug of the schedule that `heart schedule` or prefect.yaml sets; people add others in the page
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 IF_RUNNING = {"wait": ConcurrencyLimitStrategy.ENQUEUE, "skip": ConcurrencyLimitStrategy.CANCEL_NEW}
 ANCHOR = datetime(2020, 1, 6, tzinfo=UTC)  # a Monday; fixed, so that an interval means the same times after a restart
@@ -60,22 +61,16 @@ class When:
             ) from error
         if self.cron is not None:
             try:
-                return Cron(self.cron, timezone=self.timezone)
+                return Cron(self.cron, timezone=self.timezone, slug=OURS)
             except ValueError as error:
                 raise UsageError(
                     f"--cron '{self.cron}': expected minute, hour, day, month and day of the week, such as '0 6 * * 1' "
                     "for Mondays at 6"
                 ) from error
         if self.every is not None:
-            return Interval(interval(self.every), anchor_date=ANCHOR.replace(tzinfo=zone), timezone=self.timezone)
+            anchor = ANCHOR.replace(tzinfo=zone)
+            return Interval(interval(self.every), anchor_date=anchor, timezone=self.timezone, slug=OURS)
         return None
-
-    def in_words(self) -> list[str]:
-        """One line for each thing that starts a run."""
-        lines = [f"cron {self.cron}, {self.timezone}"] * (self.cron is not None)
-        lines += [f"every {self.every}, {self.timezone}"] * (self.every is not None)
-        lines += [f"when {self.on_data} changes"] * (self.on_data is not None)
-        return [*lines, "heart retrain --on-server, or Run in Prefect's page"]
 
 
 def interval(text: str, option: str = "--every") -> timedelta:
@@ -88,6 +83,15 @@ def interval(text: str, option: str = "--every") -> timedelta:
     if not found or not int(found[1]):
         raise UsageError(f"{option} {text}: expected a number and m, h, d or w, such as 30m, 6h, 1d or 2w")
     return timedelta(**{UNITS[found[2]]: int(found[1])})
+
+
+def interval_in_words(every: timedelta) -> str:
+    """6 hours -> ``6h``, in the largest unit that leaves no rest."""
+    for unit in reversed(UNITS):
+        count, rest = divmod(every, timedelta(**{UNITS[unit]: 1}))
+        if not rest:
+            return f"{count}{unit}"
+    return f"{every.total_seconds():g} s"
 
 
 def parameters(
@@ -142,7 +146,7 @@ def reconcile(flow: Flow[..., Any]) -> RunnerDeployment:
     """The flow that closes orphaned runs, once an hour."""
     made = flow.to_deployment(
         name="reconcile",
-        interval=timedelta(hours=1),
+        schedules=[Interval(timedelta(hours=1), anchor_date=ANCHOR, slug=OURS)],
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         tags=["heart"],
         entrypoint_type=EntrypointType.MODULE_PATH,

@@ -22,7 +22,7 @@ from prefect.client.schemas.filters import (
     LogFilterFlowRunId,
     LogFilterTimestamp,
 )
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import LogSort
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
@@ -31,7 +31,7 @@ from prefect.settings import get_current_settings
 from heart_disease.model.errors import UnavailableError, UsageError, hide
 from heart_disease.operations import states
 from heart_disease.operations.deployments import RETRAIN
-from heart_disease.operations.server.server import check_login, problem_of
+from heart_disease.operations.server import configured
 from heart_disease.reporting.terminal import wrapped
 
 LOOK_SECONDS = 1.0
@@ -48,18 +48,13 @@ def server() -> Iterator[SyncPrefectClient]:
     Raises:
         UnavailableError: none is configured, or it does not answer.
     """
-    url = get_current_settings().api.url
+    url = configured.address()
     if not url:
         raise UnavailableError(
             "PREFECT_API_URL is not set; expected the address of a Prefect server. For `heart schedule` on this "
             "machine: export PREFECT_API_URL=http://127.0.0.1:4200/api"
         )
-    problem = problem_of(f"{url.rstrip('/')}/health")
-    if problem:
-        raise UnavailableError(
-            f"the Prefect server of PREFECT_API_URL at {url} does not answer: {problem}. Start it, or {SOMEBODY}"
-        )
-    check_login(url.rstrip("/"))
+    configured.check(url, else_do="run `heart schedule` there")
     with get_client(sync_client=True) as client:
         yield client
 
@@ -75,7 +70,8 @@ def deployment(client: SyncPrefectClient) -> DeploymentResponse:
     except ObjectNotFound as error:
         raise UnavailableError(
             f"the Prefect server at {get_current_settings().api.url} has no deployment {RETRAIN}; start `heart "
-            "schedule` with this PREFECT_API_URL, or `prefect deploy --all` in the project's folder"
+            "schedule` with this PREFECT_API_URL, or run `python -m heart_disease.operations.deploy` in the project's "
+            "folder"
         ) from error
 
 
@@ -93,16 +89,16 @@ def run(client: SyncPrefectClient, found: DeploymentResponse, parameters: Mappin
     page = hide(get_current_settings().ui_url or "").rstrip("/")
     _say(f"flow run  {flow_run.name}\n          {page}/runs/flow-run/{flow_run.id}")
     try:
-        state = follow(client, flow_run.id)
+        ended = follow(client, flow_run.id)
     except (KeyboardInterrupt, SystemExit):
         _say(f"\nthe run goes on without this; to end it: prefect flow-run cancel {flow_run.id}")
         raise
-    show(client, flow_run.id, state)
-    return states.exit_code(state)
+    show(client, ended)
+    return states.exit_code(ended)
 
 
-def follow(client: SyncPrefectClient, flow_run_id: UUID) -> State[Any]:
-    """Show a flow run's log as it comes, and what the run waits for, until it ends; returns its final state.
+def follow(client: SyncPrefectClient, flow_run_id: UUID) -> FlowRun:
+    """Show a flow run's log as it comes, and what the run waits for, until it ends; returns the run as it ended.
 
     Raises:
         UnavailableError: the run was deleted.
@@ -128,21 +124,23 @@ def follow(client: SyncPrefectClient, flow_run_id: UUID) -> State[Any]:
     while flow_run.start_time and not ended and time.monotonic() < last:
         time.sleep(LOOK_SECONDS)
         ended = tail.show()
-    if flow_run.state.name not in states.EXIT_CODES:  # an unexpected end
+    if not states.outcome_of(flow_run):  # an unexpected end
         print("\n".join(tail.errors), file=sys.stderr)
-    return flow_run.state
+    return flow_run
 
 
-def show(client: SyncPrefectClient, flow_run_id: UUID, state: State[Any]) -> None:
+def show(client: SyncPrefectClient, flow_run: FlowRun) -> None:
     """Print what a training on this machine would print at its end."""
+    state, outcome = flow_run.state, states.outcome_of(flow_run)
+    assert state  # it has ended
     message = state.message or ""
-    if state.name in ("Promoted", "NotPromoted"):
-        _show_metrics(client, flow_run_id)
+    if outcome in ("Promoted", "NotPromoted"):
+        _show_metrics(client, flow_run.id)
         headline, _, reason = message.partition("; ")
         print(f"{headline}\n{wrapped(f'  {reason}')}")
     elif state.is_completed():
         print(wrapped(message))
-    elif state.name in states.EXIT_CODES:
+    elif outcome:
         _say(f"heart: {message}", indent="  ")
     else:
         _say(f"heart: the run ended as {state.name}: {message}", indent="  ")

@@ -63,7 +63,7 @@ def due(client: SyncPrefectClient, deployment_id: UUID) -> list[FlowRun]:
 
 def _close(client: SyncPrefectClient, runs: Sequence[FlowRun], latest: FlowRun) -> None:
     for run in runs:
-        client.set_flow_run_state(run.id, states.completed("Superseded", _because(latest)))
+        states.close(client, run, "Superseded", _because(latest))
 
 
 def _because(latest: FlowRun) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import UUID
@@ -29,22 +30,39 @@ from heart_disease.operations import states
 from heart_disease.operations.follow import server
 from heart_disease.operations.reconciliation import FLOWS
 
-STATES = ("Failed", "TimedOut", "Crashed", "Cancelled", *states.ERRORS.values(), "NotPromoted")
+NOT_PROMOTED = f"{states.EVENT}NotPromoted"
+# Rejected and unavailable runs fail. A run that is not promoted completes, so only our own event tells.
+EVENTS = {*(f"prefect.flow-run.{name}" for name in ("Failed", "TimedOut", "Crashed", "Cancelled")), NOT_PROMOTED}
 SKIPPED = "Deployment concurrency limit reached."  # the message of a run that --if-running skip cancelled on purpose
 MODES = {"smtp": ("mailto", "insecure"), "starttls": ("mailtos", "starttls"), "smtps": ("mailtos", "ssl")}
 # This Prefect block passes every address that is not Slack's to Apprise, which can send mail. Prefect itself has
 # no block for mail, and a block of our own would need this project installed wherever the Prefect server runs.
 Mail = SlackWebhook
 
-HEADLINE = "{{ flow.name }}: {{ event.resource['prefect.state-name'] }}"
+# The outcome if there is one, or else the state's name.
+END = (
+    f"{{{{ event.resource['{states.LABEL}']"
+    f" or (flow_run.tags | select('in', {list(states.FAILED)}) | first"
+    " if event.resource['prefect.state-name'] == 'Failed')"
+    " or event.resource['prefect.state-name'] }}"
+)
+HEADLINE = f"{{{{ flow.name }}}}: {END}"
 REASON = "{{ (event.resource['prefect.state-message'] or 'no reason was given').split() | join(' ') }}"
 RUN = "{{ flow_run.name }}"
 
 
-def by_webhook(url: str | None) -> str:
+@dataclass(frozen=True)
+class Made:
+    """The page that lists the automation, and whether the automation is on or paused."""
+
+    page: str
+    enabled: bool
+
+
+def by_webhook(url: str | None) -> Made:
     """Set up or change the notification by a POST of JSON to `url` (default: HEART_WEBHOOK_URL).
 
-    HEART_WEBHOOK_TOKEN, if set, is sent as a bearer token. Returns the address of the automations' page.
+    HEART_WEBHOOK_TOKEN, if set, is sent as a bearer token.
 
     Raises:
         UsageError: no address is given, or it is not http(s).
@@ -62,16 +80,14 @@ def by_webhook(url: str | None) -> str:
     text = "\n".join([HEADLINE, RUN, REASON])
     links = _links()
     fields = {"text": f"{text}\n{links['prefect']}\n{links['mlflow']}", "reason": REASON, **links}
-    fields |= {"flow": "{{ flow.name }}", "run": RUN, "state": "{{ event.resource['prefect.state-name'] }}"}
+    fields |= {"flow": "{{ flow.name }}", "run": RUN, "state": END}
     with server() as client:
         action = CallWebhook(block_document_id=_save(block, "heart-webhook"), payload=_json(fields))
         return _automate(client, "heart: webhook", action)
 
 
-def by_mail(addresses: list[str]) -> str:
+def by_mail(addresses: list[str]) -> Made:
     """Set up or change the notification by mail, through the server of HEART_SMTP_URL and from HEART_MAIL_FROM.
-
-    Returns the address of the automations' page.
 
     Raises:
         UsageError: an address or the mail server makes no sense.
@@ -135,13 +151,13 @@ def _save(block: Block, name: str) -> UUID:
     return saved
 
 
-def _automate(client: SyncPrefectClient, name: str, action: ActionTypes) -> str:
-    """Create or change the automation of this name; returns the address of the page that lists it."""
+def _automate(client: SyncPrefectClient, name: str, action: ActionTypes) -> Made:
+    """Create the automation of this name, or change it; one that is paused stays paused."""
     core = AutomationCore(
         name=name,
         description="A run of this project's flows failed, crashed, was cancelled, or made no champion.",
         trigger=EventTrigger(
-            expect={f"prefect.flow-run.{state}" for state in STATES},
+            expect=EVENTS,
             match=ResourceSpecification(
                 {"prefect.resource.id": "prefect.flow-run.*", "prefect.state-message": f"!{SKIPPED}"}
             ),
@@ -155,7 +171,9 @@ def _automate(client: SyncPrefectClient, name: str, action: ActionTypes) -> str:
     )
     before = client.read_automations_by_name(name)
     if before:
+        core.enabled = before[0].enabled
         client.update_automation(before[0].id, core)
     else:
         client.create_automation(core)
-    return f"{hide(get_current_settings().ui_url or '').rstrip('/')}/automations"
+    page = hide(get_current_settings().ui_url or "").rstrip("/")
+    return Made(f"{page}/automations", core.enabled)

@@ -6,53 +6,55 @@ import asyncio
 import contextvars
 import logging
 import signal
-import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 from prefect.client.orchestration import get_client
 from prefect.deployments.runner import RunnerDeployment
-from prefect.exceptions import ObjectNotFound
 from prefect.runner import Runner
-from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
-from heart_disease.model.errors import UnavailableError, UsageError
-from heart_disease.operations import missed
+from heart_disease.model.errors import HeartError, UnavailableError, UsageError
+from heart_disease.operations import kept, missed
 from heart_disease.operations.deployments import RECONCILE, RETRAIN, When
-from heart_disease.operations.server.server import Server, problem_of, with_page
+from heart_disease.operations.server import configured, own
+from heart_disease.operations.server.server import ANYWHERE, Server
 from heart_disease.operations.watch import Watch
 from heart_disease.operations.worker import end_runs
 from heart_disease.processes import tethered
+from heart_disease.processes.loopback import HOST, check_free
+from heart_disease.reporting.terminal import wrapped
 
 log = logging.getLogger("heart")
 POLL_SECONDS = 5  # seconds between two checks for runs that are due
 LOOK_SECONDS = 2  # seconds between two checks of the watched file
-HOST = "127.0.0.1"
 END_SECONDS = 5  # seconds a run has to end by itself; the rest of the ten is for the server
 SERVER_SECONDS = 2  # seconds the server has to end by itself
+# Makes the deployments, the training's first. It is given the parameters that the training's deployment has so far.
+Deploy = Callable[[Mapping[str, Any]], Sequence[RunnerDeployment]]
 
 
-def run(served: Sequence[RunnerDeployment], when: When, port: int) -> None:
+def run(deploy: Deploy, when: When, port: int) -> None:
     """Serve until Ctrl-C or SIGTERM; the runs under way then end as crashed.
 
     Raises:
-        UsageError: a work pool already runs the deployment.
+        UsageError: the schedule or a parameter makes no sense, or a work pool already runs the deployment.
         UnavailableError: the port is taken, or the server does not answer.
     """
+    declared, *_ = deploy({})  # before a server starts, so that wrong usage is reported at once
     watch = Watch(Path(when.on_data)) if when.on_data is not None else None
     with _server(port) as server:
         server.wait()
-        _check_not_in_a_pool()
-        page = server.url.removesuffix("/api")
-        with _serving(served, server) as look_after:
+        with _serving(deploy, server) as (served, look_after):
+            page = server.url.removesuffix("/api")
             print(f"{RETRAIN}, one run at a time; a second one {when.if_running}s:")
-            print("\n".join(f"  {line}" for line in when.in_words()))
-            print(f"{RECONCILE}, every hour")
+            print("\n".join(wrapped(f"  {line}", indent="    ") for line in _in_words(served[0], declared, when)))
+            print(f"{RECONCILE}, every hour{', paused in Prefect' * bool(served[1].paused)}")
             print(f"Prefect  {page}/deployments\nCtrl-C ends it.", flush=True)
             while True:
                 look_after()
@@ -73,61 +75,87 @@ def _look(watch: Watch) -> None:
         log.warning("data      %s has new content; Prefect could not be told: %s", watch.path, error)
 
 
-def _check_not_in_a_pool() -> None:
-    with get_client(sync_client=True) as client, suppress(ObjectNotFound):
-        pool = client.read_deployment_by_name(RETRAIN).work_pool_name
-        if pool:
+def _in_words(served: RunnerDeployment, declared: RunnerDeployment, when: When) -> list[str]:
+    """A line for each thing that starts a run of the training, and for what is kept from before."""
+    lines = [kept.in_words(one) for one in served.schedules or []]
+    if when.on_data is not None:
+        off = not all(trigger.enabled for trigger in kept.event_triggers(served))
+        lines.append(f"when {when.on_data} changes{'; its automation is paused in Prefect' * off}")
+    lines.append("heart retrain --on-server, or Run in Prefect's page")
+    if served.paused:
+        lines.append("PAUSED in Prefect: no schedule starts a run until you resume the deployment in Prefect's page")
+    changed = kept.differences(served.parameters, declared.parameters)
+    if changed:
+        lines.append(f"kept from before, because no option sets it here: {', '.join(changed)}")
+    return lines
+
+
+def _deployed(deploy: Deploy) -> Sequence[RunnerDeployment]:
+    """The deployments, with what people have changed in Prefect's page.
+
+    Raises:
+        UsageError: a work pool already runs the training's deployment.
+    """
+    with get_client(sync_client=True) as client:
+        training = kept.find(client, RETRAIN)
+        if training and training.work_pool_name:
+            pool = training.work_pool_name
             raise UsageError(
                 f"the work pool '{pool}' runs {RETRAIN} on this server; start a worker with `prefect worker start "
                 f"--pool {pool}`, or take it out of the pool with `prefect deployment delete {RETRAIN}`"
             )
+        served = deploy(training.parameters if training else {})
+        for made in served:
+            before = kept.find(client, made.full_name)
+            if before:
+                kept.keep(client, made, before)
+    return served
 
 
 @contextmanager
 def _server(port: int) -> Iterator[Server]:
     """The configured server; without one, a full server, because an ephemeral one schedules nothing."""
-    configured = get_current_settings().api.url
-    if configured:
-        yield Server(configured.rstrip("/"))
+    address = configured.address()
+    if address:
+        yield Server(address)
         return
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except (OSError, OverflowError) as error:
-            raise UnavailableError(
-                f"port {port} cannot be used for Prefect's server: {error}. Name another with --port; or, if that is "
-                f"a Prefect server, use it: export PREFECT_API_URL=http://{HOST}:{port}/api"
-            ) from error
     url = f"http://{HOST}:{port}/api"
+    try:
+        check_free(port, "Prefect's server", "--port")
+    except UnavailableError as error:
+        if configured.is_api(url):
+            raise UnavailableError(f"{error}; or use that Prefect server: export PREFECT_API_URL={url}") from error
+        raise
     command = ("prefect", "server", "start", "--host", HOST, "--port", str(port))
     with (
         tempfile.TemporaryFile() as output,
-        tethered.running(*command, env=with_page(url), output=output, patience=SERVER_SECONDS) as process,
-        temporary_settings({PREFECT_API_URL: url}),
+        own.prefect_settings(url),
+        tethered.running(
+            *command, env=own.prefect_page(url), output=output, patience=SERVER_SECONDS, folder=ANYWHERE
+        ) as process,
     ):
         yield Server(url, process, output)
 
 
 @contextmanager
-def _serving(served: Sequence[RunnerDeployment], server: Server) -> Iterator[Callable[[], None]]:
+def _serving(deploy: Deploy, server: Server) -> Iterator[tuple[Sequence[RunnerDeployment], Callable[[], None]]]:
     """Start what is due until the end of the block; call the yielded `look_after` every now and then.
 
     If the server stays away long, Prefect's runner ends; `look_after` starts it again when the server is back.
     """
-    current = _Runner(served)
+    current = _Runner(deploy)
 
     def look_after() -> None:
         nonlocal current
         if server.process and server.process.poll() is not None:
             server.wait()  # raises an error that says why it ended
-        if not current.thread.is_alive() and not problem_of(f"{server.url}/health"):
+        if not current.thread.is_alive() and server.answers():
             with suppress(UnavailableError):  # the server has gone again; the next call tries again
-                current = _Runner(served)
+                current = _Runner(deploy)
                 log.warning("          Prefect's server was away for a while; serving again")
 
     try:
-        yield look_after
+        yield current.served, look_after
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # one signal is enough, and the rest takes seconds
@@ -138,30 +166,35 @@ class _Runner:
     """Prefect's runner of deployments, in a thread, so that signals go to the main thread.
 
     Raises:
+        UsageError: a work pool already runs the training's deployment.
         UnavailableError: the server did not accept the deployments.
     """
 
-    def __init__(self, served: Sequence[RunnerDeployment]) -> None:
+    def __init__(self, deploy: Deploy) -> None:
         self.runner = Runner(name="heart", pause_on_shutdown=False, query_seconds=POLL_SECONDS)
+        self.served: Sequence[RunnerDeployment] = []
         self.problem: BaseException | None = None
         self._ready = threading.Event()
-        self.thread = threading.Thread(target=contextvars.copy_context().run, args=(self._run, served), daemon=True)
+        self.thread = threading.Thread(target=contextvars.copy_context().run, args=(self._run, deploy), daemon=True)
         self.thread.start()
         self._ready.wait()
+        if isinstance(self.problem, HeartError):
+            raise self.problem
         if self.problem:
             raise UnavailableError(f"the Prefect server did not take the deployments: {self.problem}")
 
-    def _run(self, served: Sequence[RunnerDeployment]) -> None:
+    def _run(self, deploy: Deploy) -> None:
         # Ctrl-C reaches all of the terminal's processes. The runs inherit this mask and get one SIGTERM instead.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
         async def main() -> None:
-            for deployment in served:
+            for deployment in self.served:
                 missed.make_up(await self.runner.aadd_deployment(deployment))
             self._ready.set()
             await self.runner.start()
 
         try:
+            self.served = _deployed(deploy)
             asyncio.run(main())
         except BaseException as error:  # __init__ reports it
             self.problem = error

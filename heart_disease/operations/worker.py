@@ -20,6 +20,8 @@ from contextlib import suppress
 
 import psutil
 
+from heart_disease.processes.loopback import spare_from_proxies
+
 # Together these are less than the ten seconds that `docker compose stop` waits; the worker itself needs the rest.
 RUNS_SECONDS = 7  # seconds a run has to end by itself before it is killed
 WORD_SECONDS = 1  # seconds the worker has to report a run that was killed
@@ -88,4 +90,5 @@ def main(command: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    spare_from_proxies()
     sys.exit(main([sys.executable, "-P", "-c", WORKER, "worker", "start", *sys.argv[1:]]))

@@ -1,1 +1,1 @@
-"""Processes: which are alive, and which end together."""
+"""Processes: which are alive, which end together, and which port is whose."""

@@ -22,15 +22,15 @@ END_SECONDS = 5
 
 @contextmanager
 def running(
-    *command: str, env: Mapping[str, str], output: Any, patience: float = END_SECONDS
+    *command: str, env: Mapping[str, str], output: Any, patience: float = END_SECONDS, folder: str | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a module or a file.py until the end of the block, then give it `patience` seconds to end by itself.
 
-    It runs in a session of its own, so Ctrl-C in a terminal does not reach it.
+    It runs in a session of its own, so Ctrl-C in a terminal does not reach it. folder: its working directory.
     """
     process = subprocess.Popen(
         [sys.executable, "-P", __file__, *command], env=env, stdin=subprocess.PIPE, stdout=output, stderr=output,
-        start_new_session=True,
+        start_new_session=True, cwd=folder,
     )  # fmt: skip
     try:
         yield process

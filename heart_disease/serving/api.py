@@ -29,6 +29,7 @@ from heart_disease import registry
 from heart_disease.model import schema
 from heart_disease.model.errors import UnavailableError, UsageError, hide
 from heart_disease.model.schema import Column
+from heart_disease.processes.loopback import reason
 from heart_disease.serving.follower import TOKEN, Follower, Loaded
 from heart_disease.serving.limits import Bounds, Protocol
 
@@ -216,8 +217,8 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise UnavailableError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}. Expected a free port of this machine; take "
-            "another one with --port."
+            f"cannot listen on {host}:{port}: {reason(error, port)}. Expected a free port of this machine; "
+            "take another one with --port."
         ) from error
 
 

@@ -81,9 +81,9 @@ def test_a_try_that_died_after_the_alias_moved_has_nothing_left_to_do(monkeypatc
     promoted = {**QUICK, "recipe": Recipe(epochs=30), "promotion": Promotion(promote_if="not-worse", margin=0.5)}
     failing_first(monkeypatch, register, "_decision_artifacts")
     state: Any = train.with_options(retries=1)(**promoted, return_state=True)
-    assert state.name == "Promoted"
     done = state.result()
     assert isinstance(done, Unchanged)
+    assert done.end == "Promoted"
     [run] = runs_of(done.flow_run_id)
     assert registry.champion() == done.champion
     assert (done.champion.run_id, run.info.status) == (run.info.run_id, "FINISHED")

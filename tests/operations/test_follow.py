@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import AwaitingConcurrencySlot, Cancelled, Completed, Crashed, Failed, Scheduled
 
@@ -30,7 +31,9 @@ def test_without_a_configured_server_it_ends_in_4(capsys: pytest.CaptureFixture[
 def test_without_an_answer_it_ends_in_4(capsys: pytest.CaptureFixture[str]) -> None:
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
         assert heart("retrain", "--on-server") == 4
-    assert "the Prefect server of PREFECT_API_URL at http://127.0.0.1:9/api" in one_line(capsys.readouterr().err)
+    said = one_line(capsys.readouterr().err)
+    assert "the Prefect server at http://127.0.0.1:9/api, the address in" in said
+    assert "Start it, or run `heart schedule` there." in said
 
 
 @pytest.mark.usefixtures("prefect")
@@ -87,24 +90,26 @@ class Shelf:
 
 
 @pytest.mark.parametrize(
-    ("state", "out", "err"),
+    ("state", "tag", "out", "err"),
     [
         (
-            Completed(name="NotPromoted", message="version 2: NOT promoted; worse by far"),
+            Completed(message="version 2: NOT promoted; worse by far"),
+            "NotPromoted",
             "log loss 0.4 0.4 version 2: NOT promoted worse by far",
             "",
         ),
-        (Completed(name="NothingToDo", message="nothing to do"), "nothing to do", ""),
-        (Failed(name="Rejected", message="no file 'x'"), "", "heart: no file 'x'"),
-        (Crashed(message="killed"), "", "heart: the run ended as Crashed: killed"),
-        (Cancelled(message="by somebody"), "", "heart: the run ended as Cancelled: by somebody"),
+        (Completed(message="nothing to do"), "NothingToDo", "nothing to do", ""),
+        (Failed(message="no file 'x'"), "Rejected", "", "heart: no file 'x'"),
+        (Failed(message="a bug"), "heart", "", "heart: the run ended as Failed: a bug"),
+        (Crashed(message="killed"), "heart", "", "heart: the run ended as Crashed: killed"),
+        (Cancelled(message="by somebody"), "heart", "", "heart: the run ended as Cancelled: by somebody"),
     ],
 )
 def test_the_end_is_reported_like_that_of_a_local_training(
-    state: Any, out: str, err: str, capsys: pytest.CaptureFixture[str]
+    state: Any, tag: str, out: str, err: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client: Any = Shelf()
-    follow.show(client, uuid4(), state)
+    follow.show(client, FlowRun(flow_id=uuid4(), tags=[tag], state=state))
     shown = capsys.readouterr()
     assert one_line(shown.out).endswith(out)
     assert one_line(shown.err) == err

@@ -93,6 +93,21 @@ def test_without_a_server_it_ends_in_4(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "secret" not in said
 
 
+@pytest.mark.usefixtures("prefect")
+def test_notifications_that_were_paused_stay_paused(capsys: pytest.CaptureFixture[str]) -> None:
+    def said() -> str:
+        assert heart("notify", "--webhook", "https://example.org/hook") == 0
+        return one_line(capsys.readouterr().out)
+
+    assert said().startswith("Notifications go to the webhook.")
+    with get_client(sync_client=True) as client:
+        [made] = client.read_automations_by_name("heart: webhook")
+        client.pause_automation(made.id)
+        assert said().startswith("Notifications are paused. To let them go to the webhook, resume them:")
+        assert not client.read_automation(made.id).enabled  # type: ignore[union-attr]
+        client.delete_automation(made.id)
+
+
 class Receiver:
     """A web server and a mail server on loopback, and the messages they received."""
 
@@ -157,7 +172,7 @@ def test_each_bad_end_arrives_once_by_webhook_and_by_mail(site: Site) -> None:
 
     @flow(name="heart-disease-train", flow_run_name="{name}")
     def ours(name: str) -> Any:
-        return ends[name]
+        return ends[name]()
 
     @flow(name="another")
     def theirs() -> Any:
@@ -192,9 +207,9 @@ def test_each_bad_end_arrives_once_by_webhook_and_by_mail(site: Site) -> None:
             client.set_flow_run_state(run.id, state, force=True)
 
         theirs(return_state=True)
-        end("fine", states.completed("Promoted", "at last"))
-        end("not promoted", states.completed("NotPromoted", "version 2: worse than champion version 1"))
-        end("rejected", states.failed(RejectedError('column "chol" has\n9999')))
+        end("fine", lambda: states.completed("Promoted", "at last"))
+        end("not promoted", lambda: states.completed("NotPromoted", "version 2: worse than champion version 1"))
+        end("rejected", lambda: states.failed(RejectedError('column "chol" has\n9999')))
         close("crashed", Crashed(message="Its process was killed."))
         close("skipped", Cancelled(message=notify.SKIPPED))
         close("cancelled", Cancelled())

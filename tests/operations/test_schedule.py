@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -25,7 +25,7 @@ from prefect.utilities.importtools import import_object
 
 from heart_disease.cli import main
 from heart_disease.data import sources
-from heart_disease.operations import missed
+from heart_disease.operations import missed, states
 from heart_disease.operations.deployments import RECONCILE, RETRAIN, When, interval
 from heart_disease.operations.server.server import problem_of
 from heart_disease.operations.watch import Watch
@@ -51,15 +51,15 @@ def test_an_invalid_schedule_ends_in_2(arguments: list[str], message: str, capsy
     assert message in one_line(capsys.readouterr().err)
 
 
-def test_a_port_in_use_ends_in_4(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.socket() as listener, temporary_settings(restore_defaults={PREFECT_API_URL}):
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        port = listener.getsockname()[1]
+@pytest.mark.usefixtures("prefect")
+def test_a_prefect_server_on_the_port_can_be_used_instead(capsys: pytest.CaptureFixture[str]) -> None:
+    url = PREFECT_API_URL.value() or ""
+    port = urlsplit(url).port
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
         assert heart("schedule", "--every", "1h", "--port", str(port)) == 4
     said = one_line(capsys.readouterr().err)
-    assert f"port {port} cannot be used" in said
-    assert f"export PREFECT_API_URL=http://127.0.0.1:{port}/api" in said
+    assert f"port {port}, for Prefect's server, cannot be used" in said
+    assert f"or use that Prefect server: export PREFECT_API_URL={url}" in said
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,16 @@ class Missed:
     def read_deployment(self, _: Any) -> Any:
         return SimpleNamespace(concurrency_options=self._options)
 
-    def set_flow_run_state(self, run_id: str, state: Any) -> None:
-        assert state.name == "Superseded"
+    def read_flow_run(self, run_id: str) -> Any:
+        return SimpleNamespace(tags=["heart"])
+
+    def update_flow_run(self, run_id: str, tags: list[str]) -> None:
+        assert tags == ["heart", "Superseded"]
         self.closed.append(run_id)
+
+    def set_flow_run_state(self, run_id: str, state: Any) -> None:
+        assert self.closed[-1] == run_id
+        assert state.name == "Completed"
 
 
 @pytest.mark.parametrize(
@@ -229,8 +236,7 @@ def test_it_starts_a_server_fires_at_its_times_and_leaves_nothing_running(tmp_pa
         with it.schedule("--cron", "* * * * *", "--port", str(port)) as process, get_client(sync_client=True) as client:
             first = wait_for(lambda: [run for run in started(client) if run.state and run.state.is_final()])[0]
             assert first.auto_scheduled
-            assert first.state
-            assert first.state.name == "NotPromoted"
+            assert states.outcome_of(first) == "NotPromoted"
             deployment = client.read_deployment_by_name(RETRAIN)
             assert [one.schedule.cron for one in deployment.schedules] == ["* * * * *"]  # type: ignore[union-attr]
             running = trigger(client, recipe={"epochs": 100_000}, force=True)
@@ -248,7 +254,7 @@ def test_it_starts_a_server_fires_at_its_times_and_leaves_nothing_running(tmp_pa
 def test_a_second_run_waits(prefect_site: Site, client: SyncPrefectClient) -> None:
     with prefect_site.schedule("--if-running", "wait"):
         first, second = ended(client, trigger(client, force=True), trigger(client, force=True))
-    assert [run.state_name for run in (first, second)] == ["NotPromoted"] * 2
+    assert [states.outcome_of(run) for run in (first, second)] == ["NotPromoted"] * 2
     (one, other) = sorted((first, second), key=lambda run: str(run.start_time))
     assert one.end_time
     assert other.start_time
@@ -259,7 +265,7 @@ def test_a_second_run_waits(prefect_site: Site, client: SyncPrefectClient) -> No
 def test_a_second_run_is_skipped(prefect_site: Site, client: SyncPrefectClient) -> None:
     with prefect_site.schedule("--if-running", "skip"):
         both = ended(client, trigger(client, force=True), trigger(client, force=True))
-    assert sorted(str(run.state_name) for run in both) == ["Cancelled", "NotPromoted"]
+    assert sorted(str(states.outcome_of(run) or run.state_name) for run in both) == ["Cancelled", "NotPromoted"]
 
 
 @pytest.mark.slow
@@ -273,7 +279,7 @@ def test_new_data_starts_a_run_on_it(prefect_site: Site, client: SyncPrefectClie
             [run] = ended(client, new)
         before.add(run.id)
         assert run.parameters["source"] == str(path)
-        assert run.state_name == expected
+        assert states.outcome_of(run) == expected
 
 
 @pytest.mark.slow
@@ -301,8 +307,8 @@ def test_the_latest_missed_run_is_made_up_for(prefect_site: Site, client: SyncPr
     finally:
         worker.terminate()
         worker.wait(timeout=60)
-    assert {run.state_name for run in earlier} == {"Superseded"}
-    assert latest.state_name in ("Promoted", "NotPromoted")
+    assert {states.outcome_of(run) for run in earlier} == {"Superseded"}
+    assert states.outcome_of(latest) in ("Promoted", "NotPromoted")
     assert earlier[0].state
     assert "makes up for this one" in str(earlier[0].state.message)
 

@@ -18,9 +18,14 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.flow_engine import run_flow
 
 from heart_disease.cli import main
 from heart_disease.evaluation.settings import Evaluation
+from heart_disease.model.errors import RejectedError
+from heart_disease.operations import states
 from tests.harness.waiting import free_port
 
 pytestmark = pytest.mark.slow
@@ -268,7 +273,7 @@ def test_the_registered_model_has_a_champion(mlflow: Any, shoot: Shoot, site: Si
 
 
 @pytest.mark.parametrize(
-    ("flow", "title", "state", "tasks", "artifacts"),
+    ("flow", "title", "outcome", "tasks", "artifacts"),
     [
         (
             "train",
@@ -280,7 +285,7 @@ def test_the_registered_model_has_a_champion(mlflow: Any, shoot: Shoot, site: Si
         (
             "sweep",
             "4 configurations, 3 folds",
-            "Completed",
+            None,
             ("load cleveland.csv", "validate", "cross-validate 4 configurations of 29-16-1", "choose"),
             ("validation", "sweep", "mlflow-run"),
         ),
@@ -289,7 +294,7 @@ def test_the_registered_model_has_a_champion(mlflow: Any, shoot: Shoot, site: Si
 def test_prefect_shows_the_flow_its_tasks_and_artifacts(
     flow: str,
     title: str,
-    state: str,
+    outcome: str | None,
     tasks: tuple[str, ...],
     artifacts: tuple[str, ...],
     page: Any,
@@ -298,7 +303,8 @@ def test_prefect_shows_the_flow_its_tasks_and_artifacts(
 ) -> None:
     page.goto(f"{site.prefect}/runs/flow-run/{getattr(site, flow).flow_run_id}")
     expect(page.get_by_text(title).first).to_be_visible()
-    expect(page.get_by_text(state, exact=True).first).to_be_visible()
+    for text in filter(None, ("Completed", outcome)):
+        expect(page.get_by_text(text, exact=True).first).to_be_visible()
     page.get_by_text("Task Runs", exact=True).click()
     for name in tasks:
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
@@ -307,3 +313,26 @@ def test_prefect_shows_the_flow_its_tasks_and_artifacts(
     for name in artifacts:
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
     shoot(f"prefect {flow} artifacts")
+
+
+@pytest.mark.usefixtures("prefect")
+def test_a_deployments_page_lists_its_runs_whatever_their_outcome(page: Any, shoot: Shoot, site: Site) -> None:
+    ends = {
+        "promoted": lambda: states.completed("Promoted", "version 1: champion"),
+        "held back": lambda: states.completed("NotPromoted", "version 2: NOT promoted, challenger"),
+        "refused": lambda: states.failed(RejectedError("row 4")),
+    }
+
+    @flow(name="outcomes")
+    def end(name: str) -> Any:
+        return ends[name]()
+
+    with get_client(sync_client=True) as client:
+        deployment = client.create_deployment(client.create_flow(end), "each")
+        for name in ends:
+            run = client.create_flow_run_from_deployment(deployment, name=name, parameters={"name": name})
+            run_flow(end, flow_run=run, parameters={"name": name}, return_type="state")
+    page.goto(f"{site.prefect}/deployments/deployment/{deployment}?tab=Runs")
+    for text in (*ends, "Promoted", "NotPromoted", "Rejected"):
+        expect(page.get_by_text(text, exact=True).first).to_be_visible()
+    shoot("prefect deployment's runs")

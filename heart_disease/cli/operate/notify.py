@@ -31,8 +31,12 @@ def run(options: argparse.Namespace) -> int:
     """
     from heart_disease.operations import notify
 
-    page = notify.by_mail(options.mail) if options.mail else notify.by_webhook(options.webhook)
-    print(f"Notifications go to {', '.join(options.mail or ['the webhook'])}. To pause or delete them:\n  {page}")
+    made = notify.by_mail(options.mail) if options.mail else notify.by_webhook(options.webhook)
+    whom = ", ".join(options.mail or ["the webhook"])
+    if made.enabled:
+        print(f"Notifications go to {whom}. To pause or delete them:\n  {made.page}")
+    else:
+        print(f"Notifications are paused. To let them go to {whom}, resume them:\n  {made.page}")
     return ExitCode.DONE
 
 

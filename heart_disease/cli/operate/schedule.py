@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from heart_disease.cli.options import add_training, training
 from heart_disease.cli.parser import Command
-from heart_disease.model.errors import ExitCode
-from heart_disease.reporting.terminal import progress
+from heart_disease.model.errors import ExitCode, UsageError
+from heart_disease.reporting.terminal import progress, wrapped
+
+if TYPE_CHECKING:
+    from prefect.deployments.runner import RunnerDeployment
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -37,18 +42,24 @@ def run(options: argparse.Namespace) -> int:
         UsageError: a parameter makes no sense, or a work pool runs the deployment already.
         UnavailableError: the port is taken, or the server does not answer.
     """
-    parameters = training(options)
+    training(options)  # refuses wrong usage before the heavy imports
     with progress():
         from flows.reconcile import reconcile
         from flows.train import train
         from heart_disease.operations import deployments, schedule
 
         when = deployments.When(options.cron, options.every, options.timezone, options.on_data, options.if_running)
-        served = [
-            deployments.retrain(train, when, deployments.parameters(**parameters)),
-            deployments.reconcile(reconcile),
-        ]
-        schedule.run(served, when, options.port)
+
+        def deploy(before: Mapping[str, Any]) -> list[RunnerDeployment]:
+            try:
+                found = {**training(options, before), "force": before.get("force", False)}
+            except UsageError as error:  # the options alone make sense
+                print(wrapped(f"The deployment's earlier parameters no longer fit, and are reset: {error}"))
+                found = training(options)
+            given = deployments.parameters(**found)
+            return [deployments.retrain(train, when, given), deployments.reconcile(reconcile)]
+
+        schedule.run(deploy, when, options.port)
     return ExitCode.DONE
 
 
@@ -57,7 +68,8 @@ COMMAND = Command(
     help="retrain by itself: at set times, or when a file changes",
     description="Serve the training as a Prefect deployment from this machine, until Ctrl-C. It runs at the set "
     "times, when a file has new content, and when somebody triggers it. Starts a Prefect server unless "
-    "PREFECT_API_URL names one. If runs were missed, only the latest is made up for.",
+    "PREFECT_API_URL names one. If runs were missed, only the latest is made up for. Started again, it keeps what was "
+    "changed in Prefect's page: pauses, added schedules, and the parameters that no option here sets.",
     add=add,
     run=run,
 )

@@ -13,9 +13,11 @@ import time
 from contextlib import ExitStack, suppress
 
 from heart_disease import registry
-from heart_disease.model.errors import UnavailableError
-from heart_disease.operations.server.server import problem_of, with_page
+from heart_disease.model.errors import UnavailableError, UsageError
+from heart_disease.operations.server import own
+from heart_disease.operations.server.server import ANYWHERE, problem_of
 from heart_disease.processes import tethered
+from heart_disease.processes.loopback import check_free
 
 END_SECONDS = 20  # seconds a page has to end with all its processes before it is killed
 
@@ -24,8 +26,12 @@ def run(mlflow_port: int, prefect_port: int) -> None:
     """Start both, say where they are, and stop both on Ctrl-C or when one of them ends.
 
     Raises:
-        UnavailableError: one of them could not start, or ended by itself.
+        UsageError: a port makes no sense.
+        UnavailableError: a port is taken, or one of them could not start, or ended by itself.
     """
+    if mlflow_port == prefect_port:
+        raise UsageError(f"--mlflow-port and --prefect-port are both {mlflow_port}; expected two ports")
+    check_free(prefect_port, "Prefect's page", "--prefect-port")
     store = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     api = f"http://127.0.0.1:{prefect_port}/api"
     commands = {
@@ -37,12 +43,16 @@ def run(mlflow_port: int, prefect_port: int) -> None:
     waiting = {"MLflow": f"http://127.0.0.1:{mlflow_port}/health", "Prefect": f"{api}/health"}
     if store.startswith("http"):  # a server, which has a page of its own
         del commands["MLflow"], waiting["MLflow"]
-    with suppress(KeyboardInterrupt), ExitStack() as stack:
+    else:
+        check_free(mlflow_port, "MLflow's page", "--mlflow-port")
+    with suppress(KeyboardInterrupt), own.prefect_settings(api), ExitStack() as stack:
+        its = {"MLflow": (own.mlflow_environment(), None), "Prefect": (own.prefect_page(api), ANYWHERE)}
         processes = {
             name: stack.enter_context(
-                tethered.running(*command, env=with_page(api), output=subprocess.DEVNULL, patience=END_SECONDS)
+                tethered.running(*command, env=env, output=subprocess.DEVNULL, patience=END_SECONDS, folder=folder)
             )
             for name, command in commands.items()
+            for env, folder in [its[name]]
         }
         print("starting, about 15 seconds ...", file=sys.stderr)
         while True:

@@ -1,0 +1,56 @@
+"""`python -m heart_disease.operations.deploy`: `prefect deploy --all`, and what people changed in Prefect's page stays.
+
+By itself, `prefect deploy` (3.8) resumes what was paused, forgets parameters that were changed, and replaces schedules
+that were added. Here they are read before, and put back after. The work pool is made only if there is none, because
+making it again would resume it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentUpdate
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.exceptions import ObjectNotFound
+
+from heart_disease.operations import kept
+from heart_disease.operations.deployments import OURS, RECONCILE, RETRAIN
+
+POOL = "heart"
+PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
+
+
+def main() -> None:
+    """Deploy what prefect.yaml, in the working directory, declares."""
+    with get_client(sync_client=True) as client:
+        before = [found for name in (RETRAIN, RECONCILE) if (found := kept.find(client, name))]
+        try:
+            client.read_work_pool(POOL)
+        except ObjectNotFound:
+            subprocess.run([*PREFECT, "work-pool", "create", POOL, "--type", "process"], check=True)
+        subprocess.run([*PREFECT, "deploy", "--all"], check=True)
+        for one in before:
+            _put_back(client, one)
+
+
+def _put_back(client: SyncPrefectClient, before: DeploymentResponse) -> None:
+    """Give the deployment, which has just been made again, its pauses, added schedules and parameters of `before`."""
+    now = client.read_deployment(before.id)
+    schedules = kept.merged(before.schedules, [one for one in now.schedules if one.slug == OURS])
+    update = DeploymentUpdate(
+        paused=before.paused,
+        parameters={**before.parameters, **now.parameters},
+        schedules=[DeploymentScheduleUpdate(**one.model_dump()) for one in schedules],
+        tags=sorted({*now.tags, *before.tags}),
+    )
+    client.update_deployment(before.id, update)
+    if update.paused:
+        print(f"{now.name} is still paused, as somebody left it in Prefect's page")
+    for one in schedules:
+        print(f"{now.name}: {kept.in_words(one)}")
+
+
+if __name__ == "__main__":
+    main()
