@@ -15,7 +15,8 @@ import math
 import os
 import socket
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import numpy as np
@@ -227,6 +228,19 @@ class _Lines(logging.Formatter):
         return hide(super().format(record))
 
 
+@contextmanager
+def _shown() -> Iterator[None]:
+    """Write what is logged to stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
 def run(host: str, port: int, version: str, wait: bool) -> None:
     """Serve until Ctrl-C or SIGTERM; requests under way are still answered.
 
@@ -237,11 +251,7 @@ def run(host: str, port: int, version: str, wait: bool) -> None:
         UsageError: there is no such port.
         UnavailableError: the port is taken, `version` is a number and cannot be used, or there is no such alias.
     """
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Lines("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    with listen(host, port) as listener:
+    with listen(host, port) as listener, _shown():
         follower = Follower(version)
         if not follower.is_fixed:
             follower.follow()
@@ -256,7 +266,7 @@ def run(host: str, port: int, version: str, wait: bool) -> None:
             if follower.problem:
                 raise UnavailableError(follower.problem)
         serve(listener, follower)
-    log.info("stopped")
+        log.info("stopped")
 
 
 def serve(listener: socket.socket, follower: Follower) -> None:

@@ -221,12 +221,16 @@ def test_training_without_an_mlflow_store_ends_in_4(
     assert "Traceback" not in said
 
 
-def test_training_without_the_configured_prefect_server_ends_in_4(capsys: pytest.CaptureFixture[str]) -> None:
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+def test_training_without_the_configured_prefect_server_ends_in_4(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from prefect.context import use_profile
+    from prefect.settings import Profile
 
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with use_profile(Profile(name="p", settings={}), include_current_context=False):
         assert heart("train") == 4
-    assert "the Prefect server of PREFECT_API_URL at http://127.0.0.1:9/api" in one_line(capsys.readouterr().err)
+    assert "the Prefect server at http://127.0.0.1:9/api, the address in" in one_line(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_the_largest_seed_is_allowed() -> None:
 def test_several_numbers_of_epochs_cost_nothing_extra(study: Study) -> None:
     jobs = study.jobs(RECIPES[0])
     longer = [replace(job, epochs=(2, 4, 6)) for job in jobs]
-    plans = [Plan([[job] for job in these], 60) for these in (longer, jobs)]
+    plans = [Plan([[job] for job in these]) for these in (longer, jobs)]
     assert plans[0].steps == plans[1].steps
     assert [len(batch) for batch in together(longer, 100)] == [len(jobs)]
 
