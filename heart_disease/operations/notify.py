@@ -27,8 +27,8 @@ from pydantic import SecretStr
 from heart_disease import registry
 from heart_disease.model.errors import UsageError, hide
 from heart_disease.operations import states
-from heart_disease.operations.follow import server
 from heart_disease.operations.reconciliation import FLOWS
+from heart_disease.operations.server.follow import server
 
 NOT_PROMOTED = f"{states.EVENT}NotPromoted"
 # Rejected and unavailable runs fail. A run that is not promoted completes, so only our own event tells.

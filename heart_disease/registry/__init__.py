@@ -22,6 +22,23 @@ The rest of the project imports it all from here: `from heart_disease import reg
 
 from __future__ import annotations
 
+from heart_disease.registry.access.store import (
+    CHALLENGER,
+    CHAMPION,
+    EXPERIMENT,
+    FLOW_API,
+    FLOW_RUN,
+    LESSONS,
+    MODEL,
+    TRAINING,
+    ModelRef,
+    Run,
+    check_embedded_store,
+    page,
+    run_url,
+    training_url,
+    uri,
+)
 from heart_disease.registry.champions import (
     champion,
     earlier_champions,
@@ -62,23 +79,6 @@ from heart_disease.registry.runs import (
     read_run,
 )
 from heart_disease.registry.shipped import stranger
-from heart_disease.registry.store import (
-    CHALLENGER,
-    CHAMPION,
-    EXPERIMENT,
-    FLOW_API,
-    FLOW_RUN,
-    LESSONS,
-    MODEL,
-    TRAINING,
-    ModelRef,
-    Run,
-    check_embedded_store,
-    page,
-    run_url,
-    training_url,
-    uri,
-)
 from heart_disease.registry.sweeps import (
     forget_batch,
     log_batch,

@@ -13,7 +13,7 @@ import os
 from mlflow.exceptions import MlflowException
 from mlflow.server.auth.client import AuthServiceClient
 
-from heart_disease.registry.store import is_missing, reachable, uri
+from heart_disease.registry.access.store import is_missing, reachable, uri
 
 ROLE, WORKSPACE = "heart-worker", "default"
 PASSWORDS = {"worker": "MLFLOW_WORKER_PASSWORD", "api": "MLFLOW_API_PASSWORD"}

@@ -20,9 +20,7 @@ from mlflow.exceptions import MlflowException
 
 from heart_disease.model.errors import HistoryError, MovedError, UnavailableError
 from heart_disease.registry import moves as records
-from heart_disease.registry.models import all_versions, by_alias, by_version, label, set_alias
-from heart_disease.registry.moves import History, Kind, Move
-from heart_disease.registry.store import (
+from heart_disease.registry.access.store import (
     CHALLENGER,
     CHAMPION,
     FORMER,
@@ -35,6 +33,8 @@ from heart_disease.registry.store import (
     uri,
     user,
 )
+from heart_disease.registry.models import all_versions, by_alias, by_version, label, set_alias
+from heart_disease.registry.moves import History, Kind, Move
 
 log = logging.getLogger("heart")
 PATIENCE = 3.0  # seconds without a change after which a writer counts as dead

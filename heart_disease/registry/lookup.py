@@ -14,7 +14,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from heart_disease.model.errors import UnavailableError, UsageError
-from heart_disease.registry.store import (
+from heart_disease.registry.access.store import (
     CHALLENGER,
     CHAMPION,
     EXPERIMENT,

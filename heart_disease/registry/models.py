@@ -17,10 +17,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 from heart_disease.model import schema
 from heart_disease.model.errors import UnavailableError, hide
 from heart_disease.model.patient_model import PatientModel, difference
-from heart_disease.registry import failures, uploads
-from heart_disease.registry.artifacts import DIGEST, differing, digest_of, download, fetched
-from heart_disease.registry.shipped import Stranger
-from heart_disease.registry.store import (
+from heart_disease.registry import uploads
+from heart_disease.registry.access import failures
+from heart_disease.registry.access.artifacts import DIGEST, differing, digest_of, download, fetched
+from heart_disease.registry.access.store import (
     CHALLENGER,
     MODEL,
     NOT_PROMOTED,
@@ -31,6 +31,7 @@ from heart_disease.registry.store import (
     unless_missing,
     uri,
 )
+from heart_disease.registry.shipped import Stranger
 
 DESCRIPTION = (
     "Probability of heart disease (over 50 % narrowing of a major vessel) from patients in UCI codes. "

@@ -24,7 +24,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from heart_disease.model.errors import HistoryError
-from heart_disease.registry.store import MODEL, ModelRef, author_tags, unless_missing, uri
+from heart_disease.registry.access.store import MODEL, ModelRef, author_tags, unless_missing, uri
 
 log = logging.getLogger("heart")
 HISTORY = "heart-disease champions"

@@ -18,7 +18,7 @@ from mlflow.entities import Param, RunTag
 
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.errors import OriginError
-from heart_disease.registry.store import LIBRARIES, ModelRef, reachable, unless_missing
+from heart_disease.registry.access.store import LIBRARIES, ModelRef, reachable, unless_missing
 from heart_disease.training.code import code_digest
 from heart_disease.training.recipe import Recipe
 

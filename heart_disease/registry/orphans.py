@@ -10,8 +10,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from heart_disease.registry.runs import explain
-from heart_disease.registry.store import (
+from heart_disease.registry.access.store import (
     CLOSED,
     FLOW_API,
     FLOW_RUN,
@@ -21,6 +20,7 @@ from heart_disease.registry.store import (
     is_missing,
     reachable,
 )
+from heart_disease.registry.runs import explain
 
 
 @dataclass(frozen=True)

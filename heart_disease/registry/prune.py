@@ -18,8 +18,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.tracking._tracking_service.utils import _get_store
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from heart_disease.registry.champions import history
-from heart_disease.registry.store import (
+from heart_disease.registry.access.store import (
     CHAMPION,
     FORMER,
     MODEL,
@@ -29,6 +28,7 @@ from heart_disease.registry.store import (
     reachable,
     uri,
 )
+from heart_disease.registry.champions import history
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE as NOTE
 from heart_disease.data.sources import Table
 from heart_disease.model import schema
 from heart_disease.model.errors import HeartError, UnavailableError, hide
-from heart_disease.registry import moved
-from heart_disease.registry.origins import COMMIT, DIRTY, Origin, origin_params, origin_tags
-from heart_disease.registry.store import (
+from heart_disease.registry.access import moved
+from heart_disease.registry.access.store import (
     CLOSED,
     EXPERIMENT,
     FLOW_RUN,
@@ -38,6 +37,7 @@ from heart_disease.registry.store import (
     unless_missing,
     uri,
 )
+from heart_disease.registry.origins import COMMIT, DIRTY, Origin, origin_params, origin_tags
 
 BATCH = 1000  # the most metrics that MLflow takes in one call
 LONGEST = 5000  # characters of a description; MLflow takes 8000

@@ -29,8 +29,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from numpy.typing import NDArray
 
 from heart_disease.model.errors import UnavailableError
+from heart_disease.registry.access.store import SWEEPS, Run, author_tags, check_embedded_store, lock, place, reachable
 from heart_disease.registry.runs import BATCH, log_files, open_run
-from heart_disease.registry.store import SWEEPS, Run, author_tags, check_embedded_store, lock, place, reachable
 
 ABOUT = (
     "A run for each search of recipes (`heart sweep`), and below it one for each configuration. "

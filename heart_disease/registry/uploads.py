@@ -19,8 +19,8 @@ from mlflow.types.schema import AnyType
 
 from heart_disease.model import patient_model, schema
 from heart_disease.model.patient_model import PatientModel
+from heart_disease.registry.access.store import Run, author_tags
 from heart_disease.registry.origins import kept_tags
-from heart_disease.registry.store import Run, author_tags
 
 PACKAGE = "heart_disease_model"  # the name under which the package `model` is shipped
 REQUIREMENTS = ("h5py", "mlflow", "numpy", "pandas", "scipy")  # what the package needs to score patients

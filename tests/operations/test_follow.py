@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import AwaitingConcurrencySlot, Cancelled, Completed, Crashed, Failed, Scheduled
 
-from heart_disease.operations import follow
+from heart_disease.operations.server import follow
 from tests.harness.command import heart, one_line
 from tests.harness.prefect_server import Site, server
 
@@ -58,7 +58,7 @@ def test_it_says_now_and_then_what_a_run_waits_for(
     state: Any, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = 0.0
-    monkeypatch.setattr("heart_disease.operations.follow.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("heart_disease.operations.server.follow.time", SimpleNamespace(monotonic=lambda: now))
     waits = follow._Waits()
     run: Any = SimpleNamespace(state=state)
     waits.say(run)

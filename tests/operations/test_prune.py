@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from heart_disease import registry
 from heart_disease.operations import prune
 from heart_disease.registry import moves
-from heart_disease.registry import store as stores
+from heart_disease.registry.access import store as stores
 from tests.harness.stores import delete_for_good
 
 DAY = 24 * 3600 * 1000

@@ -19,6 +19,7 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.importtools import import_object
@@ -297,8 +298,10 @@ def test_the_latest_missed_run_is_made_up_for(prefect_site: Site, client: SyncPr
     )  # fmt: skip
     assert deploy.returncode == 0, deploy.stdout + deploy.stderr
     deployment = client.read_deployment_by_name(RETRAIN)
-    wait_for(lambda: len(missed.due(client, deployment.id)) >= 3)
     [schedule] = deployment.schedules
+    often = IntervalSchedule(interval=timedelta(seconds=5))  # cron has no seconds
+    client.update_deployment_schedule(deployment.id, schedule.id, schedule=often)
+    wait_for(lambda: len(missed.due(client, deployment.id)) >= 3)
     client.update_deployment_schedule(deployment.id, schedule.id, active=False)  # plan no more runs
     late = missed.due(client, deployment.id)
     worker = site.start("prefect", "worker", "start", "--pool", "heart", **quiet)

@@ -9,7 +9,7 @@ import pytest
 
 from heart_disease import registry
 from heart_disease.model.errors import UnavailableError
-from heart_disease.registry.store import reachable
+from heart_disease.registry.access.store import reachable
 
 
 def missing(module: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,8 @@ from heart_disease.data import sources
 from heart_disease.model import patient_model, schema
 from heart_disease.model.errors import UnavailableError
 from heart_disease.model.patient_model import PatientModel
-from heart_disease.registry import ModelRef, artifacts, uploads
+from heart_disease.registry import ModelRef, uploads
+from heart_disease.registry.access import artifacts
 from tests.harness import patients
 from tests.harness.compose import free_port
 from tests.registry.test_models import EXAMPLE, a_model, files_of

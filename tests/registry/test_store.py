@@ -14,7 +14,7 @@ from heart_disease.model import schema
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.errors import UnavailableError
 from heart_disease.model.patient_model import PatientModel
-from heart_disease.registry import failures, store
+from heart_disease.registry.access import failures, store
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients

@@ -216,7 +216,7 @@ def test_two_configurations_compared(mlflow: Any, shoot: Shoot, site: Site) -> N
 
 
 def test_a_search_says_what_it_tried_and_what_it_chose(page: Any, shoot: Shoot, site: Site) -> None:
-    from heart_disease.registry import store
+    from heart_disease.registry.access import store
 
     run = site.sweep.run
     page.goto(store.run_url(run).replace(store.LOCAL_PAGE, site.mlflow))

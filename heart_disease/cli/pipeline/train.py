@@ -33,7 +33,8 @@ def run(options: argparse.Namespace) -> int:
     """
     parameters = training(options)
     if options.on_server:
-        from heart_disease.operations import deployments, follow
+        from heart_disease.operations import deployments
+        from heart_disease.operations.server import follow
 
         with follow.server() as client:
             found = follow.deployment(client)

@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from heart_disease.model.errors import UnavailableError, hide
 from heart_disease.processes import process
-from heart_disease.registry import drivers, failures, moved
+from heart_disease.registry.access import drivers, failures, moved
 
 EXPERIMENT, SWEEPS, LESSONS = "heart-disease", "heart-disease sweeps", "heart-disease lessons"
 MODEL = "heart-disease"

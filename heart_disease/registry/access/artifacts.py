@@ -18,7 +18,7 @@ from pathlib import Path
 import mlflow
 
 from heart_disease.model.errors import UnavailableError
-from heart_disease.registry.store import reachable
+from heart_disease.registry.access.store import reachable
 
 DIGEST = "artifact_digest"  # a tag of the version
 KINDS = (".json", ".keras", ".py", ".txt", ".yaml")  # MLflow's own way of loading needs the .py files

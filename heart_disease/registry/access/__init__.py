@@ -1,0 +1,1 @@
+"""How the MLflow store is reached: its address, its files, and what an error of it means."""
