@@ -79,21 +79,29 @@ def write(path: Path, columns: Mapping[str, Any]) -> None:
     Raises:
         OSError: the file cannot be written.
     """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        _write(temporary, columns, parquet=path.suffix.lower() == ".parquet")
+        temporary.replace(path)
+    except BaseException:  # also Ctrl-C
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _write(path: Path, columns: Mapping[str, Any], *, parquet: bool) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    temporary = path.with_name(f".{path.name}.part")
-    if path.suffix.lower() == ".parquet":
-        pq.write_table(pa.table(dict(columns)), temporary)
-    else:
-        texts = [["" if text is None else text for text in as_text(column)] for column in columns.values()]
-        # Python's writer leaves a carriage return without quotes, and readers take that for the end of the line.
-        returns = any("\r" in text for column in texts for text in column)
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL)
-            writer.writerow(columns)
-            writer.writerows(zip(*texts, strict=True))
-    temporary.replace(path)
+    if parquet:
+        pq.write_table(pa.table(dict(columns)), path)
+        return
+    texts = [["" if text is None else text for text in as_text(column)] for column in columns.values()]
+    # Python's writer leaves a carriage return without quotes, and readers take that for the end of the line.
+    returns = any("\r" in text for column in texts for text in column)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL)
+        writer.writerow(columns)
+        writer.writerows(zip(*texts, strict=True))
 
 
 def as_text(column: Any) -> list[str | None]:

@@ -157,3 +157,11 @@ def test_bytes_that_are_no_text_are_a_source_error_in_our_columns_alone(tmp_path
     pq.write_table(table.drop_columns(["sex"]).append_column("sex", column), tmp_path / "a.parquet")
     with pytest.raises(SourceError, match="cannot be read as a table: .*Expected numbers and text in its columns"):
         sources.load(tmp_path / "a.parquet")
+
+
+def test_a_file_that_cannot_be_finished_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("before")
+    with pytest.raises(ValueError, match="shorter"):
+        files.write(path, {"row": pa.array([1, 2]), "note": pa.array(["one"])})
+    assert [entry.read_text() for entry in tmp_path.iterdir()] == ["before"]
