@@ -16,8 +16,9 @@ from heart_disease.model.words import count
 
 # From a number alone nobody can tell which copy it comes from, so no conversion is advised.
 COPIES = "What a code means differs from copy to copy of this data: see docs/columns.md before you change any."
-# If more rows than this have codes that do not exist, those that do exist are doubtful too. A slip of the pen is rarer:
-# it takes two rows, and a quarter of them. The known copies with another `thal` have it in at least half of the rows.
+# If more rows than this have a code that does not exist, or a number that nobody can have, the rest of the column is
+# doubtful too: other codes, another unit, another column. A slip of the pen is rarer: it takes two rows, and a quarter
+# of them. The known copies with another `thal` have it in at least half of the rows.
 MOST_FOREIGN = 0.25
 # In fewer rows, a few blanks are already too large a share.
 BLANK_ROWS = 50
@@ -78,7 +79,9 @@ def _failures(result: Result, frame: pd.DataFrame, named: set[tuple[int, str]], 
             share = f", {percent(len(cells) / len(frame))}" if kind.endswith("share") else ""
             if cells:
                 observed = f"{len(cells)} of {len(frame)} rows{share}"
-                whole = name in schema.INPUT_NAMES and _is_about_all(kind, len(values), len(frame))
+                # Some hospitals write 0 for what was not measured, which says nothing about the other rows.
+                strange = [cell for cell in values if kind != "limits" or cell.value != "0"]
+                whole = name in schema.INPUT_NAMES and _is_about_all(kind, len(strange), len(frame))
                 yield failure(observed, _advice(kind, schema.BY_NAME[name], cells), cells, whole=whole)
             elif not values:  # no cell is at fault: a table that was not read by heart_disease/data/sources.py
                 yield failure(f"column '{name}' is of type {frame[name].dtype}", "Convert it to float64.")
@@ -143,7 +146,7 @@ def _is_about_all(kind: str, cells: int, rows: int) -> bool:
             return True
         case "blank share":
             return rows >= BLANK_ROWS
-        case "codes":
+        case "codes" | "limits":
             return cells > 1 and cells > MOST_FOREIGN * rows
     return False
 

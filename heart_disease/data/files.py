@@ -184,7 +184,7 @@ def _read_parquet(path: Path, data: bytes) -> File:
     # Damage is found only while the file is read, and depending on where it is, any error may come of it.
     except Exception as error:
         raise SourceError(
-            f"'{path}' is not a Parquet file: {reason(error)}. Write it again, or name a CSV file *.csv."
+            f"'{path}' cannot be read as a Parquet file: {reason(error)}. Write it again, or name a CSV file *.csv."
         ) from error
     _refuse_duplicates(path, cells.column_names)
     held = [name for name in cells.column_names if name not in index]

@@ -62,9 +62,9 @@ class PatientModel:
         """
         missing = [name for name in schema.INPUT_NAMES if name not in patients]
         if missing:
+            named = f"column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"
             raise RejectedError(
-                f"column {', '.join(map(repr, missing))} missing; expected {', '.join(schema.INPUT_NAMES)}. "
-                "Name the columns in the header."
+                f"{named} missing; expected {', '.join(schema.INPUT_NAMES)}. Name the columns in the header."
             )
         cells = np.column_stack([schema.numbers(patients[name]) for name in schema.INPUT_NAMES])  # (n, 13)
         scores = self.score(cells, lambda row, name: patients[name].iloc[row])
@@ -93,11 +93,11 @@ class PatientModel:
             reasons = []
             for k in np.flatnonzero(bad[row] | new[row]).tolist():
                 column = schema.COLUMNS[k]
-                cell = schema.show(written(row, column.name) if written else cells[row, k])
+                cell = schema.holds(written(row, column.name) if written else cells[row, k])
                 why, expected = "", column.expected
                 if new[row, k]:
                     why, expected = ", which no patient of the training had", self.encoder.expected(column)
-                reasons.append(f"column '{column.name}' has {cell}{why}; expected {expected}")
+                reasons.append(f"column '{column.name}' {cell}{why}; expected {expected}")
             problem[row] = "; ".join(reasons)
         return Scores(probability, answer, problem)
 

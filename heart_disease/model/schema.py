@@ -131,6 +131,12 @@ def outside(cells: NDArray[np.float64], column: Column) -> NDArray[np.bool_]:
     return ~(allowed | np.isnan(cells)) if column.optional else ~allowed
 
 
+def holds(value: object) -> str:
+    """What a message says of a cell: ``has 150``, ``has 'fixed'``, ``is blank``."""
+    shown = show(value)
+    return "is blank" if shown == "blank" else f"has {shown}"
+
+
 def show(value: object) -> str:
     """A cell as a message shows it: ``150``, ``2.3``, ``'fixed'``, ``blank``."""
     if pd.api.types.is_scalar(value) and pd.isna(value):  # type: ignore[call-overload]

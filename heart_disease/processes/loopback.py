@@ -63,6 +63,8 @@ def _holder(port: int) -> str:
     with suppress(psutil.Error, OSError):  # macOS shows nobody's ports but to the administrator
         for one in psutil.net_connections("tcp"):
             if one.status == psutil.CONN_LISTEN and one.laddr.port == port and one.pid:
-                command = hide(" ".join(psutil.Process(one.pid).cmdline()))
+                words = psutil.Process(one.pid).cmdline()
+                starter = next((i for i, word in enumerate(words) if word.endswith("tethered.py")), -1)
+                command = hide(" ".join(words[starter + 1 :]))
                 return f"process {one.pid}, {command if len(command) <= 100 else f'{command[:100]}...'}"
     return ""

@@ -38,8 +38,8 @@ what the codes of your copy mean. The bundled patients are in the codes above.
 
 Some mistakes show only in the table as a whole. `heart check` and `heart train` refuse 20 rows or more if over 40 % of
 them have a code that is rare at the hospitals (`cp` 0, `restecg` 1). So does `heart predict`, because then the rows
-that break no rule are doubtful too. It also refuses the whole file if over a quarter of the rows have a code of one
-column that does not exist, or if over 10 % of 50 rows or more are blank in `ca` or `thal`. `heart predict --anyway`
+that break no rule are doubtful too. It also refuses the whole file if over a quarter of the rows have a value of one
+column that is not allowed, or if over 10 % of 50 rows or more are blank in `ca` or `thal`. `heart predict --anyway`
 scores the rows that break no rule.
 """
 

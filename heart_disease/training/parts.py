@@ -91,9 +91,9 @@ class Part:
             for column in schema.BY_NAME.values():
                 bad = np.flatnonzero(schema.forbidden(frame[column.name], column))
                 if len(bad):
-                    cell, row = schema.show(frame[column.name].iloc[bad[0]]), row + bad[0] + 1
+                    cell, row = schema.holds(frame[column.name].iloc[bad[0]]), row + bad[0] + 1
                     raise RejectedError(
-                        f"'{self.source}': column '{column.name}' has {cell} in row {row}; expected {column.expected}."
+                        f"'{self.source}': column '{column.name}' {cell} in row {row}; expected {column.expected}."
                     )
             numbers = frame.astype("float64")
             scaler.partial_fit(numbers[NUMBERS].to_numpy())

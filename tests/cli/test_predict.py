@@ -174,6 +174,12 @@ def test_an_output_can_be_scored_again_with_a_prefix(heart_predict: Said, tmp_pa
         assert found["again_row"].tolist() == found["row"].tolist() == list(range(1, 304))
 
 
+def test_an_output_in_a_folder_that_is_not_there_ends_in_2(heart_predict: Said, tmp_path: Path) -> None:
+    code, _, err = heart_predict(sources.BUNDLED, "-o", tmp_path / "none" / "out.csv")
+    assert code == 2
+    assert f"there is no folder '{tmp_path / 'none'}'" in err
+
+
 # Files that are wrong as a whole.
 
 
@@ -197,6 +203,9 @@ def half_converted() -> pd.DataFrame:
         pytest.param(half_converted().head(20), ["restecg"], id="20 rows, half converted"),
         pytest.param(kaggle().iloc[10:20], ["thal"], id="10 rows"),
         pytest.param(PATIENTS.assign(thal=np.nan), ["thal"], id="a column that was lost"),
+        pytest.param(
+            PATIENTS.assign(chol=PATIENTS["thalach"], thalach=PATIENTS["chol"]), ["thalach"], id="two columns swapped"
+        ),
     ],
 )
 def test_a_file_in_other_codes_is_refused_and_scored_only_if_asked(

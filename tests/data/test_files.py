@@ -104,7 +104,7 @@ def described(folder: Path, about: bytes) -> Path:
 
 @pytest.mark.parametrize("about", [b"{", b"\xff", b"3", b'{"index_columns": 3}'])
 def test_a_description_of_columns_that_is_damaged_is_a_source_error(about: bytes, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"is not a Parquet file: .*Write it again"):
+    with pytest.raises(SourceError, match=r"cannot be read as a Parquet file: .*Write it again"):
         files.read(described(tmp_path, about))
 
 

@@ -276,7 +276,7 @@ BROKEN: dict[str, bytes] = {
 def test_a_parquet_file_that_is_not_parquet_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"Write it again, or name a CSV file \*\.csv\.$") as caught:
         load_bytes(tmp_path, BROKEN[name], "patients.parquet")
-    assert str(caught.value).startswith(f"'{tmp_path / 'patients.parquet'}' is not a Parquet file: ")
+    assert str(caught.value).startswith(f"'{tmp_path / 'patients.parquet'}' cannot be read as a Parquet file: ")
 
 
 def test_parquet_without_rows_is_refused(tmp_path: Path) -> None:

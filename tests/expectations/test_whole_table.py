@@ -57,8 +57,14 @@ def test_one_wrong_row_of_two_does_not_make_the_other_doubtful() -> None:
     assert judge(PATIENTS.head(2).assign(thal=[2.0, 3.0])).doubts == ()
 
 
-def test_values_out_of_limits_make_no_other_row_doubtful() -> None:
-    assert judge(patients.make(60, chol=5.2)).doubts == ()
+@pytest.mark.parametrize(("value", "rows", "doubtful"), [(5.2, 15, False), (5.2, 16, True), (0.0, 60, False)])
+def test_numbers_that_nobody_has_make_a_column_doubtful_unless_they_are_0(
+    value: float, rows: int, doubtful: bool
+) -> None:
+    frame = patients.make(60)
+    found = judge(frame.assign(chol=[value] * rows + frame["chol"].tolist()[rows:]))
+    assert [error.columns for error in found.errors] == [("chol",)]
+    assert bool(found.doubts) == doubtful
 
 
 @pytest.mark.parametrize(("rows", "refused"), [(8, False), (9, True)])

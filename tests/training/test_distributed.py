@@ -277,8 +277,8 @@ def test_an_epoch_feeds_every_row_once_whatever_is_held(shuffle_rows: int, tmp_p
     [
         pytest.param({"chol": 9999.0}, "column 'chol' has 9999 in row 1; expected 70 to 700 mg/dl", id="limit"),
         pytest.param({"thal": "fixed"}, "column 'thal' has 'fixed' in row 1; expected 3, 6, 7 or blank", id="text"),
-        pytest.param({"age": np.nan}, "column 'age' has blank in row 1", id="blank"),
-        pytest.param({"num": None}, "column 'num' has blank in row 1", id="no label"),
+        pytest.param({"age": np.nan}, "column 'age' is blank in row 1", id="blank"),
+        pytest.param({"num": None}, "column 'num' is blank in row 1", id="no label"),
     ],
 )
 def test_a_forbidden_cell_is_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:

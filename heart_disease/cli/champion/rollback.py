@@ -33,7 +33,9 @@ def run(options: argparse.Namespace) -> int:
     if not found:
         registry.champion()  # raises an error that says what to do
     present, there = found[-1].champion, registry.all_versions()
-    named = f"version {present.version}" if present else "none"
+    if present is None:
+        raise UnavailableError("nothing to roll back from: there is no champion. `heart promote VERSION` makes one.")
+    named = f"version {present.version}"
     before = registry.earlier_champions(found)
     earlier = [ref for ref in before if ref in there]
     if not earlier:

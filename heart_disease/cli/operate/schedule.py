@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heart_disease.cli.options import add_training, training
@@ -59,6 +60,8 @@ def run(options: argparse.Namespace) -> int:
             given = deployments.parameters(**found)
             return [deployments.retrain(train, when, given), deployments.reconcile(reconcile)]
 
+        if options.source is not None and not Path(options.source).exists():
+            print(wrapped(f"There is no file '{options.source}' yet; until it is there, every run ends as rejected."))
         schedule.run(deploy, when, options.port)
     return ExitCode.DONE
 

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from prefect.context import use_profile
@@ -33,13 +34,30 @@ MLFLOW_FOR_OTHERS = (
 @contextmanager
 def prefect_settings(url: str) -> Iterator[None]:
     """Until the end of the block, Prefect has these settings, here and in the processes that are started."""
-    before = _variables()
+    before, proxies = _variables(), _unusable_proxies()
     _set_variables({**_without_others(get_current_settings()), "PREFECT_API_URL": url})
+    for name in proxies:
+        del os.environ[name]
     try:
         with use_profile(Profile(name="heart", settings={}), include_current_context=False):
             yield
     finally:
         _set_variables(before)
+        os.environ.update(proxies)
+
+
+def _unusable_proxies() -> dict[str, str]:
+    """The variables with a SOCKS proxy, if a package for these is missing.
+
+    Prefect's client would refuse to start because of one, although it does not ask a proxy for this machine.
+    """
+    if find_spec("socksio"):
+        return {}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.lower() in ("all_proxy", "http_proxy", "https_proxy") and value.lower().startswith("socks")
+    }
 
 
 def _variables() -> dict[str, str]:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 from heart_disease.model.errors import UnavailableError
 from heart_disease.registry.access.store import reachable
@@ -46,9 +47,10 @@ def fetched(name: str, version: str) -> Iterator[Path]:
     with download(f"models:/{name}/{version}") as folder:
         if not _files(folder):
             with reachable():
-                place = mlflow.MlflowClient().get_model_version_download_uri(name, version)
+                place = local_file_uri_to_path(mlflow.MlflowClient().get_model_version_download_uri(name, version))
             raise UnavailableError(
-                f"{which} was not loaded: its files are missing; expected them in {place}. Restore them; {RULE}."
+                f"{which} was not loaded: its files are missing; expected them in {place}. Restore them, or use a "
+                "version that still has its files: heart promote VERSION --because WHY, or heart rollback."
             )
         if strange := [path for path in _files(folder) if not _known(path)]:
             raise UnavailableError(

@@ -52,7 +52,7 @@ def correct(database: Path) -> None:
                     change = f"UPDATE {table} SET {column} = :new || substr({column}, :n) "  # noqa: S608
                     where = f"WHERE substr({column}, 1, :n - 1) = :old"
                     connection.execute(text(change + where), {"old": f"{old}/", "new": f"{new}/", "n": len(old) + 2})
-                log.warning("the store was moved from %s; its paths were corrected to %s", old, new)
+                log.warning("this copy of the store had its files in %s; from now on in %s", _plain(old), _plain(new))
     finally:
         engine.dispose()
 
@@ -71,6 +71,10 @@ def _moves(connection: Connection, here: Path) -> Iterator[tuple[str, str]]:
                 done.add(old)
                 yield old, here.as_uri() if "%" in str(here) or old.startswith("file:") else str(here)
                 break
+
+
+def _plain(where: str) -> str:
+    return local_file_uri_to_path(where)
 
 
 def _same(one: str, other: Path) -> bool:
