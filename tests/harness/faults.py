@@ -30,7 +30,13 @@ import psutil
 from prefect import runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    PREFECT_SERVER_DATABASE_CONNECTION_URL,
+    temporary_settings,
+)
 from prefect.states import Scheduled
 
 from heart_disease import registry
@@ -81,7 +87,11 @@ def using(stores: Mapping[str, str]) -> Iterator[None]:
     }
     if "PREFECT_HOME" in stores:  # an embedded server
         settings[PREFECT_HOME] = Path(stores["PREFECT_HOME"])
-    with patch.dict(os.environ, stores), temporary_settings(settings):
+    # The database is then that of the stores' folder, even if the tests have a server of their own.
+    with (
+        patch.dict(os.environ, stores),
+        temporary_settings(settings, restore_defaults={PREFECT_SERVER_DATABASE_CONNECTION_URL}),
+    ):
         yield
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from prefect.events.worker import EventsWorker
+
 from heart_disease.operations.server.server import problem_of
 from tests.harness.command import root
 from tests.harness.waiting import PATIENCE, free_port, wait_for
@@ -71,6 +73,7 @@ def server(folder: Path) -> Iterator[Site]:
     process = it.start("prefect", "server", "start", "--port", str(port), **quiet)
     try:
         wait_for(lambda: not problem_of(f"{it.url}/health"))
+        EventsWorker.drain_all(timeout=5)  # one that another test has left would go on sending events to its server
         yield it
     finally:
         process.terminate()

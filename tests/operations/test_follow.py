@@ -140,8 +140,10 @@ def test_a_run_is_followed_to_its_end(site: Site) -> None:
     assert done.returncode == 5, done.stderr
     assert "heart-disease version 1: NOT promoted, challenger\n  does not beat the prevalence" in done.stdout
     assert "log loss" in done.stdout
+    # On a busy machine a training also says how far it is.
+    told = [line.split()[0] for line in done.stderr.splitlines() if line and not line.endswith(" steps")]
     for stage in ("load", "validate", "encode", "train", "evaluate", "register"):
-        assert [line.split()[0] for line in done.stderr.splitlines() if line].count(stage) == 1, done.stderr
+        assert told.count(stage) == 1, done.stderr
     assert "/runs/flow-run/" in done.stderr
     assert "2 epochs" in done.stderr  # from the deployment
 
