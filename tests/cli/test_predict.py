@@ -174,9 +174,9 @@ def test_an_output_can_be_scored_again_with_a_prefix(heart_predict: Said, tmp_pa
         assert found["again_row"].tolist() == found["row"].tolist() == list(range(1, 304))
 
 
-def test_an_output_in_a_folder_that_is_not_there_ends_in_2(heart_predict: Said, tmp_path: Path) -> None:
+def test_an_output_in_a_folder_that_is_not_there_ends_in_4(heart_predict: Said, tmp_path: Path) -> None:
     code, _, err = heart_predict(sources.BUNDLED, "-o", tmp_path / "none" / "out.csv")
-    assert code == 2
+    assert code == 4
     assert f"there is no folder '{tmp_path / 'none'}'" in err
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heart_disease.cli.parser import Command
-from heart_disease.model.errors import ExitCode, RejectedError, UsageError
+from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError, UsageError
 from heart_disease.model.words import count
 from heart_disease.reporting.terminal import wrapped
 
@@ -43,16 +43,16 @@ def run(options: argparse.Namespace) -> int:
     Rows that break a limit get a reason instead of an answer; stderr reports them.
 
     Raises:
-        UsageError: the output has no known suffix or no folder, or its columns would have the names of the file's own.
+        UsageError: the output has no known suffix, or its columns would have the names of the file's own.
         DataError: the file cannot be read, lacks a column, is wrong as a whole, or has no row that can be scored.
-        UnavailableError: there is no champion.
+        UnavailableError: there is no champion, or no folder for the output.
         OSError: the output cannot be written.
     """
     source, output = options.source, options.output
     if output and Path(output).suffix not in (".csv", ".parquet"):
         raise UsageError(f"output '{output}': expected a name that ends in .csv or .parquet")
     if output and not Path(output).parent.is_dir():
-        raise UsageError(f"output '{output}': there is no folder '{Path(output).parent}'")
+        raise UnavailableError(f"output '{output}': there is no folder '{Path(output).parent}'")
     from heart_disease import registry
     from heart_disease.data import files, sources
 
