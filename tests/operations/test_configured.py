@@ -204,6 +204,7 @@ def test_each_command_that_uses_the_server_says_so(
 
 
 @pytest.mark.usefixtures("prefect")
+@pytest.mark.slow
 def test_a_real_server_is_accepted() -> None:
     with prefect_server() as server:
         server.wait()

@@ -112,6 +112,7 @@ def hostile(folder: Path) -> dict[str, str]:
     return {**plain, **PROXIES, **FOR_OTHERS, **mlflow, **stores}
 
 
+@pytest.mark.slow
 def test_a_command_works_among_settings_for_other_servers(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "heart_disease", "reconcile"],

@@ -118,7 +118,7 @@ def test_a_number_that_is_no_port_is_refused(port: int) -> None:
     [
         (["ui", "--mlflow-port"], "port {port}, for MLflow's page,"),
         (["ui", "--mlflow-port", "{free}", "--prefect-port"], "port {port}, for Prefect's page,"),
-        (["schedule", "--port"], "port {port}, for Prefect's server,"),
+        pytest.param(["schedule", "--port"], "port {port}, for Prefect's server,", marks=pytest.mark.slow),
         (["serve", "--port"], "cannot listen on 127.0.0.1:{port}:"),
     ],
 )
