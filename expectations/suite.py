@@ -94,7 +94,7 @@ def readable(values: pd.Series) -> pd.Series:
 
 
 def can_be_judged(rule: Expectation, derived: pd.DataFrame) -> bool:
-    """False if `derived` lacks what `rule` needs: a column, both classes where the column is known, or enough rows."""
+    """Whether `derived` has what `rule` needs: the columns, both classes among the known values, enough rows."""
     meta = rule.meta or {}
     if not set(meta["columns"]) <= set(derived):
         return False

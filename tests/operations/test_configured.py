@@ -1,4 +1,4 @@
-"""Prefect's own client asks the configured server; errors say what is wrong, and where the address is from."""
+"""Prefect's own client asks the configured server; errors say what is wrong, and where the address comes from."""
 
 from __future__ import annotations
 

@@ -61,8 +61,8 @@ def run(options: argparse.Namespace) -> int:
     table = sources.from_file(file)
     patients = table.frame.sort_index()
     ref = registry.champion()
-    answers = registry.load_model(ref).predict(patients)
     _check_as_a_whole(table, options.anyway)
+    answers = registry.load_model(ref).predict(patients)
     refused = answers[answers["problem"] != ""]
     if len(refused) == len(answers):
         raise RejectedError(f"no row of '{source}' can be scored; row {refused.index[0]}: {refused['problem'].iloc[0]}")

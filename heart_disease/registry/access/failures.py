@@ -1,4 +1,4 @@
-"""What a store's failure says, and what to do about it: advice only where the failure is certain to be of that kind."""
+"""The words for a failure of the store. They advise only if the cause is certain."""
 
 from __future__ import annotations
 
