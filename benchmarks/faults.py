@@ -22,7 +22,7 @@ from heart_disease.cli.main import ENVIRONMENT
 from tests.harness import faults
 from tests.harness.aftermath import Checked
 from tests.harness.compose import Stack, postgres_programs
-from tests.harness.faults import POINTS
+from tests.harness.work import POINTS
 
 HEADER = "| fault | times | lost | duplicated | left RUNNING | processes left | not as expected | s |"
 

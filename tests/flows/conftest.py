@@ -1,4 +1,4 @@
-"""Fixtures that the tests of a search share."""
+"""Fixtures that the tests of trainings share, and those that the tests of a search share."""
 
 from __future__ import annotations
 
@@ -12,6 +12,25 @@ from heart_disease import registry
 from heart_disease.search import space
 from heart_disease.search.study import Result
 from tests.harness.searches import FITS, SPACE, Trainer, search
+from tests.harness.trainings import QUICK
+
+
+@pytest.fixture(scope="module")
+def trained(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The outcome of a small training on the bundled patients, in its own store."""
+    from flows.train import train
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('train') / 'mlflow.db'}")
+        yield train(**QUICK)
+
+
+@pytest.fixture
+def as_it_was(trained: Any) -> Iterator[None]:
+    """Whatever a test makes champion, the version of `trained` is champion again for the next test."""
+    yield
+    # MLflow sets the alias, because a move of ours would write another reason into the version.
+    mlflow.MlflowClient().set_registered_model_alias(registry.MODEL, registry.CHAMPION, trained.model.version)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,51 +15,28 @@ import pytest
 from heart_disease import registry
 from heart_disease.cli import main
 from heart_disease.data import sources
-from heart_disease.evaluation.contest import averaging_helps
 from heart_disease.evaluation.estimates import Estimate
-from heart_disease.evaluation.settings import Evaluation, Promotion
-from heart_disease.model import schema
-from heart_disease.model.errors import OriginError, RejectedError, UnavailableError
+from heart_disease.model.errors import RejectedError, UnavailableError
 from heart_disease.reporting import tables
-from heart_disease.training.recipe import PRESETS, Recipe
-from tasks import stages
+from heart_disease.training.recipe import Recipe
 from tests.harness import patients
 from tests.harness.artifacts import read_artifacts
+from tests.harness.trainings import QUICK
 
-pytestmark = pytest.mark.usefixtures("prefect")
-
-QUICK = {"evaluation": Evaluation(folds=10, repeats=2)}
-
-
-@pytest.fixture(scope="module")
-def outcome(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A small run on the bundled patients, in its own store."""
-    from flows.train import train
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('train') / 'mlflow.db'}")
-        yield train(**QUICK)
-
-
-@pytest.fixture(autouse=True)
-def as_it_was(outcome: Any) -> Iterator[None]:
-    """Whatever a test makes champion, `outcome` is champion again for the next test."""
-    yield
-    # MLflow sets the alias, because a move of ours would write another reason into the version.
-    mlflow.MlflowClient().set_registered_model_alias(registry.MODEL, registry.CHAMPION, outcome.model.version)
+pytestmark = pytest.mark.usefixtures("prefect", "as_it_was")
 
 
 @pytest.fixture(scope="module")
-def run(outcome: Any) -> mlflow.entities.Run:
-    return mlflow.get_run(outcome.run.run_id)
+def run(trained: Any) -> mlflow.entities.Run:
+    return mlflow.get_run(trained.run.run_id)
 
 
-def test_the_default_recipe_becomes_champion(outcome: Any) -> None:
-    assert outcome.decision.promote
-    assert registry.champion() == outcome.model
-    version = mlflow.MlflowClient().get_model_version(outcome.model.name, outcome.model.version)
-    assert version.tags["promotion_reason"] == outcome.decision.reason
-    assert version.run_id == outcome.run.run_id
+def test_the_default_recipe_becomes_champion(trained: Any) -> None:
+    assert trained.decision.promote
+    assert registry.champion() == trained.model
+    version = mlflow.MlflowClient().get_model_version(trained.model.name, trained.model.version)
+    assert version.tags["promotion_reason"] == trained.decision.reason
+    assert version.run_id == trained.run.run_id
 
 
 def test_the_run_is_finished_and_named_after_its_recipe(run: mlflow.entities.Run) -> None:
@@ -73,9 +49,9 @@ def test_the_run_holds_every_parameter_of_the_recipe_and_of_the_evaluation(run: 
     assert run.data.params == expected | {"folds": "10", "repeats": "2", "data_digest": sources.load().digest}
 
 
-def test_the_run_says_where_it_comes_from(run: mlflow.entities.Run, outcome: Any) -> None:
+def test_the_run_says_where_it_comes_from(run: mlflow.entities.Run, trained: Any) -> None:
     tags = run.data.tags
-    assert tags["prefect.flow_run_id"] == outcome.flow_run_id
+    assert tags["prefect.flow_run_id"] == trained.flow_run_id
     assert tags["device"].startswith(("cpu", "gpu"))
     assert tags["library.tensorflow"].startswith("2.")
     assert len(tags["mlflow.source.git.commit"]) == 40
@@ -89,17 +65,17 @@ def test_the_run_has_its_data_set_as_an_input(run: mlflow.entities.Run) -> None:
     assert {tag.value for tag in entry.tags} == {"training"}
 
 
-def test_every_metric_has_both_ends_of_its_interval(run: mlflow.entities.Run, outcome: Any) -> None:
-    expected = tables.metrics(outcome.report)
+def test_every_metric_has_both_ends_of_its_interval(run: mlflow.entities.Run, trained: Any) -> None:
+    expected = tables.metrics(trained.report)
     found = {name: value for name, value in run.data.metrics.items() if name in expected}
     assert found == pytest.approx(expected)
     assert found["log_loss_low"] < found["log_loss"] < found["log_loss_high"]
 
 
 def test_the_models_page_has_its_version_and_the_metrics_of_its_run_but_no_curves(
-    run: mlflow.entities.Run, outcome: Any
+    run: mlflow.entities.Run, trained: Any
 ) -> None:
-    ref = outcome.model
+    ref = trained.model
     model = mlflow.get_logged_model(mlflow.models.get_model_info(f"models:/{ref.name}/{ref.version}").model_id)
     assert json.loads(model.tags["mlflow.modelVersions"]) == [{"name": ref.name, "version": ref.version}]
     found = {metric.key: metric.value for metric in model.metrics}
@@ -125,8 +101,8 @@ def test_figures_and_the_validation_page_are_attached(run: mlflow.entities.Run) 
     assert len(result["results"]) > 20
 
 
-def test_the_model_has_a_signature_an_example_and_no_pickle(outcome: Any) -> None:
-    uri = f"models:/{outcome.model.name}/{outcome.model.version}"
+def test_the_model_has_a_signature_an_example_and_no_pickle(trained: Any) -> None:
+    uri = f"models:/{trained.model.name}/{trained.model.version}"
     info = mlflow.models.get_model_info(uri)
     assert info.signature.inputs.input_names() == list(sources.load().frame.columns[:13])
     assert info.signature.outputs.input_names() == ["probability", "disease", "problem"]
@@ -136,7 +112,7 @@ def test_the_model_has_a_signature_an_example_and_no_pickle(outcome: Any) -> Non
     assert suffixes <= {".py", ".json", ".keras", ".yaml", ".yml", ".txt", ""}
 
 
-def test_the_model_loads_and_scores_without_the_project_installed(outcome: Any, tmp_path: Path) -> None:
+def test_the_model_loads_and_scores_without_the_project_installed(trained: Any, tmp_path: Path) -> None:
     rows = sources.load().frame.head(3).drop(columns="num")
     rows.to_csv(tmp_path / "rows.csv", index=False)
     script = f"""
@@ -148,24 +124,24 @@ sys.meta_path = [finder for finder in sys.meta_path if "editable" not in str(fin
 for name in ("tasks", "flows", "expectations", "heart_disease"):
     assert PathFinder.find_spec(name) is None, name
 import mlflow, pandas
-model = mlflow.pyfunc.load_model("models:/{outcome.model.name}/{outcome.model.version}")
+model = mlflow.pyfunc.load_model("models:/{trained.model.name}/{trained.model.version}")
 rows = pandas.read_csv("rows.csv")
 print(model.predict(rows)["probability"].tolist())
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    expected = registry.load_model(outcome.model).predict(rows)["probability"].tolist()
+    expected = registry.load_model(trained.model).predict(rows)["probability"].tolist()
     assert json.loads(done.stdout.splitlines()[-1]) == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_champion_scores_a_csv_file_as_the_readme_says(outcome: Any) -> None:
+def test_the_champion_scores_a_csv_file_as_the_readme_says(trained: Any) -> None:
     rows = pd.read_csv(sources.BUNDLED)
     answers = mlflow.pyfunc.load_model("models:/heart-disease@champion").predict(rows)
     pd.testing.assert_frame_equal(answers, registry.load_model(registry.champion()).predict(rows))
 
 
 def test_predict_scores_good_rows_and_gives_reasons_for_the_others(
-    outcome: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = pd.read_csv(sources.BUNDLED).drop(columns="num").head(6)
     rows.insert(0, "patient", [f"P{i}" for i in range(6)])
@@ -198,7 +174,7 @@ def test_predict_scores_good_rows_and_gives_reasons_for_the_others(
     ],
 )
 def test_predict_refuses_what_it_cannot_score(
-    change: Any, message: str, outcome: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    change: Any, message: str, trained: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change(pd.read_csv(sources.BUNDLED)).to_csv(tmp_path / "in.csv", index=False)
     assert main.main(["predict", str(tmp_path / "in.csv"), "-o", str(tmp_path / "out.csv")]) == 3
@@ -206,7 +182,7 @@ def test_predict_refuses_what_it_cannot_score(
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_the_flows_form_has_names_limits_and_defaults(outcome: Any) -> None:
+def test_the_flows_form_has_names_limits_and_defaults(trained: Any) -> None:
     from prefect.utilities.callables import parameter_schema
 
     from flows.train import train
@@ -220,29 +196,29 @@ def test_the_flows_form_has_names_limits_and_defaults(outcome: Any) -> None:
     assert form["properties"]["recipe"]["default"]["epochs"] == 75
 
 
-def test_the_prefect_run_has_its_own_artifacts(outcome: Any) -> None:
-    [validation] = read_artifacts("validation", outcome.flow_run_id)
+def test_the_prefect_run_has_its_own_artifacts(trained: Any) -> None:
+    [validation] = read_artifacts("validation", trained.flow_run_id)
     assert "0 errors" in validation.description
-    [metrics] = read_artifacts("metrics", outcome.flow_run_id)
+    [metrics] = read_artifacts("metrics", trained.flow_run_id)
     assert [row["metric"] for row in json.loads(metrics.data)][0] == "log loss"
-    [link] = read_artifacts("mlflow-run", outcome.flow_run_id)
-    assert outcome.run.run_id in link.data
+    [link] = read_artifacts("mlflow-run", trained.flow_run_id)
+    assert trained.run.run_id in link.data
 
 
-def test_the_same_training_again_does_nothing_and_leaves_no_trace(outcome: Any) -> None:
+def test_the_same_training_again_does_nothing_and_leaves_no_trace(trained: Any) -> None:
     from flows.train import Unchanged, train
 
     before = len(mlflow.search_runs(experiment_names=[registry.EXPERIMENT], output_format="list"))
     again = train(**QUICK)
     assert isinstance(again, Unchanged)
-    assert again.champion == outcome.model
+    assert again.champion == trained.model
     assert len(mlflow.search_runs(experiment_names=[registry.EXPERIMENT], output_format="list")) == before
 
 
-def test_a_champion_that_does_not_load_is_not_nothing_to_do(outcome: Any) -> None:
+def test_a_champion_that_does_not_load_is_not_nothing_to_do(trained: Any) -> None:
     from flows.train import train
 
-    folder = Path(mlflow.get_run(outcome.run.run_id).info.artifact_uri).parents[1] / "models"
+    folder = Path(mlflow.get_run(trained.run.run_id).info.artifact_uri).parents[1] / "models"
     folder.rename(folder.with_name("away"))
     try:
         with pytest.raises(
@@ -254,165 +230,26 @@ def test_a_champion_that_does_not_load_is_not_nothing_to_do(outcome: Any) -> Non
         folder.with_name("away").rename(folder)
 
 
-def test_a_forced_repeat_gives_the_same_metrics_and_a_version_that_is_not_worse(outcome: Any) -> None:
+def test_a_forced_repeat_gives_the_same_metrics_and_a_version_that_is_not_worse(trained: Any) -> None:
     from flows.train import train
 
     again = train(force=True, **QUICK)
-    ours, theirs = tables.metrics(again.report), tables.metrics(outcome.report)
+    ours, theirs = tables.metrics(again.report), tables.metrics(trained.report)
     assert {name: ours[name] for name in theirs} == theirs
-    assert int(again.model.version) > int(outcome.model.version)
+    assert int(again.model.version) > int(trained.model.version)
     assert again.decision.champion.kind == "not worse"
     assert again.decision.champion.difference == Estimate(0.0, 0.0, 0.0)
     assert not again.decision.promote
-    assert registry.champion() == outcome.model
+    assert registry.champion() == trained.model
 
 
-@pytest.mark.slow
-def test_the_order_of_the_rows_changes_nothing(outcome: Any, tmp_path: Path) -> None:
-    from flows.train import train
-
-    shuffled = sources.load().frame.sample(frac=1, random_state=3)
-    shuffled.to_parquet(tmp_path / "shuffled.parquet")
-    again = train(source=str(tmp_path / "shuffled.parquet"), force=True, **QUICK)
-    ours, theirs = tables.metrics(again.report), tables.metrics(outcome.report)
-    assert {name: ours[name] for name in theirs} == theirs
-
-
-@pytest.mark.slow
-def test_the_lectures_recipe_is_held_back_as_worse_than_logistic_regression(outcome: Any) -> None:
-    from flows.train import train
-
-    before = registry.champion()
-    lecture = train(recipe=PRESETS["lecture"])
-    assert not lecture.decision.promote
-    assert "worse than logistic regression" in lecture.decision.reason
-    assert registry.champion() == before
-    version = mlflow.MlflowClient().get_model_version_by_alias(registry.MODEL, registry.CHALLENGER)
-    assert str(version.version) == lecture.model.version
-    assert version.tags["promotion_reason"] == lecture.decision.reason
-    assert version.tags["verdict/logistic_regression"] == "worse"
-    assert version.tags["compared_with"] == f"version {before.version}"
-    assert mlflow.get_run(lecture.run.run_id).data.tags["promoted"] == "no"
-    ends = [float(version.tags[f"log_loss_minus/champion{end}"]) for end in ("_low", "", "_high")]
-    assert ends == sorted(ends)
-    [decision] = read_artifacts("decision", lecture.flow_run_id)
-    assert "against logistic regression: **worse**" in decision.data
-    assert "against the champion: **worse**" in decision.data
-
-
-@pytest.mark.slow
-def test_the_lectures_recipe_promoted_by_hand_loses_to_the_default_and_does_not_win_back(outcome: Any) -> None:
-    from flows.train import train
-
-    lecture = train(recipe=PRESETS["lecture"], force=True, **QUICK)
-    before = registry.champion()
-    registry.move_champion(lecture.model, expected=before, kind="by hand", why="a test")
-    assert registry.champion() == lecture.model
-
-    better = train(**QUICK)
-    assert better.decision.promote
-    assert better.decision.champion.kind == "better"
-    assert better.decision.champion.difference.high < 0
-    assert registry.champion() == better.model
-    assert registry.history()[-1].why == better.decision.reason
-
-    reverse = train(recipe=PRESETS["lecture"], **QUICK)
-    assert not reverse.decision.promote
-    assert reverse.decision.champion.kind == "worse"
-    assert registry.champion() == better.model
-
-
-@pytest.mark.slow
-def test_a_refit_on_other_data_becomes_champion_if_it_is_not_worse(outcome: Any, tmp_path: Path) -> None:
-    from flows.train import train
-
-    sources.load().frame.iloc[:290].to_csv(tmp_path / "fewer.csv", index=False)
-    refit = train(source=str(tmp_path / "fewer.csv"), promotion=Promotion(margin=0.05), **QUICK)
-    assert refit.decision.champion.kind == "not worse"
-    assert refit.decision.promote
-    assert refit.decision.reason.startswith("refit on other data")
-    assert registry.champion() == refit.model
-
-
-@pytest.mark.slow
-def test_a_champion_that_has_moved_meanwhile_is_left_alone(outcome: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.train import train
-
-    present = registry.champion()
-    other = train(recipe=Recipe(epochs=2), **QUICK).model
-    judge = stages.evaluate
-
-    def judge_while_another_is_quicker(*given: Any, **named: Any) -> Any:
-        if registry.champion() == present:
-            registry.move_champion(other, expected=present, kind="promotion", why="quicker")
-        return judge(*given, **named)
-
-    monkeypatch.setattr("tasks.stages.evaluate", judge_while_another_is_quicker)
-    late = train(force=True, promotion=Promotion(promote_if="not-worse"), **QUICK)
-    assert not late.decision.promote
-    assert f"from version {present.version} to version {other.version}" in late.decision.reason
-    assert registry.champion() == other
-
-
-@pytest.mark.slow
-def test_a_training_does_not_depend_on_the_history_of_champions(outcome: Any) -> None:
-    from flows.train import train
-
-    present, client = registry.champion(), mlflow.MlflowClient()
-    history = client.get_experiment_by_name("heart-disease champions").tags["history_run"]
-    client.delete_run(history)
-    held = train(force=True, promotion=Promotion(promote_if="not-worse"), **QUICK)
-    client.restore_run(history)
-    assert not held.decision.promote
-    expected = f"mlflow runs restore --run-id {history}, then: heart promote {held.model.version} --because WHY"
-    assert expected in held.decision.reason
-    assert registry.champion() == present
-
-
-@pytest.mark.slow
-def test_a_champion_whose_recipe_is_gone_stops_no_training(outcome: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.train import train
-
-    def gone(ref: registry.ModelRef) -> None:
-        raise OriginError(f"the run of version {ref.version} is gone")
-
-    present = registry.champion()
-    monkeypatch.setattr(registry, "origin_of", gone)
-    alone = train(**QUICK)
-    assert alone.report.differences.keys() == {"logistic_regression", "prevalence"}
-    assert alone.decision.reason.startswith(f"champion version {present.version} cannot be compared with")
-    assert registry.champion() == alone.model
-
-
-def test_the_version_carries_the_digests_of_the_patients_it_learned_from(outcome: Any) -> None:
-    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{outcome.model.name}/{outcome.model.version}"))
+def test_the_version_carries_the_digests_of_the_patients_it_learned_from(trained: Any) -> None:
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{trained.model.name}/{trained.model.version}"))
     [file] = folder.rglob("learned_from.txt")
     assert set(file.read_text().split()) == set(sources.patient_ids(sources.load().frame))
 
 
-@pytest.mark.slow
-def test_members_are_shipped_as_one_model_whose_probability_is_their_mean(outcome: Any) -> None:
-    from flows.train import train
-
-    averaged = train(recipe=Recipe(members=4), **QUICK)
-    assert averaged.report.averaging.high < 0
-    origin = registry.origin_of(averaged.model)
-    assert origin.shipped.members == (4 if averaging_helps(averaged.report.averaging) else 1)
-    answers = registry.load_model(averaged.model).predict(sources.load().frame[list(schema.INPUT_NAMES)])
-    assert answers["probability"].between(0, 1).all()
-
-
-@pytest.mark.slow
-def test_a_holdout_tests_the_shipped_network_on_rows_it_never_saw(outcome: Any) -> None:
-    from flows.train import train
-
-    held_out = train(evaluation=Evaluation(holdout=0.2))
-    assert held_out.report.description == "one split: 61 patients held out of 303"
-    assert len(held_out.report.labels) == 61
-    assert mlflow.get_run(held_out.run.run_id).data.params["holdout"] == "0.2"
-
-
-def test_rejected_data_stops_the_flow_before_training_and_is_recorded(outcome: Any, tmp_path: Path) -> None:
+def test_rejected_data_stops_the_flow_before_training_and_is_recorded(trained: Any, tmp_path: Path) -> None:
     from flows.train import train
 
     before = registry.champion(), len(mlflow.MlflowClient().search_model_versions(f"name='{registry.MODEL}'"))

@@ -1,14 +1,11 @@
 """Faults in real processes and servers, for tests/servers/test_faults.py and for the benchmark that counts them.
 
-A training runs in its own process, forked from one that has imported everything, and stops at a named point of the
-flow. There it is killed, or waits until the test has killed something else. `Checked` is what must hold afterwards.
+A training stops at a named point of the flow (work.py). There it is killed, or waits until the test has killed
+something else. `Checked` is what must hold afterwards.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-import multiprocessing
 import os
 import re
 import shutil
@@ -19,24 +16,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, replace
-from multiprocessing import forkserver
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal
-from unittest.mock import patch
+from typing import Any
 from uuid import UUID
 
-import psutil
 from prefect import runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
-from prefect.settings import (
-    PREFECT_API_AUTH_STRING,
-    PREFECT_API_URL,
-    PREFECT_HOME,
-    PREFECT_SERVER_DATABASE_CONNECTION_URL,
-    temporary_settings,
-)
 from prefect.states import Scheduled
 
 from heart_disease import registry
@@ -46,53 +32,18 @@ from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.model import schema
 from heart_disease.operations import deployments, reconciliation
 from heart_disease.operations.server.server import prefect_server
-from heart_disease.processes import process
 from heart_disease.training.recipe import Recipe
 from tests.harness import aftermath
 from tests.harness.aftermath import Checked
 from tests.harness.compose import ROOT, Stack
 from tests.harness.proxy import Proxy
-from tests.harness.waiting import PATIENCE, wait_for
+from tests.harness.waiting import wait_for
+from tests.harness.work import TRAIN, Work, install, using
 
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.harness.faults_preload"])
-# Each point of the flow: the function called there. A fault happens before the call.
-POINTS = {
-    "load": ("heart_disease.data.sources", "load"),
-    "validate": ("expectations.gate", "validate"),
-    "encode": ("heart_disease.training.inputs.Inputs", "fitted"),
-    "train": ("heart_disease.training.engine", "train"),
-    "evaluate": ("heart_disease.evaluation.contest.Contest", "report"),
-    "upload": ("heart_disease.registry", "log_model"),
-    "registration": ("mlflow.MlflowClient", "create_model_version"),  # the artefacts exist, the version does not
-    "metrics": ("heart_disease.registry", "log_evaluation"),
-    "loading back": ("heart_disease.registry", "check_model"),  # the version exists, without an alias
-    "moving the alias": ("heart_disease.registry.champions", "_finish"),  # the move is in the history, but not yet made
-    "saying so": ("tasks.register", "_decision_artifacts"),  # the alias has moved
-}
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 # If only the wall clock is faked, libfaketime 0.9.10 refuses every sleep until an absolute time.
 SLEEP = "import select, time\ntime.sleep = lambda seconds: select.select([], [], [], seconds) and None\n"
 DISK = 256  # megabytes for the servers' files
-# A small training whose model is always promoted.
-TRAIN = ("train", "--folds=2", "--repeats=1", "--epochs=30", "--promote-if=not-worse", "--margin=0.5", "--force")
-Action = Literal["kill", "wait", "go on"]
-
-
-@contextmanager
-def using(stores: Mapping[str, str]) -> Iterator[None]:
-    """Work on the stores that these variables name."""
-    settings: dict[Any, Any] = {
-        setting: stores.get(setting.name) for setting in (PREFECT_API_URL, PREFECT_API_AUTH_STRING)
-    }
-    if "PREFECT_HOME" in stores:  # an embedded server
-        settings[PREFECT_HOME] = Path(stores["PREFECT_HOME"])
-    # The database is then that of the stores' folder, even if the tests have a server of their own.
-    with (
-        patch.dict(os.environ, stores),
-        temporary_settings(settings, restore_defaults={PREFECT_SERVER_DATABASE_CONNECTION_URL}),
-    ):
-        yield
 
 
 @contextmanager
@@ -126,102 +77,6 @@ def _small_disk(folder: Path) -> bool:
     folder.mkdir(parents=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}m", "tmpfs", str(folder)]
     return os.getuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-class Work:
-    """A process that works on the stores; at `point` it reports to the test and takes the action."""
-
-    def __init__(
-        self,
-        stores: Mapping[str, str],
-        work: Callable[..., int] = main.main,
-        *arguments: Any,
-        point: str = "",
-        action: Action = "go on",
-    ) -> None:
-        self.here, there = PROCESSES.Pipe()
-        self.children: list[str] = []
-        with patch.dict(os.environ, {"PYTHONPATH": str(ROOT)}):  # pytest does not pass its own on
-            forkserver.ensure_running()
-        arguments = (TRAIN,) if work is main.main else arguments
-        self.process = PROCESSES.Process(target=_work, args=(stores, work, arguments, point, action, there))
-        self.process.start()
-        there.close()
-
-    def reached(self) -> str:
-        """Wait until it is at the point, and return the ID of its flow run."""
-        if not self.here.poll(PATIENCE):
-            raise TimeoutError("the process did not get to the point")
-        flow_run, self.children = self.here.recv()
-        return str(flow_run)
-
-    def left_behind(self) -> list[str]:
-        """Processes that it had started by the point and that still run, although they had 60 seconds to end."""
-        since = time.monotonic()
-        while (left := [who for who in self.children if process.alive(who)]) and time.monotonic() - since < 60:
-            time.sleep(0.1)
-        return left
-
-    def go_on(self) -> None:
-        self.here.send("go on")
-
-    def send(self, number: int) -> None:
-        assert self.process.pid
-        os.kill(self.process.pid, number)
-
-    def ended(self) -> bool:
-        return not self.process.is_alive()
-
-    def join(self) -> int:
-        """Wait for its end, and return its exit code, which is negative for a signal."""
-        self.process.join(PATIENCE)
-        code = self.process.exitcode
-        if code is None:
-            self.process.kill()
-            raise TimeoutError("the process did not end")
-        return code
-
-
-def _work(
-    stores: Mapping[str, str],
-    work: Callable[..., int],
-    arguments: Sequence[Any],
-    point: str,
-    action: Action,
-    there: Connection,
-) -> None:
-    def fault() -> None:
-        children = psutil.Process().children(recursive=True)
-        there.send((runtime.flow_run.id, [process.identity(child.pid) for child in children]))
-        if action == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-        elif action == "wait":
-            there.recv()
-
-    if point:
-        _install(point, fault)
-    with using(stores):
-        code = work(*arguments)
-    raise SystemExit(code)
-
-
-def _install(point: str, fault: Callable[[], None]) -> None:
-    """Call `fault` once, at the point. Must run before tasks.stages is imported, which binds what it finds."""
-    where, name = POINTS[point]
-    try:
-        holder = importlib.import_module(where)
-    except ModuleNotFoundError:
-        module, kind = where.rsplit(".", 1)
-        holder = getattr(importlib.import_module(module), kind)
-    called = getattr(holder, name)
-
-    @functools.wraps(called)
-    def fail(*given: Any, **named: Any) -> Any:
-        setattr(holder, name, called)
-        fault()
-        return called(*given, **named)
-
-    setattr(holder, name, fail)
 
 
 def killed(stack: Stack, points: Sequence[str]) -> Checked:
@@ -415,7 +270,7 @@ def cold(point: str, clock: str, offset: str) -> int:
         Path(clock).write_text(offset)
         print(f"at the point: {runtime.flow_run.id}", flush=True)
 
-    _install(point, fault)
+    install(point, fault)
     return main.main(TRAIN)
 
 

@@ -1,4 +1,4 @@
-"""Slow imports, made once by the process from which tests/harness/faults.py forks its processes."""
+"""Slow imports, made once by the process from which tests/harness/work.py forks its processes."""
 
 import expectations.gate  # noqa: F401
 import heart_disease.training.engine  # noqa: F401

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 from mlflow.entities import ViewType
 
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.registry.sweeps import SWEEPS
-from heart_disease.search.study import Result, Study
+from heart_disease.search.study import Choice, Result, Study, simplicity
 from heart_disease.training.recipe import Recipe
 
 SPACE = {"hidden": [[2]], "learning_rate": [0.01, 0.03, 0.1], "weight_decay": [0.0, 1.0], "epochs": [1, 3]}
@@ -57,3 +58,23 @@ class Trainer:
             raise self.stop[1]
         self.asked += recipes
         return [self.known[recipe] for recipe in recipes]
+
+
+def slow_choice(
+    losses: np.ndarray, recipes: Sequence[Recipe], epochs: Sequence[int], widening: float
+) -> tuple[Choice, Choice]:
+    """`choose` as plain loops over configurations and patients."""
+    means = {}
+    for t in range(len(recipes)):
+        for e in range(len(epochs)):
+            means[t, e] = sum(losses[t, e]) / len(losses[t, e])
+    best = min(means, key=lambda one: means[one])
+    good = []
+    for t, e in means:
+        apart = [ours - theirs for ours, theirs in zip(losses[t, e], losses[best], strict=True)]
+        mean = sum(apart) / len(apart)
+        variance = sum((one - mean) ** 2 for one in apart) / (len(apart) - 1)
+        if mean <= widening * (variance / len(apart)) ** 0.5:
+            good.append((t, e))
+    simplest = min(good, key=lambda one: (*simplicity(recipes[one[0]], epochs[one[1]]), means[one]))
+    return Choice(*best), Choice(*simplest)

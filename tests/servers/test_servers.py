@@ -357,7 +357,7 @@ def test_pruning_over_the_servers_deletes_what_nothing_needs_and_keeps_the_champ
 ) -> None:
     from heart_disease.data import sources
     from heart_disease.operations import prune
-    from tests.harness.faults import using
+    from tests.harness.work import using
 
     sources.load().frame.assign(age=500).to_csv(tmp_path / "bad.csv", index=False)
     assert heart(tmp_path, stack.client_environment, "train", "--source", "bad.csv").returncode == 3
