@@ -12,10 +12,10 @@ train: .venv/installed
 test: .venv/installed
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
-# Whole programs, servers, clusters and a browser. They wait more than they compute, so four run at once. The tests of
+# Whole programs, servers, clusters and a browser. They wait more than they compute, so three run at once. The tests of
 # a file stay in one process, because they share a server or a training.
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow -n 4 --dist loadfile --durations 20
+	$(BIN)/python -m pytest -m slow -n 3 --dist loadfile --durations 20
 
 lint: .venv/installed
 	$(BIN)/ruff check .
