@@ -11,15 +11,18 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Hold back signals while TensorFlow works: an exception breaks its C code, and is lost while it is imported."""
-    if threading.current_thread() is not threading.main_thread():  # signals are for the main thread
-        yield
-        return
+def undisturbed() -> Iterator[list[int]]:
+    """Hold back signals while TensorFlow works: an exception breaks its C code, and is lost while it is imported.
+
+    Yields the signals that have come so far. The first of them is raised at the end.
+    """
     waiting: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # signals are for the main thread
+        yield waiting
+        return
     before = {number: signal.signal(number, lambda number, _: waiting.append(number)) for number in STOPS}
     try:
-        yield
+        yield waiting
     finally:
         for stop, handler in before.items():
             signal.signal(stop, handler or signal.SIG_DFL)

@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from concurrent import futures
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,10 +21,12 @@ from numpy.typing import NDArray
 
 from heart_disease.model.errors import UnavailableError, UsageError
 from heart_disease.training import libraries
+from heart_disease.training.interrupts import undisturbed
 
 T = TypeVar("T")
 
 WAIT = 120.0  # seconds to wait for all workers
+LOOK_SECONDS = 0.2  # between two looks for Ctrl-C
 # Every 5 seconds each worker asks the others whether they are alive, twice before it gives up: a process that ends is
 # noticed at once, a machine that is cut off within half a minute.
 HEALTH = {"_check_health_interval": 5, "_check_health_timeout": 5, "_check_health_retry_limit": 2}
@@ -143,8 +146,9 @@ def _connect(wait: float) -> Any:
 def _interruptible(work: Callable[[], T], farewell: str) -> T:
     """Run `work()` in a thread of its own, so that Ctrl-C ends it at once; the other workers are told `farewell`.
 
-    TensorFlow waits for other workers in C++, where Python handles no signals; and a signal that arrives while
-    TensorFlow cleans up its weak references is lost, because Python ignores errors there.
+    TensorFlow waits for other workers in C++, where Python handles no signals. So this thread looks for them, and does
+    not just wait for the result: the system may give a signal to any thread, and only this one can act on it. They are
+    held back, because an exception that arrives while TensorFlow cleans up its weak references is ignored by Python.
     """
     tf = libraries.tensorflow()
     from tensorflow.python.eager import context
@@ -158,13 +162,14 @@ def _interruptible(work: Callable[[], T], farewell: str) -> T:
             outcome.set_exception(error)
 
     thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        return outcome.result()
-    finally:
+    with undisturbed() as signals:
+        thread.start()
+        while not (outcome.done() or signals):
+            futures.wait([outcome], LOOK_SECONDS)
         if not outcome.done():  # interrupted; no thread may still be inside TensorFlow when Python ends
             context.context().abort_collective_ops(tf.errors.CANCELLED, farewell)
             thread.join(10)
+    return outcome.result()
 
 
 def _answers(address: str) -> bool:
