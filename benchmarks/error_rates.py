@@ -44,7 +44,7 @@ from heart_disease.model.encoding import Encoder
 from heart_disease.training.batches import Ints, Job
 from heart_disease.training.engine import train
 from heart_disease.training.inputs import Inputs
-from heart_disease.training.recipe import PRESETS, Recipe
+from heart_disease.training.recipe import LECTURE, Recipe
 
 FOLDS = Evaluation().folds
 MEMBERS, SHARPENING, JITTER = 20, 1.15, 0.2  # how the population is made
@@ -99,7 +99,7 @@ class Setting:
         return list(dict.fromkeys(recipe for pair in self.pairs for recipe in (pair.champion, pair.challenger)))
 
 
-DEFAULT, LECTURE = PRESETS["default"], PRESETS["lecture"]
+DEFAULT, LECTURE = Recipe(), LECTURE
 UNDECAYED = replace(DEFAULT, weight_decay=0.0)
 SETTINGS = (
     Setting(

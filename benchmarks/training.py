@@ -22,7 +22,7 @@ from heart_disease.training.batches import Floats, Job
 from heart_disease.training.engine import train
 from heart_disease.training.inputs import Inputs
 from heart_disease.training.network import build, build_optimizer
-from heart_disease.training.recipe import PRESETS, Recipe
+from heart_disease.training.recipe import LECTURE, Recipe
 
 FOLDS = 10
 
@@ -62,9 +62,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Time the training of K networks at once against Keras fit.")
     parser.add_argument("--networks", type=int, nargs="+", default=[1, 51, 500, 1000], metavar="K")
-    parser.add_argument("--epochs", type=int, default=PRESETS["lecture"].epochs)
+    parser.add_argument("--epochs", type=int, default=LECTURE.epochs)
     options = parser.parse_args()
-    recipe = replace(PRESETS["lecture"], epochs=options.epochs, weight_decay=0.0)
+    recipe = replace(LECTURE, epochs=options.epochs, weight_decay=0.0)
 
     import tensorflow as tf
 

@@ -9,14 +9,15 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from prefect import flow, runtime
 from pydantic import Field
 
 from heart_disease import registry
-from heart_disease.evaluation.settings import Evaluation
+from heart_disease.evaluation import by_rows
+from heart_disease.evaluation.settings import EvaluationOptions
 from heart_disease.model.errors import RejectedError
 from heart_disease.model.words import count
 from heart_disease.operations import reconciliation
@@ -28,7 +29,7 @@ from heart_disease.search.space import DEFAULT, as_yaml, grid, make_space, sampl
 from heart_disease.search.study import Result, Study, Summary
 from heart_disease.training.batches import kind
 from heart_disease.training.code import code_digest
-from heart_disease.training.recipe import Recipe
+from heart_disease.training.recipe import Recipe, RecipeOptions
 from tasks import stages
 from tasks.search import publish, publish_batch
 
@@ -50,7 +51,7 @@ class Outcome:
 def _run_name() -> str:
     given = runtime.flow_run.get_parameters()
     what = "grid" if given["method"] == "grid" else count(given["configurations"], "configuration")
-    return f"{what}, {count(given['evaluation'].folds * given['evaluation'].repeats, 'fold')}"
+    return f"{what}, seed {given['seed']}"
 
 
 @flow(name="heart-disease-sweep", flow_run_name=_run_name, persist_result=False, validate_parameters=True)
@@ -59,7 +60,7 @@ def search(
     space: Annotated[dict[str, Any], Field(description="What to search.")] = DEFAULT,
     method: Annotated[Literal["random", "grid"], Field(description="Draw configurations, or take all.")] = "random",
     configurations: Configurations = Search.configurations,
-    evaluation: Annotated[Evaluation, Field(description="How each is judged.")] = Evaluation(),  # noqa: B008
+    evaluation: Annotated[EvaluationOptions, Field(description="How each is judged.")] = EvaluationOptions(),  # noqa: B008
     inner_folds: InnerFolds = Search.inner_folds,
     seed: Seed = Search.seed,
     device: Annotated[Literal["auto", "cpu", "gpu"], Field(description="auto: the GPU if there is one.")] = "auto",
@@ -78,10 +79,14 @@ def search(
     table = stages.load(source)
     made = make_space(space)
     recipes = grid(made, seed) if method == "grid" else sample(made, configurations, seed)
-    study = Study(table.frame, evaluation, made.epochs, inner_folds, seed)
+    if "batch_size" not in made.values:
+        size = by_rows.recipe_for(len(table), RecipeOptions()).batch_size
+        recipes = [replace(recipe, batch_size=size) for recipe in recipes]
+    judged = by_rows.evaluation_for(len(table), evaluation, may_hold_out=False)
+    study = Study(table.frame, judged, made.epochs, inner_folds, seed)
     settings = {"method": method, "configurations": str(len(recipes)), "inner_folds": str(inner_folds)}
     settings |= {"seed": str(seed), "data_digest": table.digest}
-    settings |= {key: str(value) for key, value in evaluation.as_dict().items()}
+    settings |= {key: str(value) for key, value in judged.as_dict().items()}
     name = f"{count(len(recipes), 'configuration')}, {method}, seed {seed}"
     with registry.open_sweep(name, _identity(settings, study, recipes), {**tags, "source": table.source}) as run:
         registry.log_search(run, settings, {}, {})

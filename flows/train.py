@@ -12,14 +12,15 @@ from prefect import flow, runtime
 
 from heart_disease import registry
 from heart_disease.data import sources
+from heart_disease.evaluation import by_rows
 from heart_disease.evaluation.contest import Report
-from heart_disease.evaluation.settings import Evaluation, Promotion
+from heart_disease.evaluation.settings import EvaluationOptions, Promotion
 from heart_disease.evaluation.verdict import Decision, decide
 from heart_disease.model.errors import HeartError, OriginError, RejectedError, UnavailableError
 from heart_disease.operations import missed, reconciliation, states
 from heart_disease.registry import ModelRef, Origin, Run
 from heart_disease.reporting.terminal import import_tensorflow, progress
-from heart_disease.training.recipe import PRESETS, Recipe
+from heart_disease.training.recipe import PRESETS, RecipeOptions
 from tasks import stages
 
 log = logging.getLogger("heart")
@@ -81,8 +82,8 @@ def _run_name() -> str:
 )
 def train(
     source: str | None = None,
-    recipe: Recipe = PRESETS["default"],
-    evaluation: Evaluation = Evaluation(),  # noqa: B008
+    recipe: RecipeOptions = PRESETS["default"],
+    evaluation: EvaluationOptions = EvaluationOptions(),  # noqa: B008
     promotion: Promotion = Promotion(),  # noqa: B008
     device: Literal["auto", "cpu", "gpu"] = "auto",
     force: bool = False,
@@ -91,8 +92,8 @@ def train(
 
     Args:
         source: CSV or Parquet file; empty for the bundled patients.
-        recipe: How the network is trained.
-        evaluation: How the network is judged.
+        recipe: How the network is trained; what is empty follows from the number of patients.
+        evaluation: How the network is judged; likewise.
         promotion: When it becomes champion.
         device: auto is the GPU if there is one.
         force: Train even if nothing changed since the champion was trained.
@@ -124,12 +125,19 @@ def _origin_of(champion: ModelRef | None) -> Origin | None:
 
 
 def pipeline(
-    source: str | None, recipe: Recipe, evaluation: Evaluation, promotion: Promotion, device: str, force: bool
+    source: str | None,
+    asked: RecipeOptions,
+    judged: EvaluationOptions,
+    promotion: Promotion,
+    device: str,
+    force: bool,
 ) -> Outcome | Unchanged:
     """Do the whole job in order, within a flow run; it raises the same errors as `train`."""
     flow_run, tags = runtime.flow_run.id or "", reconciliation.check_in()
     table = stages.load(source)
-    origin = registry.origin_here(recipe, evaluation, table.digest)
+    recipe, evaluation = by_rows.recipe_for(len(table), asked), by_rows.evaluation_for(len(table), judged)
+    log.info("plan      %s", by_rows.in_words(len(table), asked, judged))
+    origin = registry.origin_here(recipe, evaluation, table.digest, by_rows.left_open(asked))
     champion = registry.find_champion()
     theirs = _origin_of(champion)
     if champion and registry.finish_try(champion, flow_run):
@@ -147,7 +155,8 @@ def pipeline(
         validation = stages.validate(run, table)
         if not validation.passed:
             raise RejectedError(validation.refusal("nothing was trained"))
-        contest = stages.encode(table, recipe, evaluation, theirs.shipped if theirs else None)
+        rival = by_rows.recipe_for(len(table), theirs.asked) if theirs else None
+        contest = stages.encode(table, recipe, evaluation, rival)
         networks = stages.train(contest, device)
         report = stages.evaluate(contest, networks)
 

@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 
-from heart_disease.evaluation.settings import Evaluation, Promotion
+from heart_disease.evaluation.settings import EvaluationOptions, Promotion
 from heart_disease.model.errors import UsageError
-from heart_disease.training.recipe import PRESETS, Recipe
+from heart_disease.training.recipe import PRESETS, RecipeOptions
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ def add_options(
         if name in leave_out:
             continue
         default = getattr(base, name, field.default)
-        shown = {(): "none", None: "none"}.get(default, default)
+        shown = {(): "none", None: "by the number of patients"}.get(default, default)
         if isinstance(shown, tuple):
             shown = ",".join(map(str, shown))
         what = field.description.rstrip(".")
@@ -84,11 +84,11 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     """Options: what is trained on which patients, and how it is judged."""
     add_source(parser)
     add_device(parser)
-    add_options(parser.add_argument_group("evaluation"), Evaluation)
+    add_options(parser.add_argument_group("evaluation"), EvaluationOptions)
     add_options(parser.add_argument_group("promotion", "When the new model becomes champion."), Promotion)
     recipe = parser.add_argument_group("recipe", "A preset, and what to change in it.")
     recipe.add_argument("--preset", choices=sorted(PRESETS), help="lecture: the course's 300 epochs")
-    add_options(recipe, Recipe)
+    add_options(recipe, RecipeOptions)
 
 
 def training(options: argparse.Namespace, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -97,8 +97,8 @@ def training(options: argparse.Namespace, base: Mapping[str, Any] | None = None)
     preset = PRESETS[options.preset].as_dict() if options.preset else base.get("recipe", {})
     return {
         "source": base.get("source") if options.source is None else options.source,
-        "recipe": made(Recipe, options, preset),
-        "evaluation": made(Evaluation, options, base.get("evaluation", {})),
+        "recipe": made(RecipeOptions, options, preset),
+        "evaluation": made(EvaluationOptions, options, base.get("evaluation", {})),
         "promotion": made(Promotion, options, base.get("promotion", {})),
         "device": options.device or base.get("device", "auto"),
     }

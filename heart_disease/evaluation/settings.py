@@ -9,15 +9,25 @@ from pydantic.dataclasses import dataclass
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
-class Evaluation:
-    """How a network is judged: by repeated cross-validation, or on one part that is held out."""
+class EvaluationOptions:
+    """How a network is to be judged, as it is asked for: None leaves a setting to the number of patients."""
 
-    folds: Annotated[int, Field(ge=2, le=50, description="Folds of the cross-validation.")] = 10
-    repeats: Annotated[int, Field(ge=1, le=50, description="Cross-validations, each with different folds.")] = 5
+    folds: Annotated[int | None, Field(ge=2, le=50, description="Folds of the cross-validation.")] = None
+    repeats: Annotated[int | None, Field(ge=1, le=50, description="Cross-validations, each with different folds.")] = (
+        None
+    )
     holdout: Annotated[
         float | None,
         Field(gt=0, lt=1, description="Share to hold out once, instead of cross-validation; the course holds out 0.2."),
     ] = None
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class Evaluation(EvaluationOptions):
+    """How a network is judged: by repeated cross-validation, or on one part that is held out."""
+
+    folds: Annotated[int, Field(ge=2, le=50, description="Folds of the cross-validation.")] = 10
+    repeats: Annotated[int, Field(ge=1, le=50, description="Cross-validations, each with different folds.")] = 5
 
     def as_dict(self) -> dict[str, Any]:
         """The settings that apply, by name, for JSON and for a tracker."""

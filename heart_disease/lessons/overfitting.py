@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 
 from heart_disease.lessons.lesson import Lesson, table
 from heart_disease.training.inputs import Inputs
-from heart_disease.training.recipe import PRESETS, Recipe
+from heart_disease.training.recipe import LECTURE, Recipe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,12 +39,10 @@ class Settings:
     repeats: Annotated[
         int, Field(ge=1, le=20, description="Repeats of the cross-validation, with other folds each time.")
     ] = 5
-    epochs: Annotated[int, Field(ge=2, le=2000, description="Epochs of the long trainings.")] = PRESETS[
-        "lecture"
-    ].epochs
-    stop: Annotated[int, Field(ge=1, le=2000, description="Epochs of the short training.")] = PRESETS["default"].epochs
+    epochs: Annotated[int, Field(ge=2, le=2000, description="Epochs of the long trainings.")] = LECTURE.epochs
+    stop: Annotated[int, Field(ge=1, le=2000, description="Epochs of the short training.")] = Recipe().epochs
     weight_decay: Annotated[float, Field(gt=0, le=100, description="Weight decay of the recipes that have it.")] = (
-        PRESETS["default"].weight_decay
+        Recipe().weight_decay
     )
     members: Annotated[int, Field(ge=2, le=8, description="Networks that are averaged.")] = 3
     seed: Annotated[int, Field(ge=0, lt=2**31, description="Decides folds, weights, shuffles and intervals.")] = 0
@@ -123,9 +121,9 @@ def run(settings: Settings) -> Lesson:
     frame = sources.load().frame
     labels = schema.label(frame).to_numpy()
     splits = folds.cross_validation(labels, settings.folds, settings.repeats, settings.seed)
-    default = replace(PRESETS["default"], weight_decay=settings.weight_decay)
+    default = replace(Recipe(), weight_decay=settings.weight_decay)
     recipes = {
-        COURSE: replace(PRESETS["lecture"], epochs=settings.epochs),
+        COURSE: replace(LECTURE, epochs=settings.epochs),
         LONG: replace(default, epochs=settings.epochs),
         SHORT: replace(default, epochs=settings.stop),
     }

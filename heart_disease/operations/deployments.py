@@ -20,9 +20,9 @@ from prefect.events import DeploymentEventTrigger
 from prefect.schedules import Cron, Interval, Schedule
 from prefect.types.entrypoint import EntrypointType
 
-from heart_disease.evaluation.settings import Evaluation, Promotion
+from heart_disease.evaluation.settings import EvaluationOptions, Promotion
 from heart_disease.model.errors import UsageError
-from heart_disease.training.recipe import Recipe
+from heart_disease.training.recipe import RecipeOptions
 
 RETRAIN = "heart-disease-train/retrain"
 RECONCILE = "heart-disease-reconcile/reconcile"
@@ -95,7 +95,12 @@ def interval_in_words(every: timedelta) -> str:
 
 
 def parameters(
-    source: str | None, recipe: Recipe, evaluation: Evaluation, promotion: Promotion, device: str, force: bool = False
+    source: str | None,
+    recipe: RecipeOptions,
+    evaluation: EvaluationOptions,
+    promotion: Promotion,
+    device: str,
+    force: bool = False,
 ) -> dict[str, Any]:
     """The training flow's parameters for JSON. A file is given by its full path, because another process reads it."""
     return {

@@ -16,15 +16,17 @@ from pathlib import Path
 import mlflow
 from mlflow.entities import Param, RunTag
 
+from heart_disease.evaluation import by_rows
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.errors import OriginError
 from heart_disease.registry.access.store import LIBRARIES, ModelRef, reachable, unless_missing
 from heart_disease.training.code import code_digest
-from heart_disease.training.recipe import Recipe
+from heart_disease.training.recipe import Recipe, RecipeOptions
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMIT, DIRTY, CODE_DIGEST = "mlflow.source.git.commit", "git_dirty", "code_digest"
 DEVICE, SOURCE, MEMBERS = "device", "source", "members_shipped"
+BY_ROWS = "set_by_number_of_patients"
 RIVAL, RIVAL_RUN = "compared_with", "compared_with_run"  # the champion that was trained beside the version
 
 
@@ -34,7 +36,8 @@ class Origin:
 
     source, commit and device are for people and for a second try. They do not change what is made from the rest,
     except that another device may round differently. members: how many networks the model has, if that is not what
-    the recipe asked for, because averaging was not shown to help.
+    the recipe asked for, because averaging was not shown to help. by_rows: the settings of the recipe that nobody set,
+    so that the number of patients decided them.
     """
 
     recipe: Recipe
@@ -46,11 +49,17 @@ class Origin:
     commit: str = ""
     device: str = ""
     members: int | None = None
+    by_rows: tuple[str, ...] = ()
 
     @property
     def shipped(self) -> Recipe:
         """The recipe of the model that was registered."""
         return replace(self.recipe, members=self.members or self.recipe.members)
+
+    @property
+    def asked(self) -> RecipeOptions:
+        """The same as a request, which means something else for another number of patients."""
+        return by_rows.asked_again(self.shipped, self.by_rows)
 
     def differences(self, other: Origin) -> dict[str, str]:
         """What differs, in words: ``data``, ``recipe``, ``evaluation``, ``code``, ``versions``; empty if nothing."""
@@ -70,11 +79,12 @@ def _change(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {ours.get(name, 'none')} -> {theirs.get(name, 'none')}" for name in names)
 
 
-def origin_here(recipe: Recipe, evaluation: Evaluation, data: str) -> Origin:
-    """The origin of what would be made now, from data of this digest."""
+def origin_here(recipe: Recipe, evaluation: Evaluation, data: str, by_rows: tuple[str, ...] = ()) -> Origin:
+    """The origin of what would be made now, from data of this digest. by_rows: see `Origin`."""
     settings = {name: str(value) for name, value in evaluation.as_dict().items()}
     libraries = {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()}
-    return Origin(recipe, settings, data, code_digest(), libraries, commit=_git().get(COMMIT, ""))
+    commit = _git().get(COMMIT, "")
+    return Origin(recipe, settings, data, code_digest(), libraries, commit=commit, by_rows=by_rows)
 
 
 def origin_of(ref: ModelRef) -> Origin:
@@ -103,7 +113,7 @@ def origin_of(ref: ModelRef) -> Origin:
     return Origin(
         recipe, evaluation, params.get("data_digest", ""), tags.get(CODE_DIGEST, ""), libraries,
         tags.get(SOURCE, ""), tags.get(COMMIT, ""), tags.get(DEVICE, ""),
-        int(tags[MEMBERS]) if MEMBERS in tags else None,
+        int(tags[MEMBERS]) if MEMBERS in tags else None, tuple(tags.get(BY_ROWS, "").split()),
     )  # fmt: skip
 
 
@@ -120,7 +130,7 @@ def _recorded(ref: ModelRef) -> tuple[Mapping[str, str], Mapping[str, str]]:
 
 def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Those tags of a run that belong to its origin."""
-    kept = (COMMIT, DIRTY, CODE_DIGEST, DEVICE, SOURCE, MEMBERS)
+    kept = (COMMIT, DIRTY, CODE_DIGEST, DEVICE, SOURCE, MEMBERS, BY_ROWS)
     return {name: value for name, value in tags.items() if name in kept or name.startswith("library.")}
 
 
@@ -133,6 +143,8 @@ def origin_params(origin: Origin) -> list[Param]:
 def origin_tags(origin: Origin) -> list[RunTag]:
     """The origin as tags of a run."""
     tags = {f"library.{name}": value for name, value in origin.libraries.items()}
+    if origin.by_rows:
+        tags[BY_ROWS] = " ".join(origin.by_rows)
     return [RunTag(name, value) for name, value in {**tags, CODE_DIGEST: origin.code, **_git()}.items()]
 
 

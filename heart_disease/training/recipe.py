@@ -1,11 +1,15 @@
-"""The recipe of a network: its settings as plain values, checked when it is made, and frozen."""
+"""The recipe of a network: its settings as plain values, checked when it is made, and frozen.
+
+`RecipeOptions` is what a person asks for, and may leave a few settings to the number of patients
+(evaluation/by_rows.py); in a `Recipe` all are decided.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -14,8 +18,8 @@ Units = Annotated[int, Field(ge=1, le=4096)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
-class Recipe:
-    """The recipe of a network: all that decides its weights, apart from the data."""
+class RecipeOptions:
+    """A recipe as it is asked for: None leaves a setting to the number of patients."""
 
     hidden: Annotated[
         tuple[Units, ...], Field(description="Units in each hidden layer; none means logistic regression.")
@@ -24,8 +28,8 @@ class Recipe:
         Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"],
         Field(description="Activation function of the hidden layers."),
     ] = "relu"
-    epochs: Annotated[int, Field(ge=1, le=100_000, description="Passes over the training rows.")] = 75
-    batch_size: Annotated[int, Field(ge=1, description="Rows per step; gd always takes all rows.")] = 32
+    epochs: Annotated[int | None, Field(ge=1, le=100_000, description="Passes over the training rows.")] = None
+    batch_size: Annotated[int | None, Field(ge=1, description="Rows per step; gd always takes all rows.")] = None
     learning_rate: Annotated[float, Field(gt=0, lt=100, description="Step size of the optimizer.")] = 1e-3
     optimizer: Annotated[
         Literal["adam", "sgd", "gd"],
@@ -42,7 +46,7 @@ class Recipe:
     seed: Annotated[int, Field(ge=0, lt=2**31, description="Seed of initial weights, shuffles, dropout and folds.")] = 0
 
     @model_validator(mode="after")
-    def _consistent(self) -> Recipe:
+    def _consistent(self) -> Self:
         if self.momentum and self.optimizer == "adam":
             raise ValueError(f"momentum (={self.momentum:g}) belongs to sgd and gd; adam has its own")
         if self.learning_rate * self.weight_decay >= 1:
@@ -62,7 +66,8 @@ class Recipe:
     @property
     def title(self) -> str:
         """The recipe in one line: ``29-16-1, 75 epochs, decay 1, adam 0.001, relu``; what varies most comes first."""
-        parts = ["-".join(map(str, self.widths)), f"{self.epochs} epochs"]
+        parts = ["-".join(map(str, self.widths))]
+        parts += [f"{self.epochs} epochs"] * (self.epochs is not None)
         parts += [f"decay {self.weight_decay:g}"] * bool(self.weight_decay)
         parts += [f"dropout {self.dropout:g}"] * bool(self.dropout)
         momentum = f" momentum {self.momentum:g}" if self.momentum else ""
@@ -73,6 +78,14 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Plain values by name, for JSON and for a tracker."""
         return asdict(self)
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class Recipe(RecipeOptions):
+    """The recipe of a network: all that decides its weights, apart from the data."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000, description="Passes over the training rows.")] = 75
+    batch_size: Annotated[int, Field(ge=1, description="Rows per step; gd always takes all rows.")] = 32
 
     def as_text(self) -> dict[str, str]:
         """Text by name, as a tracker shows it: ``hidden`` is ``16-8``, or ``none``."""
@@ -99,9 +112,7 @@ class Recipe:
         return sum((a + 1) * b for a, b in pairwise(self.widths))
 
 
-PRESETS: dict[str, Recipe] = {
-    "default": Recipe(),
-    "lecture": Recipe(epochs=300, weight_decay=0.0),
-}
+LECTURE = Recipe(epochs=300, weight_decay=0.0)  # the course's
+PRESETS: dict[str, RecipeOptions] = {"default": RecipeOptions(), "lecture": LECTURE}
 # For more rows than one machine holds: a step can take many of them, and no weight decay is needed.
 MANY_ROWS = Recipe(epochs=10, batch_size=8192, learning_rate=3e-3, weight_decay=0.0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from heart_disease.training.recipe import Recipe
+from heart_disease.evaluation import by_rows
+from heart_disease.training.recipe import Recipe, RecipeOptions
 from tests.harness.command import heart, one_line
 
 
@@ -82,7 +83,8 @@ def test_the_suggested_command_trains_the_chosen_recipe(recipe: Recipe) -> None:
     from heart_disease.cli.options import made
     from heart_disease.cli.pipeline.sweep import train_command
 
-    command = train_command(recipe).split()
-    assert command[:2] == ["heart", "train"]
-    options = make_parser().parse_args(command[1:])
-    assert made(Recipe, options, {}) == recipe
+    for rows in (303, 100_000):
+        command = train_command(recipe, rows).split()
+        assert command[:2] == ["heart", "train"]
+        options = make_parser().parse_args(command[1:])
+        assert by_rows.recipe_for(rows, made(RecipeOptions, options, {})) == recipe

@@ -16,7 +16,7 @@ from heart_disease.lessons import overfitting
 from heart_disease.lessons.lesson import Lesson
 from heart_disease.lessons.overfitting import Fitted, Settings
 from heart_disease.model import schema
-from heart_disease.training.recipe import PRESETS, Recipe
+from heart_disease.training.recipe import LECTURE, Recipe
 
 
 def test_losses_of_folds_are_weighted_by_their_rows() -> None:
@@ -87,8 +87,8 @@ def test_nonsense_is_refused(given: dict[str, Any], message: str) -> None:
 
 
 def test_the_recipes_are_those_of_the_pipeline() -> None:
-    assert (Settings().epochs, Settings().stop) == (PRESETS["lecture"].epochs, PRESETS["default"].epochs)
-    assert Settings().weight_decay == PRESETS["default"].weight_decay
+    assert (Settings().epochs, Settings().stop) == (LECTURE.epochs, Recipe().epochs)
+    assert Settings().weight_decay == Recipe().weight_decay
 
 
 SMALL = Settings(folds=3, repeats=2, epochs=12, stop=8, members=2)

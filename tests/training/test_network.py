@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from heart_disease.training import network
-from heart_disease.training.recipe import PRESETS, Recipe
+from heart_disease.training.recipe import LECTURE, Recipe
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_has_497_parameters(name: str) -> None:
-    model = network.build(PRESETS[name], 29)
+@pytest.mark.parametrize("recipe", [Recipe(), LECTURE])
+def test_a_preset_has_497_parameters(recipe: Recipe) -> None:
+    model = network.build(recipe, 29)
     assert model.count_params() == 497
     assert model.input_shape == (None, 29)
     assert model.output_shape == (None, 1)
@@ -102,4 +102,4 @@ def test_the_optimizer_is_the_one_of_the_recipe(params: Recipe, kind: str, momen
 
 
 def test_weight_decay_of_0_becomes_none() -> None:
-    assert network.build_optimizer(PRESETS["lecture"]).weight_decay is None
+    assert network.build_optimizer(LECTURE).weight_decay is None

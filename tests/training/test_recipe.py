@@ -9,13 +9,12 @@ import pytest
 from pydantic import ValidationError
 
 from heart_disease.evaluation.settings import Evaluation
-from heart_disease.training.recipe import PRESETS, Recipe
+from heart_disease.training.recipe import LECTURE, PRESETS, Recipe, RecipeOptions
 
 
 def test_the_presets() -> None:
-    assert set(PRESETS) == {"default", "lecture"}
-    assert PRESETS["default"] == Recipe()
-    lecture = PRESETS["lecture"]
+    assert {"default": RecipeOptions(), "lecture": LECTURE} == PRESETS
+    lecture = LECTURE
     assert (lecture.hidden, lecture.activation, lecture.optimizer) == ((16,), "relu", "adam")
     assert (lecture.epochs, lecture.batch_size, lecture.learning_rate) == (300, 32, 0.001)
     assert (lecture.weight_decay, lecture.dropout, lecture.momentum) == (0, 0, 0)
@@ -62,7 +61,7 @@ def test_an_invalid_recipe_is_refused(name: str) -> None:
     ("params", "title"),
     [
         (Recipe(), "29-16-1, 75 epochs, decay 1, adam 0.001, relu"),
-        (PRESETS["lecture"], "29-16-1, 300 epochs, adam 0.001, relu"),
+        (LECTURE, "29-16-1, 300 epochs, adam 0.001, relu"),
         (
             Recipe(hidden=(8, 4), activation="tanh", optimizer="sgd", momentum=0.9, learning_rate=0.01, dropout=0.25),
             "29-8-4-1, 75 epochs, decay 1, dropout 0.25, sgd 0.01 momentum 0.9, tanh",
@@ -74,7 +73,7 @@ def test_the_title_is_the_recipe_in_one_line(params: Recipe, title: str) -> None
 
 
 @pytest.mark.parametrize(
-    "params", [*PRESETS.values(), Recipe(hidden=(), members=8), Recipe(hidden=(8, 4), learning_rate=3e-5, seed=9)]
+    "params", [LECTURE, Recipe(), Recipe(hidden=(), members=8), Recipe(hidden=(8, 4), learning_rate=3e-5, seed=9)]
 )
 def test_a_recipe_is_read_back_from_the_text_that_a_tracker_keeps(params: Recipe) -> None:
     text = params.as_text()

@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         validation = gate.validate(table)
         if not validation.passed:
             raise RejectedError(validation.refusal("nothing was trained"))
-    rival, lost = _rival(record)
+    rival, lost = _rival(record, len(table))
     import_tensorflow()
     patients = f"{count(len(table), 'patient')} of {table.source}"
     told = f"{patients}: training {record.label} and the other networks of its run again"
@@ -109,9 +109,10 @@ def _load(record: Record, origin: Origin, source: str | None) -> Table:
         ) from error
 
 
-def _rival(record: Record) -> tuple[Recipe | None, str]:
+def _rival(record: Record, rows: int) -> tuple[Recipe | None, str]:
     """The recipe of the champion that was trained beside the version; and what is lost if it is gone."""
     from heart_disease import registry
+    from heart_disease.evaluation import by_rows
 
     champion = record.tags.get(registry.RIVAL, "").removeprefix("version ")
     if not champion:
@@ -120,7 +121,7 @@ def _rival(record: Record) -> tuple[Recipe | None, str]:
         ref = registry.by_version(champion)
         # Another version may have its number by now. Runs of earlier releases recorded nothing but the number.
         if record.tags.get(registry.RIVAL_RUN, ref.run_id) == ref.run_id:
-            return registry.origin_of(ref).shipped, ""
+            return by_rows.recipe_for(rows, registry.origin_of(ref).asked), ""
     return None, f"version {champion}, trained beside it in the same run, is gone: that may change the last bits"
 
 

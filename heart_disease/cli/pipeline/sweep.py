@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from heart_disease.cli.options import add_device, add_options, add_source, made
 from heart_disease.cli.parser import Command
-from heart_disease.evaluation.settings import Evaluation
+from heart_disease.evaluation.settings import EvaluationOptions
 from heart_disease.model.errors import ExitCode
 from heart_disease.reporting.terminal import import_tensorflow, progress, wrapped
 from heart_disease.search.settings import Search
-from heart_disease.training.recipe import Recipe
+from heart_disease.training.recipe import Recipe, RecipeOptions
 
 if TYPE_CHECKING:
     from flows.sweep import Outcome
@@ -30,7 +30,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     cluster = parser.add_mutually_exclusive_group()
     cluster.add_argument("--dask", metavar="ADDRESS", help="train on a Dask cluster, such as tcp://10.0.0.1:8786")
     cluster.add_argument("--ray", metavar="ADDRESS", help="train on a Ray cluster, such as ray://10.0.0.1:10001")
-    add_options(parser.add_argument_group("evaluation"), Evaluation, leave_out=("holdout",))
+    add_options(parser.add_argument_group("evaluation"), EvaluationOptions, leave_out=("holdout",))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.source is not None:
         files.find(options.source)  # before any server starts
-    evaluation, search = made(Evaluation, options, {}), made(Search, options, {})
+    evaluation, search = made(EvaluationOptions, options, {}), made(Search, options, {})
     wanted = space.read_space(Path(options.space) if options.space is not None else None)
     if options.grid:
         space.grid(space.make_space(wanted))  # refuses a bad grid before anything starts
@@ -79,13 +79,16 @@ def show(outcome: Outcome) -> None:
     print(f"  {found.of_chosen}  of the choice, on the folds that chose it")
     print(f"  {found.of_best}  of the best")
     print(f"  {found.nested}  of the whole search, by nested cross-validation\n")
-    print(wrapped(train_command(found.chosen)))
+    print(wrapped(train_command(found.chosen, len(outcome.study.labels))))
     print(f"  {registry.run_url(outcome.run)}")
 
 
-def train_command(recipe: Recipe) -> str:
-    """The command that trains it, with an option for each part that differs from the default recipe."""
-    default, given = Recipe().as_text(), recipe.as_text() | {"hidden": ",".join(map(str, recipe.hidden)) or "none"}
+def train_command(recipe: Recipe, rows: int) -> str:
+    """The command that trains it on so many patients, with an option for each part that differs from the default."""
+    from heart_disease.evaluation import by_rows
+
+    default = by_rows.recipe_for(rows, RecipeOptions()).as_text()
+    given = recipe.as_text() | {"hidden": ",".join(map(str, recipe.hidden)) or "none"}
     options = [f"--{name.replace('_', '-')} {value}" for name, value in given.items() if value != default[name]]
     return " ".join(["heart train", *options])
 
