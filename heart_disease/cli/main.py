@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -57,6 +59,8 @@ def make_parser() -> parser.Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    # At its end Python looks through all objects three times, those of TensorFlow too, for garbage that nobody needs.
+    atexit.register(gc.freeze)
     given = list(sys.argv[1:] if arguments is None else arguments)
     known = make_parser()
     replace_unknown_signs()
