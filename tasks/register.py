@@ -8,6 +8,7 @@ from dataclasses import replace
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from heart_disease import registry
+from heart_disease.data import digests
 from heart_disease.data.sources import Table
 from heart_disease.evaluation.contest import Report
 from heart_disease.evaluation.verdict import Decision
@@ -43,7 +44,7 @@ def register_model(
             f"{report.description}\n\n{tables.markdown(report)}",
         )  # fmt: skip
         registry.log_files(run, "figures", figures.draw_all(report))
-        ids = [table.row_ids[row] for row in report.rows]
+        ids = digests.as_text(table.row_ids[report.rows])
         registry.log_files(run, "evaluation", {tables.OUT_OF_FOLD: tables.out_of_fold(report, ids)})
         checked = table.frame.head(CHECKED_ROWS)
         registry.check_model(ref, model, checked, stranger)

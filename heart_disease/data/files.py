@@ -1,119 +1,144 @@
-"""A CSV or Parquet file <-> an Arrow table, cell by cell: what is written there, and nothing made of it.
+"""CSV and Parquet files, or a folder of them, as Arrow tables, batch by batch: what is written there, cell by cell.
 
 A cell of a CSV file is its text. A column of a Parquet file keeps its type. So a patient's number, ``00042`` or one
-with 19 digits, leaves as it came.
+with 19 digits, leaves as it came. Memory holds one batch, whatever the length of the file.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from heart_disease.data import csv_text
 from heart_disease.model.errors import SourceError
 
 EMPTY = "'{}' is empty; expected a header line and one line per patient."
+BATCH_ROWS = 1 << 16
+BUFFER_BYTES = 1 << 20  # of a column in a Parquet file that is read at once
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of a file. cells: a `pyarrow.Table` of n rows. blank_lines: rows without a cell, which were left out.
+
+    first: the number of its first row in the file, from 1, without blank rows.
+    """
+
+    cells: Any
+    first: int
+    blank_lines: int = 0
 
 
 @dataclass(frozen=True)
 class File:
-    """What a file of patients holds.
+    """A file of patients, or a folder of them; its rows are read by `batches`.
 
-    cells: a `pyarrow.Table`, one row per patient, in the file's order.
-    source: the file.
+    source: the path as a message names it. paths: the file, or the folder's files by name.
+    columns: the names of the columns; all files of a folder have the same, in any order.
     index: the columns in which pandas stored a frame's index: they number the rows, and say nothing about patients.
-    blank_lines: how many rows without a single cell were left out.
+    styles: how each CSV file is written; none for Parquet files.
     """
 
-    cells: Any
     source: str
+    paths: tuple[Path, ...]
+    columns: tuple[str, ...]
     index: tuple[str, ...] = ()
-    blank_lines: int = 0
+    styles: tuple[csv_text.Style, ...] = ()
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether its columns have types; those of a CSV file are text."""
+        return _is_parquet(self.paths[0])
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that say something about patients."""
+        return [name for name in self.columns if name not in self.index]
+
+    def batches(self) -> Iterator[Batch]:
+        """The rows, in the order of the files.
+
+        Raises:
+            SourceError: the file is damaged, or has no rows.
+        """
+        first = 1
+        for i, path in enumerate(self.paths):
+            rows = _parquet_rows(path, self.index) if self.is_parquet else _csv_rows(path, self.styles[i])
+            for cells, blank_lines in rows:
+                yield Batch(cells.select(list(self.columns)), first, blank_lines)
+                first += len(cells)
+        if first == 1:
+            raise SourceError(f"'{self.source}' has a header and no rows; expected one line per patient.")
 
 
-def find(source: str | Path) -> Path:
-    """The file `source`, which is not opened.
+def find(source: str | Path) -> tuple[Path, ...]:
+    """The file `source`, or the files of that folder by name; none is opened.
 
     Raises:
-        SourceError: there is no such file, or it is empty, a folder, or a pipe.
+        SourceError: there is no such file, or it is empty or a pipe; or the folder holds other things.
     """
     path = Path(source)
     try:
         if source == "" or not path.exists():
             raise SourceError(f"no file '{source}'; expected a CSV or Parquet file of patients. Check the path.")
         if path.is_dir():
-            raise SourceError(f"'{path}' is a folder; expected a CSV or Parquet file of patients.")
+            return tuple(part for each in _parts(path) for part in find(each))
         if not path.is_file():
             raise SourceError(f"'{path}' is a pipe or a device; expected a file. Save the patients to one first.")
         if path.stat().st_size == 0:
             raise SourceError(EMPTY.format(path))
     except OSError as error:
         raise _unreadable(path, error) from error
-    return path
+    return (path,)
 
 
-def read(source: str | Path) -> File:
-    """Read `source`, a Parquet file if its name ends in .parquet, otherwise CSV.
+def look(source: str | Path) -> File:
+    """See which columns `source` has: a Parquet file if its name ends in .parquet, otherwise CSV; or a folder of them.
 
     Raises:
         SourceError: there is no such file, or it cannot be read as a table.
     """
-    path = find(source)
+    paths = find(source)
     try:
-        data = path.read_bytes()
+        found = [_look(path) for path in paths]
     except OSError as error:
-        raise _unreadable(path, error) from error
-    file = _read_parquet(path, data) if path.suffix.lower() == ".parquet" else _read_csv(path, data)
-    if not len(file.cells):
-        raise SourceError(f"'{path}' has a header and no rows; expected one line per patient.")
-    return file
-
-
-def write(path: Path, columns: Mapping[str, Any]) -> None:
-    """Write Arrow columns to a .csv or .parquet file, at once: the file is complete, or is as it was before.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        _write(temporary, columns, parquet=path.suffix.lower() == ".parquet")
-        temporary.replace(path)
-    except BaseException:  # also Ctrl-C
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _write(path: Path, columns: Mapping[str, Any], *, parquet: bool) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if parquet:
-        pq.write_table(pa.table(dict(columns)), path)
-        return
-    texts = [["" if text is None else text for text in as_text(column)] for column in columns.values()]
-    # Python's writer leaves a carriage return without quotes, and readers take that for the end of the line.
-    returns = any("\r" in text for column in texts for text in column)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL)
-        writer.writerow(columns)
-        writer.writerows(zip(*texts, strict=True))
+        raise _unreadable(Path(error.filename or source), error) from error
+    columns = found[0].columns
+    for one in found:
+        if set(one.columns) != set(columns):
+            raise SourceError(
+                f"'{one.source}' has the columns {', '.join(one.columns)}; expected those of '{paths[0]}': "
+                f"{', '.join(columns)}. Give all files of a folder the same columns."
+            )
+    index = {name for one in found for name in one.index}
+    styles = tuple(style for one in found for style in one.styles)
+    return File(str(Path(source)), paths, columns, tuple(name for name in columns if name in index), styles)
 
 
 def as_text(column: Any) -> list[str | None]:
     """Each cell of an Arrow column as text, exactly; None for a missing one, also if it is written as NaN."""
-    import pyarrow as pa
+    texts: list[str | None] = in_text(column).to_pylist()
+    return texts
 
+
+def in_text(column: Any) -> Any:
+    """Do as `as_text`, but as an Arrow column."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_string(column.type):
+        return column
     try:
-        texts: list[str | None] = column.cast(pa.string()).to_pylist()
+        texts = column.cast(pa.string())
     except pa.ArrowException:  # Arrow has no text for lists, records and bytes
-        texts = [str(value) if value.is_valid else None for value in column]
+        return pa.array([str(value) if value.is_valid else None for value in column], pa.string())
     if pa.types.is_floating(column.type):
-        return [None if text == "nan" else text for text in texts]
+        return pc.if_else(pc.is_null(column, nan_is_null=True), pa.scalar(None, pa.string()), texts)
     return texts
 
 
@@ -122,83 +147,94 @@ def reason(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
+
+
+def _parts(folder: Path) -> tuple[Path, ...]:
+    """The files of a folder by name, all of one kind; a name that begins with . or _ is another program's note."""
+    found = tuple(sorted(path for path in folder.iterdir() if path.name[0] not in "._"))
+    kinds = {path.suffix.lower() for path in found}
+    if len(kinds) != 1 or not kinds <= {".csv", ".parquet"} or not all(path.is_file() for path in found):
+        what = ", ".join(repr(path.name) for path in found[:5]) + ", ..." * (len(found) > 5)
+        raise SourceError(
+            f"'{folder}' is a folder with {what or 'no files'}; expected a CSV or Parquet file of patients, or a "
+            "folder with parts of one kind: all *.csv, or all *.parquet."
+        )
+    return found
+
+
 def _unreadable(path: Path, error: OSError) -> SourceError:
     return SourceError(f"'{path}' cannot be read: {error.strerror or error}. Check the path and its permissions.")
 
 
-def _read_csv(path: Path, data: bytes) -> File:
+def _look(path: Path) -> File:
+    index: list[str] = []
+    styles: tuple[csv_text.Style, ...] = ()
+    if _is_parquet(path):
+        with _damage(path), _opened(path) as file:
+            names = list(file.schema_arrow.names)
+            described = (file.schema_arrow.pandas_metadata or {}).get("index_columns", [])
+            index = [name for name in names if name in described]
+    else:
+        styles = (csv_text.style_of(path),)
+        names = csv_text.header(path, styles[0])
+        if not names:
+            raise SourceError(EMPTY.format(path))
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SourceError(f"'{path}' has the column '{twice[0]}' {names.count(twice[0])} times; expected each once.")
+    return File(str(path), (path,), tuple(names), tuple(index), styles)
+
+
+def _csv_rows(path: Path, style: csv_text.Style) -> Iterator[tuple[Any, int]]:
+    try:
+        yield from csv_text.blocks(path, style)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except UnicodeDecodeError as error:
+        raise SourceError(f"'{path}' was changed while it was read. Expected a file that stays as it is.") from error
+
+
+def _parquet_rows(path: Path, index: Sequence[str]) -> Iterator[tuple[Any, int]]:
     import pyarrow as pa
 
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SourceError(
-            f"'{path}' is not UTF-8 text: byte 0x{error.object[error.start]:02x} at offset {error.start}. "
-            "Expected a CSV file; export it again as UTF-8, or name a Parquet file *.parquet."
-        ) from error
-    if "\0" in text:
-        raise SourceError(f"'{path}' is a binary file; expected a CSV file, or a Parquet file named *.parquet.")
-    # Where spaces stand before an opening quote they belong to the file's style, everywhere else to the cell.
-    spaced = re.search(r'(?:^|,) +"(?!")', text, re.MULTILINE) is not None
-    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=spaced, strict=True)
-    names: list[str] = []
-    rows: list[list[str]] = []
-    blank_lines = 0
-    try:
-        for row in reader:
-            if not any(cell.strip() for cell in row):
-                blank_lines += len(row) > 1  # a sheet's ",,,,"; a line without even a comma is nothing to tell about
-            elif not names:
-                names = [name.strip() for name in row]
-                other = next((mark for mark in (";", "\t") if len(names) == 1 and mark in names[0]), None)
-                if other:
-                    raise SourceError(f"'{path}' has {other!r} between its columns; expected commas. Export it again.")
-                _refuse_duplicates(path, names)
-            elif len(row) != len(names):  # pandas would fill a cut-off row with blanks, which may be allowed there
-                raise SourceError(
-                    f"'{path}' has {len(row)} cells in line {reader.line_num}; expected {len(names)}, as in the "
-                    "header. Correct that line, or put text with a comma in quotes."
-                )
-            else:
-                rows.append(row)
-    except csv.Error as error:
-        raise SourceError(f"'{path}' is not a CSV table: line {reader.line_num}: {error}. Correct it.") from error
-    if not names:
-        raise SourceError(EMPTY.format(path))
-    columns = zip(*rows, strict=True) if rows else ([] for _ in names)
-    cells = pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
-    return File(cells, str(path), blank_lines=blank_lines)
+    with _damage(path), _opened(path) as file:
+        for batch in file.iter_batches(BATCH_ROWS):
+            cells = pa.Table.from_batches([batch]).replace_schema_metadata(None)
+            cells.validate(full=True)
+            yield _without_blanks(cells, index)
 
 
-def _read_parquet(path: Path, data: bytes) -> File:
+def _without_blanks(cells: Any, index: Sequence[str]) -> tuple[Any, int]:
     import pyarrow as pa
     import pyarrow.compute as pc
+
+    blank = np.ones(len(cells), bool)
+    for name in cells.column_names:
+        if not blank.any():
+            return cells, 0
+        if name not in index:
+            blank &= pc.is_null(cells[name], nan_is_null=True).to_numpy()
+    return cells.filter(pa.array(~blank)), int(blank.sum())
+
+
+def _opened(path: Path) -> Any:
     import pyarrow.parquet as pq
 
+    with path.open("rb"):  # Arrow raises an OSError for damage as well
+        pass
+    return pq.ParquetFile(path, buffer_size=BUFFER_BYTES)
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Damage is found only while the file is read, and depending on where it is, any error may come of it."""
     try:
-        cells = pq.ParquetFile(pa.BufferReader(data)).read()
-        cells.validate(full=True)
-        described = (cells.schema.pandas_metadata or {}).get("index_columns", [])
-        index = tuple(name for name in cells.column_names if name in described)
-        cells = cells.replace_schema_metadata(None)
-    # Damage is found only while the file is read, and depending on where it is, any error may come of it.
+        yield
+    except PermissionError:
+        raise
     except Exception as error:
         raise SourceError(
             f"'{path}' cannot be read as a Parquet file: {reason(error)}. Write it again, or name a CSV file *.csv."
         ) from error
-    _refuse_duplicates(path, cells.column_names)
-    held = [name for name in cells.column_names if name not in index]
-    known = [pc.invert(pc.is_null(cells[name], nan_is_null=True)) for name in held]
-    if not known:
-        return File(cells.slice(0, 0), str(path), index)
-    some = known[0]
-    for one in known[1:]:
-        some = pc.or_(some, one)
-    full = cells.filter(some)
-    return File(full, str(path), index, len(cells) - len(full))
-
-
-def _refuse_duplicates(path: Path, names: Sequence[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SourceError(f"'{path}' has the column '{twice[0]}' {names.count(twice[0])} times; expected each once.")

@@ -1,4 +1,4 @@
-"""Patients: a CSV or Parquet file -> Table.
+"""Patients: a CSV or Parquet file, or a folder of them -> Table, or frame after frame.
 
 Reading is lenient about values (validation judges those, and names the cells) and strict about form: a file that
 is missing, empty, binary or without a usable header is refused (files.py).
@@ -6,22 +6,26 @@ is missing, empty, binary or without a usable header is refused (files.py).
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from heart_disease.data import files
+from heart_disease.data import csv_text, digests, files
+from heart_disease.data.digests import Digests
 from heart_disease.data.files import File
 from heart_disease.model import schema
 from heart_disease.model.errors import SourceError
 
 BUNDLED = Path(__file__).resolve().with_name("cleveland.csv")
+MOST_REMEMBERED = 1_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """Patients as they were read.
 
@@ -30,90 +34,185 @@ class Table:
         The rows are sorted by `row_ids`, so that a file gives the same table whatever its order.
     source: where the rows came from.
     digest: a digest of the content; it does not depend on the order of rows and columns, or on how values are written.
-    row_ids: one digest per row, in the frame's order.
+    row_ids: one digest per row (n,), in the frame's order; see digests.py. Only rows with the same cells share one.
     blank_lines: how many rows of the source without a single cell were left out.
     """
 
     frame: pd.DataFrame
     source: str
     digest: str
-    row_ids: tuple[str, ...]
+    row_ids: Digests
     blank_lines: int = 0
 
     def __len__(self) -> int:
         return len(self.frame)
 
 
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Some rows of a source.
+
+    columns: by name. One of the schema is a NumPy array (n,): float64 with NaN for a blank if all its cells in these
+        rows parse, otherwise objects, text and None. Any other is Arrow text.
+    row_ids: one digest per row (n,). index: the rows' numbers (n,). blank_lines: rows without a cell, left out.
+    """
+
+    columns: dict[str, Any]
+    row_ids: Digests
+    index: pd.Index
+    blank_lines: int = 0
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The rows as a frame like `Table.frame`, in their order."""
+        columns = {name: _as_series([column]) for name, column in self.columns.items()}
+        return pd.DataFrame(columns, copy=False).set_axis(self.index)
+
+
 def load(source: str | Path | None = None) -> Table:
-    """Read `source` (.csv or .parquet), or the bundled 303 Cleveland patients.
+    """Read `source` (.csv or .parquet, or a folder of either), or the bundled 303 Cleveland patients.
+
+    Memory holds the table once (8 bytes a cell) and a few columns.
 
     Raises:
         SourceError: there is no such file, or it cannot be read as a table.
     """
-    return from_file(files.read(BUNDLED if source is None else source))
+    return from_file(files.look(BUNDLED if source is None else source))
 
 
 def from_file(file: File) -> Table:
     """The patients of a file.
 
     Raises:
-        SourceError: a column holds something that pandas cannot.
+        SourceError: it is damaged, or a column holds something that pandas cannot.
     """
-    names = [name for name in file.cells.column_names if name not in file.index]
-    rows = pd.RangeIndex(1, len(file.cells) + 1, name="row")
-    try:
-        columns = {name: _column(name, file.cells[name]) for name in names}
-        return make_table(pd.DataFrame(columns).set_axis(rows), file.source, file.blank_lines)
-    except Exception as error:  # Arrow's and pandas' own: they differ by type, and there are many types
-        raise SourceError(
-            f"'{file.source}' cannot be read as a table: {files.reason(error)}. Expected numbers and text in its "
-            "columns."
-        ) from error
+    return _table(rows_of(file), file.source)
 
 
-def _column(name: str, column: Any) -> pd.Series:
-    """A column of the schema as pandas has it, any other as text, exactly."""
-    import pyarrow as pa
+def rows_of(file: File) -> Iterator[Rows]:
+    """The patients of a file, batch by batch, in its order.
 
-    if name not in schema.BY_NAME:
-        return pd.Series(files.as_text(column), dtype="str")
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int8())  # with blanks, pandas would take it for text
-    return column.to_pandas()
+    Raises:
+        SourceError: as `from_file`.
+    """
+    for batch in file.batches():
+        index = pd.RangeIndex(batch.first, batch.first + len(batch.cells), name="row")
+        try:
+            columns = {
+                name: _cells(batch.cells[name]) if name in schema.BY_NAME else files.in_text(batch.cells[name])
+                for name in file.names
+            }
+            rows = _with_ids(columns, index, batch.blank_lines)
+        except Exception as error:  # Arrow's and pandas' own: they differ by type, and there are many types
+            raise SourceError(
+                f"'{file.source}' cannot be read as a table: {files.reason(error)}. Expected numbers and text in its "
+                "columns."
+            ) from error
+        yield rows
 
 
 def make_table(frame: pd.DataFrame, source: str, blank_lines: int = 0) -> Table:
     """A table of `frame`, whose index names the rows; the frame itself is not changed."""
-    known = [name for name in schema.BY_NAME if name in frame]
-    frame = frame.assign(**{name: _as_numbers(frame[name]) for name in known})
-    names = [*known, *sorted(str(name) for name in frame if name not in schema.BY_NAME)]
-    cells = [[_canonical(value) for value in frame[name]] for name in names]
-    ids = [_digest("\x1f".join(row)) for row in zip(*cells, strict=True)]
-    order = sorted(range(len(ids)), key=ids.__getitem__)
-    row_ids = tuple(ids[i] for i in order)
-    return Table(frame.iloc[order], source, _digest("\x1e".join([*names, *row_ids])), row_ids, blank_lines)
+    import pyarrow as pa
+
+    columns = {
+        str(name): _values(frame[name])
+        if name in schema.BY_NAME
+        else pa.array(frame[name].astype("str"), pa.string(), from_pandas=True)
+        for name in frame
+    }
+    return _table([_with_ids(columns, frame.index, blank_lines)], source)
 
 
-def _as_numbers(values: pd.Series) -> pd.Series:
-    """float64 if every cell is blank or a number; otherwise stripped text, with blanks as missing."""
+def patient_ids(frame: pd.DataFrame) -> Digests:
+    """A digest of each patient's 13 inputs (n,), whatever else a file says about them."""
+    return digests.of_rows({name: digests.of_values(_values(frame[name])) for name in schema.INPUT_NAMES})
+
+
+def learned_from(frame: pd.DataFrame) -> Digests:
+    """The digests of the patients of `frame`, each once, ascending; none if there are more than `MOST_REMEMBERED`.
+
+    A model of so many patients would mostly consist of them, and no single one matters to it.
+    """
+    return np.unique(patient_ids(frame)) if len(frame) <= MOST_REMEMBERED else np.empty(0, np.uint64)
+
+
+def _with_ids(columns: dict[str, Any], index: pd.Index, blank_lines: int) -> Rows:
+    cells = {
+        name: digests.of_values(column) if isinstance(column, np.ndarray) else digests.of_text(column)
+        for name, column in columns.items()
+    }
+    return Rows(columns, digests.of_rows(cells), index, blank_lines)
+
+
+def _table(chunks: Iterable[Rows], source: str) -> Table:
+    """One table of these rows; each column is held twice only while it is joined and sorted."""
+    found = list(chunks)
+    row_ids = np.concatenate([rows.row_ids for rows in found])
+    order = np.argsort(row_ids, kind="stable")
+    parts = {name: [rows.columns[name] for rows in found] for name in found[0].columns}
+    index, blank_lines = _joined([rows.index for rows in found]), sum(rows.blank_lines for rows in found)
+    found.clear()
+    names, row_ids = list(parts), row_ids[order]
+    columns = {name: _as_series(parts.pop(name), order) for name in names}
+    frame = pd.DataFrame(columns, copy=False).set_axis(index.take(order))
+    return Table(frame, source, digests.of_table(names, row_ids), row_ids, blank_lines)
+
+
+def _joined(indexes: list[pd.Index]) -> pd.Index:
+    return indexes[0].append(indexes[1:]) if len(indexes) > 1 else indexes[0]
+
+
+def _as_series(parts: list[Any], order: NDArray[np.int64] | None = None) -> pd.Series:
+    """One column from its parts, its rows taken in this order; text if any part is."""
+    if not isinstance(parts[0], np.ndarray):
+        import pyarrow as pa
+
+        column = pa.chunked_array([chunk for part in parts for chunk in getattr(part, "chunks", [part])], pa.string())
+        series = pd.Series(column.to_pandas(), dtype="str")
+    elif all(part.dtype == np.float64 for part in parts):
+        series = pd.Series(np.concatenate(parts) if len(parts) > 1 else parts[0], copy=False)
+    else:
+        series = pd.Series(np.concatenate([_text(part) for part in parts]), dtype="str")
+    return series if order is None else series.take(order).reset_index(drop=True)
+
+
+def _text(cells: NDArray[Any]) -> NDArray[np.object_]:
+    """Numbers as text, where another part of their column has words; text as it is."""
+    if cells.dtype == object:
+        return cells
+    found: NDArray[np.object_] = np.array(
+        [None if np.isnan(cell) else f"{cell:.15g}" for cell in cells.tolist()], object
+    )
+    return found
+
+
+def _cells(column: Any) -> NDArray[Any]:
+    """The cells of an Arrow column as in `Rows`."""
+    import pyarrow as pa
+
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())  # with blanks, pandas would take it for text
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        return column.cast(pa.float64(), safe=False).to_numpy()
+    if pa.types.is_string(column.type):
+        for text in (column, csv_text.stripped(column)):
+            try:
+                numbers = text.cast(pa.float64())
+            except pa.ArrowException:
+                continue
+            found: NDArray[np.float64] = numbers.to_numpy()
+            if np.isnan(found).sum() == numbers.null_count:  # the word `nan` is no number here
+                return found
+    return _values(column.to_pandas())
+
+
+def _values(values: pd.Series) -> NDArray[Any]:
+    """The cells of a pandas column as in `Rows`, text without spaces around it."""
     if not pd.api.types.is_numeric_dtype(values):
         text = values.astype("object").where(values.notna(), "").astype(str).str.strip()
         values = text.where(text != "")
     numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    return values if (numbers.isna() & values.notna()).any() else numbers
-
-
-def patient_ids(frame: pd.DataFrame) -> list[str]:
-    """A digest of each patient's 13 inputs, whatever else a file says about them."""
-    cells = [[_canonical(value) for value in _as_numbers(frame[name])] for name in schema.INPUT_NAMES]
-    return [_digest("\x1f".join(row)) for row in zip(*cells, strict=True)]
-
-
-def _canonical(value: Any) -> str:
-    # 7 digits are what a file of 32-bit numbers keeps of a value, and more than any of these columns has.
-    numeric = isinstance(value, (int, float))
-    return "" if pd.isna(value) else repr(float(f"{value:.7g}") + 0.0) if numeric else str(value)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    if (numbers.isna() & values.notna()).any():
+        return values.astype("object").where(values.notna(), None).to_numpy()
+    return numbers.to_numpy()

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from heart_disease.data import sources
+from heart_disease.data.digests import Digests
 from heart_disease.data.sources import Table
 from heart_disease.evaluation import estimates, verdict
 from heart_disease.evaluation.estimates import Numbers
@@ -32,7 +33,7 @@ TEST = (*EVALUATION, "seed", DATA)  # what decides which patients are tested by 
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """patients: n digests. labels: (n,) of 0 and 1. probabilities: (R, n), one row per repeat."""
+    """patients: n digests, as text. labels: (n,) of 0 and 1. probabilities: (R, n), one row per repeat."""
 
     patients: tuple[str, ...]
     labels: Numbers
@@ -47,8 +48,10 @@ def read_out_of_fold(text: str) -> OutOfFold:
     """
     frame = pd.read_csv(io.StringIO(text), dtype={"patient": str})
     names = [name for name in frame if str(name).startswith("probability_")]
-    if not {"patient", "label"} <= set(frame) or not names or frame["patient"].duplicated().any():
-        raise ValueError("expected the columns patient (each once), label, probability_1, ...")
+    if not {"patient", "label"} <= set(frame) or not names:
+        raise ValueError("expected the columns patient, label, probability_1, ...")
+    if frame.drop_duplicates(["patient", "label"])["patient"].duplicated().any():
+        raise ValueError("expected one label for each patient")
     labels, probabilities = frame["label"].to_numpy("float64"), frame[names].to_numpy("float64").T
     if not (np.isin(labels, (0, 1)).all() and ((probabilities >= 0) & (probabilities <= 1)).all()):
         raise ValueError("expected labels of 0 and 1, and probabilities")
@@ -76,16 +79,21 @@ def paired(ours: OutOfFold, theirs: OutOfFold, *, widen: float, margin: float, s
     Raises:
         ValueError: they have none in common.
     """
-    at = {patient: i for i, patient in enumerate(theirs.patients)}
-    both = np.array([(i, at[p]) for i, p in enumerate(ours.patients) if p in at], np.int64).reshape(-1, 2)
+    both = _numbered(ours).merge(_numbered(theirs), on=["patient", "time"])
     if not len(both):
         raise ValueError("no patient in common")
-    mine, other = both.T
+    mine, other = both["row_x"].to_numpy(), both["row_y"].to_numpy()
     found = estimates.difference(
         ours.labels[mine], ours.probabilities[:, mine], theirs.probabilities[:, other],
         estimates.resamples(len(both), seed), widen,
     )  # fmt: skip
     return verdict.compare(found, margin), len(both)
+
+
+def _numbered(found: OutOfFold) -> pd.DataFrame:
+    """Each row's patient, and how many rows before it have the same: by chance, large data repeat a patient."""
+    frame = pd.DataFrame({"patient": found.patients, "row": np.arange(len(found.patients))})
+    return frame.assign(time=frame.groupby("patient").cumcount())
 
 
 def other_test(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
@@ -97,9 +105,7 @@ def other_test(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
     )
 
 
-def unseen(
-    table: Table, learned: Mapping[str, frozenset[str]], scored: NDArray[np.bool_]
-) -> tuple[NDArray[np.bool_], str]:
+def unseen(table: Table, learned: Mapping[str, Digests], scored: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], str]:
     """Which rows of `table` no model learned from (n,), and in words how many of them each model did learn from.
 
     learned: for each model, the digests of its patients.
@@ -111,7 +117,7 @@ def unseen(
         DataError: too few are left to compare on.
     """
     ids = sources.patient_ids(table.frame)
-    trained = {name: np.array([one in digests for one in ids]) for name, digests in learned.items()}
+    trained = {name: np.isin(ids, known) for name, known in learned.items()}
     fresh = scored & ~np.any(list(trained.values()), axis=0)
     sick = int(schema.label(table.frame)[fresh].sum())
     counts = ", ".join(f"{rows.sum()} of {name}" for name, rows in trained.items())

@@ -115,7 +115,7 @@ class Contest:
         own = networks.pick(lambda job: job.side == NETWORK and job.fold == fold and job.member < members)
         rows = self.frame.iloc[own.jobs[0].rows]
         network = own.keras_average(self.inputs.width)
-        return PatientModel(Encoder.fit(rows), network, learned_from=frozenset(sources.patient_ids(rows)))
+        return PatientModel(Encoder.fit(rows), network, learned_from=sources.learned_from(rows))
 
     # On matrices this small, BLAS threads only wait for each other; with one, 50 fits take 0.1 s instead of up to 7.
     @threadpool_limits.wrap(limits=1, user_api="blas")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +36,21 @@ class Scores:
     problem: NDArray[np.object_]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PatientModel:
     """`network` turns (n, 29) inputs into (n, 1) probabilities; from `threshold` on, the answer is yes.
 
     The network is a Keras model after training, and a `keras_file.StoredNetwork` after loading.
 
-    learned_from: the digests of the patients that encoder and network were fitted on (`sources.patient_ids`), so that
-    a comparison of two models can leave them out; empty if that is not known.
+    learned_from: the digests of the patients that encoder and network were fitted on (`sources.patient_ids`), sorted,
+    so that a comparison of two models can leave them out; none if that is not known, as in older versions and where
+    there were more patients than `sources.learned_from` keeps.
     """
 
     encoder: Encoder
     network: Any
     threshold: float = 0.5
-    learned_from: frozenset[str] = frozenset()
+    learned_from: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
 
     def predict(self, patients: pd.DataFrame) -> pd.DataFrame:
         """One row per patient: `probability` of heart disease, `disease` ("yes", "no"), and `problem`.
@@ -102,12 +103,12 @@ class PatientModel:
         return Scores(probability, answer, problem)
 
     def save(self, folder: Path) -> None:
-        """Write `encoder.json`, `network.keras`, `threshold.json` and `learned_from.txt` into `folder`."""
+        """Write `encoder.json`, `network.keras`, `threshold.json` and `learned_from.npy` into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         self.network.save(folder / "network.keras")
         (folder / "encoder.json").write_text(self.encoder.to_json())
         (folder / "threshold.json").write_text(json.dumps({"threshold": self.threshold}))
-        (folder / "learned_from.txt").write_text("".join(f"{digest}\n" for digest in sorted(self.learned_from)))
+        np.save(folder / "learned_from.npy", self.learned_from, allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> PatientModel:
@@ -116,12 +117,15 @@ class PatientModel:
         Raises:
             ValueError, LookupError, OSError: `save` did not write this.
         """
-        learned_from = folder / "learned_from.txt"  # older versions have none
+        learned_from = folder / "learned_from.npy"  # older versions have none
+        known = np.load(learned_from, allow_pickle=False) if learned_from.exists() else np.empty(0, np.uint64)
+        if known.ndim != 1 or known.dtype != np.uint64:
+            raise ValueError(f"learned_from.npy has {known.dtype} {known.shape}; expected uint64 (n,)")
         return cls(
             Encoder.from_json((folder / "encoder.json").read_text()),
             keras_file.read(folder / "network.keras"),
             json.loads((folder / "threshold.json").read_text())["threshold"],
-            frozenset(learned_from.read_text().split() if learned_from.exists() else []),
+            known,
         )
 
 

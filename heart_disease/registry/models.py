@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -82,9 +83,11 @@ def _is(ref: ModelRef, model: PatientModel, example: pd.DataFrame) -> bool:
         stored = load_model(ref)
     except UnavailableError:
         return False
-    return (stored.encoder, stored.threshold, stored.learned_from) == (
-        model.encoder, model.threshold, model.learned_from
-    ) and difference(stored.predict(example), model.predict(example)) <= SAME  # fmt: skip
+    return (
+        (stored.encoder, stored.threshold) == (model.encoder, model.threshold)
+        and np.array_equal(stored.learned_from, model.learned_from)
+        and difference(stored.predict(example), model.predict(example)) <= SAME
+    )
 
 
 def check_model(ref: ModelRef, model: PatientModel, patients: pd.DataFrame, stranger: Stranger) -> None:

@@ -23,7 +23,12 @@ def test_a_file_that_is_not_there_is_said_before_a_server_starts(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(server, "prefect_server", no_server)
-    for source, message in (("nope.csv", "no file '"), (".", "is a folder"), ("empty.csv", "is empty")):
+    for source, message in (
+        ("nope.csv", "no file '"),
+        ("parts", "is a folder with no files"),
+        ("empty.csv", "is empty"),
+    ):
+        (tmp_path / "parts").mkdir(exist_ok=True)
         (tmp_path / "empty.csv").touch()
         assert heart(command, "--source", str(tmp_path / source)) == 3
         assert message in one_line(capsys.readouterr().err)

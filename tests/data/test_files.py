@@ -12,9 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from heart_disease.data import files, sources
+from heart_disease.data import csv_text, files, sources
+from heart_disease.data.writing import Writer
 from heart_disease.model.errors import SourceError
 from tests.harness import patients
+
+
+def read(path: Path) -> pa.Table:
+    return pa.concat_tables(batch.cells for batch in files.look(path).batches())
+
 
 TEXTS = some.lists(some.text(some.characters(codec="utf-8", exclude_characters="\0")), min_size=1, max_size=5)
 
@@ -31,20 +37,22 @@ def test_any_text_that_is_written_is_read_again(one: list[str], two: list[str], 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"a{suffix}")
         written = {"row": pa.array(range(n)), "note": pa.array(one[:n]), "other": pa.array(two[:n])}
-        files.write(path, written)
-        found = files.read(path)
-        assert found.cells["note"].to_pylist() == one[:n]
-        assert found.cells["other"].to_pylist() == two[:n]
+        with Writer(path) as out:
+            out.write(pa.table(written).slice(0, 1))
+            out.write(pa.table(written).slice(1))
+        found = read(path)
+        assert found["note"].to_pylist() == one[:n]
+        assert found["other"].to_pylist() == two[:n]
         assert [entry.name for entry in Path(folder).iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("cell", ["00042", " 42", "42 ", "1e5", "-0.0", "NA", "1234567890123456790", "a 'b' c", "é"])
 def test_a_cell_is_its_text(cell: str, tmp_path: Path) -> None:
-    assert files.read(put(tmp_path, f"age,mrn\n63,{cell}\n")).cells["mrn"].to_pylist() == [cell]
+    assert read(put(tmp_path, f"age,mrn\n63,{cell}\n"))["mrn"].to_pylist() == [cell]
 
 
 def test_spaces_before_quotes_are_style_and_not_part_of_the_cells(tmp_path: Path) -> None:
-    found = files.read(put(tmp_path, 'age, mrn, note\n63, "00042", "a, b"\n')).cells
+    found = read(put(tmp_path, 'age, mrn, note\n63, "00042", "a, b"\n'))
     assert [found[name].to_pylist() for name in ("mrn", "note")] == [["00042"], ["a, b"]]
 
 
@@ -60,7 +68,7 @@ def test_nan_is_a_blank(kind: pa.DataType, tmp_path: Path) -> None:
     numbers = pa.array([1.5, float("nan"), None], kind)
     assert files.as_text(numbers) == files.as_text(pa.chunked_array([numbers])) == ["1.5", None, None]
     pq.write_table(pa.table({"age": numbers}), tmp_path / "a.parquet")
-    assert files.read(tmp_path / "a.parquet").blank_lines == 2
+    assert sources.load(tmp_path / "a.parquet").blank_lines == 2
 
 
 # Blank rows.
@@ -68,11 +76,11 @@ def test_nan_is_a_blank(kind: pa.DataType, tmp_path: Path) -> None:
 
 def test_the_blank_rows_of_a_sheet_are_left_out_and_counted(tmp_path: Path) -> None:
     text = ",,\nage,ca,note\n63,,\n, ,\t\n\n67,0,x\n,,,,,,\n,,\n"
-    file = files.read(put(tmp_path, text))
-    assert file.cells.to_pydict() == {"age": ["63", "67"], "ca": ["", "0"], "note": ["", "x"]}
-    assert file.blank_lines == 4
-    assert sources.from_file(file).blank_lines == 4
-    assert list(sources.from_file(file).frame.sort_index().index) == [1, 2]
+    path = put(tmp_path, text)
+    assert read(path).to_pydict() == {"age": ["63", "67"], "ca": ["", "0"], "note": ["", "x"]}
+    table = sources.load(path)
+    assert table.blank_lines == 4
+    assert list(table.frame.sort_index().index) == [1, 2]
 
 
 def test_the_blank_rows_of_a_parquet_file_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -86,10 +94,10 @@ def test_the_blank_rows_of_a_parquet_file_are_left_out_and_counted(tmp_path: Pat
 
 def test_a_file_of_blank_rows_has_no_patients(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="has a header and no rows"):
-        files.read(put(tmp_path, "age,sex\n,\n,\n"))
+        read(put(tmp_path, "age,sex\n,\n,\n"))
     pq.write_table(pa.table({"age": pa.nulls(2)}), tmp_path / "a.parquet")
     with pytest.raises(SourceError, match="has a header and no rows"):
-        files.read(tmp_path / "a.parquet")
+        read(tmp_path / "a.parquet")
 
 
 # Parquet files of other programs.
@@ -105,7 +113,7 @@ def described(folder: Path, about: bytes) -> Path:
 @pytest.mark.parametrize("about", [b"{", b"\xff", b"3", b'{"index_columns": 3}'])
 def test_a_description_of_columns_that_is_damaged_is_a_source_error(about: bytes, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"cannot be read as a Parquet file: .*Write it again"):
-        files.read(described(tmp_path, about))
+        files.look(described(tmp_path, about))
 
 
 @pytest.mark.parametrize("about", [b"{}", b'{"index_columns": [{"kind": "range"}, "gone"], "columns": [3]}'])
@@ -123,7 +131,7 @@ def test_names_that_are_numbers_are_names(tmp_path: Path) -> None:
 def test_an_index_that_pandas_stored_is_not_a_column_of_the_patients(tmp_path: Path) -> None:
     frame = patients.make(3).iloc[[2, 0, 1]]
     frame.to_parquet(tmp_path / "a.parquet")
-    assert files.read(tmp_path / "a.parquet").index == ("row",)
+    assert files.look(tmp_path / "a.parquet").index == ("row",)
     assert list(sources.load(tmp_path / "a.parquet").frame) == list(frame)
 
 
@@ -162,6 +170,60 @@ def test_bytes_that_are_no_text_are_a_source_error_in_our_columns_alone(tmp_path
 def test_a_file_that_cannot_be_finished_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("before")
-    with pytest.raises(ValueError, match="shorter"):
-        files.write(path, {"row": pa.array([1, 2]), "note": pa.array(["one"])})
+
+    def write() -> None:
+        with Writer(path) as out:
+            out.write(pa.table({"note": ["one"]}))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
     assert [entry.read_text() for entry in tmp_path.iterdir()] == ["before"]
+
+
+# Folders.
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_the_parts_of_a_folder_are_one_table(suffix: str, tmp_path: Path) -> None:
+    frame, folder = patients.make(9).assign(mrn=[f"0{i}" for i in range(9)]), tmp_path / "parts"
+    folder.mkdir()
+    for name, rows in (("b", frame[:4]), ("a", frame[4:][frame.columns[::-1]])):
+        write = rows.to_csv if suffix == ".csv" else rows.to_parquet
+        write(folder / f"{name}{suffix}", index=False)
+    (folder / "_SUCCESS").touch()
+    (folder / ".hidden.crc").touch()
+    table = sources.load(folder)
+    assert table.digest == sources.make_table(frame, "memory").digest
+    assert table.frame.loc[1, "mrn"] == "04"
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        ({}, "is a folder with no files; expected a CSV or Parquet file of patients, or a folder"),
+        ({"a.csv": "age\n1\n", "b.txt": "age\n1\n"}, "is a folder with 'a.csv', 'b.txt'; expected"),
+        ({"a.csv": "age,sex\n1,1\n", "b.csv": "age\n1\n"}, "b.csv' has the columns age; expected those of "),
+        ({"a.csv": "age\n1\n", "b.csv": ""}, "b.csv' is empty; expected a header line"),
+    ],
+    ids=["empty", "of two kinds", "of other columns", "with an empty part"],
+)
+def test_a_folder_that_is_not_one_table_is_refused(texts: dict[str, str], said: str, tmp_path: Path) -> None:
+    for name, text in texts.items():
+        put(tmp_path, text, name)
+    with pytest.raises(SourceError, match=said):
+        files.look(tmp_path)
+
+
+# Text beside numbers.
+
+
+def test_a_column_whose_words_come_late_is_text_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(tmp_path, "age,chol\n" + "63,233\n67,2.50\n" * 4 + "67,high\n41,\n")
+    whole = sources.load(path)
+    monkeypatch.setattr(csv_text, "BLOCK_BYTES", 1)
+    parts = sources.load(path)
+    assert parts.digest == whole.digest
+    assert parts.frame.dtypes.equals(whole.frame.dtypes)
+    assert parts.frame["chol"].sort_index().tolist()[:2] == ["233", "2.5"]
+    assert parts.frame["chol"].isna().sum() == 1

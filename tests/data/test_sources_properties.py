@@ -69,7 +69,7 @@ BYTES = (
 def test_a_table_is_the_same_through_csv_and_through_parquet(frame: pd.DataFrame) -> None:
     expected = sources.make_table(frame, "memory")
     for found in (read(as_csv(frame), "a.csv"), read(as_parquet(frame), "a.parquet")):
-        assert (found.digest, found.row_ids) == (expected.digest, expected.row_ids)
+        assert (found.digest, found.row_ids.tolist()) == (expected.digest, expected.row_ids.tolist())
         assert np.array_equal(found.frame.to_numpy(), expected.frame.to_numpy(), equal_nan=True)
 
 

@@ -245,7 +245,7 @@ def test_the_table_is_not_changed() -> None:
 
 def test_a_table_of_another_type_is_refused_even_if_no_cell_is_at_fault() -> None:
     frame = patients.make().astype({"age": "int64"})
-    (failure,) = validate(Table(frame, "by hand", "0", ())).failures
+    (failure,) = validate(Table(frame, "by hand", "0", np.zeros(len(frame), np.uint64))).failures
     assert failure.message() == "error: column 'age' is of type int64; expected 18 to 100 years. Convert it to float64."
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -245,8 +246,9 @@ def test_a_forced_repeat_gives_the_same_metrics_and_a_version_that_is_not_worse(
 
 def test_the_version_carries_the_digests_of_the_patients_it_learned_from(trained: Any) -> None:
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{trained.model.name}/{trained.model.version}"))
-    [file] = folder.rglob("learned_from.txt")
-    assert set(file.read_text().split()) == set(sources.patient_ids(sources.load().frame))
+    [file] = folder.rglob("learned_from.npy")
+    known = np.load(file, allow_pickle=False)
+    assert known.tolist() == sorted(sources.patient_ids(sources.load().frame).tolist())
 
 
 def test_rejected_data_stops_the_flow_before_training_and_is_recorded(trained: Any, tmp_path: Path) -> None:

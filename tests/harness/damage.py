@@ -38,7 +38,7 @@ def plant_a_pickle(folder: Path, trace: Path) -> None:
 
 
 def plant_a_pickle_under_another_name(folder: Path, trace: Path) -> None:
-    (folder / "artifacts" / "model" / "learned_from.txt").write_bytes(pickle.dumps(Malicious(trace)))
+    (folder / "artifacts" / "model" / "learned_from.npy").write_bytes(pickle.dumps(Malicious(trace)))
 
 
 def plant_a_pickle_in_pythons_cache(folder: Path, trace: Path) -> None:

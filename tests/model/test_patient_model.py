@@ -219,7 +219,7 @@ def test_a_model_with_dropout_answers_the_same_each_time(tmp_path: Path) -> None
 def test_a_stored_model_is_json_and_keras_and_no_pickle(model: PatientModel, tmp_path: Path) -> None:
     model.save(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*")) == [
-        "encoder.json", "learned_from.txt", "network.keras", "threshold.json",
+        "encoder.json", "learned_from.npy", "network.keras", "threshold.json",
     ]  # fmt: skip
     assert json.loads((tmp_path / "threshold.json").read_text()) == {"threshold": 0.5}
     assert len(json.loads((tmp_path / "encoder.json").read_text())["inputs"]) == 29

@@ -137,10 +137,11 @@ def _models(records: Sequence[Record], source: str, margin: float) -> None:
     models = {record.label: registry.load_model(record.ref) for record in records}
     learned = {name: model.learned_from for name, model in models.items()}
     for name in learned:
-        if not learned[name]:
+        if not len(learned[name]):
             raise UnavailableError(
-                f"{name} does not say which patients it learned from; expected their digests in its learned_from.txt. "
-                "It was registered before that was recorded: train it again."
+                f"{name} does not say which patients it learned from; expected their digests in its learned_from.npy. "
+                f"Versions of more than {sources.MOST_REMEMBERED:,} patients have none, nor have those of older "
+                "releases: train these again."
             )
     table = sources.load(source)
     from expectations import gate

@@ -53,12 +53,16 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"output '{output}': expected a name that ends in .csv or .parquet")
     if output and not Path(output).parent.is_dir():
         raise UnavailableError(f"output '{output}': there is no folder '{Path(output).parent}'")
+    import pyarrow as pa
+
     from heart_disease import registry
     from heart_disease.data import files, sources
+    from heart_disease.data.writing import Writer
 
-    file = files.read(source)
+    file = files.look(source)
     _refuse_collisions(file, options.prefix)
     table = sources.from_file(file)
+    cells = pa.concat_tables([batch.cells for batch in file.batches()])
     patients = table.frame.sort_index()
     ref = registry.champion()
     _check_as_a_whole(table, options.anyway)
@@ -66,16 +70,18 @@ def run(options: argparse.Namespace) -> int:
     refused = answers[answers["problem"] != ""]
     if len(refused) == len(answers):
         raise RejectedError(f"no row of '{source}' can be scored; row {refused.index[0]}: {refused['problem'].iloc[0]}")
-    if file.blank_lines:
-        print(f"{count(file.blank_lines, 'blank row')} left out", file=sys.stderr)
+    if table.blank_lines:
+        print(f"{count(table.blank_lines, 'blank row')} left out", file=sys.stderr)
     print(
         f"{ref.name} version {ref.version} (champion): {count(len(answers) - len(refused), 'row')} scored",
         file=sys.stderr,
     )
     if output:
-        files.write(Path(output), _columns(file, patients, answers, options.prefix, Path(output).suffix))
+        with Writer(Path(output)) as writer:
+            columns = _columns(file, cells, patients, answers, options.prefix, Path(output).suffix)
+            writer.write(pa.table(columns))
     else:
-        print(_shown(file, answers, options.prefix))
+        print(_shown(cells, answers, options.prefix))
         if len(answers) - len(refused) > TERMINAL_ROWS:
             print(f"... the first {TERMINAL_ROWS}; -o FILE writes all", file=sys.stderr)
     for row, problem in refused["problem"].head(TERMINAL_ROWS).items():
@@ -86,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _refuse_collisions(file: File, prefix: str) -> None:
-    taken = [prefix + name for name in ANSWERS if prefix + name in file.cells.column_names]
+    taken = [prefix + name for name in ANSWERS if prefix + name in file.columns]
     if taken:
         raise UsageError(
             f"'{file.source}' has the column{'s' * (len(taken) > 1)} {', '.join(map(repr, taken))}; expected names "
@@ -106,20 +112,22 @@ def _check_as_a_whole(table: Table, anyway: bool) -> None:
         print(wrapped(failure.message()), file=sys.stderr)
 
 
-def _columns(file: File, patients: pd.DataFrame, answers: pd.DataFrame, prefix: str, suffix: str) -> dict[str, Any]:
+def _columns(
+    file: File, cells: Any, patients: pd.DataFrame, answers: pd.DataFrame, prefix: str, suffix: str
+) -> dict[str, Any]:
     """The columns to write: row number, the file's own cells as they came, answers."""
     import pyarrow as pa
 
     from heart_disease.model import schema
 
-    held = {name: file.cells[name] for name in file.cells.column_names}
-    if suffix == ".parquet" and Path(file.source).suffix.lower() != suffix:  # a CSV file's columns have no types
+    held = {name: cells[name] for name in file.columns}
+    if suffix == ".parquet" and not file.is_parquet:  # a CSV file's columns have no types
         held |= {name: pa.array(patients[name], from_pandas=True) for name in held if name in schema.BY_NAME}
     given = {prefix + name: pa.array(answers[name], from_pandas=True) for name in ANSWERS[1:]}
     return {f"{prefix}row": pa.array(answers.index), **held, **given}
 
 
-def _shown(file: File, answers: pd.DataFrame, prefix: str) -> str:
+def _shown(cells: Any, answers: pd.DataFrame, prefix: str) -> str:
     """The first answers as a table for the terminal, with the first column that is the file's own."""
     from heart_disease.data import files
     from heart_disease.model import schema
@@ -127,10 +135,10 @@ def _shown(file: File, answers: pd.DataFrame, prefix: str) -> str:
     shown = answers.loc[answers["problem"] == "", ["probability", "disease"]].head(TERMINAL_ROWS)
     shown["probability"] = shown["probability"].map("{:.3f}".format)
     shown = shown.reset_index().rename(columns=lambda name: prefix + name)
-    own = next((name for name in file.cells.column_names if name not in schema.BY_NAME), None)
+    own = next((name for name in cells.column_names if name not in schema.BY_NAME), None)
     if own is not None:
         rows = shown[f"{prefix}row"].to_numpy() - 1
-        shown.insert(1, _short(own), [_short(text or "") for text in files.as_text(file.cells[own].take(rows))])
+        shown.insert(1, _short(own), [_short(text or "") for text in files.as_text(cells[own].take(rows))])
     return shown.to_string(index=False)
 
 

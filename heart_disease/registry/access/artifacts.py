@@ -22,7 +22,7 @@ from heart_disease.model.errors import UnavailableError
 from heart_disease.registry.access.store import reachable
 
 DIGEST = "artifact_digest"  # a tag of the version
-KINDS = (".json", ".keras", ".py", ".txt", ".yaml")  # MLflow's own way of loading needs the .py files
+KINDS = (".json", ".keras", ".npy", ".py", ".txt", ".yaml")  # MLflow's own way of loading needs the .py files
 META = "registered_model_meta"  # MLflow adds it to every download and to a local store; nothing here reads it
 CACHE = "__pycache__"  # Python leaves it in a local store when a user loads a version from there; it is not copied
 RULE = "another version can be used: heart promote VERSION --because WHY, or heart rollback"
