@@ -12,7 +12,7 @@ from prefect import flow, runtime
 
 from heart_disease import registry
 from heart_disease.data import sources
-from heart_disease.evaluation import by_rows
+from heart_disease.evaluation import by_rows, cost
 from heart_disease.evaluation.contest import Report
 from heart_disease.evaluation.settings import EvaluationOptions, Promotion
 from heart_disease.evaluation.verdict import Decision, decide
@@ -148,6 +148,11 @@ def pipeline(
         log.info("          nothing to do: %s version %s was made from exactly this", champion.name, champion.version)
         return Unchanged(champion, flow_run)
 
+    rival = by_rows.recipe_for(len(table), theirs.asked) if theirs else None
+    expected = cost.check(len(table), [recipe, *([rival] if rival else [])], evaluation)
+    if expected.seconds > cost.SHOWN_SECONDS:
+        log.info("          the training takes %s", expected)
+
     import_tensorflow()  # takes seconds, so it waits until there is something to train
     before = registry.find_try(flow_run, origin)
     with registry.open_run(recipe.title, {**tags, "source": table.source}, resume=before) as run:
@@ -155,7 +160,6 @@ def pipeline(
         validation = stages.validate(run, table)
         if not validation.passed:
             raise RejectedError(validation.refusal("nothing was trained"))
-        rival = by_rows.recipe_for(len(table), theirs.asked) if theirs else None
         contest = stages.encode(table, recipe, evaluation, rival)
         networks = stages.train(contest, device)
         report = stages.evaluate(contest, networks)

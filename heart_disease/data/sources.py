@@ -129,12 +129,12 @@ def patient_ids(frame: pd.DataFrame) -> Digests:
     return digests.of_rows({name: digests.of_values(_values(frame[name])) for name in schema.INPUT_NAMES})
 
 
-def learned_from(frame: pd.DataFrame) -> Digests:
-    """The digests of the patients of `frame`, each once, ascending; none if there are more than `MOST_REMEMBERED`.
+def learned_from(frame: pd.DataFrame, rows: NDArray[np.int64]) -> Digests:
+    """The digests of these patients, by number, each once, ascending; none if they are more than `MOST_REMEMBERED`.
 
     A model of so many patients would mostly consist of them, and no single one matters to it.
     """
-    return np.unique(patient_ids(frame)) if len(frame) <= MOST_REMEMBERED else np.empty(0, np.uint64)
+    return np.unique(patient_ids(frame.iloc[rows])) if len(rows) <= MOST_REMEMBERED else np.empty(0, np.uint64)
 
 
 def _with_ids(columns: dict[str, Any], index: pd.Index, blank_lines: int) -> Rows:

@@ -113,9 +113,9 @@ class Contest:
         """
         fold = None if self._ships_more else 0
         own = networks.pick(lambda job: job.side == NETWORK and job.fold == fold and job.member < members)
-        rows = self.frame.iloc[own.jobs[0].rows]
-        network = own.keras_average(self.inputs.width)
-        return PatientModel(Encoder.fit(rows), network, learned_from=sources.learned_from(rows))
+        rows, network = own.jobs[0].rows, own.keras_average(self.inputs.width)
+        known = sources.learned_from(self.frame, rows)
+        return PatientModel(Encoder.fit(self.frame, rows), network, learned_from=known)
 
     # On matrices this small, BLAS threads only wait for each other; with one, 50 fits take 0.1 s instead of up to 7.
     @threadpool_limits.wrap(limits=1, user_api="blas")

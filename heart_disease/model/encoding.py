@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from . import schema
 
 BLANK = -1.0  # stands for a blank cell among the codes
+BLOCK = 1_000_000  # rows that are encoded at once, so that what lies between a frame and its inputs stays small
 
 
 def _codes(column: schema.Column) -> list[float]:
@@ -50,13 +51,18 @@ class Encoder:
     unseen: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame) -> Encoder:
-        """An encoder with the means and standard deviations of `frame`'s rows."""
+    def fit(cls, frame: pd.DataFrame, rows: NDArray[np.int64] | None = None) -> Encoder:
+        """An encoder with the means and standard deviations of the rows (by number) of `frame`, or of all its rows."""
         from sklearn.preprocessing import StandardScaler  # not needed for scoring
 
-        scaler = StandardScaler().fit(frame[NUMBERS].to_numpy("float64"))
-        coded = hot(frame[list(schema.INPUT_NAMES)].to_numpy("float64"))
-        return cls(tuple(scaler.mean_.tolist()), tuple(scaler.scale_.tolist()), unseen(coded))
+        scaler, seen = StandardScaler(), np.zeros(len(HOT), bool)
+        rows = np.arange(len(frame)) if rows is None else rows
+        for start in range(0, len(rows), BLOCK):
+            part = rows[start : start + BLOCK]
+            cells = frame[list(schema.INPUT_NAMES)].iloc[part].to_numpy("float64")
+            scaler.partial_fit(cells[:, NUMBERED])
+            seen |= hot(cells).any(axis=0)
+        return cls(tuple(scaler.mean_.tolist()), tuple(scaler.scale_.tolist()), unseen(seen[None]))
 
     def transform(self, frame: pd.DataFrame) -> NDArray[np.float32]:
         """Rows that the schema allows -> (n, 29), in the order of `input_names`.
@@ -64,7 +70,11 @@ class Encoder:
         Raises:
             ValueError: a column holds a code that the schema does not list, or a number is blank.
         """
-        return self.encode(frame[list(schema.INPUT_NAMES)].to_numpy("float64"))
+        cells, found = frame[list(schema.INPUT_NAMES)], np.empty((len(frame), len(input_names())), np.float32)
+        for start in range(0, len(frame), BLOCK):
+            block = slice(start, start + BLOCK)
+            found[block] = self.encode(cells.iloc[block].to_numpy("float64"))
+        return found
 
     def encode(self, cells: NDArray[np.float64]) -> NDArray[np.float32]:
         """Do as `transform`, for values in the order of `schema.INPUT_NAMES`, NaN for a blank: (n, 13) -> (n, 29)."""

@@ -34,7 +34,7 @@ class Inputs:
     @classmethod
     def fitted(cls, frame: pd.DataFrame, parts: Sequence[Ints]) -> Inputs:
         """The patients of `frame`, with one matrix for each set of row numbers that its encoder is fitted on."""
-        return cls.of(frame, [Encoder.fit(frame.iloc[rows]) for rows in parts])
+        return cls.of(frame, [Encoder.fit(frame, rows) for rows in parts])
 
     @classmethod
     def of(cls, frame: pd.DataFrame, encoders: Sequence[Encoder]) -> Inputs:

@@ -35,7 +35,7 @@ CHANGES: list[Any] = [
 @pytest.mark.parametrize("change", CHANGES)
 def test_rewriting_a_file_does_not_hide_a_training_row(change: Frame) -> None:
     frame = sources.load().frame
-    learned = sources.learned_from(frame)
+    learned = sources.learned_from(frame, np.arange(len(frame)))
     changed = sources.make_table(change(frame), "changed")
     with pytest.raises(DataError, match="0 rows that no model learned from"):
         comparison.unseen(changed, {"version 1": learned}, np.ones(len(changed), bool))

@@ -217,3 +217,19 @@ def test_a_row_is_encoded_the_same_alone_and_among_others() -> None:
 def test_an_encoder_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Encoder.fit(patients.make(20)).means = ()  # type: ignore[misc]
+
+
+def test_very_many_rows_are_encoded_in_blocks_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, rows = patients.make(90), np.array([1, 3, 5, 8, 13, 21, 34, 55, 89, 4])
+    whole, part = Encoder.fit(frame), Encoder.fit(frame.iloc[rows])
+    monkeypatch.setattr(encoding, "BLOCK", 7)
+    in_blocks = Encoder.fit(frame)
+    np.testing.assert_allclose(in_blocks.means, whole.means, rtol=1e-12)
+    np.testing.assert_allclose(in_blocks.scales, whole.scales, rtol=1e-12)
+    assert in_blocks.unseen == whole.unseen
+    np.testing.assert_array_equal(
+        whole.transform(frame), np.vstack([whole.transform(frame.iloc[[i]]) for i in range(90)])
+    )
+    some = Encoder.fit(frame, rows)
+    np.testing.assert_allclose(some.means, part.means, rtol=1e-12)
+    assert some.unseen == part.unseen
