@@ -5,86 +5,107 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from expectations.failure import AS_GIVEN, Cell, Failure, listed, percent, shown
+from expectations.judge import Tally
+from expectations.limits import BLANK_ROWS, MOST_FOREIGN
+from expectations.statistics import Statistics
 from heart_disease.model import schema
 from heart_disease.model.schema import Column
 from heart_disease.model.words import count
 
 # From a number alone nobody can tell which copy it comes from, so no conversion is advised.
 COPIES = "What a code means differs from copy to copy of this data: see docs/columns.md before you change any."
-# If more rows than this have a code that does not exist, or a number that nobody can have, the rest of the column is
-# doubtful too: other codes, another unit, another column. A slip of the pen is rarer: it takes two rows, and a quarter
-# of them. The known copies with another `thal` have it in at least half of the rows.
-MOST_FOREIGN = 0.25
-# In fewer rows, a few blanks are already too large a share.
-BLANK_ROWS = 50
+# For each kind of warning, the kind of error that the same cells may already cause.
+REFUSED_AS = {"usual": "limits", "usual share": "rare share"}
 MISSING_WORDS = frozenset({"?", "-", ".", "na", "n/a", "nan", "none", "null", "missing", "unknown"})
 
 Result = dict[str, Any]
 
 
-def explain(results: Sequence[Result], frame: pd.DataFrame) -> tuple[Failure, ...]:
-    """The failures among `results`, errors first; `frame` is the table that they are about, by row number.
+def explain(results: Sequence[tuple[Result, Tally]], found: Statistics) -> tuple[Failure, ...]:
+    """The failures among `results`, errors first; `found` is about the same table.
 
     A cell that is already refused gets no warning as well.
     """
-    failed = [result for result in results if not result["success"]]
-    directions = [result["success"] for result in results if _meta(result)["kind"] == "direction"]
+    failed = [(result, tally) for result, tally in results if not result["success"]]
+    directions = [result["success"] for result, _ in results if _meta(result)["kind"] == "direction"]
     inverted = len(directions) > 1 and not any(directions)
-    named: set[tuple[int, str]] = set()
-    found: list[Failure] = []
-    for result in failed:
-        for failure in _failures(result, frame, named, inverted):
-            named.update((cell.row, cell.column) for cell in failure.cells if failure.severity == "critical")
-            found.append(failure)
-    return tuple(sorted(found, key=lambda failure: failure.severity != "critical"))
+    refused: dict[tuple[str, str], Tally] = {}
+    failures: list[Failure] = []
+    for result, tally in failed:
+        kind, names = _meta(result)["kind"], _meta(result)["columns"]
+        if kind in REFUSED_AS:
+            # All cells that break a limit are unusual too, and those of a code that is refused are one code's.
+            tally = _without(tally, refused.get((REFUSED_AS[kind], names[0])))
+        elif len(names) == 1:
+            refused[kind, names[0]] = tally
+        failures += _failures(result, tally, found, inverted)
+    return tuple(sorted(failures, key=lambda failure: failure.severity != "critical"))
 
 
-def _failures(result: Result, frame: pd.DataFrame, named: set[tuple[int, str]], inverted: bool) -> Iterator[Failure]:
-    meta, outcome = _meta(result), result["result"]
+def _without(tally: Tally, refused: Tally | None) -> Tally:
+    if refused is None:
+        return tally
+    known = set(refused.rows)
+    left = [(row, value) for row, value in zip(tally.rows, tally.cells, strict=True) if row not in known]
+    rows, cells = [row for row, _ in left], [value for _, value in left]
+    return replace(tally, count=tally.count - refused.count, rows=rows, cells=cells)
+
+
+def _failures(result: Result, tally: Tally, found: Statistics, inverted: bool) -> Iterator[Failure]:
+    meta, outcome, rows = _meta(result), result["result"], found.rows
     severity, names = result["expectation_config"]["severity"], tuple(meta["columns"])
 
     def failure(
-        observed: str, advice: str, cells: Sequence[Cell] = (), columns: Sequence[str] = names, whole: bool = False
+        observed: str,
+        advice: str,
+        cells: Sequence[Cell] = (),
+        count: int = 0,
+        columns: Sequence[str] = names,
+        whole: bool = False,
     ) -> Failure:
-        return Failure(severity, meta["rule"], meta["expected"], observed, tuple(cells), tuple(columns), advice, whole)
+        return Failure(
+            severity, meta["rule"], meta["expected"], observed, tuple(cells), tuple(columns), advice, whole, count
+        )
 
-    if not outcome:  # an expectation that Great Expectations could not compute must never count as met
+    if not outcome and not tally.count and meta["kind"] != "number":
+        # An expectation that Great Expectations could not compute must never count as met.
         yield failure(f"'{meta['rule']}' could not be checked", "Please report this, with the table if you can.")
         return
     match meta["kind"]:
         case "columns":
             yield from _columns(outcome["details"]["mismatched"], severity)
         case "rows":
-            yield failure(f"the table has {count(outcome['observed_value'], 'row')}", "Add patients.")
+            yield failure(f"the table has {count(rows, 'row')}", "Add patients.")
         case "duplicates":
-            cells = _repeats(frame.loc[outcome["unexpected_index_list"], list(names)])
-            yield failure(f"{len(cells)} of {len(frame)} rows", "Keep one of each.", cells, columns=())
+            repeats, by_chance, cells = found.repeats
+            more = f"; chance explains at most {by_chance}" if by_chance else ""
+            yield failure(f"{repeats} of {rows} rows{more}", "Keep one of each.", cells, repeats, columns=())
         case "balance":
-            share = outcome["observed_value"]
             yield failure(
-                f"{percent(share)} of the {len(frame)} patients have heart disease (num > 0)",
+                f"{percent(outcome['observed_value'])} of the {rows} patients have heart disease (num > 0)",
                 "A model needs both: add patients of the other class, or check how the label is coded.",
             )
         case "direction":
             at_fault = names[:1] if inverted else names
             yield failure(*_direction(names[1], outcome["observed_value"], inverted), columns=at_fault)
         case kind:
-            name, values = names[0], _cells(kind, names[0], outcome, frame)
-            cells = [cell for cell in values if (cell.row, cell.column) not in named]
-            share = f", {percent(len(cells) / len(frame))}" if kind.endswith("share") else ""
-            if cells:
-                observed = f"{len(cells)} of {len(frame)} rows{share}"
+            name = names[0]
+            cells = [Cell(row, name, as_text(value)) for row, value in zip(tally.rows, tally.cells, strict=True)]
+            share = f", {percent(tally.count / rows)}" if kind.endswith("share") else ""
+            if tally.count:
                 # Some hospitals write 0 for what was not measured, which says nothing about the other rows.
-                strange = [cell for cell in values if kind != "limits" or cell.value != "0"]
-                whole = name in schema.INPUT_NAMES and _is_about_all(kind, len(strange), len(frame))
-                yield failure(observed, _advice(kind, schema.BY_NAME[name], cells), cells, whole=whole)
-            elif not values:  # no cell is at fault: a table that was not read by heart_disease/data/sources.py
-                yield failure(f"column '{name}' is of type {frame[name].dtype}", "Convert it to float64.")
+                strange = tally.count - (found.zeros(name) if kind == "limits" else 0)
+                whole = name in schema.INPUT_NAMES and _is_about_all(kind, strange, rows)
+                observed, advice = f"{tally.count} of {rows} rows{share}", _advice(kind, schema.BY_NAME[name], cells)
+                yield failure(observed, advice, cells, tally.count, whole=whole)
+            elif kind == "number":  # no cell is at fault: a table that was not read by heart_disease/data/sources.py
+                yield failure(f"column '{name}' is of type {outcome['observed_value']}", "Convert it to float64.")
 
 
 def _meta(result: Result) -> dict[str, Any]:
@@ -116,16 +137,6 @@ def _columns(mismatched: dict[str, list[str]], severity: str) -> Iterator[Failur
         yield Failure(severity, "no other columns", expected, observed, (), (), "Leave the unknown ones out.")
 
 
-def _repeats(rows: pd.DataFrame) -> list[Cell]:
-    """Every row that repeats one with a smaller number."""
-    rows = rows.sort_index()
-    number = pd.Series(rows.index, index=rows.index)
-    first = number.groupby([rows[name] for name in rows], dropna=False).transform("first")
-    return [
-        Cell(row, "", f"repeats row {of}") for row, of in zip(number.tolist(), first.tolist(), strict=True) if row != of
-    ]
-
-
 def _direction(name: str, correlation: float, inverted: bool) -> tuple[str, str]:
     word = "rises with" if correlation > 0 else "falls with" if correlation < 0 else "does not depend on"
     column = f"'{name}', {schema.BY_NAME[name].meaning}"
@@ -151,25 +162,21 @@ def _is_about_all(kind: str, cells: int, rows: int) -> bool:
     return False
 
 
-def _cells(kind: str, name: str, outcome: Result, frame: pd.DataFrame) -> list[Cell]:
-    values = frame[name]
-    if kind == "number":
-        values = values[schema.unparsable(values)]
-    elif kind in ("blank", "blank share"):
-        values = values[values.isna()]
-    else:
-        values = values.loc[outcome["unexpected_index_list"]]
-    values = values.sort_index()
-    return [Cell(row, name, as_text(value)) for row, value in zip(values.index.tolist(), values.tolist(), strict=True)]
-
-
 def as_text(value: Any) -> str:
     """A cell as a person would write it: ``63``, ``2.3``, ``inf``, text as it is, blank as ``""``."""
+    if isinstance(value, str):
+        value = _number(value)
     if not isinstance(value, float):
         return "" if value is None or value is pd.NA else str(value)
     if math.isnan(value):
         return ""
     return str(int(value)) if value.is_integer() else repr(float(value))
+
+
+def _number(text: str) -> float | str:
+    """Text that is a number, in a column with words, as that number."""
+    number = pd.to_numeric(text, errors="coerce")
+    return text if pd.isna(number) else float(number)
 
 
 def _advice(kind: str, column: Column, cells: Sequence[Cell]) -> str:

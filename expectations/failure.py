@@ -29,11 +29,12 @@ class Failure:
     rule: the rule's short name.
     expected: what the rule allows, in words.
     observed: what came, in words: a count if `cells` name the rest, otherwise a clause of its own.
-    cells: every cell that breaks the rule, by row; none if the rule is about the whole table.
+    cells: the first cells that break the rule, at most `limits.MOST_CELLS`; none if it is about the whole table.
     columns: the columns that may be at fault; none if it is the table as a whole.
     advice: what to do, as sentences.
     whole: whether it makes every row doubtful, even those that break no rule: what the column holds may mean something
         else in this table.
+    count: how many cells break the rule.
     """
 
     severity: str
@@ -44,6 +45,7 @@ class Failure:
     columns: tuple[str, ...]
     advice: str
     whole: bool = False
+    count: int = 0
 
     @property
     def kind(self) -> str:
@@ -54,20 +56,20 @@ class Failure:
         """One line: what came, where (at most `most` cells are named), what was expected, what to do."""
         came = self.observed
         if self.cells:
-            came = in_words(self.cells, most) + (f" ({self.observed})" if len(self.cells) > 1 else "")
+            came = in_words(self.cells, self.count, most) + (f" ({self.observed})" if self.count > 1 else "")
         came += " Expected" if came.endswith("?") else "; expected"
         return f"{self.kind}: {came} {self.expected}. {self.advice}".rstrip()
 
 
-def in_words(cells: Sequence[Cell], most: int = 10) -> str:
-    """The cells of one column, or the repeated rows: ``column 'chol' has 999 in row 3 and 800 in row 5``."""
+def in_words(cells: Sequence[Cell], count: int, most: int = 10) -> str:
+    """The first of `count` cells of a column, or repeated rows: ``column 'chol' has 999 in row 3 and 800 in row 5``."""
     groups: dict[str, list[int]] = {}
     for cell in cells[:most]:
         groups.setdefault(cell.value, []).append(cell.row)
     name = cells[0].column
     parts = [_where(value, rows, repeated=not name) for value, rows in groups.items()]
-    if len(cells) > most:
-        parts.append(f"{len(cells) - most} more")
+    if count > most:
+        parts.append(f"{count - most} more")
     if not name:
         return listed(parts)
     return f"column {shown(name)} {'is' if cells[0].value == '' else 'has'} {listed(parts)}"

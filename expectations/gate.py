@@ -1,4 +1,4 @@
-"""Table -> Validation: run the suite with Great Expectations, in memory.
+"""Table or file -> Validation: run the suite with Great Expectations, in memory, part by part.
 
 Nothing is written, nothing is sent and nothing is printed. An expectation that cannot be judged because a column
 is missing or holds text does not fail itself: the missing column or the text fails, once, and everything else is
@@ -11,46 +11,25 @@ import logging
 import math
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from expectations.explain import explain
 from expectations.failure import Cell, Failure
+from expectations.statistics import Seen, Statistics
+from heart_disease.data import digests, sources
+from heart_disease.data.digests import Digests
+from heart_disease.data.files import BATCH_ROWS, File
 from heart_disease.data.sources import Table
-from heart_disease.model import schema
-
-if TYPE_CHECKING:
-    from great_expectations.expectations.expectation import Expectation
 
 __all__ = ["Cell", "Failure", "Seen", "Validation", "validate"]
 
-# These kinds are judged on the table as it came, all others on the numbers in it.
-ON_ARRIVAL = frozenset({"columns", "rows", "number", "blank", "blank share", "duplicates"})
 # Great Expectations keeps its context in a global; the logger and warnings that `_quiet` changes are global too.
 _ALONE = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a column holds, in numbers.
-
-    least, middle, most: smallest value, median and greatest; None if no cell is a number.
-    blank, unreadable, unusual: cells that are blank, are not numbers, or lie outside what is usual.
-    counts: for a column of codes, the rows with each code that it may hold.
-    """
-
-    name: str
-    least: float | None
-    middle: float | None
-    most: float | None
-    blank: int
-    unreadable: int
-    unusual: int
-    counts: dict[int, int]
 
 
 @dataclass(frozen=True)
@@ -61,6 +40,7 @@ class Validation:
     failures: errors first; none, or warnings only, if the table can be used.
     seen: for each column of the schema that is there, what it holds.
     result: all that Great Expectations answered, as plain JSON values; row numbers are those of the table.
+    blank_lines: how many rows without a single cell were left out.
     """
 
     source: str
@@ -70,6 +50,7 @@ class Validation:
     failures: tuple[Failure, ...]
     seen: tuple[Seen, ...]
     result: dict[str, Any]
+    blank_lines: int = 0
 
     @property
     def errors(self) -> tuple[Failure, ...]:
@@ -102,80 +83,63 @@ class Validation:
 
 
 def validate(table: Table) -> Validation:
-    """Judge `table`; its frame is not changed. Row order changes nothing but the order in `result`."""
-    frame = table.frame.rename_axis(index=None)  # without the index's name, results hold the row numbers alone
+    """Judge `table`; its frame is not changed. Row order changes nothing."""
+    rows = np.argsort(table.frame.index.to_numpy(), kind="stable")
+    parts = (table.frame.iloc[rows[i : i + BATCH_ROWS]] for i in range(0, max(len(rows), 1), BATCH_ROWS))
+    return _validated(parts, table.source, lambda: table.digest, lambda: table.blank_lines)
+
+
+def validate_file(file: File) -> Validation:
+    """Judge the patients of `file`, in the memory of a batch and 40 bytes per row.
+
+    Raises:
+        SourceError: the file is damaged, has no rows, or cannot be read as a table.
+    """
+    ids: list[Digests] = []
+    blank_lines = 0
+
+    def parts() -> Iterator[pd.DataFrame]:
+        nonlocal blank_lines
+        for rows in sources.rows_of(file):
+            ids.append(rows.row_ids)
+            blank_lines += rows.blank_lines
+            yield rows.frame
+
+    def digest() -> str:
+        return digests.of_table(file.names, np.sort(np.concatenate(ids)))
+
+    return _validated(parts(), file.source, digest, lambda: blank_lines)
+
+
+def _validated(
+    parts: Iterable[pd.DataFrame], source: str, digest: Callable[[], str], blank_lines: Callable[[], int]
+) -> Validation:
+    """digest, blank_lines: asked after the last part."""
     with _ALONE, _quiet():
-        from expectations import suite
+        from expectations.explain import explain
+        from expectations.judge import Judge
 
-        arrived = suite.batch(frame)
-        text = [name for name in schema.BY_NAME if name in frame and not pd.api.types.is_numeric_dtype(frame[name])]
-        rules = [rule for rule in suite.build().expectations if suite.can_be_judged(rule, arrived)]
-        first = [rule for rule in rules if not text or _kind(rule) in ON_ARRIVAL]
-        result = _run(first, arrived)
-        if text:
-            numbers = arrived.assign(**{name: pd.to_numeric(frame[name], errors="coerce") for name in text})
-            result["results"] += _run([rule for rule in rules if rule not in first], numbers)["results"]
-    result = _plain(_count(result))
+        judge, found = Judge(), Statistics()
+        for part in parts:
+            frame = part.rename_axis(index=None)  # without the index's name, results hold the row numbers alone
+            judge.add(frame)
+            found.add(frame)
+        results = judge.results(found)
+        failures = explain(results, found)
     return Validation(
-        source=table.source,
-        rows=len(frame),
-        digest=table.digest,
-        checked=len(rules),
-        failures=explain(result["results"], frame),
-        seen=tuple(_seen(frame[name], column) for name, column in schema.BY_NAME.items() if name in frame),
-        result=result,
+        source=source,
+        rows=found.rows,
+        digest=digest(),
+        checked=len(results),
+        failures=failures,
+        seen=found.seen,
+        result=_plain(_counted([result for result, _ in results])),
+        blank_lines=blank_lines(),
     )
 
 
-def _kind(rule: Expectation) -> str:
-    return str((rule.meta or {})["kind"])
-
-
-def _run(rules: Sequence[Expectation], frame: pd.DataFrame) -> dict[str, Any]:
-    """Great Expectations' answer, in the order of `rules`, with every row of those that fail."""
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import (
-        DataContextConfig,
-        InMemoryStoreBackendDefaults,
-        ProgressBarsConfig,
-    )
-
-    # Without a configuration it makes a temporary folder for documentation that nobody reads.
-    config = DataContextConfig(
-        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
-        progress_bars=ProgressBarsConfig(globally=False),
-        analytics_enabled=False,
-    )
-    context = gx.get_context(mode="ephemeral", project_config=config)
-    asset = context.data_sources.add_pandas("pandas").add_dataframe_asset("patients")
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
-    # It copies every `meta` a hundred times over, and listing rows is slow even if there are none. So it gets a
-    # number as `meta`, and is asked for rows only if an expectation failed: that is a third faster.
-    bare = [rule.copy(update={"meta": {"rule": i}, "notes": None}) for i, rule in enumerate(rules)]
-
-    def ask(some: Sequence[Expectation], result_format: str) -> dict[str, Any]:
-        suite = gx.ExpectationSuite(name="patients", expectations=list(some))
-        answer = batch.validate(suite, result_format={"result_format": result_format})
-        plain: dict[str, Any] = answer.to_json_dict()
-        return plain
-
-    result = ask(bare, "BASIC")
-    by_rule = {_number(one): one for one in result["results"]}
-    failed = [bare[i] for i, one in by_rule.items() if not one["success"]]
-    if failed:
-        by_rule.update((_number(one), one) for one in ask(failed, "COMPLETE")["results"])
-    for i, one in by_rule.items():
-        one["expectation_config"].update(meta=rules[i].meta, notes=rules[i].notes)
-    return {**result, "results": [by_rule[i] for i in sorted(by_rule)]}
-
-
-def _number(result: dict[str, Any]) -> int:
-    return int(result["expectation_config"]["meta"]["rule"])
-
-
-def _count(result: dict[str, Any]) -> dict[str, Any]:
-    """`result` with the statistics of all its results, which may come from two runs."""
-    results = result["results"]
+def _counted(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """The results as Great Expectations reports those of a suite."""
     met = sum(one["success"] for one in results)
     statistics = {
         "evaluated_expectations": len(results),
@@ -183,7 +147,7 @@ def _count(result: dict[str, Any]) -> dict[str, Any]:
         "unsuccessful_expectations": len(results) - met,
         "success_percent": 100 * met / len(results),
     }
-    return {**result, "success": met == len(results), "statistics": statistics}
+    return {"success": met == len(results), "suite_name": "patients", "statistics": statistics, "results": results}
 
 
 def _plain(value: Any) -> Any:
@@ -195,17 +159,6 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "item"):
         value = value.item()
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _seen(values: pd.Series, column: schema.Column) -> Seen:
-    from_text = pd.to_numeric(values, errors="coerce").astype("float64")
-    unreadable = schema.unparsable(values)
-    numbers = from_text[~unreadable].dropna()
-    known = len(numbers) > 0
-    least, middle, most = (float(f()) if known else None for f in (numbers.min, numbers.median, numbers.max))
-    unusual = int((~numbers.between(*column.usual)).sum()) if column.usual else 0
-    counts = {code: int((numbers == code).sum()) for code in column.codes}
-    return Seen(column.name, least, middle, most, int(values.isna().sum()), int(unreadable.sum()), unusual, counts)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from heart_disease.data import csv_text
 from heart_disease.model.errors import SourceError
 
 EMPTY = "'{}' is empty; expected a header line and one line per patient."
-BATCH_ROWS = 1 << 16
+BATCH_ROWS = 1 << 18
 BUFFER_BYTES = 1 << 20  # of a column in a Parquet file that is read at once
 
 
@@ -59,6 +59,13 @@ class File:
     def names(self) -> list[str]:
         """The columns that say something about patients."""
         return [name for name in self.columns if name not in self.index]
+
+    @property
+    def capacity(self) -> int:
+        """How many rows it has, blank ones among them; 0 if only reading tells."""
+        import pyarrow.parquet as pq
+
+        return sum(pq.read_metadata(path).num_rows for path in self.paths) if self.is_parquet else 0
 
     def batches(self) -> Iterator[Batch]:
         """The rows, in the order of the files.

@@ -86,7 +86,7 @@ def from_file(file: File) -> Table:
     Raises:
         SourceError: it is damaged, or a column holds something that pandas cannot.
     """
-    return _table(rows_of(file), file.source)
+    return _table(rows_of(file), file.source, file.capacity)
 
 
 def rows_of(file: File) -> Iterator[Rows]:
@@ -116,7 +116,7 @@ def make_table(frame: pd.DataFrame, source: str, blank_lines: int = 0) -> Table:
     import pyarrow as pa
 
     columns = {
-        str(name): _values(frame[name])
+        str(name): cells(frame[name])
         if name in schema.BY_NAME
         else pa.array(frame[name].astype("str"), pa.string(), from_pandas=True)
         for name in frame
@@ -126,7 +126,12 @@ def make_table(frame: pd.DataFrame, source: str, blank_lines: int = 0) -> Table:
 
 def patient_ids(frame: pd.DataFrame) -> Digests:
     """A digest of each patient's 13 inputs (n,), whatever else a file says about them."""
-    return digests.of_rows({name: digests.of_values(_values(frame[name])) for name in schema.INPUT_NAMES})
+    found = np.empty(len(frame), np.uint64)
+    for start in range(0, len(frame), files.BATCH_ROWS):
+        part = frame.iloc[start : start + files.BATCH_ROWS]
+        columns = {name: digests.of_values(cells(part[name])) for name in schema.INPUT_NAMES}
+        found[start : start + len(part)] = digests.of_rows(columns)
+    return found
 
 
 def learned_from(frame: pd.DataFrame, rows: NDArray[np.int64]) -> Digests:
@@ -145,18 +150,54 @@ def _with_ids(columns: dict[str, Any], index: pd.Index, blank_lines: int) -> Row
     return Rows(columns, digests.of_rows(cells), index, blank_lines)
 
 
-def _table(chunks: Iterable[Rows], source: str) -> Table:
-    """One table of these rows; each column is held twice only while it is joined and sorted."""
-    found = list(chunks)
-    row_ids = np.concatenate([rows.row_ids for rows in found])
-    order = np.argsort(row_ids, kind="stable")
-    parts = {name: [rows.columns[name] for rows in found] for name in found[0].columns}
-    index, blank_lines = _joined([rows.index for rows in found]), sum(rows.blank_lines for rows in found)
-    found.clear()
-    names, row_ids = list(parts), row_ids[order]
-    columns = {name: _as_series(parts.pop(name), order) for name in names}
-    frame = pd.DataFrame(columns, copy=False).set_axis(index.take(order))
-    return Table(frame, source, digests.of_table(names, row_ids), row_ids, blank_lines)
+def _table(chunks: Iterable[Rows], source: str, capacity: int = 0) -> Table:
+    """One table of these rows, sorted; capacity: how many there may be, if that is known."""
+    parts: dict[str, Any] = {}
+    row_ids, indexes, blank_lines = _Growing(capacity, np.dtype("uint64")), list[pd.Index](), 0
+    for rows in chunks:
+        row_ids.add(rows.row_ids)
+        indexes.append(rows.index)
+        blank_lines += rows.blank_lines
+        for name, column in rows.columns.items():
+            if isinstance(column, np.ndarray):
+                parts.setdefault(name, _Growing(capacity, np.dtype("float64"))).add(column)
+            else:
+                parts.setdefault(name, []).append(column)
+    order = np.argsort(row_ids.cells, kind="stable")
+    names, ids = list(parts), row_ids.cells[order]
+    columns = {}
+    for name in names:
+        part = parts.pop(name)
+        columns[name] = _as_series([part.cells] if isinstance(part, _Growing) else part, order)
+    frame = pd.DataFrame(columns, copy=False).set_axis(_joined(indexes).take(order))
+    return Table(frame, source, digests.of_table(names, ids), ids, blank_lines)
+
+
+class _Growing:
+    """A column that grows at its end. A page of memory that is not yet written to costs nothing."""
+
+    def __init__(self, capacity: int, dtype: np.dtype[Any]) -> None:
+        self._all: NDArray[Any] = np.empty(capacity, dtype)
+        self._n = 0
+
+    def add(self, cells: NDArray[Any]) -> None:
+        """Append; from the first text on, all is text."""
+        if cells.dtype == object and self._all.dtype != object:
+            self._all = _text(self.cells)
+        elif self._all.dtype == object:
+            cells = _text(cells)
+        end = self._n + len(cells)
+        if end > len(self._all):
+            larger = np.empty(max(end, 2 * self._n), self._all.dtype)
+            larger[: self._n] = self.cells
+            self._all = larger
+        self._all[self._n : end] = cells
+        self._n = end
+
+    @property
+    def cells(self) -> NDArray[Any]:
+        """What was added (n,)."""
+        return self._all[: self._n]
 
 
 def _joined(indexes: list[pd.Index]) -> pd.Index:
@@ -164,16 +205,15 @@ def _joined(indexes: list[pd.Index]) -> pd.Index:
 
 
 def _as_series(parts: list[Any], order: NDArray[np.int64] | None = None) -> pd.Series:
-    """One column from its parts, its rows taken in this order; text if any part is."""
-    if not isinstance(parts[0], np.ndarray):
-        import pyarrow as pa
+    """A column, numbers or text in one NumPy array or Arrow text in several, its rows taken in this order."""
+    if isinstance(parts[0], np.ndarray):
+        [column] = parts
+        column = column if order is None else column[order]
+        return pd.Series(column, copy=False) if column.dtype != object else pd.Series(column, dtype="str")
+    import pyarrow as pa
 
-        column = pa.chunked_array([chunk for part in parts for chunk in getattr(part, "chunks", [part])], pa.string())
-        series = pd.Series(column.to_pandas(), dtype="str")
-    elif all(part.dtype == np.float64 for part in parts):
-        series = pd.Series(np.concatenate(parts) if len(parts) > 1 else parts[0], copy=False)
-    else:
-        series = pd.Series(np.concatenate([_text(part) for part in parts]), dtype="str")
+    text = pa.chunked_array([chunk for part in parts for chunk in getattr(part, "chunks", [part])], pa.string())
+    series = pd.Series(text.to_pandas(), dtype="str")
     return series if order is None else series.take(order).reset_index(drop=True)
 
 
@@ -204,10 +244,10 @@ def _cells(column: Any) -> NDArray[Any]:
             found: NDArray[np.float64] = numbers.to_numpy()
             if np.isnan(found).sum() == numbers.null_count:  # the word `nan` is no number here
                 return found
-    return _values(column.to_pandas())
+    return cells(column.to_pandas())
 
 
-def _values(values: pd.Series) -> NDArray[Any]:
+def cells(values: pd.Series) -> NDArray[Any]:
     """The cells of a pandas column as in `Rows`, text without spaces around it."""
     if not pd.api.types.is_numeric_dtype(values):
         text = values.astype("object").where(values.notna(), "").astype(str).str.strip()

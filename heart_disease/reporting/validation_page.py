@@ -102,7 +102,7 @@ def _observed(kind: str, result: dict[str, Any]) -> str:
         case "columns":
             return "these" if result["success"] else "others: see the errors"
         case "duplicates":
-            return f"{outcome['unexpected_count']} rows that share their values with another"
+            return f"{percent(outcome['observed_value'])} of the rows repeat another"
         case "balance":
             return percent(outcome["observed_value"])
         case "direction":

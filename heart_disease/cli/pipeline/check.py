@@ -14,7 +14,10 @@ from heart_disease.reporting.terminal import short, wrapped
 def add(parser: argparse.ArgumentParser) -> None:
     """Options: the file, and the page about it."""
     parser.add_argument(
-        "source", nargs="?", metavar="SOURCE", help="CSV or Parquet file (default: the bundled patients)"
+        "source",
+        nargs="?",
+        metavar="SOURCE",
+        help="CSV or Parquet file, or a folder of either (default: the bundled patients)",
     )
     parser.add_argument("--page", metavar="FILE", help="write the validation page (HTML) to this file")
 
@@ -25,18 +28,18 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         DataError: the file cannot be read.
     """
-    from heart_disease.data import sources
+    from heart_disease.data import files, sources
 
-    table = sources.load(options.source)
+    file = files.look(sources.BUNDLED if options.source is None else options.source)
     from expectations import gate
     from heart_disease.reporting import validation_page
 
-    validation = gate.validate(table)
+    validation = gate.validate_file(file)
     if options.page:
         Path(options.page).write_text(validation_page.render(validation), encoding="utf-8")
-    print(wrapped(f"{count(len(table), 'row')} of {short(table.source)}, digest {table.digest}"))
-    if table.blank_lines:
-        print(f"{count(table.blank_lines, 'blank row')} left out")
+    print(wrapped(f"{count(validation.rows, 'row')} of {short(validation.source)}, digest {validation.digest}"))
+    if validation.blank_lines:
+        print(f"{count(validation.blank_lines, 'blank row')} left out")
     for message in validation.messages():
         print(wrapped(message))
     found = (
@@ -50,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 COMMAND = Command(
     name="check",
     help="load and validate a file, without training",
-    description="Load and validate a file of patients.",
+    description="Load and validate a file of patients, of any length: memory holds a part of it at a time.",
     add=add,
     run=run,
 )

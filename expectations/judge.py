@@ -1,0 +1,193 @@
+"""Great Expectations as the judge of a table that comes in parts.
+
+It computes what its expectations need (its metrics) on each part. Counts are added, and the first failing rows kept;
+then each expectation judges the sums, as it would judge those of the whole table. The means of the derived columns come
+from `Statistics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from great_expectations.execution_engine import PandasExecutionEngine
+from great_expectations.validator.metrics_calculator import MetricsCalculator
+
+from expectations import suite
+from expectations.failure import AS_GIVEN
+from expectations.limits import MOST_CELLS
+from expectations.statistics import Statistics
+from heart_disease.model import schema
+
+# These kinds are judged on the table as it came, all others on the numbers in it; or on statistics of all of it.
+ON_ARRIVAL = frozenset({"columns", "rows", "number", "blank", "blank share"})
+ON_STATISTICS = frozenset({"balance", "direction", "duplicates"})
+COUNTS: dict[str, Any] = {"result_format": "BASIC", "partial_unexpected_count": 0}
+ROWS: dict[str, Any] = {"result_format": "COMPLETE"}
+TYPES, KNOWN_SHARE = "table.column_types", "column.non_null_proportion"
+
+
+@dataclass
+class Tally:
+    """What the parts so far say about one expectation.
+
+    metrics: Great Expectations', by name, added up. known: cells that are not blank.
+    count: failing cells; rows, cells: the first of them, a row's number and its cell.
+    broken: whether Great Expectations could not compute its metrics.
+    """
+
+    metrics: dict[str, Any] = field(default_factory=dict)
+    known: int = 0
+    count: int = 0
+    rows: list[int] = field(default_factory=list)
+    cells: list[Any] = field(default_factory=list)
+    broken: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether enough failing rows are known."""
+        return len(self.rows) >= MOST_CELLS
+
+    def fail(self, cells: pd.Series, count: int) -> None:
+        """Count failing cells, and keep some of them, indexed by row number."""
+        self.count += count
+        cells = cells.iloc[: MOST_CELLS - len(self.rows)]
+        self.rows += cells.index.tolist()
+        self.cells += cells.tolist()
+
+
+class Judge:
+    """Add every part of a table once, then ask for the results."""
+
+    def __init__(self) -> None:
+        self.rules = list(suite.build().expectations)
+        self.tallies = [Tally() for _ in self.rules]
+        # Great Expectations copies every `meta` a hundred times over, so it gets none.
+        self._bare = [rule.copy(update={"meta": None, "notes": None}) for rule in self.rules]
+        self._engine = PandasExecutionEngine()
+        self._columns: set[object] = set()
+
+    def add(self, part: pd.DataFrame) -> None:
+        """Some rows, indexed by row number, each number above those before; the columns are the same in every part."""
+        part = part.rename(columns={name: name + AS_GIVEN for name in suite.DERIVED if name in part})
+        self._columns = set(part)
+        text = [name for name in schema.BY_NAME if name in part and not pd.api.types.is_numeric_dtype(part[name])]
+        numbers = part.assign(**{name: pd.to_numeric(part[name], errors="coerce") for name in text}) if text else part
+        here = [i for i, rule in enumerate(self.rules) if set((rule.meta or {})["columns"]) <= self._columns]
+        self._judge([i for i in here if self._kind(i) in ON_ARRIVAL], part, part)
+        self._judge([i for i in here if self._kind(i) not in ON_ARRIVAL | ON_STATISTICS], numbers, part)
+
+    def results(self, found: Statistics) -> list[tuple[dict[str, Any], Tally]]:
+        """Great Expectations' answers, as plain values, in the order of the rules that can be judged, with the tallies.
+
+        found: of the same rows.
+        """
+        means = suite.derived_means(found, self._columns)
+        columns = self._columns | set(means)
+        return [
+            (self._result(i, means, sorted(map(str, columns | set(suite.DERIVED)))), self.tallies[i])
+            for i, rule in enumerate(self.rules)
+            if suite.can_be_judged(rule, columns, found.rows)
+        ]
+
+    def _kind(self, i: int) -> str:
+        return str((self.rules[i].meta or {})["kind"])
+
+    def _judge(self, rules: Sequence[int], judged: pd.DataFrame, part: pd.DataFrame) -> None:
+        """Add what Great Expectations computes on `judged`; `part` has the same cells as they came."""
+        self._engine.load_batch_data("part", judged)
+        failing = []
+        for i, metrics in self._computed(rules, COUNTS).items():
+            tally, name = self.tallies[i], getattr(self.rules[i], "column", None)
+            tally.broken |= not metrics
+            unexpected = 0
+            for metric, value in metrics.items():
+                if metric == KNOWN_SHARE:
+                    tally.known += round(value * len(judged))
+                elif metric == TYPES:
+                    if metric not in tally.metrics or _type(tally.metrics[TYPES], name) == np.float64:
+                        tally.metrics[metric] = value
+                elif isinstance(value, int | np.integer):
+                    tally.metrics[metric] = tally.metrics.get(metric, 0) + int(value)
+                    unexpected = (
+                        int(value) if metric.endswith("unexpected_count") and "nonnull" not in metric else unexpected
+                    )
+                else:
+                    tally.metrics[metric] = value
+            match self._kind(i):
+                case "number" if part[name].dtype != judged[name].dtype or not pd.api.types.is_numeric_dtype(
+                    part[name]
+                ):
+                    words = pd.to_numeric(part[name], errors="coerce").isna() & part[name].notna()
+                    tally.fail(part[name][words], int(words.sum()))
+                case "blank" | "blank share":
+                    blank = part[name].isna()
+                    tally.fail(part[name][blank], int(blank.sum()))
+                case _ if unexpected and tally.is_full:
+                    tally.count += unexpected
+                case _ if unexpected:
+                    failing.append((i, unexpected))
+        for i, metrics in self._computed([i for i, _ in failing], ROWS).items():
+            name, count = self.rules[i].column, dict(failing)[i]
+            [rows] = [rows for metric, rows in metrics.items() if metric.endswith("unexpected_index_list")]
+            self.tallies[i].fail(part.loc[sorted(rows[:MOST_CELLS]), name], count)
+
+    def _computed(self, rules: Iterable[int], result_format: dict[str, Any]) -> dict[int, dict[str, Any]]:
+        """For each rule its metrics by name; none if Great Expectations cannot compute them."""
+        wanted = {i: self._needs(i, result_format) for i in rules}
+        every = [metric for needs in wanted.values() for metric in needs.values()]
+        found, _ = MetricsCalculator(self._engine).compute_metrics(every)
+        return {
+            i: {name: found[metric.id] for name, metric in needs.items()}
+            if all(metric.id in found for metric in needs.values())
+            else {}
+            for i, needs in wanted.items()
+        }
+
+    def _needs(self, i: int, result_format: dict[str, Any]) -> dict[str, Any]:
+        """The metrics that an expectation needs, by name."""
+        needs: dict[str, Any] = (
+            self._bare[i]
+            .get_validation_dependencies(
+                execution_engine=self._engine, runtime_configuration={"result_format": dict(result_format)}
+            )
+            .metric_configurations
+        )
+        return needs
+
+    def _result(self, i: int, means: Mapping[str, float], columns: list[str]) -> dict[str, Any]:
+        rule, tally = self.rules[i], self.tallies[i]
+        result: dict[str, Any] = {}
+        if not tally.broken:
+            given = {**tally.metrics, "table.columns": columns, "column.mean": means.get(getattr(rule, "column", ""))}
+            if self._kind(i) in ("blank", "blank share"):
+                given[KNOWN_SHARE] = tally.known / (tally.known + tally.count)
+            result = self._answer(i, given, tally, COUNTS)
+            if not result["success"]:
+                result = self._answer(i, given, tally, ROWS)
+        config = rule.configuration.to_json_dict()
+        config |= {"meta": rule.meta, "notes": rule.notes, "severity": rule.severity.value}
+        return {"success": False, "result": {}, **result, "expectation_config": config}
+
+    def _answer(self, i: int, given: Mapping[str, Any], tally: Tally, result_format: dict[str, Any]) -> dict[str, Any]:
+        """What the expectation says of these metrics."""
+        metrics: dict[Any, Any] = {}
+        for name, metric in self._needs(i, result_format).items():
+            if name.endswith("unexpected_values"):
+                metrics[metric.id] = tally.cells
+            elif name.endswith("unexpected_index_list"):
+                metrics[metric.id] = tally.rows
+            else:
+                metrics[metric.id] = given.get(name)
+        answer = self._bare[i].metrics_validate(
+            metrics, runtime_configuration={"result_format": dict(result_format)}, execution_engine=self._engine
+        )
+        plain: dict[str, Any] = answer.to_json_dict()
+        return plain
+
+
+def _type(types: Sequence[Mapping[str, Any]], name: str | None) -> Any:
+    return next(one["type"] for one in types if one["name"] == name)
