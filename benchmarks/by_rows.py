@@ -1,6 +1,6 @@
 """How should a network be trained and judged on n patients? Simulated patients, whose true probabilities are known.
 
-Patients are drawn from the bundled ones with noise in every number. The truth is the average of eight networks that
+Patients are drawn from the bundled ones with noise in every number (tests/harness/crowd.py). The truth is the average of eight networks that
 learned from the bundled patients, with terms added that no such network has. The excess is how much the log loss on
 200,000 other patients lies above that of the truth itself: 0 is perfect.
 
@@ -31,20 +31,10 @@ from heart_disease.training import engine
 from heart_disease.training.batches import Job
 from heart_disease.training.inputs import Inputs
 from heart_disease.training.recipe import Recipe, RecipeOptions
+from tests.harness import crowd
 
 SIZES = (300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 TESTED = 200_000
-
-
-def drawn(rows: int, seed: int) -> pd.DataFrame:
-    """Patients like the bundled ones, without the label: a row of those, with noise of a fifth of the spread."""
-    rng, bundled = np.random.default_rng(seed), sources.load().frame
-    frame = bundled.iloc[rng.integers(len(bundled), size=rows)].reset_index(drop=True).drop(columns=schema.LABEL.name)
-    for column in schema.COLUMNS:
-        if column.limits:
-            noisy = frame[column.name] + rng.normal(0, bundled[column.name].std() / 5, rows)
-            frame[column.name] = noisy.round(1 if column.name == "oldpeak" else 0).clip(*column.limits)
-    return frame
 
 
 @cache
@@ -64,7 +54,7 @@ def truth(frame: pd.DataFrame) -> Numbers:
 
 def patients(rows: int, seed: int) -> tuple[pd.DataFrame, Numbers]:
     """Patients with a label, and their true probabilities."""
-    frame = drawn(rows, seed)
+    frame = crowd.draw(rows, seed)
     p = truth(frame)
     return frame.assign(num=np.random.default_rng(seed + 1).binomial(1, p).astype(float)), p
 
@@ -89,7 +79,7 @@ def divergence(p: Numbers, q: Numbers) -> float:
 
 def by_recipe(sizes: list[int]) -> None:
     """The rule's recipe, and others around it."""
-    tested = drawn(TESTED, 99)
+    tested = crowd.draw(TESTED, 99)
     p = truth(tested)
     print("| rows | rows per step | epochs | excess | of the truth's loss | s |\n|---:|---:|---:|---:|---:|---:|")
     entropy = float(-(p * np.log(p) + (1 - p) * np.log(1 - p)).mean())
@@ -116,7 +106,7 @@ def by_evaluation(sizes: list[int]) -> None:
     ways = [Evaluation(), Evaluation(repeats=1), Evaluation(holdout=0.2)]
     print("| rows | judged by | log loss, half its interval | minus logistic regression, half | excess shipped | s |")
     print("|---:|---|---:|---:|---:|---:|")
-    tested = drawn(TESTED, 99)
+    tested = crowd.draw(TESTED, 99)
     p = truth(tested)
     for rows in sizes:
         frame, _ = patients(rows, rows)
