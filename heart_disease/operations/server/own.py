@@ -22,6 +22,9 @@ FOR_OTHERS = (
     "PREFECT_UI_",
 )  # fmt: skip
 DATABASE = "PREFECT_SERVER_DATABASE_"
+# A run of a deployment with a concurrency limit holds a lease on its slot. Prefect keeps leases in the server's memory
+# otherwise: a restart would lose them, every run that renews one then ends as crashed, and its slot stays taken.
+LEASES = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
 # The options of `mlflow server`, which it also takes from the environment, and the logins of its clients.
 MLFLOW_FOR_OTHERS = (
     "MLFLOW_ARTIFACTS_", "MLFLOW_AUTH_", "MLFLOW_BACKEND_", "MLFLOW_DEFAULT_ARTIFACT_ROOT", "MLFLOW_ENABLE_WORKSPACES",
@@ -83,6 +86,7 @@ def _without_others(settings: Settings) -> dict[str, str]:
         "PREFECT_HOME": str(settings.home.absolute()),
         "PREFECT_PROFILES_PATH": os.devnull,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        LEASES: "prefect.server.concurrency.lease_storage.filesystem",
     }
 
 
