@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -36,17 +36,16 @@ def killed_at_the_end(port: int) -> Iterator[SyncPrefectClient]:
             process.wait()
 
 
-def take(client: SyncPrefectClient) -> httpx.Response:
-    return client.increment_concurrency_slots_with_lease(["retrain"], 1, "concurrency", lease_duration=300)
+def take(client: SyncPrefectClient, limit: str) -> httpx.Response:
+    return client.increment_concurrency_slots_with_lease([limit], 1, "concurrency", lease_duration=300)
 
 
-def test_a_lease_outlives_the_server_that_gave_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    port = free_port()
+def test_a_lease_outlives_the_server_that_gave_it() -> None:
+    port, limit = free_port(), f"retrain-{uuid4()}"
     with killed_at_the_end(port) as client:
-        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name="retrain", limit=1))
-        lease = take(client).json()["lease_id"]
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=limit, limit=1))
+        lease = take(client, limit).json()["lease_id"]
     with killed_at_the_end(port) as client:
         client.renew_concurrency_lease(lease, 300)  # raises if the server has lost it
         with pytest.raises(httpx.HTTPStatusError, match="423"):
-            take(client)  # and nobody else runs beside it
+            take(client, limit)  # and nobody else runs beside it
