@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from heart_disease.data import csv_text, digests, files
 from heart_disease.data.digests import Digests
-from heart_disease.data.files import File
+from heart_disease.data.files import Batch, File
 from heart_disease.model import schema
 from heart_disease.model.errors import SourceError
 
@@ -54,13 +55,22 @@ class Rows:
 
     columns: by name. One of the schema is a NumPy array (n,): float64 with NaN for a blank if all its cells in these
         rows parse, otherwise objects, text and None. Any other is Arrow text.
-    row_ids: one digest per row (n,). index: the rows' numbers (n,). blank_lines: rows without a cell, left out.
+    index: the rows' numbers (n,). blank_lines: rows without a cell, left out.
     """
 
     columns: dict[str, Any]
-    row_ids: Digests
     index: pd.Index
     blank_lines: int = 0
+
+    @cached_property
+    def row_ids(self) -> Digests:
+        """One digest per row (n,)."""
+        return digests.of_rows(
+            {
+                name: digests.of_values(column) if isinstance(column, np.ndarray) else digests.of_text(column)
+                for name, column in self.columns.items()
+            }
+        )
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -95,20 +105,27 @@ def rows_of(file: File) -> Iterator[Rows]:
     Raises:
         SourceError: as `from_file`.
     """
-    for batch in file.batches():
-        index = pd.RangeIndex(batch.first, batch.first + len(batch.cells), name="row")
-        try:
-            columns = {
-                name: _cells(batch.cells[name]) if name in schema.BY_NAME else files.in_text(batch.cells[name])
-                for name in file.names
-            }
-            rows = _with_ids(columns, index, batch.blank_lines)
-        except Exception as error:  # Arrow's and pandas' own: they differ by type, and there are many types
-            raise SourceError(
-                f"'{file.source}' cannot be read as a table: {files.reason(error)}. Expected numbers and text in its "
-                "columns."
-            ) from error
-        yield rows
+    return (rows_in(batch, file) for batch in file.batches())
+
+
+def rows_in(batch: Batch, file: File) -> Rows:
+    """The patients of one batch of a file.
+
+    Raises:
+        SourceError: a column holds something that pandas cannot.
+    """
+    try:
+        columns = {
+            name: _cells(batch.cells[name]) if name in schema.BY_NAME else files.in_text(batch.cells[name])
+            for name in file.names
+        }
+    except Exception as error:  # Arrow's and pandas' own: they differ by type, and there are many types
+        raise SourceError(
+            f"'{file.source}' cannot be read as a table: {files.reason(error)}. Expected numbers and text in its "
+            "columns."
+        ) from error
+    index = pd.RangeIndex(batch.first, batch.first + len(batch.cells), name="row")
+    return Rows(columns, index, batch.blank_lines)
 
 
 def make_table(frame: pd.DataFrame, source: str, blank_lines: int = 0) -> Table:
@@ -121,7 +138,7 @@ def make_table(frame: pd.DataFrame, source: str, blank_lines: int = 0) -> Table:
         else pa.array(frame[name].astype("str"), pa.string(), from_pandas=True)
         for name in frame
     }
-    return _table([_with_ids(columns, frame.index, blank_lines)], source)
+    return _table([Rows(columns, frame.index, blank_lines)], source)
 
 
 def patient_ids(frame: pd.DataFrame) -> Digests:
@@ -140,14 +157,6 @@ def learned_from(frame: pd.DataFrame, rows: NDArray[np.int64]) -> Digests:
     A model of so many patients would mostly consist of them, and no single one matters to it.
     """
     return np.unique(patient_ids(frame.iloc[rows])) if len(rows) <= MOST_REMEMBERED else np.empty(0, np.uint64)
-
-
-def _with_ids(columns: dict[str, Any], index: pd.Index, blank_lines: int) -> Rows:
-    cells = {
-        name: digests.of_values(column) if isinstance(column, np.ndarray) else digests.of_text(column)
-        for name, column in columns.items()
-    }
-    return Rows(columns, digests.of_rows(cells), index, blank_lines)
 
 
 def _table(chunks: Iterable[Rows], source: str, capacity: int = 0) -> Table:

@@ -21,6 +21,8 @@ from . import keras_file, schema
 from .encoding import Encoder
 from .errors import RejectedError
 
+Written = Callable[[str, NDArray[np.intp]], NDArray[Any]]
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -68,7 +70,7 @@ class PatientModel:
                 f"{named} missing; expected {', '.join(schema.INPUT_NAMES)}. Name the columns in the header."
             )
         cells = np.column_stack([schema.numbers(patients[name]) for name in schema.INPUT_NAMES])  # (n, 13)
-        scores = self.score(cells, lambda row, name: patients[name].iloc[row])
+        scores = self.score(cells, lambda name, rows: patients[name].iloc[rows].to_numpy())
         columns = {
             "probability": pd.Series(scores.probability, patients.index),
             "disease": pd.Series(scores.disease, patients.index, dtype="object"),
@@ -76,10 +78,10 @@ class PatientModel:
         }
         return pd.DataFrame(columns, copy=False)
 
-    def score(self, cells: NDArray[np.float64], written: Callable[[int, str], object] | None = None) -> Scores:
+    def score(self, cells: NDArray[np.float64], written: Written | None = None) -> Scores:
         """Do as `predict`, for values in the order of `schema.INPUT_NAMES`, NaN for a blank: (n, 13).
 
-        written: returns the cell of a row and a column as it was written, to show in `problem`; by default the value.
+        written: returns cells of a column as they were written, to show in `problem`; by default the values.
         """
         bad = np.column_stack([schema.outside(cells[:, k], column) for k, column in enumerate(schema.COLUMNS)])
         new = self.encoder.never_seen(cells) & ~bad
@@ -89,18 +91,31 @@ class PatientModel:
             probability[good] = np.asarray(self.network(self.encoder.encode(cells[good])))[:, 0]
         answer = np.where(probability >= self.threshold, "yes", "no").astype("object")
         answer[~good] = ""
-        problem = np.full(len(cells), "", "object")
-        for row in np.flatnonzero(~good).tolist():
-            reasons = []
-            for k in np.flatnonzero(bad[row] | new[row]).tolist():
-                column = schema.COLUMNS[k]
-                cell = schema.holds(written(row, column.name) if written else cells[row, k])
-                why, expected = "", column.expected
-                if new[row, k]:
-                    why, expected = ", which no patient of the training had", self.encoder.expected(column)
-                reasons.append(f"column '{column.name}' {cell}{why}; expected {expected}")
-            problem[row] = "; ".join(reasons)
+        problem = self._problems(cells, bad, new, written)
         return Scores(probability, answer, problem)
+
+    def _problems(
+        self, cells: NDArray[np.float64], bad: NDArray[np.bool_], new: NDArray[np.bool_], written: Written | None
+    ) -> NDArray[np.object_]:
+        """Each row's problem (n,), from the cells that the schema or the encoder does not allow (n, 13)."""
+        problem = np.full(len(cells), "", "object")
+        for k, column in enumerate(schema.COLUMNS):
+            rows = np.flatnonzero(bad[:, k] | new[:, k])
+            if not len(rows):
+                continue
+            held = written(column.name, rows) if written else cells[rows, k]
+            if held.dtype == "object":
+                which, texts = pd.factorize(np.array([schema.holds(value) for value in held], "object"))
+            else:  # words are made for each value once, not for each row
+                which, values = pd.factorize(held, use_na_sentinel=False)
+                texts = np.array([schema.holds(value) for value in values], "object")
+            why, expected = np.array(["", ", which no patient of the training had"]), self.encoder.expected(column)
+            ends = np.array([f"; expected {column.expected}", f"; expected {expected}"], "object")
+            is_new = new[rows, k].astype(int)
+            reason = f"column '{column.name}' " + texts[which] + why.astype("object")[is_new] + ends[is_new]
+            before = problem[rows]
+            problem[rows] = np.where(before == "", reason, before + "; " + reason)
+        return problem
 
     def save(self, folder: Path) -> None:
         """Write `encoder.json`, `network.keras`, `threshold.json` and `learned_from.npy` into `folder`."""

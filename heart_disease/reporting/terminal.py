@@ -85,6 +85,23 @@ def short(path: str) -> str:
     return relative if len(relative) < len(path) else path
 
 
+@contextmanager
+def rows_bar(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """On a terminal, a bar of the rows done of `total`; 0 if that is not known. Gives a function that counts more."""
+    if not sys.stderr.isatty():
+        yield lambda rows: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:<9}"), BarColumn(None), TextColumn("{task.completed:,.0f} rows"))
+    with Progress(
+        *columns, TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True), transient=True
+    ) as bar:
+        task = bar.add_task(name, total=total or None)
+        yield lambda rows: bar.advance(task, rows)
+
+
 class Bar:
     """A bar on a terminal: networks done of `total`, networks per second, time left. Elsewhere a line every 10 seconds.
 

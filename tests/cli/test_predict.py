@@ -174,6 +174,49 @@ def test_an_output_can_be_scored_again_with_a_prefix(heart_predict: Said, tmp_pa
         assert found["again_row"].tolist() == found["row"].tolist() == list(range(1, 304))
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_words_late_in_a_long_file_are_no_hindrance(
+    suffix: str, heart_predict: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = PATIENTS.head(40).astype(object)
+    frame.loc[35, "age"] = "old"
+    frame.to_csv(tmp_path / "in.csv", index=False)
+    monkeypatch.setattr("heart_disease.data.csv_text.BLOCK_BYTES", 400)
+    code, _, err = heart_predict(tmp_path / "in.csv", "-o", tmp_path / f"out.{suffix}")
+    assert (code, "39 rows scored row 35 not scored: column 'age' has 'old'" in err) == (0, True), err
+    out = pd.read_csv(tmp_path / "out.csv") if suffix == "csv" else pd.read_parquet(tmp_path / "out.parquet")
+    assert out["row"].tolist() == list(range(1, 41))
+    assert out["age"].tolist()[34] == "old"
+    assert out["chol"].tolist() == PATIENTS["chol"].head(40).tolist()
+    assert out["probability"].isna().tolist() == [row == 35 for row in range(1, 41)]
+
+
+def test_the_parts_of_a_folder_are_scored_in_order_into_one_file(heart_predict: Said, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for i, rows in enumerate((slice(0, 100), slice(100, 303))):
+        PATIENTS.iloc[rows].to_parquet(tmp_path / "in" / f"part-{i}.parquet", index=False)
+    assert heart_predict(tmp_path / "in", "-o", tmp_path / "out.parquet")[0] == 0
+    assert heart_predict(sources.BUNDLED, "-o", tmp_path / "whole.parquet")[0] == 0
+    parts, whole = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("out", "whole"))
+    pd.testing.assert_frame_equal(parts, whole)
+
+
+def test_parts_whose_types_differ_are_refused_and_leave_no_file(heart_predict: Said, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name, note in (("a", 1), ("b", "x")):
+        PATIENTS.head(60).assign(note=note).to_parquet(tmp_path / "in" / f"{name}.parquet", index=False)
+    code, _, err = heart_predict(tmp_path / "in", "-o", tmp_path / "out.parquet")
+    assert (code, "has parts whose columns differ in type" in err) == (3, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_file_without_a_row_that_can_be_scored_leaves_no_output(heart_predict: Said, tmp_path: Path) -> None:
+    PATIENTS.head(1).assign(age=0).to_csv(tmp_path / "in.csv", index=False)
+    code, _, err = heart_predict(tmp_path / "in.csv", "-o", tmp_path / "out.csv")
+    assert (code, "can be scored; row 1: column 'age' has 0" in err) == (3, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
 def test_an_output_in_a_folder_that_is_not_there_ends_in_4(heart_predict: Said, tmp_path: Path) -> None:
     code, _, err = heart_predict(sources.BUNDLED, "-o", tmp_path / "none" / "out.csv")
     assert code == 4
