@@ -1,8 +1,8 @@
 """How should a network be trained and judged on n patients? Simulated patients, whose true probabilities are known.
 
-Patients are drawn from the bundled ones with noise in every number (tests/harness/crowd.py). The truth is the average of eight networks that
-learned from the bundled patients, with terms added that no such network has. The excess is how much the log loss on
-200,000 other patients lies above that of the truth itself: 0 is perfect.
+Patients are drawn from the bundled ones with noise in every number (tests/harness/crowd.py). The truth is the average
+of eight networks that learned from the bundled patients, with terms added that no such network has. The excess is how
+much the log loss on 200,000 other patients lies above that of the truth itself: 0 is perfect.
 
     python -m benchmarks.by_rows               the recipe: steps and epochs around what the rule chooses, by rows
     python -m benchmarks.by_rows --judged      the evaluation: width of the intervals, and seconds
