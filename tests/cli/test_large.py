@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,7 @@ def test_scoring_200000_patients_needs_little_more_memory_than_scoring_2000(fold
 
 
 def test_one_patient_needs_mlflow_once_and_gets_the_answer_of_the_file(folder: Path) -> None:
+    shutil.rmtree(folder / "cache", ignore_errors=True)  # another test may have been here
     patient = [word for name, value in patients.FIRST.items() for word in (f"--{name}", str(value))]
     imported = "print('mlflow' in sys.modules, 'pandas' in sys.modules)"
     first, second = (run(folder, imported, "predict", *patient).stdout.splitlines() for _ in range(2))
