@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from . import schema
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BLANK = -1.0  # stands for a blank cell among the codes
 BLOCK = 1_000_000  # rows that are encoded at once, so that what lies between a frame and its inputs stays small

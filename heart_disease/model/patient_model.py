@@ -11,15 +11,17 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from . import keras_file, schema
 from .encoding import Encoder
 from .errors import RejectedError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Written = Callable[[str, NDArray[np.intp]], NDArray[Any]]
 
@@ -63,6 +65,8 @@ class PatientModel:
         Raises:
             RejectedError: a column is missing.
         """
+        import pandas as pd
+
         missing = [name for name in schema.INPUT_NAMES if name not in patients]
         if missing:
             named = f"column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"
@@ -99,6 +103,10 @@ class PatientModel:
     ) -> NDArray[np.object_]:
         """Each row's problem (n,), from the cells that the schema or the encoder does not allow (n, 13)."""
         problem = np.full(len(cells), "", "object")
+        if not (bad.any() or new.any()):
+            return problem
+        import pandas as pd
+
         for k, column in enumerate(schema.COLUMNS):
             rows = np.flatnonzero(bad[:, k] | new[:, k])
             if not len(rows):

@@ -8,13 +8,16 @@ possible, but worth a look.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # `heart --help` names the columns, and one patient is scored without pandas
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
 
 Range = tuple[float, float]
 
@@ -105,17 +108,24 @@ def label(frame: pd.DataFrame) -> pd.Series:
 
 def unparsable(values: pd.Series) -> pd.Series:
     """The cells that are neither blank nor a finite number, as a mask of the rows."""
+    import pandas as pd
+
     numbers = pd.to_numeric(values, errors="coerce")
     return (numbers.isna() & values.notna()) | numbers.isin([float("inf"), float("-inf")])
 
 
 def forbidden(values: pd.Series, column: Column) -> pd.Series:
     """The cells that `column` does not allow (text, blank, outside codes or limits), as a mask of the rows."""
+    import pandas as pd
+
     return pd.Series(outside(numbers(values), column), index=values.index)
 
 
 def numbers(values: pd.Series) -> NDArray[np.float64]:
     """The cells as numbers: NaN stands for a blank, infinity for anything else that is not a number."""
+    import numpy as np
+    import pandas as pd
+
     if values.dtype == "float64":
         return values.to_numpy()
     found = pd.to_numeric(values, errors="coerce").to_numpy("float64", na_value=np.nan)
@@ -124,6 +134,8 @@ def numbers(values: pd.Series) -> NDArray[np.float64]:
 
 def outside(cells: NDArray[np.float64], column: Column) -> NDArray[np.bool_]:
     """Do as `forbidden`, for cells that have been through `numbers`: (n,) -> (n,)."""
+    import numpy as np
+
     if column.limits:
         low, high = column.limits
         return ~((cells >= low) & (cells <= high))
@@ -139,6 +151,9 @@ def holds(value: object) -> str:
 
 def show(value: object) -> str:
     """A cell as a message shows it: ``150``, ``2.3``, ``'fixed'``, ``blank``."""
-    if pd.api.types.is_scalar(value) and pd.isna(value):  # type: ignore[call-overload]
-        return "blank"
-    return f"{float(value):.15g}" if isinstance(value, Real) else repr(str(value))
+    if isinstance(value, Real):
+        return "blank" if math.isnan(value) else f"{float(value):.15g}"
+    import pandas as pd
+
+    blank = pd.api.types.is_scalar(value) and pd.isna(value)  # type: ignore[call-overload]
+    return "blank" if blank else repr(str(value))

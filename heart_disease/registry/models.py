@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -143,6 +144,17 @@ def load_model(ref: ModelRef) -> PatientModel:
     """
     with fetched(ref.name, ref.version) as folder:
         return _read(ref, folder)
+
+
+def copy_model(ref: ModelRef, folder: Path) -> None:
+    """Copy what `PatientModel.load` needs of a version into an existing folder, after the same checks as `load_model`.
+
+    Raises:
+        UnavailableError: as `load_model`.
+    """
+    with fetched(ref.name, ref.version) as files:
+        for name in ("encoder.json", "network.keras", "threshold.json"):
+            shutil.copyfile(files / "artifacts" / "model" / name, folder / name)
 
 
 def _read(ref: ModelRef, folder: Path) -> PatientModel:

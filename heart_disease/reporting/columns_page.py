@@ -41,6 +41,15 @@ them have a code that is rare at the hospitals (`cp` 0, `restecg` 1). So does `h
 that break no rule are doubtful too. It also refuses the whole file if over a quarter of the rows have a value of one
 column that is not allowed, or if over 10 % of 50 rows or more are blank in `ca` or `thal`. `heart predict --anyway`
 scores the rows that break no rule.
+
+A patient who is in a file twice is an error among up to 1,000 rows. In larger files some patients agree in all columns
+by chance: of 100,000 simulated ones about 10, of 1,000,000 about 1,200. How many chance explains is estimated from the
+file itself (`expectations/repeats.py` says how), and only more than that is an error. Repeats by chance may fall into
+training and test rows, as any two similar patients may.
+
+Every cell that breaks a rule is counted; the first 1,000 of a rule are kept by row and value. Digests of rows and
+patients have 64 bits and count numbers as 32-bit floats; they find repeats and changes, but are no defence against
+somebody who makes two rows with the same digest on purpose.
 """
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heart_disease.cli.parser import Command
+from heart_disease.cli.pipeline import patient
 from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError, UsageError
 from heart_disease.reporting.terminal import wrapped
 
@@ -20,7 +21,9 @@ ANSWERS = ("row", "probability", "disease", "problem")
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Options: what to score, and where to write the answers."""
-    parser.add_argument("source", metavar="FILE", help="CSV or Parquet file, in UCI codes")
+    parser.add_argument(
+        "source", nargs="?", metavar="FILE", help="CSV or Parquet file in UCI codes, or a folder of either"
+    )
     parser.add_argument("-o", "--output", metavar="OUT", help="CSV or Parquet file to write (default: the terminal)")
     parser.add_argument(
         "--prefix", metavar="TEXT", default="",
@@ -30,6 +33,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--anyway", action="store_true",
         help="score the rows that break no rule, even if the file as a whole seems to be in other codes",
     )  # fmt: skip
+    patient.add(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -44,12 +48,16 @@ def run(options: argparse.Namespace) -> int:
         OSError: the output cannot be written.
     """
     source, output = options.source, options.output
+    values = patient.given(options)
+    if (source is None) != bool(values) or (values and (output or options.prefix or options.anyway)):
+        raise UsageError("expected a FILE, with or without options for it, or the values of one patient alone")
+    if values:
+        return patient.score(values)
     if output and Path(output).suffix not in (".csv", ".parquet"):
         raise UsageError(f"output '{output}': expected a name that ends in .csv or .parquet")
     if output and not Path(output).parent.is_dir():
         raise UnavailableError(f"output '{output}': there is no folder '{Path(output).parent}'")
-    from heart_disease import registry
-    from heart_disease.cli.pipeline import scored
+    from heart_disease.cli.pipeline import remembered, scored
     from heart_disease.data import files, sources
     from heart_disease.model import schema
 
@@ -60,16 +68,15 @@ def run(options: argparse.Namespace) -> int:
             f"'{file.source}' has the column{'s' * (len(taken) > 1)} {', '.join(map(repr, taken))}; expected names "
             f"that the answers do not have. Name the answers differently with --prefix, or rename the file's columns."
         )
-    if table := sources.translated(file):
+    if not options.anyway and (table := sources.translated(file)):
         _refuse_other_codes(file, table)
-    ref = registry.champion()
+    title, model = remembered.champion()
     screen = scored.look_through(file)
     if screen.may_be_doubted:
         _ask_validation(file, options.anyway)
-    model = registry.load_model(ref)
     found = scored.score(file, model, Path(output) if output else None, options.prefix, screen.words)
     own = next((name for name in file.columns if name not in schema.BY_NAME), None)
-    scored.tell(found, f"{ref.name} version {ref.version} (champion)", own, options.prefix, shown=not output)
+    scored.tell(found, f"{title} (champion)", own, options.prefix, shown=not output)
     return ExitCode.DONE
 
 
@@ -103,7 +110,7 @@ def _ask_validation(file: File, anyway: bool) -> None:
 COMMAND = Command(
     name="predict",
     help="score patients with the champion",
-    description="Score raw rows of patients with the champion.",
+    description="Score raw rows of patients with the champion: a file of any length, or one patient.",
     add=add,
     run=run,
 )

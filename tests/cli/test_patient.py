@@ -1,0 +1,72 @@
+"""`heart predict` for one patient: the options, and what is wrong with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from heart_disease.cli.pipeline import remembered
+from heart_disease.data import sources
+from heart_disease.model import schema
+from heart_disease.model.encoding import Encoder
+from heart_disease.model.patient_model import PatientModel
+from tests.harness import patients
+from tests.harness.command import speaking
+
+
+@pytest.fixture
+def predict(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run the command with values by column, and perhaps other words."""
+    encoder = Encoder.fit(sources.load().frame)
+    model = PatientModel(encoder, lambda inputs: np.full((len(inputs), 1), 0.7312))
+    monkeypatch.setattr(remembered, "champion", lambda: ("heart-disease version 1", model))
+
+    def call(values: dict[str, Any], *more: str) -> tuple[int, str, str]:
+        options = [word for name, value in values.items() for word in (f"--{name}", str(value))]
+        return speaking(capsys)("predict", *options, *more)
+
+    return call
+
+
+def test_the_answer_of_one_patient(predict: Any) -> None:
+    assert predict(patients.FIRST) == (0, "probability 0.731, disease yes\n", "heart-disease version 1 (champion)")
+
+
+@pytest.mark.parametrize("column", schema.COLUMNS, ids=lambda column: column.name)
+def test_only_what_may_be_blank_may_be_left_out(column: schema.Column, predict: Any) -> None:
+    code, _, err = predict({name: value for name, value in patients.FIRST.items() if name != column.name})
+    assert code == (0 if column.optional else 2)
+    assert (f"one patient also needs --{column.name}; see" in err) != column.optional
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"age": 630}, "not scored: column 'age' has 630; expected 18 to 100 years"),
+        ({"cp": 0}, "column 'cp' has 0, which no patient of the training had; expected 1, 2, 3 or 4"),
+        ({"chol": "nan"}, "column 'chol' is blank; expected 70 to 700 mg/dl"),
+    ],
+)
+def test_a_value_that_breaks_a_limit_is_refused(change: dict[str, Any], said: str, predict: Any) -> None:
+    code, out, err = predict(patients.FIRST | change)
+    assert (code, out) == (3, "")
+    assert said in err
+
+
+@pytest.mark.parametrize("more", [["a.csv"], ["-o", "out.csv"], ["--anyway"], ["--prefix", "x"]])
+def test_a_patient_and_a_file_do_not_go_together(more: list[str], predict: Any) -> None:
+    code, _, err = predict(patients.FIRST, *more)
+    assert (code, "expected a FILE, with or without options for it, or the values of one patient" in err) == (2, True)
+
+
+def test_neither_a_file_nor_a_patient_is_nothing_to_score(predict: Any) -> None:
+    assert predict({})[0] == 2
+
+
+def test_help_names_every_code(predict: Any) -> None:
+    _, out, _ = predict({}, "--help")
+    text = " ".join(out.split())
+    assert "--age X age, 18 to 100 years" in text
+    assert "chest pain type: 0 unknown, 1 typical angina, 2 atypical angina, 3 non-anginal pain, 4 asymptomatic" in text
