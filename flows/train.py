@@ -157,8 +157,6 @@ def pipeline(
     before = registry.find_try(flow_run, origin)
     with registry.open_run(recipe.title, {**tags, "source": table.source}, resume=before) as run:
         registry.log_start(run, table, origin)
-        if table.finding:
-            registry.log_tags(run, {"translated_from": table.finding.title})
         validation = stages.validate(run, table)
         if not validation.passed:
             raise RejectedError(validation.refusal("nothing was trained"))

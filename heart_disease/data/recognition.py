@@ -39,9 +39,9 @@ SHOWN = 10
 class Finding:
     """What a table was recognised as.
 
-    title: the copy. known: how many of its rows are known patients. changes: what was translated, in words; none if
-    the table is in UCI's codes as it is. refusal: why it cannot be used; empty if it can.
-    frame: the patients in UCI's codes, each once, numbered as they came.
+    title: the copy. known: how many of its rows are known patients. changes: what was translated, in words.
+    refusal: why it cannot be used; empty if it can.
+    frame: the patients in UCI codes, each once: float64, and the rows are numbered as they came.
     """
 
     title: str
@@ -51,13 +51,12 @@ class Finding:
     frame: pd.DataFrame
 
     def lines(self) -> list[str]:
-        """What was found and what it becomes, line by line."""
-        translated = ["In UCI's codes:"] * bool(self.changes) + [f"  {change}" for change in self.changes]
-        return [f"This is {self.title}: {self.known}.", *translated]
+        """What was found and done, a sentence each."""
+        return [f"This is {self.title}: {self.known}.", *(f"  {change}" for change in self.changes)]
 
 
 def recognise(frame: pd.DataFrame, *, drop_foreign: bool = False) -> Finding | None:
-    """What `frame` is, with its cells as they came; None if its patients are not known.
+    """What `frame` is, with its cells as they came; None if its patients are not known, or if it is in UCI's codes.
 
     drop_foreign: leave out the rows that are in other codes than the rest, instead of refusing the table.
     """
@@ -92,14 +91,12 @@ def recognise(frame: pd.DataFrame, *, drop_foreign: bool = False) -> Finding | N
         cells[LABEL] = numbers.where(numbers.notna() | (text[LABEL] == ""), np.inf)
         if meaning != next(iter(LABELS)):
             changes.append(f"'{LABEL}': {meaning}")
-    others = np.any(np.stack([rows for name, rows in right.items() if name != copy.name]), axis=0)
+    others = np.any([rows for name, rows in right.items() if name != copy.name], axis=0)
     foreign = sorted(int(row) for row in frame.index[known][~right[copy.name] & others])
     if foreign and not drop_foreign:
-        refusal = (
-            refusal or f"{_rows(foreign)} in other codes than the rest (`heart convert --drop-foreign` leaves them out)"
-        )
+        refusal = refusal or f"{_rows(foreign)} in other codes than the rest (--drop-foreign leaves them out)"
     if copy is COPIES[0] and not changes and not foreign and not refusal:
-        return Finding(copy.title, said, (), "", frame)
+        return None
     # A cell that the copy's codes do not have stays as it is, for the validation to name.
     kept = cells.mask(np.isinf(cells), text[list(cells)]).drop(foreign)
     changes += [f"{count(len(foreign), 'row')} in other codes, left out"] * bool(foreign)
@@ -171,7 +168,8 @@ def _agree(cells: pd.DataFrame, patients: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def _rows_agree(cells: pd.DataFrame, patients: pd.DataFrame) -> NDArray[np.bool_]:
-    return np.asarray(_agree(cells, patients).all(axis=1))
+    found: NDArray[np.bool_] = _agree(cells, patients).all(axis=1)
+    return found
 
 
 def _label(text: pd.Series, known: pd.Series, right: NDArray[np.bool_]) -> tuple[str, str]:

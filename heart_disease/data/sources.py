@@ -7,7 +7,7 @@ is missing, empty, binary or without a usable header is refused (files.py).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,11 @@ from numpy.typing import NDArray
 from heart_disease.data import csv_text, digests, files
 from heart_disease.data.digests import Digests
 from heart_disease.data.files import Batch, File
-from heart_disease.data.recognition import MOST_ROWS, Finding, recognise
 from heart_disease.model import schema
-from heart_disease.model.errors import RejectedError, SourceError
+from heart_disease.model.errors import SourceError
 
 BUNDLED = Path(__file__).resolve().with_name("cleveland.csv")
 MOST_REMEMBERED = 1_000_000
-COPY_BYTES = 4_000_000  # a larger file is no published copy
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +37,6 @@ class Table:
     digest: a digest of the content; it does not depend on the order of rows and columns, or on how values are written.
     row_ids: one digest per row (n,), in the frame's order; see digests.py. Only rows with the same cells share one.
     blank_lines: how many rows of the source without a single cell were left out.
-    finding: the copy that it was translated from; None if it is as it came.
     """
 
     frame: pd.DataFrame
@@ -47,7 +44,6 @@ class Table:
     digest: str
     row_ids: Digests
     blank_lines: int = 0
-    finding: Finding | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -86,34 +82,12 @@ class Rows:
 def load(source: str | Path | None = None) -> Table:
     """Read `source` (.csv or .parquet, or a folder of either), or the bundled 303 Cleveland patients.
 
-    A published copy of the data in other codes is translated. Memory holds the table once (8 bytes a cell) and a few
-    columns.
+    Memory holds the table once (8 bytes a cell) and a few columns.
 
     Raises:
         SourceError: there is no such file, or it cannot be read as a table.
-        RejectedError: it holds known patients in codes or with a label that cannot be translated.
     """
-    table = from_file(files.look(BUNDLED if source is None else source))
-    return table if source is None else understood(table)
-
-
-def understood(table: Table, *, drop_foreign: bool = False) -> Table:
-    """`table` in UCI's codes: itself, or translated if it is a published copy in others.
-
-    drop_foreign: see `recognise`.
-
-    Raises:
-        RejectedError: it holds known patients in codes or with a label that cannot be translated.
-    """
-    found = recognise(table.frame, drop_foreign=drop_foreign)
-    if found is None or not (found.changes or found.refusal):
-        return table
-    if found.refusal:
-        raise RejectedError(
-            f"'{table.source}' cannot be used. This is {found.title}: {found.known}, and {found.refusal}. Expected the "
-            "patients in UCI's codes, as the bundled ones are."
-        )
-    return replace(make_table(found.frame, table.source, table.blank_lines), finding=found)
+    return from_file(files.look(BUNDLED if source is None else source))
 
 
 def from_file(file: File) -> Table:
@@ -123,19 +97,6 @@ def from_file(file: File) -> Table:
         SourceError: it is damaged, or a column holds something that pandas cannot.
     """
     return _table(rows_of(file), file.source, file.capacity)
-
-
-def translated(file: File) -> Table | None:
-    """The table of a file that is a published copy in other codes; None for any other file.
-
-    Raises:
-        SourceError: as `from_file`.
-        RejectedError: as `understood`.
-    """
-    if file.capacity > MOST_ROWS or sum(path.stat().st_size for path in file.paths) > COPY_BYTES:
-        return None
-    table = understood(from_file(file))
-    return table if table.finding else None
 
 
 def rows_of(file: File) -> Iterator[Rows]:

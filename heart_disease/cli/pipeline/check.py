@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     """Print what validation found.
 
     Raises:
-        DataError: the file cannot be read, or what it holds cannot be translated.
+        DataError: the file cannot be read.
     """
     from heart_disease.data import files, sources
 
@@ -34,10 +34,7 @@ def run(options: argparse.Namespace) -> int:
     from expectations import gate
     from heart_disease.reporting import validation_page
 
-    table = sources.translated(file)
-    if table and table.finding:
-        print("\n".join(wrapped(line, indent="    ") for line in table.finding.lines()))
-    validation = gate.validate(table) if table else gate.validate_file(file)
+    validation = gate.validate_file(file)
     if options.page:
         Path(options.page).write_text(validation_page.render(validation), encoding="utf-8")
     print(wrapped(f"{count(validation.rows, 'row')} of {short(validation.source)}, digest {validation.digest}"))

@@ -14,7 +14,6 @@ from heart_disease.reporting.terminal import wrapped
 
 if TYPE_CHECKING:
     from heart_disease.data.files import File
-    from heart_disease.data.sources import Table
 
 ANSWERS = ("row", "probability", "disease", "problem")
 
@@ -58,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     if output and not Path(output).parent.is_dir():
         raise UnavailableError(f"output '{output}': there is no folder '{Path(output).parent}'")
     from heart_disease.cli.pipeline import remembered, scored
-    from heart_disease.data import files, sources
+    from heart_disease.data import files
     from heart_disease.model import schema
 
     file = files.look(source)
@@ -68,8 +67,6 @@ def run(options: argparse.Namespace) -> int:
             f"'{file.source}' has the column{'s' * (len(taken) > 1)} {', '.join(map(repr, taken))}; expected names "
             f"that the answers do not have. Name the answers differently with --prefix, or rename the file's columns."
         )
-    if not options.anyway and (table := sources.translated(file)):
-        _refuse_other_codes(file, table)
     title, model = remembered.champion()
     screen = scored.look_through(file)
     if screen.may_be_doubted:
@@ -78,21 +75,6 @@ def run(options: argparse.Namespace) -> int:
     own = next((name for name in file.columns if name not in schema.BY_NAME), None)
     scored.tell(found, f"{title} (champion)", own, options.prefix, shown=not output)
     return ExitCode.DONE
-
-
-def _refuse_other_codes(file: File, table: Table) -> None:
-    """Refuse a copy whose columns or codes are not those of the model; other words for the label do not matter."""
-    from heart_disease.data import sources
-    from heart_disease.model import schema
-
-    inputs = [name for name in schema.INPUT_NAMES if name in table.frame]
-    came = sources.from_file(file).frame
-    if not (set(inputs) <= set(came) and came.loc[table.frame.index, inputs].equals(table.frame[inputs])):
-        assert table.finding
-        raise RejectedError(
-            f"'{file.source}' is {table.finding.title}: {table.finding.known}. Expected UCI's codes; nothing was "
-            f"scored. Translate it first: heart convert {file.source} OUT.csv"
-        )
 
 
 def _ask_validation(file: File, anyway: bool) -> None:
