@@ -94,7 +94,10 @@ def recognise(frame: pd.DataFrame, *, drop_foreign: bool = False) -> Finding | N
     others = np.any([rows for name, rows in right.items() if name != copy.name], axis=0)
     foreign = sorted(int(row) for row in frame.index[known][~right[copy.name] & others])
     if foreign and not drop_foreign:
-        refusal = refusal or f"{_rows(foreign)} in other codes than the rest (--drop-foreign leaves them out)"
+        refusal = (
+            refusal
+            or f"{_rows(foreign)} in other codes than the rest; `heart convert` leaves them out with --drop-foreign"
+        )
     if copy is COPIES[0] and not changes and not foreign and not refusal:
         return None
     # A cell that the copy's codes do not have stays as it is, for the validation to name.

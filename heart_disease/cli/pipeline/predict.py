@@ -60,6 +60,8 @@ def run(options: argparse.Namespace) -> int:
             f"that the answers do not have. Name the answers differently with --prefix, or rename the file's columns."
         )
     ref = registry.champion()
+    if not options.anyway:
+        _refuse_copy(file)
     screen = scored.look_through(file)
     if screen.may_be_doubted:
         _ask_validation(file, options.anyway)
@@ -68,6 +70,20 @@ def run(options: argparse.Namespace) -> int:
     own = next((name for name in file.columns if name not in schema.BY_NAME), None)
     scored.tell(found, f"{ref.name} version {ref.version} (champion)", own, options.prefix, shown=not output)
     return ExitCode.DONE
+
+
+def _refuse_copy(file: File) -> None:
+    """Refuse a published copy of this data in other codes, whose rows would be taken for other patients."""
+    from heart_disease.data import sources
+
+    found = sources.recognised(file)
+    if found is None:
+        return
+    finding, _ = found
+    why = finding.refusal or "it is in other codes than UCI's"
+    said = "\n".join(finding.lines())
+    then = "Score what `heart convert` makes of it" if not finding.refusal else "See docs/copies.md"
+    raise RejectedError(f"'{file.source}' was rejected; nothing was scored: {why}.\n{said}\n{then}, or use --anyway.")
 
 
 def _ask_validation(file: File, anyway: bool) -> None:
