@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     """Whole numbers are written as such: a code is 3, not 3.0."""
     whole = {
-        name: cells.astype("Int64")
+        str(name): cells.astype("Int64")
         for name, cells in frame.items()
         if cells.dtype == "float64" and (cells.isna() | (cells % 1 == 0)).all()
     }

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from heart_disease.data.files import File
 
 ANSWERS = ("row", "probability", "disease", "problem")
+ANYWAY = "To score them all the same: --anyway"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -60,11 +61,11 @@ def run(options: argparse.Namespace) -> int:
             f"that the answers do not have. Name the answers differently with --prefix, or rename the file's columns."
         )
     ref = registry.champion()
-    if not options.anyway:
-        _refuse_copy(file)
     screen = scored.look_through(file)
     if screen.may_be_doubted:
         _ask_validation(file, options.anyway)
+    if not options.anyway and (copy := _in_other_codes(file)):
+        raise RejectedError(f"'{file.source}' was rejected; nothing was scored.\n{copy}\n{ANYWAY}")
     model = registry.load_model(ref)
     found = scored.score(file, model, Path(output) if output else None, options.prefix, screen.words)
     own = next((name for name in file.columns if name not in schema.BY_NAME), None)
@@ -72,18 +73,16 @@ def run(options: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def _refuse_copy(file: File) -> None:
-    """Refuse a published copy of this data in other codes, whose rows would be taken for other patients."""
+def _in_other_codes(file: File) -> str:
+    """Which published copy of this data the file is, and what to do; empty if its codes may be UCI's."""
     from heart_disease.data import sources
 
     found = sources.recognised(file)
     if found is None:
-        return
+        return ""
     finding, _ = found
-    why = finding.refusal or "it is in other codes than UCI's"
-    said = "\n".join(finding.lines())
-    then = "Score what `heart convert` makes of it" if not finding.refusal else "See docs/copies.md"
-    raise RejectedError(f"'{file.source}' was rejected; nothing was scored: {why}.\n{said}\n{then}, or use --anyway.")
+    then = f"Not usable: {finding.refusal}." if finding.refusal else "Score what `heart convert` makes of it."
+    return "\n".join([*finding.lines(), then])
 
 
 def _ask_validation(file: File, anyway: bool) -> None:
@@ -93,7 +92,10 @@ def _ask_validation(file: File, anyway: bool) -> None:
     validation = gate.validate_file(file)
     if validation.doubts and not anyway:
         why = validation.refusal("nothing was scored", validation.doubts)
-        raise RejectedError(f"{why}\nThe other rows may be wrong as well. To score them all the same: --anyway")
+        copy = _in_other_codes(file)
+        raise RejectedError(
+            "\n".join([why, *([copy] if copy else []), f"The other rows may be wrong as well. {ANYWAY}"])
+        )
     for failure in validation.doubts:
         print(wrapped(failure.message()), file=sys.stderr)
 
