@@ -19,7 +19,7 @@ from heart_disease.model.schema import Column
 from heart_disease.model.words import count
 
 # From a number alone nobody can tell which copy it comes from, so no conversion is advised.
-COPIES = "What a code means differs from copy to copy of this data: see docs/columns.md before you change any."
+COPIES = "What a code means differs from copy to copy of this data: see docs/copies.md before you change any."
 # For each kind of warning, the kind of error that the same cells may already cause.
 REFUSED_AS = {"usual": "limits", "usual share": "rare share"}
 MISSING_WORDS = frozenset({"?", "-", ".", "na", "n/a", "nan", "none", "null", "missing", "unknown"})
@@ -142,7 +142,7 @@ def _direction(name: str, correlation: float, inverted: bool) -> tuple[str, str]
     column = f"'{name}', {schema.BY_NAME[name].meaning}"
     what = "the label looks inverted: it" if inverted else "the label"
     advice = (
-        "The known copies with an inverted label have other codes in other columns too: see docs/columns.md before you "
+        "The known copies with an inverted label have other codes in other columns too: see docs/copies.md before you "
         "change any."
     )
     if not inverted:

@@ -155,7 +155,8 @@ def pipeline(
 
     import_tensorflow()  # takes seconds, so it waits until there is something to train
     before = registry.find_try(flow_run, origin)
-    with registry.open_run(recipe.title, {**tags, "source": table.source}, resume=before) as run:
+    tags |= {"source": table.source} | ({registry.COPY: table.finding.title} if table.finding else {})
+    with registry.open_run(recipe.title, tags, resume=before) as run:
         registry.log_start(run, table, origin)
         validation = stages.validate(run, table)
         if not validation.passed:

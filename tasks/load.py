@@ -16,6 +16,8 @@ def load_table(source: str | None) -> Table:
     """See `sources.load`; an empty `source`, as a form sends it, means the bundled patients as well."""
     table = sources.load(source or None)
     log.info("load      %d patients from %s, digest %s", len(table), short(table.source), table.digest[:8])
+    for line in table.finding.lines() if table.finding else ():
+        log.info("          %s", line)
     if table.blank_lines:
         log.info("          %s left out", count(table.blank_lines, "blank row"))
     return table

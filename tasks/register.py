@@ -39,6 +39,8 @@ def register_model(
     """
     with registry.stranger() as stranger, fresh_process() as server:  # both start in the background
         ref = registry.log_model(run, model, table.frame.head(EXAMPLE_ROWS))
+        if table.finding:
+            registry.log_version_tags(ref, {registry.COPY: table.finding.title})
         registry.log_evaluation(
             run, ref, tables.metrics(report), tables.curves(report), report.description,
             f"{report.description}\n\n{tables.markdown(report)}",

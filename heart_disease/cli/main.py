@@ -15,7 +15,7 @@ from urllib.parse import quote
 from heart_disease.cli import parser
 from heart_disease.cli.champion import champion, compare, history, promote, reproduce, rollback
 from heart_disease.cli.operate import notify, prune, reconcile, schedule, serve, ui
-from heart_disease.cli.pipeline import check, distribute, learn, predict, sweep, train
+from heart_disease.cli.pipeline import check, convert, distribute, learn, predict, sweep, train
 from heart_disease.model.errors import ExitCode, HeartError, hide
 from heart_disease.processes.loopback import spare_from_proxies
 from heart_disease.reporting.terminal import replace_unknown_signs, wrapped
@@ -24,7 +24,8 @@ DESCRIPTION = "Train, check and use the heart-disease model."
 # The only list of commands; the parser, docs/commands.md and the tests are derived from it.
 GROUPS = {
     "data and model": (
-        train.COMMAND, sweep.COMMAND, distribute.COMMAND, check.COMMAND, predict.COMMAND, learn.COMMAND,
+        train.COMMAND, sweep.COMMAND, distribute.COMMAND, check.COMMAND, convert.COMMAND,
+        predict.COMMAND, learn.COMMAND,
     ),
     "champion and runs": (
         champion.COMMAND, history.COMMAND, promote.COMMAND, rollback.COMMAND, compare.COMMAND, reproduce.COMMAND,

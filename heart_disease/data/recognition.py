@@ -91,10 +91,13 @@ def recognise(frame: pd.DataFrame, *, drop_foreign: bool = False) -> Finding | N
         cells[LABEL] = numbers.where(numbers.notna() | (text[LABEL] == ""), np.inf)
         if meaning != next(iter(LABELS)):
             changes.append(f"'{LABEL}': {meaning}")
-    others = np.any([rows for name, rows in right.items() if name != copy.name], axis=0)
+    others = np.array([rows for name, rows in right.items() if name != copy.name]).any(axis=0)
     foreign = sorted(int(row) for row in frame.index[known][~right[copy.name] & others])
     if foreign and not drop_foreign:
-        refusal = refusal or f"{_rows(foreign)} in other codes than the rest (--drop-foreign leaves them out)"
+        refusal = (
+            refusal
+            or f"{_rows(foreign)} in other codes than the rest; `heart convert` leaves them out with --drop-foreign"
+        )
     if copy is COPIES[0] and not changes and not foreign and not refusal:
         return None
     # A cell that the copy's codes do not have stays as it is, for the validation to name.
@@ -121,11 +124,19 @@ def _renamed(names: Sequence[str]) -> dict[str, str]:
 
 
 def _texts(values: pd.Series) -> pd.Series:
-    """Each cell in lower case, a whole number without a point; a blank one is empty."""
-    if pd.api.types.is_numeric_dtype(values):
-        return values.map(lambda cell: "" if pd.isna(cell) else f"{cell:.10g}").astype("object")
-    texts = values.astype("object").where(values.notna(), "").astype(str).str.strip().str.lower().astype("object")
-    return texts.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True).mask(lambda text: text.isin(BLANKS), "")
+    """Each cell in lower case, a number as short as it can be written; a blank one is empty."""
+    found = {cell: _plain(cell) for cell in values.unique() if pd.notna(cell)}
+    return pd.Series([found.get(cell, "") for cell in values], values.index, dtype="object")
+
+
+def _plain(cell: object) -> str:
+    text = str(cell).strip().lower()
+    try:
+        number = float(text)
+    except ValueError:
+        return "" if text in BLANKS else text
+    text = f"{number + 0.0:.10g}"  # -0.0 is 0
+    return "" if text in BLANKS else text
 
 
 @cache

@@ -1,13 +1,14 @@
 """Patients: a CSV or Parquet file, or a folder of them -> Table, or frame after frame.
 
 Reading is lenient about values (validation judges those, and names the cells) and strict about form: a file that
-is missing, empty, binary or without a usable header is refused (files.py).
+is missing, empty, binary or without a usable header is refused (files.py). A published copy of this data in other codes
+is translated to UCI's, or refused if it cannot be (recognition.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from heart_disease.data import csv_text, digests, files
+from heart_disease.data import csv_text, digests, files, recognition
 from heart_disease.data.digests import Digests
 from heart_disease.data.files import Batch, File
+from heart_disease.data.recognition import Finding
 from heart_disease.model import schema
-from heart_disease.model.errors import SourceError
+from heart_disease.model.errors import RejectedError, SourceError
 
 BUNDLED = Path(__file__).resolve().with_name("cleveland.csv")
 MOST_REMEMBERED = 1_000_000
@@ -37,6 +39,7 @@ class Table:
     digest: a digest of the content; it does not depend on the order of rows and columns, or on how values are written.
     row_ids: one digest per row (n,), in the frame's order; see digests.py. Only rows with the same cells share one.
     blank_lines: how many rows of the source without a single cell were left out.
+    finding: the published copy that the source is, if it is one in other codes: `frame` is then its translation.
     """
 
     frame: pd.DataFrame
@@ -44,6 +47,7 @@ class Table:
     digest: str
     row_ids: Digests
     blank_lines: int = 0
+    finding: Finding | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -86,17 +90,51 @@ def load(source: str | Path | None = None) -> Table:
 
     Raises:
         SourceError: there is no such file, or it cannot be read as a table.
+        RejectedError: it is a published copy of this data that cannot be turned into UCI codes.
     """
     return from_file(files.look(BUNDLED if source is None else source))
 
 
 def from_file(file: File) -> Table:
-    """The patients of a file.
+    """The patients of a file, in UCI codes if it is a published copy in other ones.
 
     Raises:
         SourceError: it is damaged, or a column holds something that pandas cannot.
+        RejectedError: it is a published copy of this data that cannot be turned into UCI codes.
     """
-    return _table(rows_of(file), file.source, file.capacity)
+    table = _table(rows_of(file), file.source, file.capacity)
+    finding = None if file.paths == (BUNDLED,) else recognition.recognise(table.frame)
+    return table if finding is None else translated(finding, file.source, table.blank_lines)
+
+
+def recognised(file: File, *, drop_foreign: bool = False) -> tuple[Finding, int] | None:
+    """What `recognition.recognise` finds in a file, and its blank rows; only the beginning of a long file is read.
+
+    Raises:
+        SourceError: as `from_file`.
+    """
+    if file.paths == (BUNDLED,) or file.capacity > recognition.MOST_ROWS:
+        return None
+    chunks: list[Rows] = []
+    for rows in rows_of(file):
+        chunks.append(rows)
+        if sum(len(chunk.index) for chunk in chunks) > recognition.MOST_ROWS:
+            return None
+    table = _table(chunks, file.source)
+    finding = recognition.recognise(table.frame, drop_foreign=drop_foreign)
+    return (finding, table.blank_lines) if finding else None
+
+
+def translated(finding: Finding, source: str, blank_lines: int = 0) -> Table:
+    """The patients of a published copy, in UCI codes.
+
+    Raises:
+        RejectedError: the copy cannot be turned into them.
+    """
+    if finding.refusal:
+        said = "\n".join(finding.lines())
+        raise RejectedError(f"'{source}' cannot be used: {finding.refusal}.\n{said}\nSee docs/copies.md.")
+    return replace(make_table(finding.frame, source, blank_lines), finding=finding)
 
 
 def rows_of(file: File) -> Iterator[Rows]:

@@ -62,7 +62,7 @@ from heart_disease.registry.models import (
     versions,
 )
 from heart_disease.registry.moves import Kind, Move
-from heart_disease.registry.origins import DEVICE, MEMBERS, RIVAL, RIVAL_RUN, Origin, origin_here, origin_of
+from heart_disease.registry.origins import COPY, DEVICE, MEMBERS, RIVAL, RIVAL_RUN, Origin, origin_here, origin_of
 from heart_disease.registry.orphans import Open, close_run, open_runs
 from heart_disease.registry.prune import Unneeded, delete, find_unneeded
 from heart_disease.registry.runs import (
@@ -94,6 +94,7 @@ from heart_disease.registry.sweeps import (
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
+    "COPY",
     "DEVICE",
     "EXPERIMENT",
     "FLOW_API",

@@ -26,6 +26,7 @@ from heart_disease.training.recipe import Recipe, RecipeOptions
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMIT, DIRTY, CODE_DIGEST = "mlflow.source.git.commit", "git_dirty", "code_digest"
 DEVICE, SOURCE, MEMBERS = "device", "source", "members_shipped"
+COPY = "copy"  # the published copy of the data that the source is, if it is one in other codes
 BY_ROWS = "set_by_number_of_patients"
 RIVAL, RIVAL_RUN = "compared_with", "compared_with_run"  # the champion that was trained beside the version
 

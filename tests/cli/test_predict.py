@@ -20,6 +20,7 @@ from heart_disease.model import schema
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef
+from tests.harness import copies
 from tests.harness.command import heart, one_line
 
 Said = Callable[..., tuple[int, str, str]]
@@ -300,3 +301,12 @@ def test_blank_rows_are_left_out_and_said(heart_predict: Said, tmp_path: Path) -
     assert "2 blank rows left out" in err
     assert "3 rows scored" in err
     assert len(read(tmp_path / "out.csv")) == 4
+
+
+def test_a_published_copy_in_other_codes_is_not_scored(heart_predict: Said, tmp_path: Path) -> None:
+    copies.kaggle().drop(columns="target").to_csv(tmp_path / "heart.csv", index=False)
+    code, out, err = heart_predict(tmp_path / "heart.csv")
+    assert code == 3
+    assert out == ""
+    assert "This is Kaggle's heart.csv" in err
+    assert "`heart convert`" in err

@@ -41,7 +41,7 @@ def test_no_message_says_how_to_convert_what_may_be_another_copy(frame: pd.DataF
     messages = [message for message in judge(frame).messages() if message.startswith("error: ")]
     assert messages
     for message in messages:
-        assert "see docs/columns.md before you change any." in message
+        assert "see docs/copies.md before you change any." in message
         assert not re.search(r"convert|stands for|1 minus|leave the cell blank", message)
 
 

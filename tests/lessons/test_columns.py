@@ -103,7 +103,7 @@ def test_the_lesson_counts_and_follows(lesson: Lesson) -> None:
     assert "`ca=blank` is 1" in text
     assert "| public copy | 303 | 83 | 27.4% | 54 + 6 |" in text
     assert "It refuses the copy: * error: column 'thal' has 1 in row 304 and 2 in row 309" in text
-    assert "see docs/columns.md before you change any" in text
+    assert "see docs/copies.md before you change any" in text
     assert "convert" not in text  # 1 and 2 mean something else in each of the known copies
 
 

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     """Print what validation found.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file cannot be read, or is a published copy of this data that cannot be used.
     """
     from heart_disease.data import files, sources
 
@@ -34,7 +34,14 @@ def run(options: argparse.Namespace) -> int:
     from expectations import gate
     from heart_disease.reporting import validation_page
 
-    validation = gate.validate_file(file)
+    found = sources.recognised(file)
+    if found is None:
+        validation = gate.validate_file(file)
+    else:
+        finding, blank_lines = found
+        validation = gate.validate(sources.translated(finding, file.source, blank_lines))
+        for line in finding.lines():
+            print(wrapped(line))
     if options.page:
         Path(options.page).write_text(validation_page.render(validation), encoding="utf-8")
     print(wrapped(f"{count(validation.rows, 'row')} of {short(validation.source)}, digest {validation.digest}"))
@@ -42,11 +49,11 @@ def run(options: argparse.Namespace) -> int:
         print(f"{count(validation.blank_lines, 'blank row')} left out")
     for message in validation.messages():
         print(wrapped(message))
-    found = (
+    summary = (
         f"{count(validation.checked, 'check')}, {count(len(validation.errors), 'error')}, "
         f"{count(len(validation.warnings), 'warning')}"
     )
-    print(f"{'passed' if validation.passed else 'REJECTED'}: {found}")
+    print(f"{'passed' if validation.passed else 'REJECTED'}: {summary}")
     return ExitCode.DONE if validation.passed else ExitCode.REJECTED
 
 

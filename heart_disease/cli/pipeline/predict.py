@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from heart_disease.data.files import File
 
 ANSWERS = ("row", "probability", "disease", "problem")
+ANYWAY = "To score them all the same: --anyway"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -71,10 +72,24 @@ def run(options: argparse.Namespace) -> int:
     screen = scored.look_through(file)
     if screen.may_be_doubted:
         _ask_validation(file, options.anyway)
+    if not options.anyway and (copy := _in_other_codes(file)):
+        raise RejectedError(f"'{file.source}' was rejected; nothing was scored.\n{copy}\n{ANYWAY}")
     found = scored.score(file, model, Path(output) if output else None, options.prefix, screen.words)
     own = next((name for name in file.columns if name not in schema.BY_NAME), None)
     scored.tell(found, f"{title} (champion)", own, options.prefix, shown=not output)
     return ExitCode.DONE
+
+
+def _in_other_codes(file: File) -> str:
+    """Which published copy of this data the file is, and what to do; empty if its codes may be UCI's."""
+    from heart_disease.data import sources
+
+    found = sources.recognised(file)
+    if found is None:
+        return ""
+    finding, _ = found
+    then = f"Not usable: {finding.refusal}." if finding.refusal else "Score what `heart convert` makes of it."
+    return "\n".join([*finding.lines(), then])
 
 
 def _ask_validation(file: File, anyway: bool) -> None:
@@ -84,7 +99,10 @@ def _ask_validation(file: File, anyway: bool) -> None:
     validation = gate.validate_file(file)
     if validation.doubts and not anyway:
         why = validation.refusal("nothing was scored", validation.doubts)
-        raise RejectedError(f"{why}\nThe other rows may be wrong as well. To score them all the same: --anyway")
+        copy = _in_other_codes(file)
+        raise RejectedError(
+            "\n".join([why, *([copy] if copy else []), f"The other rows may be wrong as well. {ANYWAY}"])
+        )
     for failure in validation.doubts:
         print(wrapped(failure.message()), file=sys.stderr)
 

@@ -1,0 +1,126 @@
+"""Published copies of the data: each becomes the same patients in UCI codes with the right label, or is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from heart_disease.data import recognition, sources
+from heart_disease.model import schema
+from heart_disease.model.errors import RejectedError
+from tests.harness import copies
+
+LABEL_NAMES = ("target", "output", "condition", "class", "AHD", "HeartDisease")
+
+
+def as_file(frame: pd.DataFrame, folder: Path) -> Path:
+    path = folder / "heart.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def renamed(frame: pd.DataFrame) -> pd.DataFrame:
+    """What everybody tries first: call the label `num`."""
+    return frame.rename(columns=dict.fromkeys(LABEL_NAMES, "num"))
+
+
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """The patients with the label as 0 or 1, in an order that says nothing."""
+    frame = frame[list(schema.BY_NAME)].astype("float64")
+    frame = frame.assign(num=schema.label(frame))
+    return frame.sort_values(list(frame)).reset_index(drop=True)
+
+
+def same_patients(found: pd.DataFrame, expected: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(plain(found), plain(expected))
+
+
+@pytest.mark.parametrize("rename", [False, True], ids=["as it is", "label renamed"])
+@pytest.mark.parametrize("name", copies.USABLE)
+def test_a_copy_becomes_the_same_patients_in_uci_codes(name: str, rename: bool, tmp_path: Path) -> None:
+    make, patients = copies.USABLE[name]
+    frame = renamed(make()) if rename else make()
+    table = sources.load(as_file(frame, tmp_path))
+    assert len(table) == patients
+    known = copies.cleveland()
+    kept = {"cherngs": known.dropna(), "statlog": known.dropna().head(270), "kaggle": known.head(302)}
+    same_patients(table.frame, kept.get(name, known.head(patients)))
+
+
+@pytest.mark.parametrize("rename", [False, True], ids=["as it is", "label renamed"])
+@pytest.mark.parametrize("name", copies.REFUSED)
+def test_a_copy_that_cannot_be_undone_is_refused_with_the_true_reason(name: str, rename: bool, tmp_path: Path) -> None:
+    make, reason = copies.REFUSED[name]
+    with pytest.raises(RejectedError) as refused:
+        sources.load(as_file(renamed(make()) if rename else make(), tmp_path))
+    assert reason in str(refused.value)
+
+
+def test_one_header_and_three_meanings(tmp_path: Path) -> None:
+    """Kaggle's copies share a header and a range of codes; the patients tell them apart."""
+    titles = set()
+    for make in (copies.kaggle, copies.cherngs, copies.ritwikb3):
+        finding = sources.load(as_file(renamed(make()), tmp_path)).finding
+        assert finding is not None
+        titles.add(finding.title)
+    assert len(titles) == 3
+
+
+def test_the_bundled_codes_are_left_alone(tmp_path: Path) -> None:
+    table = sources.load(as_file(copies.cleveland(), tmp_path))
+    assert table.finding is None
+    assert table.digest == sources.load().digest
+
+
+def test_a_label_that_says_the_opposite_is_turned_round(tmp_path: Path) -> None:
+    frame = copies.cleveland()
+    table = sources.load(as_file(frame.assign(num=(frame["num"] == 0).astype(int)), tmp_path))
+    assert table.finding is not None
+    same_patients(table.frame, frame)
+
+
+@pytest.mark.parametrize("column", ["sex", "slope", "cp", "restecg"])
+def test_a_column_in_codes_of_no_copy_is_named(column: str, tmp_path: Path) -> None:
+    frame = copies.cleveland()
+    codes = list(schema.BY_NAME[column].codes)[-len(frame[column].unique()):]  # fmt: skip
+    turned = frame.assign(**{column: frame[column].map(dict(zip(codes, [*codes[1:], codes[0]], strict=True)))})
+    with pytest.raises(RejectedError, match=f"'{column}' is wrong for"):
+        sources.load(as_file(turned, tmp_path))
+
+
+def test_two_codings_in_one_file_are_refused(tmp_path: Path) -> None:
+    mixed = pd.concat([copies.cleveland(), renamed(copies.kaggle())])
+    with pytest.raises(RejectedError, match="two codings are mixed"):
+        sources.load(as_file(mixed, tmp_path))
+
+
+def test_foreign_rows_are_named_and_left_out_if_asked() -> None:
+    frame = pd.concat([copies.cleveland(), renamed(copies.kaggle()).head(6)], ignore_index=True)
+    frame.index += 1
+    finding = recognition.recognise(frame)
+    assert finding is not None
+    assert "304, 305, 306, 307, 308, 309" in finding.refusal
+    left = recognition.recognise(frame, drop_foreign=True)
+    assert left is not None
+    assert left.refusal == ""
+    same_patients(left.frame, copies.cleveland())
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_a_few_rows_are_taken_for_nothing_that_they_may_not_be(rows: int) -> None:
+    assert recognition.recognise(copies.kaggle().head(rows)) is None
+
+
+def test_a_random_table_with_these_names_is_no_copy() -> None:
+    random = np.random.default_rng(5)
+    frame = copies.cleveland()
+    shuffled = pd.DataFrame({name: random.permutation(frame[name].to_numpy()) for name in frame})
+    assert recognition.recognise(shuffled) is None
+
+
+def test_patients_that_nobody_knows_are_left_to_validation() -> None:
+    frame = copies.kaggle()
+    assert recognition.recognise(frame.assign(chol=frame["chol"] + 0.5)) is None
