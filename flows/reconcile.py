@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from prefect import flow
 from pydantic import Field
 
-from heart_disease.operations import reconciliation
-from heart_disease.operations.reconciliation import PATIENCE, Closed
+from heart_disease.operations import missed, reconciliation, states
+from heart_disease.operations.reconciliation import PATIENCE
 
 
 @flow(name="heart-disease-reconcile", persist_result=False, validate_parameters=True)
@@ -16,11 +16,18 @@ def reconcile(
     patience: Annotated[
         float, Field(gt=0, description="Seconds without a sign of life; longer than between two heartbeats.")
     ] = PATIENCE,
-) -> list[Closed]:
+) -> Any:
     """Close the orphaned runs in both stores, including those on machines that cannot be inspected from here.
+
+    Its deployment has no limit, so that no run of it that was stranded can keep the next one out. Returns the closed
+    runs, a list of `Closed`.
 
     Raises:
         UnavailableError: the MLflow store does not answer.
     """
+    states.begin()
+    reason = missed.superseded()
+    if reason:
+        return states.completed("Superseded", reason)
     reconciliation.check_in()
     return reconciliation.close_all(patience)

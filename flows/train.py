@@ -16,8 +16,8 @@ from heart_disease.evaluation import by_rows, cost
 from heart_disease.evaluation.contest import Report
 from heart_disease.evaluation.settings import EvaluationOptions, Promotion
 from heart_disease.evaluation.verdict import Decision, decide
-from heart_disease.model.errors import HeartError, OriginError, RejectedError, UnavailableError
-from heart_disease.operations import missed, reconciliation, states
+from heart_disease.model.errors import HeartError, OriginError, RejectedError, UnavailableError, UsageError
+from heart_disease.operations import missed, parameters, reconciliation, states
 from heart_disease.registry import ModelRef, Origin, Run
 from heart_disease.reporting.terminal import import_tensorflow, progress
 from heart_disease.training.recipe import PRESETS, RecipeOptions
@@ -69,8 +69,12 @@ class Unchanged:
 
 
 def _run_name() -> str:
-    given = runtime.flow_run.get_parameters()
-    return f"{Path(given['source'] or sources.BUNDLED).stem}: {given['recipe'].title}"
+    given = parameters.completed(runtime.flow_run.get_parameters())
+    source, recipe = Path(given.get("source") or sources.BUNDLED).stem, given.get("recipe", PRESETS["default"])
+    try:
+        return f"{source}: {parameters.checked(train, {'recipe': recipe})['recipe'].title}"
+    except UsageError:
+        return f"{source}: parameters that are not allowed"
 
 
 @flow(
@@ -78,7 +82,7 @@ def _run_name() -> str:
     flow_run_name=_run_name,
     description="Train, evaluate and register the network; it becomes champion if the evidence says so.",
     persist_result=False,
-    validate_parameters=True,
+    validate_parameters=False,  # parameters.py does it
 )
 def train(
     source: str | None = None,
@@ -103,13 +107,18 @@ def train(
         UsageError: the data is too small for the folds.
         UnavailableError: the MLflow store or the device is missing.
     """
+    given = {"source": source, "recipe": recipe, "evaluation": evaluation}
+    given |= {"promotion": promotion, "device": device, "force": force}
     with progress() if runtime.deployment.id else nullcontext():  # otherwise the calling command shows it
         states.begin()
         reason = missed.superseded()
         if reason:
             return states.completed("Superseded", reason)
         try:
-            found = pipeline(source, recipe, evaluation, promotion, device, force)
+            its = parameters.checked(train, parameters.completed(given))
+            found = pipeline(
+                its["source"], its["recipe"], its["evaluation"], its["promotion"], its["device"], its["force"]
+            )
         except HeartError as error:
             return states.failed(error)
         return states.completed(found.end, found.message, found)

@@ -15,7 +15,7 @@ from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentU
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
 
-from heart_disease.operations import kept
+from heart_disease.operations import kept, reconciliation
 from heart_disease.operations.deployments import OURS, RECONCILE, RETRAIN
 
 POOL = "heart"
@@ -33,6 +33,7 @@ def main() -> None:
         subprocess.run([*PREFECT, "deploy", "--all"], check=True)
         for one in before:
             _put_back(client, one)
+        reconciliation.free_slots(client)
 
 
 def _put_back(client: SyncPrefectClient, before: DeploymentResponse) -> None:

@@ -148,11 +148,10 @@ def retrain(flow: Flow[..., Any], when: When, given: Mapping[str, Any]) -> Runne
 
 
 def reconcile(flow: Flow[..., Any]) -> RunnerDeployment:
-    """The flow that closes orphaned runs, once an hour."""
+    """The flow that closes orphaned runs, once an hour; it has no limit that a stranded run of it could exhaust."""
     made = flow.to_deployment(
         name="reconcile",
         schedules=[Interval(timedelta(hours=1), anchor_date=ANCHOR, slug=OURS)],
-        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         tags=["heart"],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )

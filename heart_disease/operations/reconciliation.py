@@ -33,6 +33,8 @@ from prefect.states import AwaitingRetry, Cancelled, Crashed
 
 from heart_disease import registry
 from heart_disease.model.errors import hide
+from heart_disease.operations import slots
+from heart_disease.operations.deployments import RETRAIN
 from heart_disease.processes import process
 
 log = logging.getLogger("heart")
@@ -97,9 +99,21 @@ def close_orphans() -> list[Closed]:
     with _prefect_may_fail(), get_client(sync_client=True) as client:
         closed += _close_flow_runs(client)[0]
         closed += _close_mlflow_runs(client)
+        free_slots(client)
     for one in closed:
         log.info("          closed %s", one)
     return closed
+
+
+def free_slots(client: SyncPrefectClient) -> None:
+    """Correct how many places of the training's deployment count as taken (slots.py)."""
+    for line in slots.mend(client, [RETRAIN], _lives):
+        log.info("          %s", line)
+
+
+def any_open(client: SyncPrefectClient) -> bool:
+    """Whether a run of this project has begun and not ended."""
+    return bool(_ours(client, *slots.HOLDING))
 
 
 def close_all(patience: float) -> list[Closed]:
@@ -115,6 +129,7 @@ def close_all(patience: float) -> list[Closed]:
         if unsure:
             closed += _close_silent(client, unsure, patience)
         closed += _close_mlflow_runs(client)
+        free_slots(client)
     for one in closed:
         log.info("          closed %s", one)
     log.info("reconcile %d closed", len(closed))
@@ -125,7 +140,7 @@ def _close_flow_runs(client: SyncPrefectClient) -> tuple[list[Closed], list[Flow
     """The runs that were closed because their process is gone, and those for which that cannot be known."""
     closed: list[Closed] = []
     unsure: list[FlowRun] = []
-    for run in _ours(client, StateType.RUNNING, StateType.CANCELLING, StateType.PENDING):
+    for run in _ours(client, *slots.HOLDING):
         lives = _lives(run)
         if lives is None:
             unsure.append(run)
@@ -189,9 +204,7 @@ def _close_silent(client: SyncPrefectClient, runs: Iterable[FlowRun], patience: 
     since = time.monotonic()
     while silent and time.monotonic() - since < patience:
         time.sleep(min(LOOK_SECONDS, patience))
-        now = {
-            run.id: run.state_id for run in _ours(client, StateType.RUNNING, StateType.CANCELLING, StateType.PENDING)
-        }
+        now = {run.id: run.state_id for run in _ours(client, *slots.HOLDING)}
         silent = {
             run.id: (run, heard)
             for run, heard in silent.values()

@@ -20,7 +20,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
 
 from heart_disease.model.errors import HeartError, UnavailableError, UsageError
-from heart_disease.operations import kept, missed
+from heart_disease.operations import kept, missed, reconciliation
 from heart_disease.operations.deployments import RECONCILE, RETRAIN, When
 from heart_disease.operations.server import configured, own
 from heart_disease.operations.server.server import ANYWHERE, Server
@@ -162,6 +162,14 @@ def _serving(deploy: Deploy, server: Server) -> Iterator[tuple[Sequence[RunnerDe
         current.stop(spare=server.process.pid if server.process else None)
 
 
+def _close_what_is_left() -> None:
+    """Free places that nobody holds; let a run of the reconciliation close what an earlier process has left open."""
+    with get_client(sync_client=True) as client:
+        reconciliation.free_slots(client)
+        if reconciliation.any_open(client):
+            client.create_flow_run_from_deployment(client.read_deployment_by_name(RECONCILE).id)
+
+
 class _Runner:
     """Prefect's runner of deployments, in a thread, so that signals go to the main thread.
 
@@ -190,6 +198,7 @@ class _Runner:
         async def main() -> None:
             for deployment in self.served:
                 missed.make_up(await self.runner.aadd_deployment(deployment))
+            _close_what_is_left()
             self._ready.set()
             await self.runner.start()
 

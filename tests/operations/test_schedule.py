@@ -176,7 +176,8 @@ def test_prefect_yaml_deploys_what_heart_schedule_serves() -> None:
     for deployment, full_name in zip(deployed()["deployments"], (RETRAIN, RECONCILE), strict=True):
         flow = import_object(deployment["entrypoint"])
         assert f"{flow.name}/{deployment['name']}" == full_name
-        assert deployment["concurrency_limit"]["limit"] == 1
+        limit = {"limit": 1, "collision_strategy": "ENQUEUE"}
+        assert deployment.get("concurrency_limit") == (limit if full_name == RETRAIN else None)
         assert deployment["work_pool"]["name"] == "heart"
 
 

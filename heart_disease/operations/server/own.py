@@ -22,9 +22,9 @@ FOR_OTHERS = (
     "PREFECT_UI_",
 )  # fmt: skip
 DATABASE = "PREFECT_SERVER_DATABASE_"
-# A run of a deployment with a concurrency limit holds a lease on its slot. Prefect keeps leases in the server's memory
-# otherwise: a restart would lose them, every run that renews one then ends as crashed, and its slot stays taken.
-LEASES = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
+# A run of a deployment holds its place by a lease, which it renews every 225 seconds. A server that kept leases in its
+# memory would forget them when it is started again: the run would end as crashed, and its place would stay taken.
+LEASES = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem"}
 # The options of `mlflow server`, which it also takes from the environment, and the logins of its clients.
 MLFLOW_FOR_OTHERS = (
     "MLFLOW_ARTIFACTS_", "MLFLOW_AUTH_", "MLFLOW_BACKEND_", "MLFLOW_DEFAULT_ARTIFACT_ROOT", "MLFLOW_ENABLE_WORKSPACES",
@@ -83,10 +83,10 @@ def _without_others(settings: Settings) -> dict[str, str]:
     if address := settings.server.database.connection_url:
         kept[f"{DATABASE}CONNECTION_URL"] = _absolute(address.get_secret_value())
     return kept | {
+        **LEASES,
         "PREFECT_HOME": str(settings.home.absolute()),
         "PREFECT_PROFILES_PATH": os.devnull,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        LEASES: "prefect.server.concurrency.lease_storage.filesystem",
     }
 
 
