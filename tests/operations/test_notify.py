@@ -20,7 +20,8 @@ from prefect.states import Cancelled, Crashed
 
 from heart_disease import registry
 from heart_disease.model.errors import RejectedError
-from heart_disease.operations import notify, states
+from heart_disease.operations import states
+from heart_disease.operations.notifications import notify
 from tests.harness.command import heart, one_line
 from tests.harness.prefect_server import Site, server
 from tests.harness.waiting import wait_for
@@ -99,11 +100,11 @@ def test_notifications_that_were_paused_stay_paused(capsys: pytest.CaptureFixtur
         assert heart("notify", "--webhook", "https://example.org/hook") == 0
         return one_line(capsys.readouterr().out)
 
-    assert said().startswith("Notifications go to the webhook.")
+    assert "paused" not in said()
     with get_client(sync_client=True) as client:
         [made] = client.read_automations_by_name("heart: webhook")
         client.pause_automation(made.id)
-        assert said().startswith("Notifications are paused. To let them go to the webhook, resume them:")
+        assert "'heart: webhook' is paused and tells nothing until you resume it there." in said()
         assert not client.read_automation(made.id).enabled  # type: ignore[union-attr]
         client.delete_automation(made.id)
 

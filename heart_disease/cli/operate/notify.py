@@ -1,4 +1,4 @@
-"""`heart notify`: report runs that end badly."""
+"""`heart notify`: report runs that end badly, and silence."""
 
 from __future__ import annotations
 
@@ -20,31 +20,42 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="send mail from HEART_MAIL_FROM through HEART_SMTP_URL (smtps://USER:PASSWORD@HOST, starttls://..., "
         "smtp://HOST)",
     )  # fmt: skip
+    parser.add_argument(
+        "--if-silent", metavar="INTERVAL",
+        help="also report that no retrain has ended for this long, such as 12h or 8d (default: twice the interval "
+        "of the schedule)",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
-    """Set up the notification, and say how to stop it.
+    """Set up the notifications, and say how to stop it.
 
     Raises:
-        UsageError: an address makes no sense.
+        UsageError: an address or interval makes no sense, or --if-silent is given without a deployment.
         UnavailableError: a server does not answer.
     """
-    from heart_disease.operations import notify
+    from heart_disease.operations.deployments import interval, interval_in_words
+    from heart_disease.operations.notifications import notify
 
-    made = notify.by_mail(options.mail) if options.mail else notify.by_webhook(options.webhook)
-    whom = ", ".join(options.mail or ["the webhook"])
-    if made.enabled:
-        print(f"Notifications go to {whom}. To pause or delete them:\n  {made.page}")
+    limit = interval(options.if_silent, "--if-silent") if options.if_silent is not None else None
+    mail = options.mail
+    made = notify.by_mail(mail, limit) if mail else notify.by_webhook(options.webhook, limit)
+    print(f"Notifications go to {', '.join(mail or ['the webhook'])}. To pause or delete them:\n  {made.page}")
+    if made.silence:
+        print(f"They also tell if no retrain has ended for {interval_in_words(made.silence)}.")
     else:
-        print(f"Notifications are paused. To let them go to {whom}, resume them:\n  {made.page}")
+        print(f"They do not tell if no retrain ends: {made.why_not}.")
+    for name in made.paused:
+        print(f"'{name}' is paused and tells nothing until you resume it there.")
     return ExitCode.DONE
 
 
 COMMAND = Command(
     name="notify",
-    help="report runs that end badly, by webhook or mail",
-    description="Set up, or change, an automation on the Prefect server. It reports every run that fails, crashes "
-    "or is cancelled, whose data is rejected, or whose model is not promoted, and says why and where to look.",
+    help="report runs that end badly, and silence, by webhook or mail",
+    description="Set up, or change, automations on the Prefect server. They report every run that fails, crashes "
+    "or is cancelled, whose data is rejected, or whose model is not promoted, and say why and where to look. They also "
+    "report, while no worker is up too, that no retrain has ended in time, or that nothing takes the runs.",
     add=add,
     run=run,
 )
