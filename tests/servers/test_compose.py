@@ -17,7 +17,7 @@ from tests.harness.compose import FILE, ROOT, Stack, interpolated, variables
 
 TEXT = FILE.read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
-ONE_SHOTS = {"deploy"}
+ONE_SHOTS = {"databases", "deploy"}
 PUBLISHED = {"mlflow": "5000", "prefect": "4200", "api": "8000"}
 
 every_service = pytest.mark.parametrize("name", SERVICES)
@@ -78,7 +78,7 @@ def test_only_the_pages_and_the_api_are_published_on_loopback(name: str) -> None
 
 def test_only_the_two_servers_reach_the_database() -> None:
     assert {name for name, service in SERVICES.items() if "database" in service["networks"]} == {
-        "postgres", "mlflow", "prefect",
+        "postgres", "databases", "mlflow", "prefect",
     }  # fmt: skip
     assert yaml.safe_load(TEXT)["networks"]["database"] == {"internal": True}
 
