@@ -172,7 +172,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
 @pytest.fixture(scope="module")
 def stack(empty: Docker) -> Docker:
     """The stack with a champion, made by the worker."""
-    ended = empty.ended(empty.start(evaluation={"folds": 10, "repeats": 2}))
+    ended = empty.ended(empty.start())
     assert "Promoted" in ended["tags"], ended["state"]
     empty.wait_healthy(*SERVICES)
     return empty
