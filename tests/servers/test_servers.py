@@ -78,7 +78,9 @@ def heart(folder: Path, environment: dict[str, str], *arguments: str) -> subproc
 def trained(stack: Stack, prefect_api: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The flow run of a retraining, requested from the server and done by the worker."""
     here = tmp_path_factory.mktemp("client")
-    done = heart(here, stack.client_environment, "retrain", "--on-server", "--folds", "10", "--repeats", "2")
+    done = heart(
+        here, stack.client_environment, "retrain", "--on-server", "--folds", "10", "--repeats", "2", "--margin", "0.1"
+    )
     assert done.returncode == 0, done.stderr
     completed, retrain = {"state": {"type": {"any_": ["COMPLETED"]}}}, {"name": {"any_": ["retrain"]}}
     [run] = answer(prefect_api, "POST", "/flow_runs/filter", flow_runs=completed, deployments=retrain)
