@@ -226,7 +226,8 @@ def test_mlflows_user_reaches_only_its_own_database(database: str, stack: Docker
 def test_a_service_that_is_killed_comes_back_and_the_champion_stays(name: str, stack: Docker) -> None:
     before = stack.score()
     stack.compose(f"kill {name}")
-    stack.up()
+    stack.compose(f"up --detach --no-deps {name}")
+    stack.wait_healthy(*SERVICES)
     assert stack.score() == before
 
 
