@@ -5,16 +5,15 @@ COPY ${LOCK} /packages.lock
 RUN python -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --require-hashes --no-deps -r /packages.lock
 
-WORKDIR /app
-COPY . .
-RUN /venv/bin/pip install --no-index --no-deps --no-build-isolation -e .
-
 FROM python:3.12.12-slim-bookworm
 RUN useradd --uid 10001 --user-group --create-home heart \
-    && install --directory --owner=heart --group=heart /artifacts
-COPY --from=packages /venv /venv
-COPY --from=packages /app /app
+    && install --directory --owner=heart --group=heart /artifacts /prefect-home /patients
 ENV PATH=/venv/bin:$PATH HOME=/home/heart PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+COPY --from=packages /venv /venv
 WORKDIR /app
+# The project comes last: a changed line copies these files again, and not the 3 GB of packages. The mode makes them
+# readable for the user below, whatever the umask of the checkout.
+COPY --chmod=755 . .
+RUN pip install --no-cache-dir --no-index --no-deps --no-build-isolation -e .
 USER heart
 CMD ["heart", "--help"]

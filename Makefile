@@ -1,8 +1,9 @@
 # make train: installs exact versions, then runs the whole job. make test: the tests. make test-slow: the slow tests.
+# make test-docker: docker-compose.yml on a container engine.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test test-slow lint lock clean
+.PHONY: train test test-slow test-docker lint lock clean
 
 train: .venv/installed
 	$(BIN)/heart train
@@ -16,6 +17,10 @@ test: .venv/installed
 # a file stay in one process, because they share a server or a training.
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -m slow -n 3 --dist loadfile --durations 20
+
+# Builds the image, and starts, kills, stops, backs up and restores the stack. It is skipped where no engine answers.
+test-docker: .venv/installed
+	$(BIN)/python -m pytest -m docker -o faulthandler_timeout=1800 --durations 20 tests/servers/test_docker.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .

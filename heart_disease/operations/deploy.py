@@ -3,10 +3,13 @@
 By itself, `prefect deploy` (3.8) resumes what was paused, forgets parameters that were changed, and replaces schedules
 that were added. Here they are read before, and put back after. The work pool is made only if there is none, because
 making it again would resume it.
+
+HEART_SOURCE, if it is set, is the file or folder of patients that the retraining reads, as the worker sees it.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -34,6 +37,10 @@ def main() -> None:
         for one in before:
             _put_back(client, one)
         reconciliation.free_slots(client)
+        if source := os.environ.get("HEART_SOURCE"):
+            retrain = client.read_deployment_by_name(RETRAIN)
+            client.update_deployment(retrain.id, DeploymentUpdate(parameters={**retrain.parameters, "source": source}))
+            print(f"{retrain.name}: reads {source}")
 
 
 def _put_back(client: SyncPrefectClient, before: DeploymentResponse) -> None:

@@ -22,8 +22,8 @@ import psutil
 
 from heart_disease.processes.loopback import spare_from_proxies
 
-# Together these are less than the ten seconds that `docker compose stop` waits; the worker itself needs the rest.
-RUNS_SECONDS = 7  # seconds a run has to end by itself before it is killed
+# Together these are less than the minute that docker-compose.yml allows; the worker itself needs the rest.
+RUNS_SECONDS = 30  # seconds a run has to end by itself before it is killed
 WORD_SECONDS = 1  # seconds the worker has to report a run that was killed
 GARBAGE_SECONDS = 60
 WORKER = (

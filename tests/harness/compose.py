@@ -2,8 +2,8 @@
 
 Each service starts with the file's command and environment, in the file's order, and counts as healthy when the
 file's own check says so. Whatever is private to a container is mapped: a service's `host:port` to a free port on
-loopback; volumes, configs and tmpfs to folders of the stack. The start of postgres is its image's, so its documented
-steps are repeated here: initdb, the scripts of /docker-entrypoint-initdb.d, the server. If the tests run as root on
+loopback; volumes and tmpfs to folders of the stack. The start of postgres is its image's, so its documented steps are
+repeated here: initdb, then the server. If the tests run as root on
 Linux, a service also has no capabilities, cannot gain any, and can write only to its volumes and tmpfs, as the file
 says (namespaces.7). Not covered: the image's build, its user, which services the networks connect, and restarts.
 
@@ -38,8 +38,8 @@ from tests.harness.waiting import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 FILE = ROOT / "docker-compose.yml"
-HEALTHY_SECONDS, STOP_SECONDS = 300, 10
-VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:[-?])([^}]*))?\})")
+HEALTHY_SECONDS = 300
+VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:[-?+])([^}]*))?\})")
 # Makes the root folder read-only, except for the given folders, and runs the command.
 READ_ONLY = 'while [ "$1" != -- ]; do mount --bind "$1" "$1"; shift; done; shift; mount -o remount,bind,ro /; exec "$@"'
 # The environment variable that marks every process of a stack, so that none is overlooked.
@@ -59,7 +59,7 @@ def variables(text: str) -> set[str]:
 
 
 def interpolated(value: Any, given: dict[str, str]) -> Any:
-    """The file's content with Compose's variables replaced: ${X}, ${X:-default}, ${X:?what to do}, and $$."""
+    """The file's content with Compose's variables replaced: ${X}, ${X:-default}, ${X:?what to do}, ${X:+set}, $$."""
 
     def one(found: re.Match[str]) -> str:
         dollar, name, kind, rest = found.groups()
@@ -67,6 +67,8 @@ def interpolated(value: Any, given: dict[str, str]) -> Any:
             return "$"
         if kind == ":?" and not given.get(name):
             raise ValueError(f"{name} is not set: {rest}")
+        if kind == ":+":
+            return rest if given.get(name) else ""
         return given.get(name) or (rest if kind == ":-" else "")
 
     if isinstance(value, str):
@@ -187,13 +189,16 @@ class Stack:
         service = self.services[name]
         folder = self._open if self._user(service) else self.folder
         own = folder / name
-        found = {path: own / path.strip("/").replace("/", "_") for path in service.get("tmpfs", [])}
+        found = {path: own / path.strip("/").replace("/", "_") for path in self._tmpfs(service)}
         for volume in service.get("volumes", []):
             source, path = volume.split(":")[:2]
             found[path] = folder / "volumes" / source
-        for config in service.get("configs", []):
-            found[config["target"]] = own / Path(config["target"]).name
         return found
+
+    @staticmethod
+    def _tmpfs(service: dict[str, Any]) -> list[str]:
+        """The paths of its tmpfs, without their options."""
+        return [one.split(":")[0] for one in service.get("tmpfs", [])]
 
     # Starting and ending
 
@@ -205,7 +210,7 @@ class Stack:
         self._prepare(name)
         log = (self.logs / f"{name}.log").open("ab")
         self._files.append(log)
-        if self._is_postgres(service):
+        if shlex.split(service["command"])[0] == "postgres":
             command = self._postgres(name, log)
         else:
             command = [self.mapped(part, name) for part in shlex.split(service["command"])]
@@ -271,13 +276,18 @@ class Stack:
                 process.kill()
         self.processes[name].wait()
 
-    def stop(self, name: str, seconds: float = STOP_SECONDS) -> int:
+    def grace(self, name: str) -> float:
+        """The seconds that `docker compose stop` waits for the service."""
+        number, unit = re.fullmatch(r"(\d+)([sm])", self.services[name]["stop_grace_period"]).groups()  # type: ignore[union-attr]
+        return int(number) * {"s": 1, "m": 60}[unit]
+
+    def stop(self, name: str) -> int:
         """Do what `docker compose stop` does: send the service's stop signal, and return its exit code.
 
         Raises:
             TimeoutError: it still runs at the time when its container would be killed.
         """
-        process = self.processes[name]
+        process, seconds = self.processes[name], self.grace(name)
         process.send_signal(getattr(signal, self.services[name].get("stop_signal", "SIGTERM")))
         try:
             return process.wait(timeout=seconds)
@@ -313,8 +323,9 @@ class Stack:
         """A prefix that puts a command under the restrictions that the file puts on a service."""
         if not can_confine():
             return []
-        configs = [config["target"] for config in self.services[name].get("configs", [])]
-        writable = [str(here) for path, here in self._folders(name).items() if path not in configs]
+        volumes = [volume.split(":") for volume in self.services[name].get("volumes", [])]
+        only_read = [path for _, path, *mode in volumes if mode == ["ro"]]
+        writable = [str(here) for path, here in self._folders(name).items() if path not in only_read]
         user = self._user(self.services[name])
         become = [f"--reuid={user['user']}", f"--regid={user['group']}", "--clear-groups"] if user else []
         drop = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", *become]
@@ -322,15 +333,10 @@ class Stack:
 
     def _prepare(self, name: str) -> None:
         service = self.services[name]
-        for path, here in self._folders(name).items():
-            configs = [one["source"] for one in service.get("configs", []) if one["target"] == path]
-            if configs:
-                here.parent.mkdir(parents=True, exist_ok=True)
-                here.write_text(self.mapped(self.file["configs"][configs[0]]["content"], name))
-            else:
-                here.mkdir(parents=True, exist_ok=True)
-                if user := self._user(service):
-                    shutil.chown(here, user["user"])
+        for here in self._folders(name).values():
+            here.mkdir(parents=True, exist_ok=True)
+            if user := self._user(service):
+                shutil.chown(here, user["user"])
 
     # What PostgreSQL's image does
 
@@ -345,7 +351,7 @@ class Stack:
         return {}
 
     def _postgres(self, name: str, log: IO[bytes]) -> list[str]:
-        """The server's command; if the volume is empty, initdb and the scripts run first."""
+        """The server's command; if the volume is empty, initdb runs first."""
         service, folders, environment = self.services[name], self._folders(name), self._environment(name)
         options = shlex.split(service["command"])[1:]
         data, sockets = folders["/var/lib/postgresql/data"], folders["/run/postgresql"]
@@ -365,14 +371,5 @@ class Stack:
                 "--auth-local=trust", "--auth-host=scram-sha-256", "-D", str(data),
             )  # fmt: skip
             password.unlink()
-            alone = [*options, "-c", "listen_addresses=", "-k", str(sockets)]  # nobody else may connect yet
-            run(str(programs / "pg_ctl"), "-D", str(data), "-o", shlex.join(alone), "-w", "start")
-            for target, script in folders.items():
-                if target.startswith("/docker-entrypoint-initdb.d/"):
-                    run(
-                        str(programs / "psql"), "-v", "ON_ERROR_STOP=1", "--no-psqlrc", "--username=postgres",
-                        "--no-password", f"--host={sockets}", "--file", str(script),
-                    )  # fmt: skip
-            run(str(programs / "pg_ctl"), "-D", str(data), "-m", "fast", "-w", "stop")
         server = [str(programs / "postgres"), "-D", str(data), "-k", str(sockets)]
         return [*server, "-h", "127.0.0.1", "-p", str(self.port(name)), *options]

@@ -57,7 +57,7 @@ def servers(folder: Path) -> Iterator[Stack]:
     mlflow_server["command"] = re.sub(r"--allowed-hosts \S+", "--allowed-hosts *", mlflow_server["command"])
     small = _small_disk(artifacts(stack))
     try:
-        for name in ("postgres", "mlflow", "prefect", "deploy"):
+        for name in ("postgres", "databases", "mlflow", "prefect", "deploy"):
             stack.start_service(name)
         assert Work(stack.client_environment).join() == 0
         yield stack

@@ -77,8 +77,8 @@ def line(moment: int, message: str, name: str = "heart", level: int = 20) -> Any
 class Shelf:
     """A client that returns these log lines, and a run's metrics."""
 
-    def __init__(self) -> None:
-        self.lines: list[Any] = []
+    def __init__(self, *lines: Any) -> None:
+        self.lines = list(lines)
 
     def read_logs(self, wanted: Any, offset: int, sort: Any) -> list[Any]:
         lines = sorted(self.lines, key=lambda line: line.timestamp)
@@ -126,6 +126,27 @@ def test_each_line_is_shown_once_even_if_it_comes_late(capsys: pytest.CaptureFix
     assert tail.show()
     assert capsys.readouterr().err.split() == ["load", "encode", "validate"]
     assert tail.errors == ["Traceback", "Finished in state Failed()"]  # shown if the run ended unexpectedly
+
+
+def test_a_run_that_is_crashed_only_until_its_worker_calls_it_cancelled_ends_as_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Page(Shelf):
+        """A client to which a run looks crashed twice, then cancelled."""
+
+        states = iter([Crashed(), Crashed()])
+
+        def read_flow_run(self, flow_run_id: Any) -> FlowRun:
+            state = next(self.states, Cancelled())
+            return FlowRun(id=flow_run_id, flow_id=uuid4(), start_time=datetime(2026, 1, 1, tzinfo=UTC), state=state)
+
+    now = iter(range(100))
+    clock = SimpleNamespace(monotonic=lambda: float(next(now)), sleep=lambda seconds: None)
+    monkeypatch.setattr("heart_disease.operations.server.follow.time", clock)
+    client: Any = Page(line(0, "Finished in state Crashed()", "prefect.flow_runs", 40))
+    ended = follow.follow(client, uuid4())
+    assert ended.state
+    assert ended.state.is_cancelled()
 
 
 @pytest.fixture(scope="module")

@@ -157,9 +157,10 @@ def test_deploying_again_keeps_what_was_changed(client: SyncPrefectClient, monke
     client._client.patch(f"/work_pools/{deploy.POOL}", json={"is_paused": True}).raise_for_status()
 
     monkeypatch.setenv("HEART_CRON", "0 8 * * 1")
+    monkeypatch.setenv("HEART_SOURCE", "/patients")
     deploy.main()
     again = training(client)
     assert again.paused
     assert times(again) == {"0 8 * * 1": False, DAILY.cron: True}
-    assert again.parameters == {"force": True}
+    assert again.parameters == {"force": True, "source": "/patients"}
     assert client.read_work_pool(deploy.POOL).is_paused

@@ -17,7 +17,7 @@ from tests.harness.compose import FILE, ROOT, Stack, interpolated, variables
 
 TEXT = FILE.read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
-ONE_SHOTS = {"deploy"}
+ONE_SHOTS = {"databases", "deploy"}
 PUBLISHED = {"mlflow": "5000", "prefect": "4200", "api": "8000"}
 
 every_service = pytest.mark.parametrize("name", SERVICES)
@@ -78,7 +78,7 @@ def test_only_the_pages_and_the_api_are_published_on_loopback(name: str) -> None
 
 def test_only_the_two_servers_reach_the_database() -> None:
     assert {name for name, service in SERVICES.items() if "database" in service["networks"]} == {
-        "postgres", "mlflow", "prefect",
+        "postgres", "databases", "mlflow", "prefect",
     }  # fmt: skip
     assert yaml.safe_load(TEXT)["networks"]["database"] == {"internal": True}
 
@@ -86,6 +86,28 @@ def test_only_the_two_servers_reach_the_database() -> None:
 @every_service
 def test_images_are_pinned(name: str) -> None:
     assert re.fullmatch(r"postgres:\d+\.\d+-\w+|heart-disease-pipeline:\d+\.\d+\.\d+(-gpu)?", SERVICES[name]["image"])
+
+
+def test_one_service_builds_each_image() -> None:
+    building = [service["image"] for service in SERVICES.values() if "build" in service]
+    assert sorted(building) == sorted({one["image"] for one in SERVICES.values() if "postgres" not in one["image"]})
+
+
+@every_service
+def test_a_run_has_time_to_end_before_its_service_is_killed(name: str, tmp_path: Path) -> None:
+    from heart_disease.operations import worker
+
+    with closing(Stack(tmp_path)) as stack:
+        if name in stack.services:
+            assert stack.grace(name) > worker.RUNS_SECONDS + worker.WORD_SECONDS + 10
+
+
+def test_the_worker_sees_a_folder_of_the_host_only_if_it_is_named() -> None:
+    given = dict.fromkeys(variables(TEXT), "x")
+    for source, mount, told in (("", "patients", ""), ("./mine", "./mine", "/patients")):
+        services = interpolated(yaml.safe_load(TEXT), {**given, "HEART_SOURCE": source})["services"]
+        assert services["worker"]["volumes"] == [f"{mount}:/patients:ro"]
+        assert services["deploy"]["environment"]["HEART_SOURCE"] == told
 
 
 def test_only_the_worker_of_the_profile_runs(tmp_path: Path) -> None:

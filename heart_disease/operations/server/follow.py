@@ -121,12 +121,18 @@ def follow(client: SyncPrefectClient, flow_run_id: UUID) -> FlowRun:
             away = True
         time.sleep(LOOK_SECONDS)
     last = time.monotonic() + LAST_LINES_SECONDS
-    while flow_run.start_time and not ended and time.monotonic() < last:
+    while flow_run.start_time and not (ended and not _may_change(flow_run)) and time.monotonic() < last:
         time.sleep(LOOK_SECONDS)
-        ended = tail.show()
+        ended = tail.show() or ended
+        flow_run = client.read_flow_run(flow_run_id)
     if not states.outcome_of(flow_run):  # an unexpected end
         print("\n".join(tail.errors), file=sys.stderr)
     return flow_run
+
+
+def _may_change(flow_run: FlowRun) -> bool:
+    """A run that is cancelled first ends as crashed, because it was told to end; its worker then calls it cancelled."""
+    return flow_run.state is not None and flow_run.state.is_crashed()
 
 
 def show(client: SyncPrefectClient, flow_run: FlowRun) -> None:
