@@ -6,7 +6,7 @@ import logging
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from prefect import flow, runtime
 
@@ -107,7 +107,7 @@ def train(
         UsageError: the data is too small for the folds.
         UnavailableError: the MLflow store or the device is missing.
     """
-    given = {"source": source, "recipe": recipe, "evaluation": evaluation}
+    given: dict[str, Any] = {"source": source, "recipe": recipe, "evaluation": evaluation}
     given |= {"promotion": promotion, "device": device, "force": force}
     with progress() if runtime.deployment.id else nullcontext():  # otherwise the calling command shows it
         states.begin()

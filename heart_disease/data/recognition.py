@@ -179,7 +179,7 @@ def _agree(cells: pd.DataFrame, patients: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def _rows_agree(cells: pd.DataFrame, patients: pd.DataFrame) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = _agree(cells, patients).all(axis=1)
+    found: NDArray[np.bool_] = np.asarray(_agree(cells, patients).all(axis=1))
     return found
 
 
