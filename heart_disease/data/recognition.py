@@ -102,7 +102,7 @@ def recognise(frame: pd.DataFrame, *, drop_foreign: bool = False) -> Finding | N
         return None
     # A cell that the copy's codes do not have stays as it is, for the validation to name.
     kept = cells.mask(np.isinf(cells), text[list(cells)]).drop(foreign)
-    changes += [f"{count(len(foreign), 'row')} in other codes, left out"] * bool(foreign)
+    changes += [f"{count(len(foreign), 'row')} in other codes, left out"] * bool(foreign and drop_foreign)
     if extra := [str(name) for name in frame if str(name) not in renamed]:
         changes.append(f"left out: {', '.join(extra)}")
     once = kept[~kept.sort_index().duplicated().reindex(kept.index)]
@@ -179,8 +179,7 @@ def _agree(cells: pd.DataFrame, patients: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def _rows_agree(cells: pd.DataFrame, patients: pd.DataFrame) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = np.asarray(_agree(cells, patients).all(axis=1))
-    return found
+    return np.asarray(_agree(cells, patients).all(axis=1))
 
 
 def _label(text: pd.Series, known: pd.Series, right: NDArray[np.bool_]) -> tuple[str, str]:
