@@ -280,7 +280,7 @@ def test_a_backup_is_restored_by_the_documented_commands(stack: Docker) -> None:
     assert re.findall("ERROR: .*", said) == ['ERROR:  role "postgres" already exists']
     stack.wait_healthy(*SERVICES)
     assert stack.score() == before
-    assert stack.run(stack.start())["id"]
+    assert stack.ended(stack.start())["state_type"] == "COMPLETED"
 
 
 def test_the_deployment_trains_on_the_files_of_a_folder(stack: Docker) -> None:
