@@ -11,12 +11,15 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from heart_disease.data import text
+from heart_disease.data.text import Form
+from heart_disease.model import schema
 from heart_disease.model.errors import SourceError
 
 BLOCK_BYTES, BLOCK_ROWS = 1 << 23, 65_536
@@ -28,48 +31,79 @@ class Style:
     """How a CSV file is written.
 
     spaced: spaces before an opening quote belong to the style; everywhere else they belong to the cell.
-    plain: it has neither quotes nor lone carriage returns.
+    plain: it has neither quotes nor lone carriage returns. form: how its text is packed and laid out.
     """
 
     spaced: bool
     plain: bool
+    form: Form = text.PLAIN
 
 
 def style_of(path: Path) -> Style:
     """Read the file once, and see how it is written.
 
     Raises:
-        SourceError: it is not UTF-8, or is a binary file.
+        SourceError: it is not text, or is a binary or a damaged file.
         OSError: it cannot be read.
     """
+    form = text.form_of(path)
+    try:
+        return _style(path, form)
+    except _NotUtf8Error as error:
+        if not error.may_be_windows or form.encoding != "utf-8":
+            raise
+        return _style(path, replace(form, encoding=text.WINDOWS), error)
+
+
+class _NotUtf8Error(SourceError):
+    """A block is not UTF-8 text. may_be_windows: it may be Windows-1252."""
+
+    may_be_windows = False
+
+
+def _style(path: Path, form: Form, otherwise: SourceError | None = None) -> Style:
+    """Read the file in this form; `otherwise`: the error to raise if a part of it cannot be read so."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     spaced, plain, done = False, True, 0
-    with path.open("rb") as file:
-        while lines := file.readlines(BLOCK_BYTES):
+    opening = re.compile(rb'(?:^|%s) +"(?!")' % re.escape(form.separator.encode()), re.MULTILINE)
+    with text.binary(path, form) as file:
+        while lines := _lines(file, path, otherwise):
             block = b"".join(lines)
             try:
                 decoder.decode(block)
             except UnicodeDecodeError as error:
-                raise _not_text(path, error, done) from error
+                raise _not_text(path, error, done, text.is_windows(block)) from error
             if b"\0" in block:
                 raise SourceError(f"'{path}' is a binary file; expected a CSV file, or a Parquet file named *.parquet.")
+            if otherwise and not text.is_windows(block.decode().encode(text.WINDOWS)):
+                raise otherwise
             plain = plain and b'"' not in block and block.count(b"\r") == block.count(b"\r\n")
-            spaced = spaced or re.search(rb'(?:^|,) +"(?!")', block, re.MULTILINE) is not None
+            spaced = spaced or opening.search(block) is not None
             done += len(block)
         try:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
-            raise _not_text(path, error, done - len(error.object)) from error
-    return Style(spaced, plain)
+            raise _not_text(path, error, done - len(error.object), text.is_windows(error.object)) from error
+    return Style(spaced, plain, form)
+
+
+def _lines(file: io.BufferedIOBase, path: Path, otherwise: SourceError | None) -> list[bytes]:
+    try:
+        return file.readlines(BLOCK_BYTES)
+    except UnicodeDecodeError as error:
+        raise otherwise or SourceError(
+            f"'{path}' is not {error.encoding.upper()} text: {error.reason} at offset {error.start}. "
+            "Expected a CSV file; export it again as UTF-8."
+        ) from error
 
 
 def header(path: Path, style: Style) -> list[str]:
     """The names in the first line that is not blank; none if all lines are.
 
     Raises:
-        SourceError: the columns are not separated by commas, or this is not a CSV table.
+        SourceError: this is not a CSV table.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with text.opened(path, style.form) as file:
         return _Rows(path, style, file).header()
 
 
@@ -79,7 +113,7 @@ def blocks(path: Path, style: Style) -> Iterator[tuple[Any, int]]:
     Raises:
         SourceError: a row has more or fewer cells than the header, or this is not a CSV table.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with text.opened(path, style.form) as file:
         rows = _Rows(path, style, file)
         names = rows.header()
         above = rows.above
@@ -94,22 +128,22 @@ def _quick(rows: _Rows, names: Sequence[str]) -> Iterator[tuple[Any, int]]:
 
     before = rows.line
     while lines := rows.file.readlines(BLOCK_BYTES):
-        text = "".join(lines)
+        part = "".join(lines)
         try:
-            yield _without_blanks(_by_arrow(text.encode(), names))
+            yield _without_blanks(_by_arrow(part.encode(), names, rows.style.form.separator))
         except pa.ArrowException:  # some row is too short or too long: Python's reader says which, or skips a blank one
-            yield from _Rows(rows.path, rows.style, io.StringIO(text, newline=""), before).blocks(names)
+            yield from _Rows(rows.path, rows.style, io.StringIO(part, newline=""), before).blocks(names)
         before += len(lines)
 
 
-def _by_arrow(block: bytes, names: Sequence[str]) -> Any:
+def _by_arrow(block: bytes, names: Sequence[str], separator: str) -> Any:
     import pyarrow as pa
     from pyarrow import csv as arrow
 
     return arrow.read_csv(
         pa.BufferReader(codecs.BOM_UTF8 + block),  # Arrow leaves out one such mark, which may be a block's first cell
         arrow.ReadOptions(block_size=len(block) + 4, column_names=list(names)),
-        arrow.ParseOptions(quote_char=False, ignore_empty_lines=True),
+        arrow.ParseOptions(delimiter=separator, quote_char=False, ignore_empty_lines=True),
         arrow.ConvertOptions(column_types={name: pa.string() for name in names}, check_utf8=False),
     )
 
@@ -130,8 +164,8 @@ def stripped(column: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    text = pc.utf8_trim(column, WHITESPACE)
-    return pc.if_else(pc.equal(text, ""), pa.scalar(None, text.type), text)
+    trimmed = pc.utf8_trim(column, WHITESPACE)
+    return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, trimmed.type), trimmed)
 
 
 class _Rows:
@@ -143,7 +177,9 @@ class _Rows:
     def __init__(self, path: Path, style: Style, file: io.TextIOBase, before: int = 0) -> None:
         self.path, self.style, self.file, self._before, self.above = path, style, file, before, 0
         # `readline`, not iteration: a file that is iterated over gives no lines to anybody else.
-        self._reader = csv.reader(iter(file.readline, ""), skipinitialspace=style.spaced, strict=True)
+        self._reader = csv.reader(
+            iter(file.readline, ""), delimiter=style.form.separator, skipinitialspace=style.spaced, strict=True
+        )
 
     @property
     def line(self) -> int:
@@ -152,15 +188,11 @@ class _Rows:
 
     def header(self) -> list[str]:
         """See `header`."""
+        if self.style.form.headless:
+            return list(schema.BY_NAME)
         for row in self._read():
             if any(cell.strip() for cell in row):
-                names = [name.strip() for name in row]
-                mark = next((mark for mark in (";", "\t") if len(names) == 1 and mark in names[0]), None)
-                if mark:
-                    raise SourceError(
-                        f"'{self.path}' has {mark!r} between its columns; expected commas. Export it again."
-                    )
-                return names
+                return [name.strip() for name in row]
             self.above += len(row) > 1
         return []
 
@@ -195,8 +227,10 @@ class _Rows:
             raise SourceError(f"'{self.path}' is not a CSV table: line {self.line}: {error}. Correct it.") from error
 
 
-def _not_text(path: Path, error: UnicodeDecodeError, before: int) -> SourceError:
-    return SourceError(
+def _not_text(path: Path, error: UnicodeDecodeError, before: int, may_be_windows: bool) -> _NotUtf8Error:
+    found = _NotUtf8Error(
         f"'{path}' is not UTF-8 text: byte 0x{error.object[error.start]:02x} at offset {before + error.start}. "
         "Expected a CSV file; export it again as UTF-8, or name a Parquet file *.parquet."
     )
+    found.may_be_windows = may_be_windows
+    return found

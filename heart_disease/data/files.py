@@ -61,6 +61,11 @@ class File:
         return [name for name in self.columns if name not in self.index]
 
     @property
+    def notes(self) -> list[str]:
+        """What is unusual about how its text is written, a clause each."""
+        return sorted({note for style in self.styles for note in style.form.notes})
+
+    @property
     def capacity(self) -> int:
         """How many rows it has, blank ones among them; 0 if only reading tells."""
         import pyarrow.parquet as pq

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,6 +33,7 @@ AGREE = 0.9  # share of the known rows that a copy's codes must get right
 LABELS_AGREE = 0.97  # share of those rows whose label must be that of the patient
 MIXED = 0.1  # share of rows in the codes of another copy from which on two are mixed
 SHOWN = 10
+DECIMAL_COMMA = re.compile(r"^(-?\d+),(\d+)$")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +78,7 @@ def recognise(frame: pd.DataFrame, *, drop_foreign: bool = False) -> Finding | N
         why = _in_no_codes(text[known], decoded["uci"][known], patients, right)
         return Finding("this data, but in the codes of no copy that is known", said, (), why, frame)
     cells, changes = decoded[copy.name], _renames(renamed)
+    changes += _written_otherwise(frame, renamed)
     for name in (name for name in copy.codes if name in text):
         changes += _mapping(name, copy.codes_of(name), text[name])
     filled = patients[list(cells)].isna() & cells[known].notna()
@@ -130,13 +132,24 @@ def _texts(values: pd.Series) -> pd.Series:
 
 
 def _plain(cell: object) -> str:
-    text = str(cell).strip().lower()
+    text = DECIMAL_COMMA.sub(r"\1.\2", str(cell).strip().lower())
     try:
         number = float(text)
     except ValueError:
         return "" if text in BLANKS else text
     text = f"{number + 0.0:.10g}"  # -0.0 is 0
     return "" if text in BLANKS else text
+
+
+def _written_otherwise(frame: pd.DataFrame, names: Iterable[str]) -> list[str]:
+    """In words: the signs for a missing value that are not blank cells, and decimal commas."""
+    cells: Counter[str] = Counter()
+    for name in names:
+        for cell, n in frame[name].value_counts().items():
+            cells[f"{cell:g}" if isinstance(cell, float) else str(cell).strip().lower()] += n
+    changes = [f"{count(n, 'cell')} with '{sign}', blank" for sign, n in sorted(cells.items()) if sign in BLANKS[1:]]
+    commas = sum(n for cell, n in cells.items() if DECIMAL_COMMA.search(cell))
+    return changes + ([f"{count(commas, 'decimal comma')} read as points"] if commas else [])
 
 
 @cache

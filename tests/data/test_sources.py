@@ -214,11 +214,11 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "header only": (in_bytes(HEADER), "has a header and no rows; expected one line per patient"),
     "header only, no end of line": (HEADER.encode(), "has a header and no rows; expected one line per patient"),
     "binary": (bytes(range(32)) * 4, "is a binary file; expected a CSV file"),
-    "latin-1": (
-        in_bytes("age,name", "63,x").replace(b"x", "Müller".encode("latin-1")),
+    "UTF-8 with a damaged sign": (
+        in_bytes("age,name", "63,x", "67,é").replace(b"x", b"M\xfcller"),
         "is not UTF-8 text: byte 0xfc at offset 13. Expected a CSV file; export it again as UTF-8",
     ),
-    "UTF-16": ("\n".join(LINES).encode("utf-16"), "is not UTF-8 text: byte 0xff at offset 0. Expected a CSV file"),
+    "UTF-16, cut off": ("\n".join(LINES).encode("utf-16")[:-1], "is not UTF-16"),
     "UTF-16 without mark": ("\n".join(LINES).encode("utf-16-le"), "is a binary file; expected a CSV file"),
     "column twice": (in_bytes("age,sex,age", "63,1,63"), "has the column 'age' 2 times; expected each once"),
     "column twice, one quoted": (in_bytes('"age",age', "63,63"), "has the column 'age' 2 times; expected each once"),
