@@ -121,6 +121,21 @@ def test_a_random_table_with_these_names_is_no_copy() -> None:
     assert recognition.recognise(shuffled) is None
 
 
-def test_patients_that_nobody_knows_are_left_to_validation() -> None:
-    frame = copies.kaggle()
+def test_unknown_patients_in_uci_codes_are_left_to_validation() -> None:
+    frame = copies.cleveland()
+    assert recognition.recognise(frame.assign(chol=frame["chol"] + 0.5)) is None
+
+
+def test_unknown_patients_whose_codes_run_the_wrong_way_are_refused() -> None:
+    """What is left of Kaggle's codes after its label and `thal` were corrected by hand."""
+    frame = copies.cleveland()
+    turned = frame.assign(slope=4 - frame["slope"], cp=4 - frame["cp"], chol=frame["chol"] + 0.5)
+    finding = recognition.recognise(turned)
+    assert finding is not None
+    assert "'slope' falls with 'oldpeak' (correlation -0.58)" in finding.refusal
+
+
+@pytest.mark.parametrize("rows", [10, 39])
+def test_few_unknown_patients_are_not_judged_by_signs(rows: int) -> None:
+    frame = copies.kaggle().head(rows)
     assert recognition.recognise(frame.assign(chol=frame["chol"] + 0.5)) is None

@@ -110,7 +110,7 @@ def test_the_model_has_a_signature_an_example_and_no_pickle(trained: Any) -> Non
     folder = Path(mlflow.artifacts.download_artifacts(uri))
     assert (folder / "input_example.json").exists()
     suffixes = {path.suffix for path in folder.rglob("*") if path.is_file()}
-    assert suffixes <= {".py", ".json", ".keras", ".yaml", ".yml", ".txt", ""}
+    assert suffixes <= {".py", ".json", ".keras", ".npy", ".yaml", ".yml", ".txt", ""}
 
 
 def test_the_model_loads_and_scores_without_the_project_installed(trained: Any, tmp_path: Path) -> None:

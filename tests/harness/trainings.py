@@ -6,4 +6,4 @@ from typing import Any
 
 from heart_disease.evaluation.settings import Evaluation
 
-QUICK: dict[str, Any] = {"evaluation": Evaluation(folds=10, repeats=2)}
+QUICK: dict[str, Any] = {"evaluation": Evaluation(folds=10, repeats=5)}

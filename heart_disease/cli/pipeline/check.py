@@ -34,6 +34,8 @@ def run(options: argparse.Namespace) -> int:
     from expectations import gate
     from heart_disease.reporting import validation_page
 
+    if file.notes:
+        print(wrapped(f"The file: {'; '.join(file.notes)}."))
     found = sources.recognised(file)
     if found is None:
         validation = gate.validate_file(file)
