@@ -35,12 +35,13 @@ from heart_disease import registry
 from heart_disease.model.errors import hide
 from heart_disease.operations import slots
 from heart_disease.operations.deployments import RETRAIN
-from heart_disease.processes import process
+from heart_disease.processes import memory, process
 
 log = logging.getLogger("heart")
 # This project's flows, by full name: another project's may begin with the same words.
 FLOWS = ["heart-disease-train", "heart-disease-sweep", "heart-disease-reconcile"]
 WHO, ATTEMPT = "heart.process", "heart.attempt"  # labels of a flow run: the process that works on it, and the try
+KILLS = "heart.memory_kills"  # a label: how many processes the kernel had ended for want of memory when it began
 PATIENCE = 300.0  # seconds; flow runs send a heartbeat every 180 or less
 LOOK_SECONDS = 5.0
 HEARTBEAT = "prefect.flow-run.heartbeat"
@@ -75,7 +76,8 @@ def check_in() -> dict[str, str]:
         return {}
     flow_run = context.flow_run
     with _prefect_may_fail(), get_client(sync_client=True) as client:
-        client.update_flow_run_labels(flow_run.id, {WHO: process.identity(), ATTEMPT: flow_run.run_count})
+        labels = {WHO: process.identity(), ATTEMPT: flow_run.run_count, KILLS: memory.kills() or 0}
+        client.update_flow_run_labels(flow_run.id, labels)
     close_orphans()
     return {registry.FLOW_RUN: str(flow_run.id), registry.FLOW_API: hide(get_current_settings().api.url or "")}
 
@@ -145,8 +147,16 @@ def _close_flow_runs(client: SyncPrefectClient) -> tuple[list[Closed], list[Flow
         if lives is None:
             unsure.append(run)
         elif not lives:
-            closed += _close(client, run, GONE)
+            closed += _close(client, run, GONE + _for_want_of_memory(run))
     return closed, unsure
+
+
+def _for_want_of_memory(run: FlowRun) -> str:
+    """What to add if the kernel has ended processes for want of memory since the run began; empty if it has not."""
+    before, now = run.labels.get(KILLS), memory.kills()
+    if before is None or now is None or now <= int(before):
+        return ""
+    return "; the kernel has ended processes for want of memory since then, so probably this one"
 
 
 def _ours(client: SyncPrefectClient, *types: StateType) -> list[FlowRun]:

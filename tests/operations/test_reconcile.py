@@ -92,6 +92,17 @@ def status_of(run_id: str) -> tuple[str, str]:
     return found.info.status, found.data.tags.get("closed_because", "")
 
 
+@pytest.mark.parametrize(("now", "said"), [(3, False), (4, True)])
+def test_a_run_that_the_kernel_may_have_ended_for_want_of_memory_says_so(
+    client: SyncPrefectClient, dead: str, monkeypatch: pytest.MonkeyPatch, now: int, said: bool
+) -> None:
+    run = start(client, dead, Running())
+    client.update_flow_run_labels(run, {reconciliation.KILLS: 3})
+    monkeypatch.setattr(reconciliation.memory, "kills", lambda: now)
+    [closed] = reconciliation.close_orphans()
+    assert ("for want of memory" in closed.why) == said
+
+
 def test_a_run_whose_process_was_killed_is_crashed_with_its_tasks(client: SyncPrefectClient, dead: str) -> None:
     run = start(client, dead, Running())
     [closed] = reconciliation.close_orphans()
