@@ -76,7 +76,7 @@ def check_in() -> dict[str, str]:
         return {}
     flow_run = context.flow_run
     with _prefect_may_fail(), get_client(sync_client=True) as client:
-        labels = {WHO: process.identity(), ATTEMPT: flow_run.run_count, KILLS: memory.kills() or 0}
+        labels: dict[str, Any] = {WHO: process.identity(), ATTEMPT: flow_run.run_count, KILLS: memory.kills() or 0}
         client.update_flow_run_labels(flow_run.id, labels)
     close_orphans()
     return {registry.FLOW_RUN: str(flow_run.id), registry.FLOW_API: hide(get_current_settings().api.url or "")}
