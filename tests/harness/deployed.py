@@ -22,7 +22,7 @@ from tests.harness.waiting import wait_for
 from tests.harness.work import using
 
 SMALL = deployments.parameters(
-    None, Recipe(epochs=30), Evaluation(folds=2, repeats=1), Promotion(margin=0.5, promote_if="not-worse"), "cpu", True
+    None, Recipe(epochs=75), Evaluation(folds=2, repeats=1), Promotion(margin=0.5, promote_if="not-worse"), "cpu", True
 )
 
 
