@@ -54,7 +54,7 @@ def servers(folder: Path) -> Iterator[Stack]:
     """
     stack = Stack(folder)
     mlflow_server = stack.services["mlflow"]
-    mlflow_server["command"] = re.sub(r"--allowed-hosts \S+", "--allowed-hosts *", mlflow_server["command"])
+    mlflow_server["command"] = re.sub(r"--allowed-hosts \S+", r"--allowed-hosts \\*", mlflow_server["command"])
     small = _small_disk(artifacts(stack))
     try:
         for name in ("postgres", "databases", "mlflow", "prefect", "deploy"):
@@ -190,7 +190,7 @@ def _worker_ended(stack: Stack, end: Callable[[UUID], Checked]) -> Checked:
     stores = stack.client_environment
     small = deployments.parameters(
         None,
-        Recipe(epochs=30),
+        Recipe(epochs=75),
         Evaluation(folds=2, repeats=1),
         Promotion(margin=0.5, promote_if="not-worse"),
         "cpu",
