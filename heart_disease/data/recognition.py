@@ -266,9 +266,8 @@ def _mapping(name: str, codes: Codes, text: pd.Series) -> list[str]:
     """What the values that occur in a column become, in words; nothing if they stay."""
     found = [(value, codes[value]) for value in sorted(text.unique()) if value and value in codes]
     pairs = [(value, "blank" if code is None else f"{code:g}") for value, code in found]
-    if all(value == code for value, code in pairs):
-        return []
-    return [f"'{name}': {', '.join(f'{value} is {code}' for value, code in pairs)}"]
+    changed = [f"{value} is {code}" for value, code in pairs if value != code]
+    return [f"'{name}': {', '.join(changed)}"] if changed else []
 
 
 def _rows(numbers: Sequence[int]) -> str:
