@@ -106,6 +106,7 @@ class Stack:
         self._open = Path(tempfile.mkdtemp(prefix="heart-stack-"))
         self._open.chmod(0o755)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.added: dict[str, dict[str, str]] = {}  # Per service: variables that a test adds, as they are.
         self._files: list[IO[bytes]] = []
         # Per service: each port inside its container -> the port here.
         self.ports = {
@@ -316,6 +317,7 @@ class Stack:
             "HOME": str(home),
             "TMPDIR": str(self._folders(name).get("/tmp", self.folder / name)),
             **self.environment_of(name),
+            **self.added.get(name, {}),
             MARK: f"{self.id}/{name}",
         }
 

@@ -44,9 +44,9 @@ class Gate:
 @contextmanager
 def _at_the_gate(stack: Stack) -> Iterator[tuple[SyncPrefectClient, Gate, list[UUID]]]:
     """A deployed retrain that waits at the gate, and a second one that waits for the first one's place."""
-    gate, worker = Gate(stack), stack.services["worker"]["environment"]
-    before = dict(worker)
-    worker |= {"PYTHONPATH": f"{ROOT / 'tests' / 'harness' / 'gate'}:{ROOT}", "HEART_TEST_GATE": str(gate.folder)}
+    gate = Gate(stack)
+    path = f"{ROOT / 'tests' / 'harness' / 'gate'}:{ROOT}"
+    stack.added["worker"] = {"PYTHONPATH": path, "HEART_TEST_GATE": str(gate.folder)}
     stack.start_service("worker")
     try:
         with using(stack.client_environment), get_client(sync_client=True) as client:
@@ -63,8 +63,7 @@ def _at_the_gate(stack: Stack) -> Iterator[tuple[SyncPrefectClient, Gate, list[U
             wait_for(lambda: not aftermath.running_flows())  # the worker also has other runs to do
     finally:
         stack.kill("worker")
-        worker.clear()
-        worker |= before
+        del stack.added["worker"]
 
 
 def _final(client: SyncPrefectClient, run: UUID) -> bool:
