@@ -12,14 +12,15 @@ from heart_disease.data import digests
 from heart_disease.data.sources import Table
 from heart_disease.evaluation.contest import Report
 from heart_disease.evaluation.verdict import Decision
-from heart_disease.model.errors import HistoryError, MovedError
+from heart_disease.model.errors import HistoryError, MovedError, OriginError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef, Run
-from heart_disease.reporting import figures, tables
+from heart_disease.reporting import figures, report_page, tables
 from heart_disease.serving.rehearsal import fresh_process
 
 log = logging.getLogger("heart")
 EXAMPLE_ROWS = 5
+REPORT = f"{report_page.FOLDER}/{report_page.FILE}"
 CHECKED_ROWS = 1000  # by digest, so they are drawn from the whole table
 
 
@@ -31,7 +32,7 @@ def register_model(
     decision: Decision,
     champion: ModelRef | None,
 ) -> tuple[ModelRef, Decision]:
-    """Register the model, record metrics, curves and figures, check the model, and only then move an alias.
+    """Register the model, record metrics, curves, figures and report, check the model, and only then move an alias.
 
     champion: the one that `report` compares with. If another one has taken its place meanwhile, or the history of
     champions takes no further move, nothing is promoted, and the returned decision says so. A second try continues from
@@ -43,7 +44,7 @@ def register_model(
             registry.log_version_tags(ref, {registry.COPY: table.finding.title})
         registry.log_evaluation(
             run, ref, tables.metrics(report), tables.curves(report), report.description,
-            f"{report.description}\n\n{tables.markdown(report)}",
+            f"{report.description}. [Report]({registry.file_link(run, REPORT)})\n\n{tables.markdown(report)}",
         )  # fmt: skip
         registry.log_files(run, "figures", figures.draw_all(report))
         ids = digests.as_text(table.row_ids[report.rows])
@@ -52,20 +53,28 @@ def register_model(
         registry.check_model(ref, model, checked, stranger)
         server.check(ref, model, checked)
     if registry.find_champion() != ref:  # otherwise an earlier try has already moved the alias
-        _decided(run, ref, decision, champion)  # before the alias moves, so that a crash after that loses nothing
+        _decided(
+            run, ref, table, report, decision, champion
+        )  # before the alias moves, so that a crash after that loses nothing
         if decision.promote:
             try:
                 registry.move_champion(ref, expected=champion, kind="promotion", why=decision.reason)
             except (MovedError, HistoryError) as error:
                 then = f", then: heart promote {ref.version} --because WHY" if isinstance(error, HistoryError) else ""
                 decision = replace(decision, promote=False, reason=f"{error}{then}")
-                _decided(run, ref, decision, champion)
-    _decision_artifacts(ref, report, decision)
+                _decided(run, ref, table, report, decision, champion)
+    _decision_artifacts(run, ref, report, decision)
     log.info("register  %s version %s, loaded back and checked", ref.name, ref.version)
     return ref, decision
 
 
-def _decided(run: Run, ref: ModelRef, decision: Decision, champion: ModelRef | None) -> None:
+def _decided(
+    run: Run, ref: ModelRef, table: Table, report: Report, decision: Decision, champion: ModelRef | None
+) -> None:
+    page = report_page.render(
+        table.frame, table.source, report, decision, f"{ref.name} version {ref.version}", _changed(ref, champion)
+    )
+    registry.log_files(run, report_page.FOLDER, {report_page.FILE: page})
     tags = tables.decision_tags(decision)
     if champion and decision.champion:
         tags |= {registry.RIVAL: f"version {champion.version}", registry.RIVAL_RUN: champion.run_id}
@@ -74,7 +83,17 @@ def _decided(run: Run, ref: ModelRef, decision: Decision, champion: ModelRef | N
     registry.set_challenger(ref, decision.reason)
 
 
-def _decision_artifacts(ref: ModelRef, report: Report, decision: Decision) -> None:
+def _changed(ref: ModelRef, champion: ModelRef | None) -> dict[str, str] | None:
+    """What differs from the champion; None if there is none, or if what it was made from is gone."""
+    if not champion:
+        return None
+    try:
+        return registry.origin_of(champion).differences(registry.origin_of(ref))
+    except OriginError:
+        return None
+
+
+def _decision_artifacts(run: Run, ref: ModelRef, report: Report, decision: Decision) -> None:
     header, *body = tables.rows(report)
     create_table_artifact(
         [dict(zip(header, row, strict=True)) for row in body], key="metrics", description=f"{report.description}."
@@ -87,6 +106,8 @@ def _decision_artifacts(ref: ModelRef, report: Report, decision: Decision) -> No
     ]
     create_markdown_artifact(
         f"**{ref.name} version {ref.version}** is now `{alias}`: {decision.reason}.\n\n"
-        f"Difference in log loss, 95 % interval, margin {decision.logistic.margin:g}:\n\n" + "\n".join(lines),
+        f"Difference in log loss, 95 % interval, margin {decision.logistic.margin:g}:\n\n"
+        + "\n".join(lines)
+        + f"\n\n[The report]({registry.file_url(run, REPORT)}): calibration, threshold, groups, stability.",
         key="decision",
     )

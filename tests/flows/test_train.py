@@ -274,3 +274,11 @@ def test_rejected_data_stops_the_flow_before_training_and_is_recorded(trained: A
     assert failed.data.params["epochs"] == str(Recipe().epochs)
     after = registry.champion(), len(mlflow.MlflowClient().search_model_versions(f"name='{registry.MODEL}'"))
     assert after == before
+
+
+def test_the_report_page_is_in_the_run_and_its_description_links_to_it(trained: Any) -> None:
+    page = mlflow.artifacts.load_text(f"runs:/{trained.run.run_id}/report/report.html")
+    assert f"{trained.model.name} version {trained.model.version}" in page
+    assert "Becomes champion" in page
+    note = mlflow.get_run(trained.run.run_id).data.tags["mlflow.note.content"]
+    assert f"(#/experiments/{trained.run.experiment_id}/runs/{trained.run.run_id}/artifacts/report/report.html)" in note

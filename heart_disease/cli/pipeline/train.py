@@ -61,7 +61,7 @@ def _show(outcome: Outcome) -> None:
     from prefect.settings import get_current_settings
 
     from heart_disease import registry
-    from heart_disease.reporting import tables
+    from heart_disease.reporting import report_page, tables
 
     print(f"\n{tables.text(outcome.report)}\n")
     print(outcome.headline)
@@ -69,6 +69,7 @@ def _show(outcome: Outcome) -> None:
     if not registry.uri().startswith("http") or not get_current_settings().api.url:  # servers show their own pages
         print("To see both runs: heart ui")
     print(f"  {registry.run_url(outcome.run)}")
+    print(f"  {registry.file_url(outcome.run, f'{report_page.FOLDER}/{report_page.FILE}')}")
     page = hide(get_current_settings().ui_url or "http://127.0.0.1:4200")
     print(f"  {page.rstrip('/')}/runs/flow-run/{outcome.flow_run_id}")
 

@@ -83,6 +83,16 @@ def run_url(run: Run) -> str:
     return f"{page()}/#/experiments/{run.experiment_id}/runs/{run.run_id}?{TRAINING}"
 
 
+def file_url(run: Run, path: str) -> str:
+    """The page of a file among the run's artifacts."""
+    return f"{page()}/{file_link(run, path)}"
+
+
+def file_link(run: Run, path: str) -> str:
+    """The same as a link within MLflow's pages, which works wherever they are."""
+    return f"#/experiments/{run.experiment_id}/runs/{run.run_id}/artifacts/{path}"
+
+
 def is_missing(error: MlflowException) -> bool:
     """Whether the store says that there is no such thing, or that this can be no name of one."""
     return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")

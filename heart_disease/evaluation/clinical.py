@@ -1,0 +1,174 @@
+"""What a clinician asks of probabilities: calibration, net benefit, a threshold, groups of patients, and stability.
+
+Every function takes labels (n,) of 0 and 1, and out-of-fold probabilities (R, n): R per patient, each from a network
+that did not learn from that patient. A figure is the mean over the repeats. All cost at most R n log n.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import statsmodels.api as sm
+from numpy.typing import NDArray
+from scipy.special import logit
+
+from heart_disease.evaluation.estimates import Estimate, Numbers, Z, estimate, losses, resamples
+from heart_disease.model import schema
+from heart_disease.training.batches import Ints
+
+# Patients of each class that a group needs: with fewer, an interval is too wide to act on.
+ENOUGH = 20
+AGE_BANDS = (50, 60)  # years at which the next band begins
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """slope: of the log odds; below 1 the probabilities are too extreme. intercept: 0 if their mean is right."""
+
+    slope: Estimate
+    intercept: Estimate
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The highest probability from which on to say yes, so that at least `target` of the sick are found."""
+
+    target: float
+    value: float
+    sensitivity: Estimate
+    specificity: Estimate
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A group of n patients, `sick` of them with disease. predicted: the mean probability.
+
+    log_loss, sensitivity and specificity, at the page's threshold, are None if the group is too small to judge.
+    """
+
+    name: str
+    n: int
+    sick: int
+    predicted: float
+    log_loss: Estimate | None
+    sensitivity: Estimate | None
+    specificity: Estimate | None
+
+
+@dataclass(frozen=True)
+class Stability:
+    """How far a patient's probability moves from one repeat to the next.
+
+    mean: (n,) over the repeats. error: (n,) the mean distance of the repeats from it. flips: (n,) the share of repeats
+    that answer otherwise than the mean. (Riley and Collins, Stability of clinical prediction models, Biometrical
+    Journal 65, 2023; they refit on bootstrap samples, here the networks learned from other folds.)
+    """
+
+    mean: Numbers
+    error: Numbers
+    flips: Numbers
+
+
+def calibration(labels: Numbers, probabilities: Numbers) -> Calibration | None:
+    """Slope and intercept with 95 % Wald intervals; None if they cannot be fitted, as when all log odds are equal.
+
+    Cox, Two further applications of a model for binary regression, Biometrika 45, 1958. The intercept is that of a
+    model in which the slope is 1 (calibration in the large). Values and standard errors are means over the repeats.
+    """
+    fits = []
+    for p in probabilities:
+        odds = logit(np.clip(p, 1e-6, 1 - 1e-6))
+        if np.ptp(odds) == 0:
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # perfect separation; the result is checked below
+            sloped = sm.GLM(labels, sm.add_constant(odds), family=sm.families.Binomial()).fit()
+            level = sm.GLM(labels, np.ones(len(labels)), family=sm.families.Binomial(), offset=odds).fit()
+        fits.append([sloped.params[1], sloped.bse[1], level.params[0], level.bse[0]])
+    slope, slope_error, intercept, intercept_error = np.mean(fits, axis=0).tolist()
+    if not (np.isfinite(fits).all() and slope_error < 10):
+        return None
+    return Calibration(_wald(slope, slope_error), _wald(intercept, intercept_error))
+
+
+def _wald(value: float, error: float) -> Estimate:
+    return Estimate(value, value - Z * error, value + Z * error)
+
+
+def net_benefit(labels: Numbers, probabilities: Numbers, thresholds: Numbers) -> Numbers:
+    """The net benefit (T,) of treating from each threshold (T,) on, in true positives per patient.
+
+    True positives minus false positives weighed by the odds of the threshold (Vickers and Elkin, Medical Decision
+    Making 26, 2006).
+    """
+    sick = labels > 0.5
+    hits, alarms = (np.sort(probabilities[:, rows].ravel()) for rows in (sick, ~sick))
+    true = len(hits) - np.searchsorted(hits, thresholds, "left")
+    false = len(alarms) - np.searchsorted(alarms, thresholds, "left")
+    found: Numbers = (true - false * thresholds / (1 - thresholds)) / probabilities.size
+    return found
+
+
+def threshold_for(target: float, labels: Numbers, probabilities: Numbers, seed: int) -> Threshold:
+    """The highest threshold at which the mean sensitivity over the repeats is at least `target` (0 to 1).
+
+    It is chosen on the same patients as its figures, so on others the sensitivity may come out a little lower.
+    """
+    sick = labels > 0.5
+    found = np.sort(probabilities[:, sick].ravel())[::-1]
+    value = float(found[max(int(np.ceil(target * len(found) - 1e-9)), 1) - 1])
+    return Threshold(target, value, *_at(value, labels, probabilities, seed))
+
+
+def _at(threshold: float, labels: Numbers, probabilities: Numbers, seed: int) -> tuple[Estimate, Estimate]:
+    """Sensitivity and specificity at a threshold; the patients of each class are resampled."""
+    sick, yes = labels > 0.5, (probabilities >= threshold).mean(axis=0)
+    found = [estimate(values, resamples(len(values), seed)) for values in (yes[sick], 1 - yes[~sick])]
+    return found[0], found[1]
+
+
+def groups(frame: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
+    """The groups that are looked at, each a mask of the rows: sex, age in three bands, chest pain type."""
+    age, (middle, old) = frame["age"].to_numpy(), AGE_BANDS
+    found = {
+        f"under {middle} years": age < middle,
+        f"{middle} to {old - 1} years": (age >= middle) & (age < old),
+        f"{old} years and over": age >= old,
+    }
+    for name in ("sex", "cp"):
+        held = {code: (frame[name] == code).to_numpy() for code in schema.BY_NAME[name].codes}
+        found |= {schema.BY_NAME[name].codes[code]: mask for code, mask in held.items() if mask.any()}
+    return found
+
+
+def slices(
+    members: Mapping[str, NDArray[np.bool_]], labels: Numbers, probabilities: Numbers, threshold: float, seed: int
+) -> list[Slice]:
+    """Each group of `members` (masks of the n patients), judged if it has `ENOUGH` patients of both classes."""
+    found = []
+    for name, mask in members.items():
+        y, p = labels[mask], probabilities[:, mask]
+        sick = int(y.sum())
+        judged: tuple[Estimate | None, ...] = (None, None, None)
+        if min(sick, len(y) - sick) >= ENOUGH:
+            judged = (estimate(losses(y, p), resamples(len(y), seed)), *_at(threshold, y, p, seed))
+        found.append(Slice(name, len(y), sick, float(p.mean()) if len(y) else 0.0, *judged))
+    return found
+
+
+def stability(probabilities: Numbers, threshold: float) -> Stability | None:
+    """How stable the answers are; None with one repeat, which shows nothing."""
+    if len(probabilities) < 2:
+        return None
+    mean = probabilities.mean(axis=0)
+    flips = ((probabilities >= threshold) != (mean >= threshold)).mean(axis=0)
+    return Stability(mean, np.abs(probabilities - mean).mean(axis=0), flips)
+
+
+def farthest(values: Numbers, most: int) -> Ints:
+    """The positions of the greatest values, the greatest first; of equal ones, the first comes first."""
+    return np.argsort(-values, kind="stable")[:most]

@@ -1,0 +1,125 @@
+"""The figures of the report page, each an SVG: readable in black and white, on a white ground in light and dark."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from heart_disease.evaluation import clinical
+from heart_disease.evaluation.clinical import Stability
+from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, NETWORK, Report
+from heart_disease.evaluation.estimates import Numbers
+from heart_disease.reporting import figures
+from heart_disease.reporting.figures import BLUE, GREY, ORANGE
+from heart_disease.reporting.tables import MODEL_NAMES
+
+GREEN = "#009E73"
+# Line styles differ too, for those who print in black and white.
+STYLES = {NETWORK: (BLUE, "-"), CHAMPION: (GREEN, "--"), LOGISTIC: (ORANGE, ":")}
+POINTS = 200  # of a line on a page; more cannot be seen
+GRID = np.linspace(0.01, 0.99, 99)
+
+
+def losses(report: Report) -> str:
+    """Loss against epochs, with the spread over the folds."""
+    return _svg(lambda axes: figures.loss_curves(axes, report))
+
+
+def roc(report: Report) -> str:
+    """Sensitivity against 1 - specificity, all repeats pooled."""
+    return _svg(lambda axes: _roc(axes, report))
+
+
+def _roc(axes: Axes, report: Report) -> None:
+    for model, y, p, (color, style) in _pooled(report):
+        x, sensitivity, _ = roc_curve(y, p)
+        area = f"{MODEL_NAMES[model]}: {report.metrics[model]['roc_auc']}"
+        axes.plot(*_thin(x, sensitivity), color=color, linestyle=style, label=area)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
+    axes.set(xlabel="healthy patients alarmed (1 - specificity)", ylabel="sick patients found (sensitivity)")
+    axes.legend(title="area under the curve", loc="lower right", fontsize=8)
+
+
+def precision_recall(report: Report) -> str:
+    """How many of those who are alarmed are sick, against how many of the sick are found."""
+    return _svg(lambda axes: _precision_recall(axes, report))
+
+
+def _precision_recall(axes: Axes, report: Report) -> None:
+    for model, y, p, (color, style) in _pooled(report):
+        precision, recall, _ = precision_recall_curve(y, p)
+        axes.plot(*_thin(recall, precision), color=color, linestyle=style, label=MODEL_NAMES[model])
+    axes.axhline(report.labels.mean(), color=GREY, linewidth=0.8, label="everybody alarmed")
+    axes.set(
+        xlabel="sick patients found (sensitivity)", ylabel="of the alarmed, share sick (precision)", ylim=(0, 1.01)
+    )
+    axes.legend(loc="lower left", fontsize=8)
+
+
+def calibration(report: Report) -> str:
+    """Share with disease against probability, in groups of equal size with 95 % intervals."""
+    return _svg(lambda axes: figures.calibration(axes, report))
+
+
+def decision(report: Report) -> str:
+    """Net benefit against the threshold, beside treating everybody and nobody."""
+    return _svg(lambda axes: _decision(axes, report))
+
+
+def _decision(axes: Axes, report: Report) -> None:
+    for model, (color, style) in STYLES.items():
+        if model in report.probabilities:
+            found = clinical.net_benefit(report.labels, report.probabilities[model], GRID)
+            axes.plot(GRID, found, color=color, linestyle=style, label=MODEL_NAMES[model])
+    everybody = clinical.net_benefit(report.labels, np.ones((1, len(report.labels))), GRID)
+    axes.plot(GRID, everybody, color=GREY, linewidth=0.8, linestyle="-.", label="treat everybody")
+    axes.axhline(0, color=GREY, linewidth=0.8, label="treat nobody")
+    share = report.labels.mean()
+    axes.set(xlabel="probability from which to treat", ylabel="net benefit (true positives per patient)", xlim=(0, 1))
+    axes.set_ylim(-0.1 * share, 1.05 * share)
+    axes.legend(loc="lower left", fontsize=8)
+
+
+def stability(found: Stability, probabilities: Numbers) -> str:
+    """Each patient's probabilities in the repeats, against their mean."""
+    return _svg(lambda axes: _stability(axes, found, probabilities))
+
+
+def _stability(axes: Axes, found: Stability, probabilities: Numbers) -> None:
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
+    shown = np.linspace(0, len(found.mean) - 1, min(len(found.mean), 500)).astype(int)
+    for p in probabilities:
+        axes.plot(found.mean[shown], p[shown], ".", markersize=2.5, color=BLUE, alpha=0.6, linewidth=0)
+    axes.set(xlabel="mean probability of a patient", ylabel="the repeats' probabilities", xlim=(0, 1), ylim=(0, 1))
+
+
+def _pooled(report: Report) -> list[tuple[str, Numbers, Numbers, tuple[str, str]]]:
+    """Labels and probabilities of all repeats, one after another, for each model that has a curve."""
+    return [
+        (model, np.tile(report.labels, len(report.probabilities[model])), report.probabilities[model].ravel(), style)
+        for model, style in STYLES.items()
+        if model in report.probabilities
+    ]
+
+
+def _thin(x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
+    which = np.unique(np.linspace(0, len(x) - 1, POINTS).astype(int))
+    return x[which], y[which]
+
+
+def _svg(draw: Callable[[Axes], None]) -> str:
+    # Without a date and with a fixed salt, the same report gives the same bytes.
+    with mpl.rc_context({"svg.hashsalt": "heart-disease", "svg.fonttype": "path"}):
+        figure = Figure(figsize=(5.2, 4.2))
+        axes = figure.add_axes((0.13, 0.12, 0.84, 0.85))  # a layout engine would draw everything twice
+        draw(axes)
+        axes.set_title("")  # the page has a heading
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return out.getvalue()

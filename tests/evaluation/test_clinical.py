@@ -1,0 +1,101 @@
+"""Calibration, net benefit, threshold, groups and stability, each beside a slow or independent computation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, recall_score
+
+from heart_disease.evaluation import clinical
+from tests.harness import patients
+
+N = 160
+RNG = np.random.default_rng(3)
+LABELS = (RNG.permutation(N) < 70).astype(float)
+P = expit(2 * LABELS - 1 + RNG.standard_normal((4, N)))
+
+
+def test_the_slope_is_that_of_an_unpenalised_logistic_regression_on_the_log_odds() -> None:
+    slopes = [LogisticRegression(C=1e9, tol=1e-10).fit(logit(p)[:, None], LABELS).coef_[0, 0] for p in P]
+    found = clinical.calibration(LABELS, P)
+    assert found
+    assert found.slope.value == pytest.approx(np.mean(slopes), rel=1e-4)
+    assert found.slope.low < found.slope.value < found.slope.high
+
+
+def test_the_intercept_makes_the_mean_probability_right() -> None:
+    found = clinical.calibration(LABELS, P[:1])
+    assert found
+    assert expit(logit(P[0]) + found.intercept.value).mean() == pytest.approx(LABELS.mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize("p", [np.full(N, 0.4), 0.98 * LABELS + 0.01], ids=["all equal", "perfectly apart"])
+def test_what_has_no_slope_is_not_given_one(p: np.ndarray) -> None:
+    assert clinical.calibration(LABELS, p[None]) is None
+
+
+def test_net_benefit_is_counted_patient_by_patient() -> None:
+    thresholds = np.array([0.1, 0.35, float(P[0, 0]), 0.8])
+    plainly = []
+    for t in thresholds:
+        each = [
+            sum((1.0 if y else -t / (1 - t)) for y, q in zip(LABELS, p, strict=True) if q >= t) / N for p in P
+        ]  # fmt: skip
+        plainly.append(np.mean(each))
+    np.testing.assert_allclose(clinical.net_benefit(LABELS, P, thresholds), plainly)
+
+
+def test_treating_all_has_the_net_benefit_of_the_formula() -> None:
+    [found] = clinical.net_benefit(LABELS, np.ones((1, N)), np.array([0.2]))
+    assert found == pytest.approx(LABELS.mean() - (1 - LABELS.mean()) * 0.25)
+
+
+@pytest.mark.parametrize("target", [0.5, 0.9, 0.95, 1.0])
+def test_the_threshold_is_the_highest_that_finds_enough(target: float) -> None:
+    found = clinical.threshold_for(target, LABELS, P, seed=0)
+
+    def sensitivity(t: float) -> float:
+        return float(np.mean([recall_score(LABELS, p >= t) for p in P]))
+
+    assert sensitivity(found.value) >= target - 1e-9
+    assert sensitivity(float(np.nextafter(found.value, 1))) < target
+    assert found.sensitivity.value == pytest.approx(sensitivity(found.value))
+    specificity = np.mean([recall_score(LABELS, p >= found.value, pos_label=0) for p in P])
+    assert found.specificity.value == pytest.approx(specificity)
+
+
+def test_every_patient_is_in_one_age_band_one_sex_and_one_type_of_pain() -> None:
+    masks = clinical.groups(patients.make(N))
+    assert (np.sum(list(masks.values()), axis=0) == 3).all()
+
+
+def test_a_group_is_judged_on_its_own_patients_and_only_if_it_is_large_enough() -> None:
+    large = np.arange(N) < 120
+    small = np.zeros(N, bool)
+    small[np.flatnonzero(LABELS)[: clinical.ENOUGH - 1]] = True
+    small[np.flatnonzero(LABELS == 0)[:60]] = True
+    one, other = clinical.slices({"large": large, "small": small}, LABELS, P, 0.5, seed=0)
+    assert one.log_loss
+    assert one.log_loss.value == pytest.approx(np.mean([log_loss(LABELS[large], p[large]) for p in P]))
+    assert (one.n, one.sick) == (120, int(LABELS[:120].sum()))
+    assert other.sick == clinical.ENOUGH - 1
+    assert (other.log_loss, other.sensitivity, other.specificity) == (None, None, None)
+
+
+def test_stability_is_counted_patient_by_patient() -> None:
+    found = clinical.stability(P, 0.5)
+    assert found
+    for k in (0, 17, N - 1):
+        mean = sum(P[:, k]) / 4
+        assert found.error[k] == pytest.approx(sum(abs(p - mean) for p in P[:, k]) / 4)
+        assert found.flips[k] == sum((p >= 0.5) != (mean >= 0.5) for p in P[:, k]) / 4
+
+
+def test_one_repeat_says_nothing_of_stability() -> None:
+    assert clinical.stability(P[:1], 0.5) is None
+
+
+def test_the_farthest_come_first() -> None:
+    assert clinical.farthest(np.array([0.1, 0.9, 0.3, 0.9]), 3).tolist() == [1, 3, 2]
