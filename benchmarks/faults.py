@@ -19,7 +19,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from heart_disease.cli.main import ENVIRONMENT
-from tests.harness import deployed, faults
+from tests.harness import faults
 from tests.harness.aftermath import Checked
 from tests.harness.compose import Stack, postgres_programs
 from tests.harness.work import POINTS
@@ -42,10 +42,6 @@ def all_faults(stack: Stack, folder: Callable[[], Path]) -> dict[str, Callable[[
             stack, "mlflow", ["registration"]
         ),
         "kill -9 of PostgreSQL": lambda: faults.server_killed(stack, "postgres", ["metrics"]),
-        "kill -9 of the Prefect server under a deployed run": lambda: deployed.servers_killed(stack, ["prefect"]),
-        "kill -9 of PostgreSQL under a deployed run": lambda: deployed.servers_killed(stack, ["postgres"]),
-        "kill -9 of both under a deployed run": lambda: deployed.servers_killed(stack, ["postgres", "prefect"]),
-        "kill -9 of everything under a deployed run": lambda: deployed.all_killed(stack),
         "two trainings at once, PostgreSQL": lambda: faults.two_at_once(stack.client_environment),
         "two trainings at once, SQLite": lambda: faults.two_at_once_embedded(folder()),
         "the network stalls": lambda: faults.stalled_network(stack, ["evaluate"]),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import deployed, faults
+from tests.harness import faults
 from tests.harness.aftermath import Checked
 from tests.harness.compose import Stack, postgres_programs
 
@@ -65,11 +65,3 @@ def test_a_worker_killed_with_its_flow_run(stack: Stack) -> None:
 
 def test_a_worker_stopped_during_its_flow_run(stack: Stack) -> None:
     assert faults.worker_stopped(stack) == Checked()
-
-
-def test_a_deployed_run_outlives_the_prefect_server_and_postgresql(stack: Stack) -> None:
-    assert deployed.servers_killed(stack, ["postgres", "prefect"]) == Checked()
-
-
-def test_everything_killed_under_a_deployed_run(stack: Stack) -> None:
-    assert deployed.all_killed(stack) == Checked()
