@@ -78,7 +78,7 @@ def test_a_second_try_writes_nothing_twice(name: str, monkeypatch: pytest.Monkey
 def test_a_try_that_died_after_the_alias_moved_has_nothing_left_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     from flows.train import Unchanged, train
 
-    promoted = {**QUICK, "recipe": Recipe(epochs=30), "promotion": Promotion(promote_if="not-worse", margin=0.5)}
+    promoted = {**QUICK, "recipe": Recipe(), "promotion": Promotion(promote_if="not-worse", margin=0.5)}
     failing_first(monkeypatch, register, "_decision_artifacts")
     state: Any = train.with_options(retries=1)(**promoted, return_state=True)
     done = state.result()

@@ -39,7 +39,7 @@ def test_the_lectures_recipe_is_held_back_as_worse_than_logistic_regression(trai
     before = registry.champion()
     lecture = train(recipe=PRESETS["lecture"])
     assert not lecture.decision.promote
-    assert "worse than logistic regression" in lecture.decision.reason
+    assert lecture.decision.logistic.kind == "worse"
     assert registry.champion() == before
     version = mlflow.MlflowClient().get_model_version_by_alias(registry.MODEL, registry.CHALLENGER)
     assert str(version.version) == lecture.model.version

@@ -70,7 +70,7 @@ def site(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         patch.chdir(folder)
-        trained = train.train(evaluation=Evaluation(folds=10, repeats=2))
+        trained = train.train()
         harness = get_current_settings().to_environment_variables(exclude_unset=True)  # including its database
         process = subprocess.Popen(
             [sys.executable, "-m", "heart_disease", "ui", *(f"--{name}-port={port}" for name, port in ports.items())],
@@ -284,7 +284,7 @@ def test_the_registered_model_has_a_champion(mlflow: Any, shoot: Shoot, site: Si
         ),
         (
             "sweep",
-            "4 configurations, 3 folds",
+            "4 configurations, seed 0",
             None,
             ("load cleveland.csv", "validate", "cross-validate 4 configurations of 29-16-1", "choose"),
             ("validation", "sweep", "mlflow-run"),
