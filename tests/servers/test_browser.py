@@ -279,7 +279,7 @@ def test_the_registered_model_has_a_champion(mlflow: Any, shoot: Shoot, site: Si
             "train",
             "cleveland: 29-16-1",
             "Promoted",
-            ("load cleveland.csv", "validate", "encode", "train 21 networks at once", "evaluate", "register"),
+            ("load cleveland.csv", "validate", "encode", "train 51 networks at once", "evaluate", "register"),
             ("validation", "metrics", "decision", "mlflow-run"),
         ),
         (
