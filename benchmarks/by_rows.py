@@ -1,8 +1,7 @@
 """How should a network be trained and judged on n patients? Simulated patients, whose true probabilities are known.
 
-Patients are drawn from the bundled ones with noise in every number (tests/harness/crowd.py). The truth is the average
-of eight networks that learned from the bundled patients, with terms added that no such network has. The excess is how
-much the log loss on 200,000 other patients lies above that of the truth itself: 0 is perfect.
+The patients are those of population.py, with terms added to the truth that no such network has. The excess is how much
+the log loss on 200,000 other patients lies above that of the truth itself: 0 is perfect.
 
     python -m benchmarks.by_rows               the recipe: steps and epochs around what the rule chooses, by rows
     python -m benchmarks.by_rows --judged      the evaluation: width of the intervals, and seconds
@@ -19,6 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
+from benchmarks.population import Population
 from heart_disease.data import sources
 from heart_disease.evaluation import by_rows
 from heart_disease.evaluation.contest import LOGISTIC, NETWORK, Contest
@@ -31,32 +31,21 @@ from heart_disease.training import engine
 from heart_disease.training.batches import Job
 from heart_disease.training.inputs import Inputs
 from heart_disease.training.recipe import Recipe, RecipeOptions
-from tests.harness import crowd
 
+POPULATION = cache(Population)
 SIZES = (300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 TESTED = 200_000
 
 
-@cache
-def _learned() -> PatientModel:
-    table, recipe = sources.load(), Recipe(members=8)
-    contest = Contest.on(table.frame, recipe, Evaluation(folds=2, repeats=1))
-    return contest.model(engine.train(contest.inputs, contest.labels, contest.jobs), 8)
-
-
-def truth(frame: pd.DataFrame) -> Numbers:
-    """The probability of disease of each patient."""
+def patients(rows: int, seed: int) -> tuple[pd.DataFrame, Numbers]:
+    """Patients with a label, and their true probabilities (n,)."""
+    rng = np.random.default_rng(seed)
+    frame, _, smooth = POPULATION().draw(rows, rng)
     bundled = sources.load().frame
     z = {name: (frame[name] - bundled[name].mean()) / bundled[name].std() for name in ("age", "thalach", "oldpeak")}
-    known = _learned().predict(frame)["probability"].to_numpy()
-    return expit(logit(known) + 0.5 * np.sin(2 * z["age"]) - 0.4 * z["thalach"] * z["oldpeak"].clip(upper=3))
-
-
-def patients(rows: int, seed: int) -> tuple[pd.DataFrame, Numbers]:
-    """Patients with a label, and their true probabilities."""
-    frame = crowd.draw(rows, seed)
-    p = truth(frame)
-    return frame.assign(num=np.random.default_rng(seed + 1).binomial(1, p).astype(float)), p
+    beyond = 0.5 * np.sin(2 * z["age"]) - 0.4 * z["thalach"] * z["oldpeak"].clip(upper=3)
+    p = expit(logit(smooth) + beyond.to_numpy())
+    return frame.assign(num=rng.binomial(1, p).astype(float)), p
 
 
 def excess(recipe: Recipe, frame: pd.DataFrame, tested: pd.DataFrame, p: Numbers) -> tuple[float, float]:
@@ -79,8 +68,7 @@ def divergence(p: Numbers, q: Numbers) -> float:
 
 def by_recipe(sizes: list[int]) -> None:
     """The rule's recipe, and others around it."""
-    tested = crowd.draw(TESTED, 99)
-    p = truth(tested)
+    tested, p = patients(TESTED, 99)
     print("| rows | rows per step | epochs | excess | of the truth's loss | s |\n|---:|---:|---:|---:|---:|---:|")
     entropy = float(-(p * np.log(p) + (1 - p) * np.log(1 - p)).mean())
     for rows in sizes:
@@ -106,8 +94,7 @@ def by_evaluation(sizes: list[int]) -> None:
     ways = [Evaluation(), Evaluation(repeats=1), Evaluation(holdout=0.2)]
     print("| rows | judged by | log loss, half its interval | minus logistic regression, half | excess shipped | s |")
     print("|---:|---|---:|---:|---:|---:|")
-    tested = crowd.draw(TESTED, 99)
-    p = truth(tested)
+    tested, p = patients(TESTED, 99)
     for rows in sizes:
         frame, _ = patients(rows, rows)
         recipe, chosen = by_rows.recipe_for(rows, RecipeOptions()), by_rows.evaluation_for(rows, EvaluationOptions())

@@ -1,11 +1,7 @@
 """How often a verdict errs: champion and challenger on hundreds of data sets whose truth is known.
 
-The population. Covariates are rows of the 303 patients, drawn with replacement; their measured columns are jittered by
-a fifth of the column's spread, and blank cells stay. Labels are drawn anew with known probabilities: the mean of 20
-networks of the default recipe fitted to the 303, with the log odds times 1.15. With that factor both presets lose on
-drawn patients what they lose on the real ones (0.378 and 0.540). The weakness: the truth is as smooth as a network
-makes it, so nothing in it is beyond the recipes, and every patient comes from one clinic and one year. Nor does it show
-what happens if many challengers are tried on the same patients: the best of twenty equal ones looks better than it is.
+The population: see population.py. Nothing here shows what happens if many challengers are tried on the same patients:
+the best of twenty equal ones looks better than it is.
 
 The trials. Each is a data set of n patients with folds and seeds of its own, judged as `heart train` judges: the same
 folds and seeds for both recipes, `estimates.difference`, `verdict.compare`. The recipes of a table share its data sets,
@@ -34,20 +30,17 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from heart_disease.data import sources
+from benchmarks.population import Population
 from heart_disease.evaluation import contest, estimates, folds, verdict
 from heart_disease.evaluation.estimates import Estimate, Numbers
 from heart_disease.evaluation.folds import Splits
 from heart_disease.evaluation.settings import Evaluation, Promotion
-from heart_disease.model import schema
-from heart_disease.model.encoding import Encoder
-from heart_disease.training.batches import Ints, Job
+from heart_disease.training.batches import Ints
 from heart_disease.training.engine import train
 from heart_disease.training.inputs import Inputs
 from heart_disease.training.recipe import LECTURE, Recipe
 
 FOLDS = Evaluation().folds
-MEMBERS, SHARPENING, JITTER = 20, 1.15, 0.2  # how the population is made
 SAMPLES_TOGETHER = 500  # samples of the truth that are trained in one call
 SCORED = 1000  # patients on whom each network of the truth is scored
 OTHER_SEED = 2**30  # added to a trial's seed for a recipe with seed 1
@@ -99,7 +92,7 @@ class Setting:
         return list(dict.fromkeys(recipe for pair in self.pairs for recipe in (pair.champion, pair.challenger)))
 
 
-DEFAULT, LECTURE = Recipe(), LECTURE
+DEFAULT = Recipe()
 UNDECAYED = replace(DEFAULT, weight_decay=0.0)
 SETTINGS = (
     Setting(
@@ -142,37 +135,17 @@ SETTINGS = (
 )  # fmt: skip
 
 
-class Population:
-    """An unlimited supply of patients whose probability of disease is known."""
+def trial(population: Population, n: int, k: int, repeats: int, seed: int) -> Trial:
+    """A data set of `n` patients, cut into folds."""
+    frame, labels, truth = population.draw(n, np.random.default_rng(seed))
+    return Trial(frame, labels, truth, folds.cross_validation(labels, k, repeats, seed), seed)
 
-    def __init__(self) -> None:
-        self.frame = sources.load().frame
-        self.encoder = Encoder.fit(self.frame)
-        everyone, labels = np.arange(len(self.frame)), schema.label(self.frame).to_numpy()
-        inputs = Inputs.of(self.frame, [self.encoder])
-        self.model = train(inputs, labels, [Job(Recipe(seed=seed), everyone, NOBODY) for seed in range(MEMBERS)])
 
-    def draw(self, n: int, rng: np.random.Generator) -> tuple[pd.DataFrame, Numbers, Numbers]:
-        """`n` patients, the label of each (n,), and the probability with which it was drawn (n,)."""
-        frame = self.frame.iloc[rng.integers(0, len(self.frame), n)].reset_index(drop=True)
-        for name in (column.name for column in schema.COLUMNS if column.limits is not None):
-            own, drawn = self.frame[name], frame[name]
-            moved = drawn + JITTER * own.std() * rng.standard_normal(n)
-            frame[name] = moved.clip(own.min(), own.max()).where(drawn != 0, 0.0)  # no ST depression (0) stays 0
-        p = self.model.probabilities(Inputs.of(frame, [self.encoder])).mean(axis=0).astype(np.float64)
-        truth = 1 / (1 + ((1 - p) / p) ** SHARPENING)
-        return frame, (rng.random(n) < truth).astype(np.float64), truth
-
-    def trial(self, n: int, k: int, repeats: int, seed: int) -> Trial:
-        """A data set of `n` patients, cut into folds."""
-        frame, labels, truth = self.draw(n, np.random.default_rng(seed))
-        return Trial(frame, labels, truth, folds.cross_validation(labels, k, repeats, seed), seed)
-
-    def sample(self, n: int, seed: int) -> Trial:
-        """A training set of `n` patients, and `SCORED` others to test on: one split."""
-        frame, labels, truth = self.draw(n + SCORED, np.random.default_rng([seed, n]))
-        splits = Splits(((np.arange(n), np.arange(n, n + SCORED)),), 1, "")
-        return Trial(frame, labels, truth, splits, seed)
+def sample(population: Population, n: int, seed: int) -> Trial:
+    """A training set of `n` patients, and `SCORED` others to test on: one split."""
+    frame, labels, truth = population.draw(n + SCORED, np.random.default_rng([seed, n]))
+    splits = Splits(((np.arange(n), np.arange(n, n + SCORED)),), 1, "")
+    return Trial(frame, labels, truth, splits, seed)
 
 
 def probabilities(trials: Sequence[Trial], recipes: Sequence[Recipe]) -> dict[Recipe, list[Numbers]]:
@@ -233,7 +206,7 @@ def simulate(
     population: Population, setting: Setting, trials: int, seed: int, keep: Path
 ) -> tuple[list[Trial], dict[Recipe, list[Numbers]]]:
     """The trials of a setting, and each recipe's probabilities (R, n) on each of them."""
-    made = [population.trial(setting.n, FOLDS, setting.repeats, seed + t) for t in range(trials)]
+    made = [trial(population, setting.n, FOLDS, setting.repeats, seed + t) for t in range(trials)]
     return made, together(made, setting.recipes, setting.together, keep)
 
 
@@ -272,7 +245,7 @@ def expected_losses(
     population: Population, recipes: Sequence[Recipe], n: int, samples: int, seed: int, keep: Path
 ) -> dict[Recipe, Numbers]:
     """Each recipe's expected log loss (samples,) on other patients, after learning from each sample of `n`."""
-    drawn = [population.sample(n, seed + s) for s in range(samples)]
+    drawn = [sample(population, n, seed + s) for s in range(samples)]
     return {
         recipe: np.array([estimates.losses(t.truth[n:], p).mean() for t, p in zip(drawn, each, strict=True)])
         for recipe, each in together(drawn, recipes, SAMPLES_TOGETHER, keep).items()

@@ -118,7 +118,7 @@ class Statistics:
         return self.sick[1.0] / known if known else None
 
     def correlation(self, name: str) -> float | None:
-        """Of heart disease with a column of `DIRECTION`; None if the rows with both have one class only."""
+        """The correlation of heart disease with a column of `DIRECTION`; None if only one class has a value there."""
         labels = self._labels[name]
         return self._by[name].correlation if labels[0.0] and labels[1.0] else None
 

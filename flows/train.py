@@ -104,7 +104,7 @@ def train(
 
     Raises:
         DataError: the source cannot be read, or validation refused it; nothing was trained.
-        UsageError: the data is too small for the folds.
+        UsageError: the data is too small for the folds, or too large for the memory.
         UnavailableError: the MLflow store or the device is missing.
     """
     given: dict[str, Any] = {"source": source, "recipe": recipe, "evaluation": evaluation}

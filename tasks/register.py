@@ -53,9 +53,8 @@ def register_model(
         registry.check_model(ref, model, checked, stranger)
         server.check(ref, model, checked)
     if registry.find_champion() != ref:  # otherwise an earlier try has already moved the alias
-        _decided(
-            run, ref, table, report, decision, champion
-        )  # before the alias moves, so that a crash after that loses nothing
+        # Before the alias moves, so that a crash after that loses nothing.
+        _decided(run, ref, table, report, decision, champion)
         if decision.promote:
             try:
                 registry.move_champion(ref, expected=champion, kind="promotion", why=decision.reason)

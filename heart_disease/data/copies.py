@@ -35,10 +35,6 @@ def _numbers(*codes: int) -> dict[str, float | None]:
     return {str(code): float(code) for code in codes}
 
 
-def _to(*pairs: tuple[str, float | None]) -> Codes:
-    return dict(pairs)
-
-
 YES = {"1": 1.0, "0": 0.0, "yes": 1.0, "no": 0.0, "y": 1.0, "n": 0.0, "true": 1.0, "false": 0.0}
 UCI: Mapping[str, Codes] = {
     "sex": _numbers(0, 1),
@@ -51,8 +47,8 @@ UCI: Mapping[str, Codes] = {
     "thal": _numbers(3, 6, 7),
 }
 FROM_ZERO: Mapping[str, Codes] = {
-    "cp": _to(("0", 1.0), ("1", 2.0), ("2", 3.0), ("3", 4.0)),
-    "slope": _to(("0", 1.0), ("1", 2.0), ("2", 3.0)),
+    "cp": {"0": 1.0, "1": 2.0, "2": 3.0, "3": 4.0},
+    "slope": {"0": 1.0, "1": 2.0, "2": 3.0},
 }
 WORDS: Mapping[str, Codes] = {
     "sex": {"male": 1.0, "female": 0.0, "m": 1.0, "f": 0.0},
@@ -89,20 +85,20 @@ COPIES: tuple[Copy, ...] = (
     Copy(
         "kaggle", "Kaggle's heart.csv (ronitf, johnsmith88, rashikrahman)",
         {
-            "cp": _to(("0", 4.0), ("1", 2.0), ("2", 3.0), ("3", 1.0)),
-            "restecg": _to(("0", 2.0), ("1", 0.0), ("2", 1.0)),
-            "slope": _to(("0", 3.0), ("1", 2.0), ("2", 1.0)),
+            "cp": {"0": 4.0, "1": 2.0, "2": 3.0, "3": 1.0},
+            "restecg": {"0": 2.0, "1": 0.0, "2": 1.0},
+            "slope": {"0": 3.0, "1": 2.0, "2": 1.0},
             "ca": {**_numbers(0, 1, 2, 3), "4": None},
-            "thal": _to(("0", None), ("1", 6.0), ("2", 3.0), ("3", 7.0)),
+            "thal": {"0": None, "1": 6.0, "2": 3.0, "3": 7.0},
         },
     ),
     Copy(
         "cherngs", "Kaggle's heart_cleveland_upload.csv (cherngs)",
-        {**FROM_ZERO, "thal": _to(("0", 3.0), ("1", 6.0), ("2", 7.0))},
+        {**FROM_ZERO, "thal": {"0": 3.0, "1": 6.0, "2": 7.0}},
     ),
     Copy(
         "ritwikb3", "Kaggle's Heart_disease_cleveland_new.csv (ritwikb3)",
-        {**FROM_ZERO, "thal": _to(("1", 3.0), ("2", 6.0), ("3", 7.0))},
+        {**FROM_ZERO, "thal": {"1": 3.0, "2": 6.0, "3": 7.0}},
     ),
     Copy(
         "words", "Kaggle's heart_disease_uci.csv (redwankarimsony)",

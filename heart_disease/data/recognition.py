@@ -67,17 +67,21 @@ def recognise(frame: pd.DataFrame, *, drop_foreign: bool = False) -> Finding | N
     drop_foreign: leave out the rows that are in other codes than the rest, instead of refusing the table.
     """
     renamed = _renamed([str(name) for name in frame])
-    if len(frame) > MOST_ROWS or not set(KEY) <= set(renamed.values()):
-        return None
+    if len(frame) > MOST_ROWS or not set(KEY) <= set(renamed.values()) or set(schema.BY_NAME) != set(NAMES):
+        return None  # whoever declares other columns has other patients
     text = pd.DataFrame({new: _texts(frame[old]) for old, new in renamed.items()}, index=frame.index)
     rows = _known_rows(text)
     known = rows >= 0
     if known.sum() < LEAST_KNOWN or known.mean() < SHARE_KNOWN:
         return _of_strangers(frame, text, int(known.sum()))
     patients = _patients().iloc[rows[known]].set_axis(frame.index[known])
-    decoded = {copy.name: _decoded(text, copy) for copy in COPIES}
-    right = {name: _rows_agree(cells[known], patients) for name, cells in decoded.items()}
-    copy = max(COPIES, key=lambda one: right[one.name].mean())
+    decoded, right = {}, {}
+    for copy in COPIES:
+        decoded[copy.name] = _decoded(text, copy)
+        right[copy.name] = _rows_agree(decoded[copy.name][known], patients)
+        if right[copy.name].all():  # no other can be better, and no row is foreign
+            break
+    copy = max((one for one in COPIES if one.name in right), key=lambda one: right[one.name].mean())
     said = f"{int(known.sum())} of its {count(len(frame), 'row')} are known patients"
     if right[copy.name].mean() < AGREE:
         why = _in_no_codes(text[known], decoded["uci"][known], patients, right)
@@ -98,8 +102,8 @@ def recognise(frame: pd.DataFrame, *, drop_foreign: bool = False) -> Finding | N
         cells[LABEL] = numbers.where(numbers.notna() | (text[LABEL] == ""), np.inf)
         if meaning != next(iter(LABELS)):
             changes.append(f"'{LABEL}': {meaning}")
-    others = np.array([rows for name, rows in right.items() if name != copy.name]).any(axis=0)
-    foreign = sorted(int(row) for row in frame.index[known][~right[copy.name] & others])
+    elsewhere = np.array([*right.values()]).any(axis=0)
+    foreign = sorted(int(row) for row in frame.index[known][~right[copy.name] & elsewhere])
     if foreign and not drop_foreign:
         refusal = (
             refusal
@@ -199,8 +203,8 @@ def _decoded(text: pd.DataFrame, copy: Copy) -> pd.DataFrame:
             continue
         cells = text[column.name]
         if column.codes:
-            numbers = cells.map({**dict.fromkeys(BLANKS), **copy.codes_of(column.name)}).astype("float64")
-            known = cells.isin([*BLANKS, *copy.codes_of(column.name)])
+            codes = copy.codes_of(column.name)
+            numbers, known = cells.map(codes).astype("float64"), cells.isin(codes)
         else:
             numbers = pd.to_numeric(cells, errors="coerce").astype("float64")
             known = numbers.notna() | (cells == "")

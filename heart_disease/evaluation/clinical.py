@@ -132,14 +132,14 @@ def _at(threshold: float, labels: Numbers, probabilities: Numbers, seed: int) ->
 
 
 def groups(frame: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
-    """The groups that are looked at, each a mask of the rows: sex, age in three bands, chest pain type."""
-    age, (middle, old) = frame["age"].to_numpy(), AGE_BANDS
-    found = {
-        f"under {middle} years": age < middle,
-        f"{middle} to {old - 1} years": (age >= middle) & (age < old),
-        f"{old} years and over": age >= old,
-    }
-    for name in ("sex", "cp"):
+    """The groups that are looked at, each a mask of the rows: age in three bands, sex, chest pain type, if declared."""
+    found: dict[str, NDArray[np.bool_]] = {}
+    if "age" in frame:
+        age, (middle, old) = frame["age"].to_numpy(), AGE_BANDS
+        found[f"under {middle} years"] = age < middle
+        found[f"{middle} to {old - 1} years"] = (age >= middle) & (age < old)
+        found[f"{old} years and over"] = age >= old
+    for name in (name for name in ("sex", "cp") if name in frame):
         held = {code: (frame[name] == code).to_numpy() for code in schema.BY_NAME[name].codes}
         found |= {schema.BY_NAME[name].codes[code]: mask for code, mask in held.items() if mask.any()}
     return found

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 from rich.rule import Rule
 from rich.table import Table
@@ -61,12 +62,9 @@ def decision_tags(decision: Decision) -> dict[str, str]:
 def out_of_fold(report: Report, ids: Sequence[str]) -> str:
     """CSV: one line per patient, with the patient's digest, label, and the network's probability in each repeat."""
     probabilities = report.probabilities[NETWORK]  # (R, n)
-    header = ["patient", "label", *(f"probability_{r}" for r in range(1, len(probabilities) + 1))]
-    lines = [
-        [patient, f"{label:g}", *(f"{p:.9g}" for p in row)]
-        for patient, label, row in zip(ids, report.labels, probabilities.T, strict=True)
-    ]
-    return "".join(",".join(line) + "\n" for line in [header, *lines])
+    columns = {f"probability_{r}": p for r, p in enumerate(probabilities, start=1)}
+    frame = pd.DataFrame({"patient": ids, "label": report.labels, **columns})
+    return frame.to_csv(index=False, float_format="%.9g", lineterminator="\n")
 
 
 def curves(report: Report) -> Iterator[tuple[str, int, float]]:

@@ -14,7 +14,7 @@ from heart_disease.data import csv_text
 from heart_disease.data.csv_text import Style
 from heart_disease.model.errors import SourceError
 
-# Cells with all that is special to one of the readers, but for quotes and lone carriage returns.
+# Everything that one of the readers treats specially, except quotes and lone carriage returns.
 PLAIN = some.text(some.sampled_from("ab,,,\n\n \t\x1c\u3000\\'01.-e\ufeff"), max_size=80).map(
     lambda text: f"a,b\n{text}"
 )

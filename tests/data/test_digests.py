@@ -1,4 +1,4 @@
-"""Digests: equal where the content is equal, apart where it is not, and spread like random numbers."""
+"""Digests are equal if the content is, differ if it differs, and are spread like random numbers."""
 
 from __future__ import annotations
 

@@ -99,3 +99,8 @@ def test_one_repeat_says_nothing_of_stability() -> None:
 
 def test_the_farthest_come_first() -> None:
     assert clinical.farthest(np.array([0.1, 0.9, 0.3, 0.9]), 3).tolist() == [1, 3, 2]
+
+
+def test_groups_of_columns_that_are_not_declared_are_left_out() -> None:
+    frame = patients.make(60).drop(columns=["age", "cp"])
+    assert list(clinical.groups(frame)) == ["female", "male"]

@@ -6,10 +6,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Callable
-from html.parser import HTMLParser
 
-import great_expectations as gx
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,26 +16,8 @@ from expectations.gate import Cell, Validation, validate
 from heart_disease.data import sources
 from heart_disease.data.sources import Table
 from heart_disease.model import schema
-from heart_disease.reporting import validation_page
 from tests.harness import patients
-
-Change = Callable[[pd.DataFrame], pd.DataFrame]
-
-
-def judge(frame: pd.DataFrame) -> Validation:
-    return validate(sources.make_table(frame, "test.csv"))
-
-
-def put(column: str, *cells: tuple[int, object]) -> Change:
-    """A change that puts these (row, value) cells into `column`, which may then hold text."""
-
-    def change(frame: pd.DataFrame) -> pd.DataFrame:
-        values = frame[column].astype(object)
-        for row, value in cells:
-            values[row] = value
-        return frame.assign(**{column: values})
-
-    return change
+from tests.harness.judging import Change, judge, put
 
 
 def turned(frame: pd.DataFrame) -> pd.DataFrame:
@@ -279,81 +258,3 @@ def test_nothing_is_printed_or_logged(capfd: pytest.CaptureFixture[str], caplog:
 def test_importing_the_gate_does_not_import_great_expectations() -> None:
     code = "import sys, expectations.gate; sys.exit('great_expectations' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=suite.FILE.parent.parent).returncode == 0
-
-
-def test_the_json_file_is_the_suite() -> None:
-    assert suite.FILE.read_text(encoding="utf-8") == suite.as_json(), "run: python -m expectations.suite"
-
-
-def test_the_json_file_works_by_itself() -> None:
-    again = gx.ExpectationSuite(**json.loads(suite.FILE.read_text(encoding="utf-8")))
-    assert json.loads(suite.as_json())["expectations"] == again.to_json_dict()["expectations"]
-    assert {rule.severity.value for rule in again.expectations} == {"critical", "warning"}
-    context = gx.get_context(mode="ephemeral")
-    asset = context.data_sources.add_pandas("mine").add_dataframe_asset("mine")
-    definition = asset.add_batch_definition_whole_dataframe("mine")
-    good, bad = patients.make(), put("age", (3, 7.0))(patients.make()).astype(float)
-    for frame, passes in ((good, True), (bad, False)):
-        batch = definition.get_batch({"dataframe": suite.batch(frame)})
-        assert batch.validate(again).success is passes
-
-
-def test_every_column_of_the_schema_is_in_the_suite() -> None:
-    about = {name for rule in suite.build().expectations for name in (rule.meta or {})["columns"]}
-    assert about == set(schema.BY_NAME)
-    assert all(rule.notes and (rule.meta or {})["rule"] for rule in suite.build().expectations)
-
-
-def test_derived_columns_hold_share_and_correlations() -> None:
-    frame = sources.load().frame
-    derived = suite.batch(frame)
-    ill = schema.label(frame)
-    assert derived["disease"].mean() == pytest.approx(ill.mean())
-    for name in suite.DIRECTION:
-        assert derived[f"disease_by_{name}"].mean() == pytest.approx(np.corrcoef(ill, frame[name])[0, 1])
-
-
-class Reader(HTMLParser):
-    """The text and the tags of a page."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.text = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        self.tags.append(tag)
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def test_the_page_says_what_was_found_and_loads_nothing(cleveland: Validation) -> None:
-    html = validation_page.render(cleveland)
-    read = Reader(html)
-    assert "Passed: 303 patients can be used, with 3 warnings." in read.text
-    assert "column 'thalach' has 202 in row 133 and 71 in row 246" in read.text
-    assert cleveland.digest in read.text
-    assert all(f"{column.meaning}{name}" in read.text for name, column in schema.BY_NAME.items())
-    assert "1 male: 206 (68 %)" in read.text
-    assert not {"script", "link", "img", "iframe"} & set(read.tags)
-    assert "http" not in html
-    assert "url(" not in html
-    assert "@import" not in html
-
-
-def test_the_page_escapes_what_came_from_the_table() -> None:
-    frame = put("chol", (3, "<script>x</script>"))(patients.make()).rename(columns={"age": "<img src=x>"})
-    html = validation_page.render(validate(sources.make_table(frame, "<b>march</b>.csv")))
-    read = Reader(html)
-    assert not {"script", "img", "b"} & set(read.tags)
-    assert "<script>x</script>" in read.text
-    assert "<b>march</b>.csv" in read.text
-    assert "<img src=x>" in read.text
-    assert "Refused: 120 patients cannot be used; there are 3 errors." in read.text
-
-
-def test_the_page_copes_with_a_table_in_which_everything_is_wrong() -> None:
-    frame = pd.DataFrame({"age": ["x"] * 3, "chol": [np.nan] * 3}, index=[1, 2, 3])
-    assert "missing" in Reader(validation_page.render(judge(frame))).text

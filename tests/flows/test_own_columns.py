@@ -17,7 +17,7 @@ from heart_disease.data import sources
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent.parent
-OPTIONS = ("--folds=2", "--repeats=1", "--epochs=30", "--promote-if=not-worse", "--margin=0.5")
+OPTIONS = ("--folds=2", "--repeats=1", "--epochs=75", "--promote-if=not-worse", "--margin=0.5")
 PATIENTS = "patients %41 #?.csv"
 PAGE = ROOT / "docs" / "own-columns.md"
 

@@ -3,9 +3,9 @@
 Each service starts with the file's command and environment, in the file's order, and counts as healthy when the
 file's own check says so. Whatever is private to a container is mapped: a service's `host:port` to a free port on
 loopback; volumes and tmpfs to folders of the stack. The start of postgres is its image's, so its documented steps are
-repeated here: initdb, then the server. If the tests run as root on
-Linux, a service also has no capabilities, cannot gain any, and can write only to its volumes and tmpfs, as the file
-says (namespaces.7). Not covered: the image's build, its user, which services the networks connect, and restarts.
+repeated here: initdb, then the server. If the tests run as root on Linux, a service also has no capabilities, cannot
+gain any, and can write only to its volumes and tmpfs, as the file says (namespaces.7). Not covered: the image's build,
+its user, which services the networks connect, and restarts.
 
     with Stack.start(folder, ["postgres", "mlflow", "prefect"]) as stack:
         requests.get(stack.url("mlflow"), auth=("admin", stack.secrets["MLFLOW_ADMIN_PASSWORD"]))
@@ -34,12 +34,10 @@ from typing import IO, Any
 import psutil
 import yaml
 
+from tests.harness.compose_file import FILE, ROOT, interpolated, variables
 from tests.harness.waiting import free_port
 
-ROOT = Path(__file__).parent.parent.parent
-FILE = ROOT / "docker-compose.yml"
 HEALTHY_SECONDS = 300
-VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:[-?+])([^}]*))?\})")
 # Makes the root folder read-only, except for the given folders, and runs the command.
 READ_ONLY = 'while [ "$1" != -- ]; do mount --bind "$1" "$1"; shift; done; shift; mount -o remount,bind,ro /; exec "$@"'
 # The environment variable that marks every process of a stack, so that none is overlooked.
@@ -51,31 +49,6 @@ def postgres_programs() -> Path | None:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     on_path = shutil.which("initdb")
     return found[-1].parent if found else Path(on_path).parent if on_path else None
-
-
-def variables(text: str) -> set[str]:
-    """The file's variables that have no default: the secrets, and which worker to run."""
-    return {name for _, name, kind, _ in VARIABLE.findall(text) if kind == ":?"}
-
-
-def interpolated(value: Any, given: dict[str, str]) -> Any:
-    """The file's content with Compose's variables replaced: ${X}, ${X:-default}, ${X:?what to do}, ${X:+set}, $$."""
-
-    def one(found: re.Match[str]) -> str:
-        dollar, name, kind, rest = found.groups()
-        if dollar:
-            return "$"
-        if kind == ":?" and not given.get(name):
-            raise ValueError(f"{name} is not set: {rest}")
-        if kind == ":+":
-            return rest if given.get(name) else ""
-        return given.get(name) or (rest if kind == ":-" else "")
-
-    if isinstance(value, str):
-        return VARIABLE.sub(one, value)
-    if isinstance(value, dict):
-        return {key: interpolated(item, given) for key, item in value.items()}
-    return [interpolated(item, given) for item in value] if isinstance(value, list) else value
 
 
 @cache

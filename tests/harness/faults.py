@@ -35,7 +35,8 @@ from heart_disease.operations.server.server import prefect_server
 from heart_disease.training.recipe import Recipe
 from tests.harness import aftermath
 from tests.harness.aftermath import Checked
-from tests.harness.compose import ROOT, Stack
+from tests.harness.compose import Stack
+from tests.harness.compose_file import ROOT
 from tests.harness.proxy import Proxy
 from tests.harness.waiting import wait_for
 from tests.harness.work import TRAIN, Work, install, using

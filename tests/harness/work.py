@@ -31,7 +31,7 @@ from prefect.settings import (
 
 from heart_disease.cli import main
 from heart_disease.processes import process
-from tests.harness.compose import ROOT
+from tests.harness.compose_file import ROOT
 from tests.harness.waiting import PATIENCE
 
 PROCESSES = multiprocessing.get_context("forkserver")

@@ -27,7 +27,7 @@ from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef, uploads
 from heart_disease.registry.access import artifacts
 from tests.harness import patients
-from tests.harness.compose import free_port
+from tests.harness.waiting import free_port
 from tests.registry.test_models import EXAMPLE, a_model, files_of
 
 TABLE = patients.make(60)

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.harness.compose import FILE, ROOT, Stack, interpolated, variables
+from tests.harness.compose import Stack
+from tests.harness.compose_file import FILE, ROOT, interpolated, variables
 
 TEXT = FILE.read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]

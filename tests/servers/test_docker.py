@@ -22,7 +22,7 @@ import pytest
 
 from heart_disease.data import sources
 from heart_disease.model import schema
-from tests.harness.compose import ROOT
+from tests.harness.compose_file import ROOT
 from tests.harness.waiting import wait_for
 
 ADDRESS = "127.0.0.2"  # beside a stack that may run on 127.0.0.1

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -17,13 +16,14 @@ import httpx
 import psutil
 import pytest
 
-from tests.harness.compose import ROOT, Stack, postgres_programs
+from tests.harness import pages
+from tests.harness.compose import Stack, postgres_programs
+from tests.harness.served import RETRAIN, answer, ended, heart, run_flow
 from tests.harness.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-RETRAIN = "heart-disease-train/retrain"
 
 
 @pytest.fixture(scope="module")
@@ -48,30 +48,6 @@ def mlflow_api(stack: Stack) -> Iterator[httpx.Client]:
     login = httpx.BasicAuth("admin", stack.secrets["MLFLOW_ADMIN_PASSWORD"])
     with httpx.Client(base_url=f"{stack.url('mlflow')}/api/2.0/mlflow", auth=login, timeout=60) as client:
         yield client
-
-
-def answer(client: httpx.Client, method: str, path: str, /, **content: Any) -> Any:
-    reply = client.request(method, path, **({"json": content} if method == "POST" else {"params": content}))
-    assert reply.is_success, reply.text
-    return reply.json() if reply.content else None
-
-
-def run_flow(prefect_api: httpx.Client, name: str = RETRAIN, /, **parameters: Any) -> dict[str, Any]:
-    """Run a deployment, and return its flow run when that has ended."""
-    deployment = answer(prefect_api, "GET", f"/deployments/name/{name}")["id"]
-    run = answer(prefect_api, "POST", f"/deployments/{deployment}/create_flow_run", parameters=parameters)
-    return wait_for(lambda: ended(answer(prefect_api, "GET", f"/flow_runs/{run['id']}")))
-
-
-def ended(run: dict[str, Any]) -> dict[str, Any] | None:
-    return run if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
-
-
-def heart(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user on this machine would, in their own folder."""
-    environment = {**os.environ, **environment, "PREFECT_HOME": str(folder), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "heart_disease", *arguments]
-    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -314,26 +290,10 @@ def test_both_pages_show_scheduled_runs_and_artifacts_after_login(
             context.on("request", lambda request: asked.append(request.url))
             page = context.new_page()
             if service == "prefect":
-                page.goto(f"{prefect_url}/deployments")
-                page.get_by_placeholder("admin:pass").fill(stack.client_environment["PREFECT_API_AUTH_STRING"])
-                page.get_by_role("button", name="Login").click()
-                expect(page.get_by_text("retrain").first).to_be_visible()
-                page.goto(f"{prefect_url}/deployments/deployment/{deployment}?tab=Upcoming")
-                expect(page.get_by_text(re.compile(r"[1-9]\d* Flow runs?"))).to_be_visible()  # the planned ones
-                page.wait_for_timeout(1000)  # until they have faded in, for the screenshot
-                page.screenshot(path=folder / "servers prefect schedule.png")
-                page.goto(f"{prefect_url}/runs/flow-run/{trained['id']}")
-                page.get_by_text("Artifacts", exact=True).click()
-                expect(page.get_by_text("mlflow-run", exact=True).first).to_be_visible()
-                page.screenshot(path=folder / "servers prefect artifacts.png")
+                login_text = stack.client_environment["PREFECT_API_AUTH_STRING"]
+                pages.prefect(page, prefect_url, login_text, deployment, trained["id"], folder)
             else:
-                page.goto(f"{mlflow_url}/#/models/heart-disease")
-                expect(page.get_by_text("champion", exact=True).first).to_be_visible()
-                page.get_by_role("button", name="Close", exact=True).click()  # the assistant opens by itself
-                page.screenshot(path=folder / "servers mlflow model.png")
-                page.goto(f"{mlflow_url}/#/experiments/{run['experiment_id']}/runs/{run['run_id']}/artifacts")
-                expect(page.get_by_text("validation", exact=True).first).to_be_visible()
-                page.screenshot(path=folder / "servers mlflow artifacts.png")
+                pages.mlflow(page, mlflow_url, run["experiment_id"], run["run_id"], folder)
     assert [url for url in asked if not url.startswith((prefect_url, mlflow_url, "blob:", "data:"))] == []
 
 

@@ -1,0 +1,62 @@
+"""The validation's page: it says what was found, loads nothing, and escapes what came from the table."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+
+from expectations.gate import validate
+from heart_disease.data import sources
+from heart_disease.model import schema
+from heart_disease.reporting import validation_page
+from tests.harness import patients
+from tests.harness.judging import judge, put
+
+
+class Reader(HTMLParser):
+    """The text and the tags of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_says_what_was_found_and_loads_nothing() -> None:
+    cleveland = validate(sources.load())
+    html = validation_page.render(cleveland)
+    read = Reader(html)
+    assert "Passed: 303 patients can be used, with 3 warnings." in read.text
+    assert "column 'thalach' has 202 in row 133 and 71 in row 246" in read.text
+    assert cleveland.digest in read.text
+    assert all(f"{column.meaning}{name}" in read.text for name, column in schema.BY_NAME.items())
+    assert "1 male: 206 (68 %)" in read.text
+    assert not {"script", "link", "img", "iframe"} & set(read.tags)
+    assert "http" not in html
+    assert "url(" not in html
+    assert "@import" not in html
+
+
+def test_the_page_escapes_what_came_from_the_table() -> None:
+    frame = put("chol", (3, "<script>x</script>"))(patients.make()).rename(columns={"age": "<img src=x>"})
+    html = validation_page.render(validate(sources.make_table(frame, "<b>march</b>.csv")))
+    read = Reader(html)
+    assert not {"script", "img", "b"} & set(read.tags)
+    assert "<script>x</script>" in read.text
+    assert "<b>march</b>.csv" in read.text
+    assert "<img src=x>" in read.text
+    assert "Refused: 120 patients cannot be used; there are 3 errors." in read.text
+
+
+def test_the_page_copes_with_a_table_in_which_everything_is_wrong() -> None:
+    frame = pd.DataFrame({"age": ["x"] * 3, "chol": [np.nan] * 3}, index=[1, 2, 3])
+    assert "missing" in Reader(validation_page.render(judge(frame))).text
