@@ -251,7 +251,7 @@ def clock_steps(folder: Path, point: str, offset: str) -> Checked:
     faked = {
         "LD_PRELOAD": str(FAKETIME),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_CACHE_DURATION": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
     script = f"from tests.harness import faults; raise SystemExit(faults.cold({point!r}, {str(clock)!r}, {offset!r}))"
