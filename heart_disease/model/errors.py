@@ -34,6 +34,7 @@ class ExitCode(IntEnum):
     NOT_PROMOTED = 5, "trained, but not promoted; or someone else moved the champion meanwhile"
     NOT_REPRODUCED = 6, "not reproduced"
     STOPPED = 130, "stopped by Ctrl-C, or the flow run was cancelled"
+    TERMINATED = 143, "stopped by SIGTERM"
 
     def __new__(cls, value: int, meaning: str) -> Self:
         """An int that knows its meaning."""
