@@ -96,7 +96,8 @@ class AtOnce:
         """What `submit` gives."""
 
         found: Any = None
-        error: Exception | None = None
+        error: BaseException | None = None
+        status = "finished"
 
         def result(self, timeout: float) -> Any:
             if self.error:
