@@ -30,6 +30,7 @@ from heart_disease.registry.access.store import (
     FLOW_RUN,
     LESSONS,
     MODEL,
+    MONITORING,
     TRAINING,
     ModelRef,
     Run,
@@ -64,7 +65,17 @@ from heart_disease.registry.models import (
     versions,
 )
 from heart_disease.registry.moves import Kind, Move
-from heart_disease.registry.origins import COPY, DEVICE, MEMBERS, RIVAL, RIVAL_RUN, Origin, origin_here, origin_of
+from heart_disease.registry.origins import (
+    COPY,
+    DEVICE,
+    MEMBERS,
+    RIVAL,
+    RIVAL_RUN,
+    Origin,
+    origin_here,
+    origin_of,
+    patients_of,
+)
 from heart_disease.registry.orphans import Open, close_run, open_runs
 from heart_disease.registry.prune import Unneeded, delete, find_unneeded
 from heart_disease.registry.runs import (
@@ -104,6 +115,7 @@ __all__ = [
     "LESSONS",
     "MEMBERS",
     "MODEL",
+    "MONITORING",
     "RIVAL",
     "RIVAL_RUN",
     "SAME",
@@ -157,6 +169,7 @@ __all__ = [
     "origin_here",
     "origin_of",
     "page",
+    "patients_of",
     "read_batches",
     "read_run",
     "read_text",

@@ -182,8 +182,8 @@ def log_start(run: Run, table: Table, origin: Origin) -> None:
 
 
 @reachable()
-def log_data(run: Run, table: Table) -> None:
-    """Log the patients as the run's data set."""
+def log_data(run: Run, table: Table, use: str = "training") -> None:
+    """Log the patients as the run's data set. use: what they are for, as MLflow's page shows it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # MLflow knows two kinds of local file; it chooses the right one
         dataset = mlflow.data.from_pandas(
@@ -193,7 +193,7 @@ def log_data(run: Run, table: Table) -> None:
             name=Path(table.source).stem,
             digest=table.digest,
         )
-    context = [InputTag("mlflow.data.context", "training")]
+    context = [InputTag("mlflow.data.context", use)]
     mlflow.MlflowClient().log_inputs(run.run_id, [DatasetInput(dataset._to_mlflow_entity(), context)])
 
 

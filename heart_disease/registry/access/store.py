@@ -29,6 +29,7 @@ from heart_disease.processes import process
 from heart_disease.registry.access import drivers, failures, moved
 
 EXPERIMENT, SWEEPS, LESSONS = "heart-disease", "heart-disease sweeps", "heart-disease lessons"
+MONITORING = "heart-disease monitoring"
 MODEL = "heart-disease"
 CHAMPION, CHALLENGER = "champion", "challenger"
 FORMER, NOT_PROMOTED = "former champion", "not promoted"  # with "champion", what a version says that it is
@@ -218,4 +219,6 @@ def author_tags() -> dict[str, str]:
 def experiment_ids() -> list[str]:
     """This project's experiments with runs, by full name: another project's may begin with the same words."""
     found = mlflow.MlflowClient().search_experiments(filter_string=f"name LIKE '{EXPERIMENT}%'")
-    return [experiment.experiment_id for experiment in found if experiment.name in (EXPERIMENT, SWEEPS, LESSONS)]
+    return [
+        experiment.experiment_id for experiment in found if experiment.name in (EXPERIMENT, SWEEPS, LESSONS, MONITORING)
+    ]
