@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,13 +55,13 @@ class Scored:
         self.refused += int((~answered).sum())
 
 
-def look_through(file: File) -> Screen:
-    """Read the file once, for what concerns all its rows.
+def look_through(file: File, taken: Collection[str]) -> Screen:
+    """Read the file once, for what concerns all its rows. taken: the columns that the model takes.
 
     Raises:
         SourceError: it is damaged, has no rows, or cannot be read as a table.
     """
-    screen = Screen()
+    screen = Screen(taken)
     with rows_bar("read", file.capacity) as add:
         for rows in sources.rows_of(file):
             screen.add(rows)
