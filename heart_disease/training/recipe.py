@@ -107,7 +107,7 @@ class Recipe(RecipeOptions):
         """Text by name, as a tracker shows it: ``hidden`` is ``16-8``, or ``none``."""
         return {name: str(value) for name, value in self.as_dict().items()} | {
             "hidden": "-".join(map(str, self.hidden)) or "none",
-            "without": ",".join(self.without) or "none",
+            "without": " ".join(self.without) or "none",
         }
 
     @classmethod
@@ -122,7 +122,7 @@ class Recipe(RecipeOptions):
         if "hidden" in known:
             known["hidden"] = () if known["hidden"] == "none" else tuple(known["hidden"].split("-"))
         if "without" in known:
-            known["without"] = () if known["without"] == "none" else tuple(known["without"].split(","))
+            known["without"] = () if known["without"] == "none" else tuple(known["without"].split())
         return cls(**known)
 
     @property

@@ -32,7 +32,7 @@ def test_it_is_trained_judged_registered_promoted_used_and_reproduced(
     assert cost
     assert f"without slope, ca, thal it is {cost.words('the same recipe with all columns')}" in found.decision.reason
     run = mlflow.MlflowClient().get_run(found.run.run_id).data
-    assert run.params["without"] == "slope,ca,thal"
+    assert run.params["without"] == "slope ca thal"
     assert run.tags["verdict/all_columns"] == cost.kind
     assert run.metrics["log_loss_minus/all_columns"] == pytest.approx(cost.difference.value)
     assert run.metrics["log_loss"] - run.metrics["all_columns/log_loss"] == pytest.approx(cost.difference.value)

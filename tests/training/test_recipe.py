@@ -131,7 +131,7 @@ def test_columns_that_are_left_out_are_written_in_the_schemas_order() -> None:
     assert recipe == Recipe(without=("slope", "ca", "thal"))
     assert recipe.widths == (19, 16, 1)
     assert recipe.title == "19-16-1, 75 epochs, decay 1, adam 0.001, relu, without slope ca thal"
-    assert recipe.as_text()["without"] == "slope,ca,thal"
+    assert recipe.as_text()["without"] == "slope ca thal"
     assert Recipe.from_text(recipe.as_text()) == recipe
 
 

@@ -12,6 +12,7 @@ from heart_disease.cli.parser import Command
 from heart_disease.data.sites import SITES
 from heart_disease.model import schema
 from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError
+from heart_disease.model.words import count
 from heart_disease.reporting.terminal import wrapped
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ def run(options: argparse.Namespace) -> int:
         UnavailableError: there is no such version, its record is gone, or the store cannot be written.
     """
     from heart_disease.data import sources
-    from heart_disease.evaluation import hospital
     from heart_disease.reporting import hospital as words
 
     place = SITES.get(options.source)
@@ -59,26 +59,9 @@ def run(options: argparse.Namespace) -> int:
     from heart_disease import registry
 
     record = registry.find_record(options.model or registry.champion().version)
-    ref, seed = record.ref, int(record.params.get("seed", 0))
-    home = _at_home(record, seed)
-    notes: list[str] = []
-    if table.digest == record.params.get("data_digest"):
-        if home is None:
-            raise UnavailableError(
-                f"{record.label} learned from these patients, and its run {ref.run_id} has no out-of-fold "
-                "probabilities of them. Judge it on other patients, or train it again."
-            )
-        judgement, judgements = home, {HOME: home}
-        notes.append("The version learned from these patients; networks judge them that had not seen them.")
-    else:
-        model = registry.load_model(ref)
-        if not place and not table.finding:
-            _check_codes(table, model.columns, options.anyway)
-        found = hospital.judge_there(model, table, seed)
-        judgement, judgements = found.judgement, {name: found.judgement} | ({HOME: home} if home else {})
-        if not len(model.learned_from):
-            notes.append("The version does not say which patients it learned from; some may be among these.")
-        notes += words.left_out(found, len(table))
+    ref = record.ref
+    judgements, notes = _judgements(record, table, name, options.anyway)
+    judgement = next(iter(judgements.values()))
     if judgement.is_backwards and not options.anyway:
         raise RejectedError(
             f"'{table.source}' was not judged: {ref.name} version {ref.version} orders its patients worse than chance, "
@@ -89,6 +72,10 @@ def run(options: argparse.Namespace) -> int:
     described = "\n\n".join([words.markdown(judgements), *notes])
     logged = registry.log_hospital(ref, table, name, words.values(judgement), described)
 
+    for line in table.finding.lines() if table.finding else ():
+        print(wrapped(line))
+    if table.blank_lines:
+        print(f"{count(table.blank_lines, 'blank row')} left out")
     aliases = f" ({', '.join(record.aliases)})" if record.aliases else ""
     print(wrapped(f"{ref.name} version {ref.version}{aliases}: {record.name}"))
     print(wrapped(f"{name}: {judgement.patients} of {len(table)} patients judged") + "\n")
@@ -97,6 +84,34 @@ def run(options: argparse.Namespace) -> int:
         print(wrapped(note, indent="    "))
     print(f"\n  {registry.run_url(logged)}")
     return ExitCode.DONE
+
+
+def _judgements(record: Record, table: Table, name: str, anyway: bool) -> tuple[dict[str, Judgement], list[str]]:
+    """The version on these patients, and then on its own, by the title of the column; and what has to be said of it.
+
+    On its own patients a version has only out-of-fold probabilities; there are none in runs of older releases.
+    """
+    from heart_disease import registry
+    from heart_disease.evaluation import hospital
+    from heart_disease.reporting import hospital as words
+
+    seed = int(record.params.get("seed", 0))
+    home = _at_home(record, seed)
+    if table.digest == record.params.get("data_digest"):
+        if home is None:
+            raise UnavailableError(
+                f"{record.label} learned from these patients, and its run {record.run_id} has no out-of-fold "
+                "probabilities of them. Judge it on other patients, or train it again."
+            )
+        return {HOME: home}, ["The version learned from these patients; networks judge them that had not seen them."]
+    model = registry.load_model(record.ref)
+    if not (table.finding or Path(table.source) in SITES.values()):
+        _check_codes(table, model.columns, anyway)
+    found = hospital.judge_there(model, table, seed)
+    notes = words.left_out(found, len(table))
+    if not len(model.learned_from):
+        notes.append("The version does not say which patients it learned from; some may be among these.")
+    return {name: found.judgement} | ({HOME: home} if home else {}), notes
 
 
 def _check_codes(table: Table, taken: Collection[str], anyway: bool) -> None:
