@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from heart_disease.evaluation.clinical import ENOUGH
 from heart_disease.evaluation.estimates import METRICS, Estimate
 from heart_disease.evaluation.hospital import Hospital, Judgement
 from heart_disease.model.words import count
 from heart_disease.reporting import tables
 
 NONE = "-"  # of a figure that cannot be computed
-ROUGH = 20  # patients of the smaller class below which intervals are rough
 
 
 def values(found: Judgement) -> dict[str, float]:
@@ -74,7 +74,7 @@ def remarks(found: Judgement) -> list[str]:
     """What the figures mean where they are not as they should be, a sentence each."""
     out = []
     least = min(found.sick, found.patients - found.sick)
-    if least < ROUGH:
+    if least < ENOUGH:
         out.append(f"Only {count(least, 'patient')} of the smaller class: the intervals are rough.")
     if found.calibration:
         out += _calibration(found.calibration.slope, found.calibration.intercept)
