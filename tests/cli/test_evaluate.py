@@ -109,9 +109,9 @@ def test_the_figures_of_all_hospitals_stand_side_by_side_on_the_models_page(hear
     client = mlflow.MlflowClient()
     run = client.get_run(judged()[0].info.run_id)
     [model] = run.inputs.model_inputs
-    version = client.get_model_version_by_alias(registry.MODEL, registry.CHAMPION)
-    assert version.source == f"models:/{model.model_id}"
-    assert (run.data.tags["version"], run.data.tags["judged_run"]) == (version.version, version.run_id)
+    champion = registry.champion()
+    assert client.get_model_version(champion.name, champion.version).source == f"models:/{model.model_id}"
+    assert (run.data.tags["version"], run.data.tags["judged_run"]) == (champion.version, champion.run_id)
     [data] = run.inputs.dataset_inputs
     table = sources.load(SITES["long-beach"])
     assert (data.dataset.name, data.dataset.digest, data.tags[0].value) == ("long-beach", table.digest, "evaluation")
