@@ -7,7 +7,6 @@ but need not be called where its answer is certain.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
 
 import numpy as np
 
@@ -17,13 +16,10 @@ from heart_disease.model import schema
 
 
 class Screen:
-    """Add all rows of a file, then ask. words: the columns of the schema that hold something besides numbers.
+    """Add all rows of a file, then ask. words: the columns of the schema that hold something besides numbers."""
 
-    taken: the columns that the model takes; the others raise no doubt.
-    """
-
-    def __init__(self, taken: Collection[str] = schema.INPUT_NAMES) -> None:
-        self.rows, self.taken = 0, taken
+    def __init__(self) -> None:
+        self.rows = 0
         self.words: set[str] = set()
         self._foreign, self._blank, self._known = Counter[str](), Counter[str](), Counter[str]()
         self._rare = Counter[tuple[str, int]]()
@@ -37,7 +33,7 @@ class Screen:
             cells = rows.columns[name]
             if cells.dtype == object:
                 self.words.add(name)
-            if name not in self.taken:
+            if name not in schema.INPUT_NAMES:
                 continue
             numbers = schema.numbers(rows.frame[name]) if cells.dtype == object else cells
             blank = int(np.isnan(numbers).sum())

@@ -35,12 +35,12 @@ CODED = [column for column in schema.COLUMNS if not column.is_number]
 NUMBERED = [schema.INPUT_NAMES.index(name) for name in NUMBERS]  # their positions in a row
 HOT = [(schema.INPUT_NAMES.index(column.name), code) for column in CODED for code in _codes(column)]
 HOT_COLUMNS, HOT_CODES = [column for column, _ in HOT], np.array([code for _, code in HOT])  # one per coded input
+INPUT_COLUMNS = [*NUMBERED, *HOT_COLUMNS]  # the position in a row of the column behind each of the 29 inputs
 HOT_NAMES = [
     f"{column.name}={'blank' if code == BLANK else column.codes[int(code)]}"
     for column in CODED
     for code in _codes(column)
 ]
-INPUT_COLUMNS = [*NUMBERS, *(schema.INPUT_NAMES[column] for column in HOT_COLUMNS)]  # the column of each input
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Encoder:
             return self
         kept = [k for k, name in enumerate(NUMBERS) if name not in without]
         means, scales = (tuple(values[k] for k in kept) for values in (self.means, self.scales))
-        names = tuple(name for name in self.unseen if INPUT_COLUMNS[input_names().index(name)] not in without)
+        names = tuple(name for name in self.unseen if name in input_names(without))
         return Encoder(means, scales, names, tuple(name for name in schema.INPUT_NAMES if name in without))
 
     @cached_property
@@ -94,6 +94,11 @@ class Encoder:
     def width(self) -> int:
         """The number d of inputs; 29 with all columns."""
         return len(self._positions)
+
+    @property
+    def input_columns(self) -> NDArray[np.int64]:
+        """The position in a row of the column behind each of its inputs (d,)."""
+        return np.array(INPUT_COLUMNS)[self._positions]
 
     @cached_property
     def _positions(self) -> NDArray[np.int64]:
@@ -193,4 +198,4 @@ def input_names(without: Collection[str] = ()) -> list[str]:
 
 def positions(without: Collection[str]) -> NDArray[np.int64]:
     """Where the inputs of the columns that are not left out stand among all 29, ascending."""
-    return np.flatnonzero([name not in without for name in INPUT_COLUMNS])
+    return np.flatnonzero([schema.INPUT_NAMES[column] not in without for column in INPUT_COLUMNS])

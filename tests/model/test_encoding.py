@@ -244,6 +244,7 @@ def test_columns_left_out_take_their_inputs_with_them() -> None:
     kept = [name for name in NAMES if name.partition("=")[0] not in WITHOUT]
     assert encoding.input_names(WITHOUT) == kept
     assert fewer.width == len(kept)
+    assert [schema.INPUT_NAMES[k] for k in fewer.input_columns] == [name.partition("=")[0] for name in kept]
     expected = pd.DataFrame(full.transform(frame), columns=NAMES)[kept]
     np.testing.assert_array_equal(fewer.transform(frame.drop(columns=list(WITHOUT))), expected)
 

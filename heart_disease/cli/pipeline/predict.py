@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
             f"that the answers do not have. Name the answers differently with --prefix, or rename the file's columns."
         )
     title, model = remembered.champion()
-    screen = scored.look_through(file, model.columns)
+    screen = scored.look_through(file)
     if screen.may_be_doubted:
         _ask_validation(file, model.columns, options.anyway)
     if not options.anyway and (copy := _in_other_codes(file)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,13 +54,13 @@ class Scored:
         self.refused += int((~answered).sum())
 
 
-def look_through(file: File, taken: Collection[str]) -> Screen:
-    """Read the file once, for what concerns all its rows. taken: the columns that the model takes.
+def look_through(file: File) -> Screen:
+    """Read the file once, for what concerns all its rows.
 
     Raises:
         SourceError: it is damaged, has no rows, or cannot be read as a table.
     """
-    screen = Screen(taken)
+    screen = Screen()
     with rows_bar("read", file.capacity) as add:
         for rows in sources.rows_of(file):
             screen.add(rows)
