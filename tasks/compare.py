@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -36,7 +37,8 @@ def compare_batch(run: Run, table: Table, before: Table, record: Record) -> tupl
     """
     known = np.isin(table.row_ids, before.row_ids)
     new = replace(table, frame=table.frame[~known], row_ids=table.row_ids[~known])
-    missing = [name for name in schema.INPUT_NAMES if name not in new.frame]
+    model = registry.load_model(record.ref)
+    missing = [name for name in model.columns if name not in new.frame]
     if missing:
         raise RejectedError(
             f"'{table.source}' has no column {', '.join(map(repr, missing))}; expected those of docs/columns.md, with "
@@ -49,13 +51,12 @@ def compare_batch(run: Run, table: Table, before: Table, record: Record) -> tupl
         )
     registry.log_data(run, table, use="monitoring")
     validation = gate.validate(new)
-    broken = _broken(validation)
-    model = registry.load_model(record.ref)
+    broken = _broken(validation, model.columns)
     probabilities = model.predict(new.frame)["probability"].to_numpy("float64")
     scorable = np.isfinite(probabilities)
     labels = _labels(new)
     scored = Scored(probabilities[scorable], None if labels is None else labels[scorable])
-    found = drift.compare(before.frame, new.frame, _out_of_fold(record), scored)
+    found = drift.compare(before.frame[list(model.columns)], new.frame, _out_of_fold(record), scored)
     page = drift_page.render(
         table.source, f"{record.ref.name} version {record.version}", int(known.sum()), broken, found
     )
@@ -67,12 +68,13 @@ def compare_batch(run: Run, table: Table, before: Table, record: Record) -> tupl
     return int(known.sum()), broken, found
 
 
-def _broken(validation: Validation) -> tuple[Failure, ...]:
-    """The errors about cells and columns; a batch may be small, one-sided and without a label."""
+def _broken(validation: Validation, columns: Sequence[str]) -> tuple[Failure, ...]:
+    """The errors about the cells of these columns and about each column; a batch may be small, and without a label."""
     return tuple(
         failure
         for failure in validation.errors
-        if failure.cells or (len(failure.columns) == 1 and failure.columns[0] != schema.LABEL.name)
+        if (failure.cells and set(failure.columns) & {*columns, schema.LABEL.name})
+        or (len(failure.columns) == 1 and failure.columns[0] in columns)
     )
 
 

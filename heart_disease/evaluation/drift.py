@@ -90,14 +90,15 @@ class _Raw:
 
 
 def compare(before: pd.DataFrame, now: pd.DataFrame, known: Scored | None, scored: Scored, seed: int = 0) -> Drift:
-    """Compare the patients `now` with those from `before`, which the model learned from.
+    """Compare the patients `now` with those from `before`, which the model learned from, in the columns of `before`.
 
     known: out-of-fold probabilities of the latter, one per patient, and their labels; None if they are gone, and then
     only the columns are compared. scored: what the model says of those of the former that it can score. seed: of the
     draws.
     """
     rng = np.random.default_rng(seed)
-    found = [_column(column, before[column.name], now[column.name], rng) for column in schema.COLUMNS]
+    compared = [column for column in schema.COLUMNS if column.name in before]
+    found = [_column(column, before[column.name], now[column.name], rng) for column in compared]
     if known and len(scored.probabilities):
         found += _model(known, scored, rng)
     metrics = calibration = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     title, model = remembered.champion()
     screen = scored.look_through(file)
     if screen.may_be_doubted:
-        _ask_validation(file, options.anyway)
+        _ask_validation(file, model.columns, options.anyway)
     if not options.anyway and (copy := _in_other_codes(file)):
         raise RejectedError(f"'{file.source}' was rejected; nothing was scored.\n{copy}\n{ANYWAY}")
     found = scored.score(file, model, Path(output) if output else None, options.prefix, screen.words)
@@ -92,18 +93,22 @@ def _in_other_codes(file: File) -> str:
     return "\n".join([*finding.lines(), then])
 
 
-def _ask_validation(file: File, anyway: bool) -> None:
-    """Refuse a file whose rows are doubtful even if they break no rule; `anyway`: only say why."""
+def _ask_validation(file: File, taken: Collection[str], anyway: bool) -> None:
+    """Refuse a file whose rows are doubtful even if they break no rule; `anyway`: only say why.
+
+    taken: the columns that the model takes.
+    """
     from expectations import gate
 
     validation = gate.validate_file(file)
-    if validation.doubts and not anyway:
-        why = validation.refusal("nothing was scored", validation.doubts)
+    doubts = validation.doubts_about(taken)
+    if doubts and not anyway:
+        why = validation.refusal("nothing was scored", doubts)
         copy = _in_other_codes(file)
         raise RejectedError(
             "\n".join([why, *([copy] if copy else []), f"The other rows may be wrong as well. {ANYWAY}"])
         )
-    for failure in validation.doubts:
+    for failure in doubts:
         print(wrapped(failure.message()), file=sys.stderr)
 
 
