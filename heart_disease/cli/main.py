@@ -54,6 +54,10 @@ ENVIRONMENT = {
 }
 
 
+class Terminated(SystemExit):
+    """SIGTERM has come."""
+
+
 def make_parser() -> parser.Parser:
     """The parser of all commands."""
     return parser.make_parser(GROUPS, DESCRIPTION)
@@ -82,6 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("heart: stopped", file=sys.stderr)
         return ExitCode.STOPPED
+    except Terminated:
+        print("heart: stopped", file=sys.stderr)
+        raise
     except BrokenPipeError:
         # The reader of the output is gone (`heart check | head`); writing what is still buffered must not fail again.
         with suppress(OSError), open(os.devnull, "w") as nowhere:
@@ -105,7 +112,7 @@ def _store() -> dict[str, str]:
 
 
 def _terminate(number: int, frame: object) -> None:
-    raise SystemExit(128 + number)
+    raise Terminated(ExitCode.TERMINATED)
 
 
 if __name__ == "__main__":

@@ -150,6 +150,11 @@ def rows_of(file: File) -> Iterator[Rows]:
     return (rows_in(batch, file) for batch in file.batches())
 
 
+def rows_of_part(part: File) -> Iterator[Rows]:
+    """Do as `rows_of`, for one part of a folder, which may have no rows; they are numbered from 1."""
+    return (rows_in(batch, part) for batch in part.batches_of_part(1))
+
+
 def rows_in(batch: Batch, file: File) -> Rows:
     """The patients of one batch of a file.
 

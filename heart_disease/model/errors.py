@@ -35,6 +35,7 @@ class ExitCode(IntEnum):
     NOT_REPRODUCED = 6, "not reproduced"
     DRIFTED = 7, "the patients differ from those that the model learned from"
     STOPPED = 130, "stopped by Ctrl-C, or the flow run was cancelled"
+    TERMINATED = 143, "stopped by SIGTERM"
 
     def __new__(cls, value: int, meaning: str) -> Self:
         """An int that knows its meaning."""
