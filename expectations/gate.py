@@ -11,7 +11,7 @@ import logging
 import math
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -70,6 +70,10 @@ class Validation:
     def doubts(self) -> tuple[Failure, ...]:
         """The errors that make every row doubtful, even those that break no rule. The label is not asked."""
         return tuple(failure for failure in self.errors if failure.whole)
+
+    def doubts_about(self, columns: Collection[str]) -> tuple[Failure, ...]:
+        """The `doubts` that concern some of these columns."""
+        return tuple(failure for failure in self.doubts if set(failure.columns) & set(columns))
 
     @property
     def passed(self) -> bool:

@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from heart_disease.cli import parser
-from heart_disease.cli.champion import champion, compare, history, promote, reproduce, rollback
-from heart_disease.cli.operate import notify, prune, reconcile, schedule, serve, ui
+from heart_disease.cli.champion import champion, compare, evaluate, history, promote, reproduce, rollback
+from heart_disease.cli.operate import monitor, notify, prune, reconcile, schedule, serve, ui
 from heart_disease.cli.pipeline import check, convert, distribute, learn, predict, sweep, train
 from heart_disease.model.errors import ExitCode, HeartError, hide
 from heart_disease.processes.loopback import spare_from_proxies
@@ -28,10 +28,11 @@ GROUPS = {
         predict.COMMAND, learn.COMMAND,
     ),
     "champion and runs": (
-        champion.COMMAND, history.COMMAND, promote.COMMAND, rollback.COMMAND, compare.COMMAND, reproduce.COMMAND,
+        champion.COMMAND, history.COMMAND, promote.COMMAND, rollback.COMMAND, compare.COMMAND, evaluate.COMMAND,
+        reproduce.COMMAND,
     ),
     "operation": (
-        schedule.COMMAND, notify.COMMAND, reconcile.COMMAND, prune.COMMAND, serve.COMMAND, ui.COMMAND,
+        schedule.COMMAND, monitor.COMMAND, notify.COMMAND, reconcile.COMMAND, prune.COMMAND, serve.COMMAND, ui.COMMAND,
     ),
 }  # fmt: skip
 # Defaults for variables that are not set: less noise, no telemetry, and an error within seconds, not minutes.

@@ -39,6 +39,7 @@ from tests.harness.compose import Stack
 from tests.harness.compose_file import ROOT
 from tests.harness.disk import small_disk
 from tests.harness.proxy import Proxy
+from tests.harness.stores import empty_prefect_database
 from tests.harness.waiting import wait_for
 from tests.harness.work import TRAIN, Work, install, using
 
@@ -206,7 +207,7 @@ def _worker_ended(stack: Stack, end: Callable[[UUID], Checked]) -> Checked:
 
 def embedded(folder: Path) -> dict[str, str]:
     """Stores on this machine in `folder`, as `heart` uses them without any server."""
-    (folder / "prefect").mkdir(parents=True)
+    empty_prefect_database(folder / "prefect" / "prefect.db")
     return {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}", "PREFECT_HOME": str(folder / "prefect")}
 
 

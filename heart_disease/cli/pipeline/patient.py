@@ -16,7 +16,10 @@ HERE = "patient."  # before the names of these options among all
 def add(parser: argparse.ArgumentParser) -> None:
     """An option for each column that the model takes."""
     optional = " and ".join(column.name for column in schema.COLUMNS if column.optional)
-    group = parser.add_argument_group("one patient", f"Instead of a file; {optional} may be left out if not known.")
+    group = parser.add_argument_group(
+        "one patient",
+        f"Instead of a file; {optional} may be left out if not known, and so may what the champion does not take.",
+    )
     for column in schema.COLUMNS:
         group.add_argument(f"--{column.name}", dest=HERE + column.name, metavar="X", type=float, help=_help(column))
 
@@ -41,14 +44,15 @@ def score(values: dict[str, float]) -> int:
         RejectedError: a value breaks a limit.
         UnavailableError: there is no champion, or it cannot be used.
     """
-    missing = [f"--{column.name}" for column in schema.COLUMNS if not column.optional and column.name not in values]
-    if missing:
-        raise UsageError(f"one patient also needs {', '.join(missing)}; see `heart predict --help` for the codes.")
     import numpy as np
 
     from heart_disease.cli.pipeline import remembered
 
     title, model = remembered.champion()
+    needed = [column.name for column in model.encoder.columns if not column.optional]
+    missing = [f"--{name}" for name in needed if name not in values]
+    if missing:
+        raise UsageError(f"one patient also needs {', '.join(missing)}; see `heart predict --help` for the codes.")
     cells = np.array([[values.get(name, math.nan) for name in schema.INPUT_NAMES]])
     scores = model.score(cells)
     if scores.problem[0]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,7 +86,7 @@ def _score(where: Place, source: str, output: Path | None, prefix: str, *, anywa
     title, model = remembered.champion()
     screen = where.look_through(file)
     if screen.may_be_doubted:
-        _ask_validation(where, file, anyway)
+        _ask_validation(where, file, model.columns, anyway)
     if not anyway and (copy := _in_other_codes(file)):
         raise RejectedError(f"'{file.source}' was rejected; nothing was scored.\n{copy}\n{ANYWAY}")
     found = where.score(file, model, output, prefix, screen.words)
@@ -105,16 +106,20 @@ def _in_other_codes(file: File) -> str:
     return "\n".join([*finding.lines(), then])
 
 
-def _ask_validation(where: Place, file: File, anyway: bool) -> None:
-    """Refuse a file whose rows are doubtful even if they break no rule; `anyway`: only say why."""
+def _ask_validation(where: Place, file: File, taken: Collection[str], anyway: bool) -> None:
+    """Refuse a file whose rows are doubtful even if they break no rule; `anyway`: only say why.
+
+    taken: the columns that the model takes.
+    """
     validation = where.validate(file)
-    if validation.doubts and not anyway:
-        why = validation.refusal("nothing was scored", validation.doubts)
+    doubts = validation.doubts_about(taken)
+    if doubts and not anyway:
+        why = validation.refusal("nothing was scored", doubts)
         copy = _in_other_codes(file)
         raise RejectedError(
             "\n".join([why, *([copy] if copy else []), f"The other rows may be wrong as well. {ANYWAY}"])
         )
-    for failure in validation.doubts:
+    for failure in doubts:
         print(wrapped(failure.message()), file=sys.stderr)
 
 
