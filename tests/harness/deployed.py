@@ -21,6 +21,7 @@ import httpx
 import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas import filters
+from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.schedules import IntervalSchedule
 
@@ -200,10 +201,9 @@ def random_kills(stack: Stack, kills: int, seed: int = 0) -> Checked:
     try:
         with Caller(stack) as caller, worker(stack) as it:
             deployment = it.client.read_deployment_by_name(RETRAIN).id
-            often = IntervalSchedule(interval=timedelta(seconds=SCHEDULE_SECONDS))
-            [schedule] = it.client.create_deployment_schedules(
-                deployment, [(often, True)], parameters=SMALL, slug="often"
-            )
+            every = IntervalSchedule(interval=timedelta(seconds=SCHEDULE_SECONDS))
+            often = DeploymentScheduleCreate(schedule=every, active=True, parameters=SMALL, slug="often")
+            [schedule] = it.client.create_deployment_schedules(deployment, [often])
             for _ in range(kills):
                 time.sleep(draw.uniform(0, SCHEDULE_SECONDS))
                 _kill(stack, draw.choice(VICTIMS))

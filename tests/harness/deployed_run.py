@@ -9,7 +9,10 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from threading import Event
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
 
 LEASE_SECONDS = 60.0  # the least that Prefect's server allows; otherwise 300
 RENEWED_SECONDS = 5.0  # otherwise 225
@@ -23,8 +26,8 @@ def prepare() -> None:
 
     renew = _leases._renew_concurrency_lease_with_retries
 
-    def shortly(client: Any, lease: Any, _: float, ended: Any) -> bool:
-        return renew(client, lease, LEASE_SECONDS, ended)
+    def shortly(client: SyncPrefectClient, lease_id: UUID, lease_duration: float, stop_event: Event) -> bool:
+        return renew(client, lease_id, LEASE_SECONDS, stop_event)
 
     _leases._renew_concurrency_lease_with_retries = shortly
     _leases._RENEWAL_FRACTION = RENEWED_SECONDS / 300
