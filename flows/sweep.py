@@ -140,8 +140,8 @@ def _run_batches(
     started, networks = time.monotonic(), sum(len(batches[number]) for number in todo) * study.fits
     if results:
         log.info("          %d of %d batches were done before", len(results), len(batches))
-    expected = cost.estimate([recipe for number in todo for _, recipe in batches[number]], design)
-    if expected.seconds > SHOWN_SECONDS:
+    left = [recipe for number in todo for _, recipe in batches[number]]
+    if left and (expected := cost.estimate(left, design)).seconds > SHOWN_SECONDS:
         log.info("          the search takes %s%s", expected, "" if design.here else ", all on a machine like this one")
     writing: list[Future[None]] = []
     # MLflow writes one batch while the next is trained. Leaving the block waits for it, so finished batches are kept.

@@ -137,7 +137,7 @@ def test_a_full_disk_ends_in_one_message_and_leaves_what_was_there(folder: Path,
             _, said = process.communicate(timeout=60)
             assert process.returncode == ExitCode.UNAVAILABLE
             assert one_line(said).startswith(f"heart: '{tmp_path / 'disk' / name}' cannot be written: No space left")
-            assert said.count("heart: ") == 1
+            assert one_line(said).count("heart: ") == 1
         (tmp_path / "disk" / "filler").unlink()
         assert {path.name: path.read_text() for path in (tmp_path / "disk").iterdir()} == dict.fromkeys(
             commands, "before"
