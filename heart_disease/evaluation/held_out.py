@@ -42,11 +42,12 @@ def choose(table: Table, learned: Iterable[pd.DataFrame], champion: PatientModel
         DataError: too few are left.
     """
     ids = sources.patient_ids(table.frame)
-    known = [ids[np.isin(ids, sources.patient_ids(frame))] for frame in learned]
-    seen = {"the training": np.concatenate([*known, ids[:0]])}
-    scored = np.ones(len(ids), bool)
+    trained, scored = np.zeros(len(ids), bool), np.ones(len(ids), bool)
+    for frame in learned:
+        trained |= np.isin(ids, sources.patient_ids(frame))
+    seen = {"the training": trained}
     if champion:
-        seen["the champion"] = champion.learned_from
+        seen["the champion"] = sources.rows_learned(table.frame, champion)
         scored = np.isfinite(champion.predict(table.frame)["probability"].to_numpy())
     fresh, _ = comparison.unseen(table, seen, scored)
     return HeldOut(table, np.flatnonzero(fresh), int((~fresh).sum()))
