@@ -26,8 +26,9 @@ from heart_disease.evaluation.estimates import (
     resamples,
 )
 from heart_disease.evaluation.folds import Splits, split
+from heart_disease.evaluation.influence import Influence, influences
 from heart_disease.evaluation.settings import Evaluation
-from heart_disease.model import schema
+from heart_disease.model import drivers, schema
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.training.batches import Floats, Ints, Job
@@ -50,7 +51,8 @@ class Report:
     then by the names in `METRICS`. differences: network minus each other model, in log loss, patient by patient; below
     0 the network is better. curves: by the names in `engine.CURVES`, (fits, epochs). members: how many networks are
     averaged into one answer. averaging: if the recipe asks for several, the loss of their mean probability minus the
-    mean of their losses; never above 0, since the loss is convex.
+    mean of their losses; never above 0, since the loss is convex. influences: what the network makes of each column;
+    none if nobody asked.
     """
 
     description: str
@@ -62,6 +64,7 @@ class Report:
     curves: Mapping[str, Floats]
     members: int = 1
     averaging: Estimate | None = None
+    influences: tuple[Influence, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +117,16 @@ class Contest:
         fold = None if self._ships_more else 0
         own = networks.pick(lambda job: job.side == NETWORK and job.fold == fold and job.member < members)
         rows, network = own.jobs[0].rows, own.keras_average(self.inputs.width)
-        known = sources.learned_from(self.frame, rows)
-        return PatientModel(Encoder.fit(self.frame, rows), network, learned_from=known)
+        known, references = sources.learned_from(self.frame, rows), drivers.references(self.frame, rows)
+        return PatientModel(Encoder.fit(self.frame, rows), network, learned_from=known, references=references)
+
+    def influences(self, networks: Networks, members: int) -> tuple[Influence, ...]:
+        """What the challenger's networks, `members` per fold, make of each column; see influence.py.
+
+        networks: those trained for `jobs`.
+        """
+        own = networks.pick(lambda job: job.side == NETWORK and job.fold is not None and job.member < members)
+        return influences(self.frame, self.labels, self.inputs, own, self.splits, self.recipe.seed)
 
     # On matrices this small, BLAS threads only wait for each other; with one, 50 fits take 0.1 s instead of up to 7.
     @threadpool_limits.wrap(limits=1, user_api="blas")

@@ -33,6 +33,7 @@ CODED = [column for column in schema.COLUMNS if not column.is_number]
 NUMBERED = [schema.INPUT_NAMES.index(name) for name in NUMBERS]  # their positions in a row
 HOT = [(schema.INPUT_NAMES.index(column.name), code) for column in CODED for code in _codes(column)]
 HOT_COLUMNS, HOT_CODES = [column for column, _ in HOT], np.array([code for _, code in HOT])  # one per coded input
+INPUT_COLUMNS = [*NUMBERED, *HOT_COLUMNS]  # the position in a row of the column behind each of the 29 inputs
 HOT_NAMES = [
     f"{column.name}={'blank' if code == BLANK else column.codes[int(code)]}"
     for column in CODED

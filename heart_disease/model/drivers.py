@@ -1,0 +1,82 @@
+"""What drives one patient's probability: the exact Shapley value of every column.
+
+A coalition S is a set of columns that are known of the patient. Its worth v(S) is the network's mean probability if
+these columns have the patient's values and all others those of a reference patient, over `REFERENCES` of them. The
+value of column i is its gain, averaged over all orders in which the C columns can become known:
+
+    phi_i = sum over S without i of |S|! (C - |S| - 1)! / C! (v(S + i) - v(S))
+
+(Shapley, A value for n-person games, 1953; for models Lundberg and Lee, NeurIPS 2017, with the interventional v of
+Janzing, Minorics and Bloebaum, AISTATS 2020.) The values add up to the probability minus the references' mean, and a
+column on which the network does not depend has 0. All 2^C coalitions are scored, so nothing is estimated.
+
+The reference patients are nobody's: each column's values are drawn evenly from its sorted training values, and the
+columns are shuffled apart. So no row of a patient is kept with a model, and no column answers for another one that
+goes with it. The price is that some references are combinations that hardly any patient has. For the champion of the
+bundled patients, 16 references give values within 0.02 of those of 2,000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import comb
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import schema
+from .encoding import INPUT_COLUMNS, Encoder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REFERENCES = 16
+MOST_COLUMNS = 16  # with more columns, the coalitions would take seconds and gigabytes
+LEARNED_FROM = 100_000  # rows that the references are drawn from, evenly spaced, if there are more
+SEED = 0  # of the shuffle
+
+
+@dataclass(frozen=True)
+class Drivers:
+    """What moves a patient's probability away from the average.
+
+    average: the mean probability of the reference patients. each: (C,) what each column adds to it, in the order of
+    `schema.INPUT_NAMES`; ``average + each.sum()`` is the patient's probability.
+    """
+
+    average: float
+    each: NDArray[np.float64]
+
+
+def references(frame: pd.DataFrame, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The reference patients (`REFERENCES`, C) of the training rows (by number) of `frame`, in UCI codes."""
+    rows = rows[:: -(-len(rows) // LEARNED_FROM)]
+    held = np.sort(frame[list(schema.INPUT_NAMES)].iloc[rows].to_numpy("float64"), axis=0)  # blanks come last
+    return np.random.default_rng(SEED).permuted(held[evenly(len(held), REFERENCES)], axis=0)
+
+
+def evenly(n: int, wanted: int) -> NDArray[np.int64]:
+    """The positions of `wanted` of n sorted values, one from the middle of each equal part: (wanted,)."""
+    return ((np.arange(wanted) + 0.5) * n / wanted).astype(np.int64)
+
+
+def explain(
+    network: Callable[[NDArray[np.float32]], Any], encoder: Encoder, known: NDArray[np.float64], cells: NDArray[Any]
+) -> Drivers:
+    """What drives the probability of one patient, in 2^C forward passes for each reference: 20 ms for 13 columns.
+
+    known: the reference patients (K, C). cells: the patient's values (C,), allowed by the schema.
+    """
+    columns = len(cells)
+    taken = (np.arange(2**columns)[:, None] >> np.arange(columns) & 1).astype(bool)  # (2^C, C)
+    own, inputs = encoder.encode(cells[None]), taken[:, INPUT_COLUMNS]  # (1, d), (2^C, d)
+    worth = np.zeros(len(taken))
+    for other in encoder.encode(known):
+        worth += np.asarray(network(np.where(inputs, own, other)))[:, 0] / len(known)
+    size = taken.sum(axis=1)
+    share = np.array([1 / (columns * comb(columns - 1, s)) for s in range(columns)])
+    gain, loss = share[size - 1], share[np.minimum(size, columns - 1)]  # of the coalitions with, and without, a column
+    each = np.where(taken, gain[:, None], -loss[:, None]).T @ worth
+    return Drivers(float(worth[0]), each)
