@@ -8,18 +8,19 @@ value of column i is its gain, averaged over all orders in which the C columns c
 
 (Shapley, A value for n-person games, 1953; for models Lundberg and Lee, NeurIPS 2017, with the interventional v of
 Janzing, Minorics and Bloebaum, AISTATS 2020.) The values add up to the probability minus the references' mean, and a
-column on which the network does not depend has 0. All 2^C coalitions are scored, so nothing is estimated.
+column on which the network does not depend has 0. Every coalition is scored, so nothing is estimated.
 
 The reference patients are nobody's: each column's values are drawn evenly from its sorted training values, and the
 columns are shuffled apart. So no row of a patient is kept with a model, and no column answers for another one that
 goes with it. The price is that some references are combinations that hardly any patient has. For the champion of the
-bundled patients, 16 references give values within 0.02 of those of 2,000.
+bundled patients, 32 references give values within 0.01 of those of 500.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from math import comb
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +33,8 @@ from .encoding import INPUT_COLUMNS, Encoder
 if TYPE_CHECKING:
     import pandas as pd
 
-REFERENCES = 16
-MOST_COLUMNS = 16  # with more columns, the coalitions would take seconds and gigabytes
+REFERENCES = 32
+MOST_COLUMNS = 16  # with more columns, the coalitions could take seconds and gigabytes
 LEARNED_FROM = 100_000  # rows that the references are drawn from, evenly spaced, if there are more
 SEED = 0  # of the shuffle
 
@@ -65,18 +66,30 @@ def evenly(n: int, wanted: int) -> NDArray[np.int64]:
 def explain(
     network: Callable[[NDArray[np.float32]], Any], encoder: Encoder, known: NDArray[np.float64], cells: NDArray[Any]
 ) -> Drivers:
-    """What drives the probability of one patient, in 2^C forward passes for each reference: 20 ms for 13 columns.
+    """What drives the probability of one patient, exactly, in a few milliseconds for 13 columns.
+
+    The values are means of those against one reference each. There, columns in which both patients are alike have 0
+    and can be left out, so 2^m coalitions are scored for m columns that differ.
 
     known: the reference patients (K, C). cells: the patient's values (C,), allowed by the schema.
     """
-    columns = len(cells)
-    taken = (np.arange(2**columns)[:, None] >> np.arange(columns) & 1).astype(bool)  # (2^C, C)
-    own, inputs = encoder.encode(cells[None]), taken[:, INPUT_COLUMNS]  # (1, d), (2^C, d)
-    worth = np.zeros(len(taken))
-    for other in encoder.encode(known):
-        worth += np.asarray(network(np.where(inputs, own, other)))[:, 0] / len(known)
-    size = taken.sum(axis=1)
-    share = np.array([1 / (columns * comb(columns - 1, s)) for s in range(columns)])
-    gain, loss = share[size - 1], share[np.minimum(size, columns - 1)]  # of the coalitions with, and without, a column
-    each = np.where(taken, gain[:, None], -loss[:, None]).T @ worth
-    return Drivers(float(worth[0]), each)
+    own, averages, each = encoder.encode(cells[None])[0], [], np.zeros(len(cells))
+    for reference, other in zip(known, encoder.encode(known), strict=True):
+        differ = np.flatnonzero(~((reference == cells) | (np.isnan(reference) & np.isnan(cells))))
+        taken, weights = _coalitions(len(differ))
+        which = np.zeros((len(taken), len(cells)), bool)
+        which[:, differ] = taken
+        worth = np.asarray(network(np.where(which[:, INPUT_COLUMNS], own, other)), np.float64)[:, 0]
+        averages.append(worth[0])
+        each[differ] += weights.T @ worth / len(known)
+    return Drivers(float(np.mean(averages)), each)
+
+
+@cache
+def _coalitions(columns: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which columns each coalition holds, and what its worth counts for each column's value: both (2^m, m)."""
+    taken = (np.arange(2**columns)[:, None] >> np.arange(columns) & 1).astype(bool)
+    size = taken.sum(axis=1, keepdims=True)
+    share = np.array([1 / (columns * comb(columns - 1, s)) for s in range(columns)] or [0.0])
+    with_it, without = share[np.maximum(size - 1, 0)], share[np.minimum(size, columns - 1)]
+    return taken, np.where(taken, with_it, -without)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from math import factorial
 
@@ -78,6 +79,13 @@ def test_they_are_those_of_the_package_shap() -> None:
     assert found
     np.testing.assert_allclose(found.each, expected.values[0], atol=1e-6)
     assert found.average == pytest.approx(float(expected.base_values[0]), abs=1e-6)
+
+
+def test_nothing_drives_a_patient_who_is_like_the_only_reference() -> None:
+    one = replace(model(list(schema.INPUT_NAMES)), references=CELLS[[5]])
+    found = one.drivers(CELLS[5])
+    assert found
+    assert found.each.tolist() == [0.0] * 13
 
 
 def test_a_blank_is_a_value_like_others() -> None:
