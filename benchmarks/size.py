@@ -89,6 +89,8 @@ def plot(found: dict[str, dict[int, Cost]], path: Path) -> None:
             axes.plot(list(costs), values, style, label=what if what == "pandas" else f"heart {what}")
         axes.set(xscale="log", yscale="log", xlabel="patients", ylabel=name)
         axes.grid(alpha=0.3)
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
     axes.legend()
     figure.savefig(path, dpi=110)
 

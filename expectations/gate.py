@@ -11,10 +11,10 @@ import logging
 import math
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,8 +23,12 @@ from expectations.failure import Cell, Failure
 from expectations.statistics import Seen, Statistics
 from heart_disease.data import digests, sources
 from heart_disease.data.digests import Digests
-from heart_disease.data.files import BATCH_ROWS, File
-from heart_disease.data.sources import Table
+from heart_disease.data.files import BATCH_ROWS, NO_ROWS, File
+from heart_disease.data.sources import Rows, Table
+from heart_disease.model.errors import SourceError
+
+if TYPE_CHECKING:
+    from expectations.judge import Judge, Tally
 
 __all__ = ["Cell", "Failure", "Seen", "Validation", "validate"]
 
@@ -67,6 +71,10 @@ class Validation:
         """The errors that make every row doubtful, even those that break no rule. The label is not asked."""
         return tuple(failure for failure in self.errors if failure.whole)
 
+    def doubts_about(self, columns: Collection[str]) -> tuple[Failure, ...]:
+        """The `doubts` that concern some of these columns."""
+        return tuple(failure for failure in self.doubts if set(failure.columns) & set(columns))
+
     @property
     def passed(self) -> bool:
         """Whether the table can be used: it has no error, with or without warnings."""
@@ -82,11 +90,28 @@ class Validation:
         return [failure.message(most) for failure in self.failures]
 
 
+@dataclass
+class Findings:
+    """What one pass over some rows finds, for `validate_parts` to add up. It can be sent to another process.
+
+    tallies: one per expectation. columns: the names of the rows' columns.
+    ids: a digest of each row, batch by batch. blank_lines: rows without a cell, left out.
+    """
+
+    tallies: list[Tally]
+    columns: set[object]
+    statistics: Statistics
+    ids: list[Digests]
+    blank_lines: int
+
+
 def validate(table: Table) -> Validation:
     """Judge `table`; its frame is not changed. Row order changes nothing."""
     rows = np.argsort(table.frame.index.to_numpy(), kind="stable")
     parts = (table.frame.iloc[rows[i : i + BATCH_ROWS]] for i in range(0, max(len(rows), 1), BATCH_ROWS))
-    return _validated(parts, table.source, lambda: table.digest, lambda: table.blank_lines)
+    with _ALONE, _quiet():
+        judge, statistics = _seen_by_judge(parts)
+        return _validation(judge, statistics, table.source, table.digest, table.blank_lines)
 
 
 def validate_file(file: File) -> Validation:
@@ -95,46 +120,91 @@ def validate_file(file: File) -> Validation:
     Raises:
         SourceError: the file is damaged, has no rows, or cannot be read as a table.
     """
+    counted = _Counted()
+    with _ALONE, _quiet():
+        judge, statistics = _seen_by_judge(counted.frames(sources.rows_of(file)))
+        return _validation(judge, statistics, file.source, _digest(file, counted.ids), counted.blank_lines)
+
+
+def look_through(part: File) -> Findings:
+    """What `validate_parts` needs of one part of a folder.
+
+    Raises:
+        SourceError: the part is damaged, or cannot be read as a table.
+    """
+    counted = _Counted()
+    with _ALONE, _quiet():
+        judge, statistics = _seen_by_judge(counted.frames(sources.rows_of_part(part)))
+        return Findings(judge.tallies, judge.columns, statistics, counted.ids, counted.blank_lines)
+
+
+def validate_parts(file: File, parts: Iterable[Findings]) -> Validation:
+    """Judge the patients of a folder from what was found in each of its parts, in their order.
+
+    The verdict is that of `validate_file`, to the last bit.
+
+    Raises:
+        SourceError: none of the parts has a row.
+    """
     ids: list[Digests] = []
     blank_lines = 0
-
-    def parts() -> Iterator[pd.DataFrame]:
-        nonlocal blank_lines
-        for rows in sources.rows_of(file):
-            ids.append(rows.row_ids)
-            blank_lines += rows.blank_lines
-            yield rows.frame
-
-    def digest() -> str:
-        return digests.of_table(file.names, np.sort(np.concatenate(ids)))
-
-    return _validated(parts(), file.source, digest, lambda: blank_lines)
-
-
-def _validated(
-    parts: Iterable[pd.DataFrame], source: str, digest: Callable[[], str], blank_lines: Callable[[], int]
-) -> Validation:
-    """digest, blank_lines: asked after the last part."""
     with _ALONE, _quiet():
-        from expectations.explain import explain
-        from expectations.judge import Judge
+        judge, statistics = _seen_by_judge([])
+    for part in parts:
+        judge.join(part.tallies, part.columns, statistics.rows)
+        statistics.join(part.statistics)
+        ids += part.ids
+        blank_lines += part.blank_lines
+    if not statistics.rows:
+        raise SourceError(NO_ROWS.format(file.source))
+    with _ALONE, _quiet():
+        return _validation(judge, statistics, file.source, _digest(file, ids), blank_lines)
 
-        judge, found = Judge(), Statistics()
-        for part in parts:
-            frame = part.rename_axis(index=None)  # without the index's name, results hold the row numbers alone
-            judge.add(frame)
-            found.add(frame)
-        results = judge.results(found)
-        failures = explain(results, found)
+
+@dataclass
+class _Counted:
+    """Counts what `Findings` says besides the judge."""
+
+    ids: list[Digests] = field(default_factory=list)
+    blank_lines: int = 0
+
+    def frames(self, chunks: Iterable[Rows]) -> Iterator[pd.DataFrame]:
+        for rows in chunks:
+            self.ids.append(rows.row_ids)
+            self.blank_lines += rows.blank_lines
+            if len(rows.index):
+                yield rows.frame
+
+
+def _digest(file: File, ids: Sequence[Digests]) -> str:
+    return digests.of_table(file.names, np.sort(np.concatenate(ids)))
+
+
+def _seen_by_judge(frames: Iterable[pd.DataFrame]) -> tuple[Judge, Statistics]:
+    """Great Expectations' judge and the statistics, after these rows."""
+    from expectations.judge import Judge
+
+    judge, statistics = Judge(), Statistics()
+    for one in frames:
+        frame = one.rename_axis(index=None)  # without the index's name, results hold the row numbers alone
+        judge.add(frame)
+        statistics.add(frame)
+    return judge, statistics
+
+
+def _validation(judge: Judge, statistics: Statistics, source: str, digest: str, blank_lines: int) -> Validation:
+    from expectations.explain import explain
+
+    results = judge.results(statistics)
     return Validation(
         source=source,
-        rows=found.rows,
-        digest=digest(),
+        rows=statistics.rows,
+        digest=digest,
         checked=len(results),
-        failures=failures,
-        seen=found.seen,
+        failures=explain(results, statistics),
+        seen=statistics.seen,
         result=_plain(_counted([result for result, _ in results])),
-        blank_lines=blank_lines(),
+        blank_lines=blank_lines,
     )
 
 

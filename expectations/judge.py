@@ -51,16 +51,34 @@ class Tally:
         """Whether enough failing rows are known."""
         return len(self.rows) >= MOST_CELLS
 
-    def fail(self, cells: pd.Series, count: int) -> None:
-        """Count failing cells, and keep some of them, indexed by row number."""
+    def measure(self, metric: str, value: Any, column: str | None) -> None:
+        """Add a metric of some rows: counts add up; of types, the first that is not float64 stays."""
+        if metric == TYPES:
+            if metric not in self.metrics or _type(self.metrics[TYPES], column) == np.float64:
+                self.metrics[metric] = value
+        elif isinstance(value, int | np.integer):
+            self.metrics[metric] = self.metrics.get(metric, 0) + int(value)
+        else:
+            self.metrics[metric] = value
+
+    def fail(self, rows: list[int], cells: list[Any], count: int) -> None:
+        """Count failing cells, and keep some of them."""
         self.count += count
-        cells = cells.iloc[: MOST_CELLS - len(self.rows)]
-        self.rows += cells.index.tolist()
-        self.cells += cells.tolist()
+        room = MOST_CELLS - len(self.rows)
+        self.rows += rows[:room]
+        self.cells += cells[:room]
+
+    def join(self, below: Tally, column: str | None, rows: int) -> None:
+        """Add what the rows below these `rows`, numbered from 1, say about the same expectation."""
+        for metric, value in below.metrics.items():
+            self.measure(metric, value, column)
+        self.known += below.known
+        self.broken |= below.broken
+        self.fail([row + rows for row in below.rows], below.cells, below.count)
 
 
 class Judge:
-    """Add every part of a table once, then ask for the results."""
+    """Add every part of a table once, or join what other judges found in theirs; then ask for the results."""
 
     def __init__(self) -> None:
         self.rules = list(suite.build().expectations)
@@ -68,25 +86,33 @@ class Judge:
         # Great Expectations copies every `meta` a hundred times over, so it gets none.
         self._bare = [rule.copy(update={"meta": None, "notes": None}) for rule in self.rules]
         self._engine = PandasExecutionEngine()
-        self._columns: set[object] = set()
+        self.columns: set[object] = set()
 
     def add(self, part: pd.DataFrame) -> None:
         """Some rows, indexed by row number, each number above those before; the columns are the same in every part."""
         part = part.rename(columns={name: name + AS_GIVEN for name in suite.DERIVED if name in part})
-        self._columns = set(part)
+        self.columns = set(part)
         text = [name for name in schema.BY_NAME if name in part and not pd.api.types.is_numeric_dtype(part[name])]
         numbers = part.assign(**{name: pd.to_numeric(part[name], errors="coerce") for name in text}) if text else part
-        here = [i for i, rule in enumerate(self.rules) if set((rule.meta or {})["columns"]) <= self._columns]
+        here = [i for i, rule in enumerate(self.rules) if set((rule.meta or {})["columns"]) <= self.columns]
         self._judge([i for i in here if self._kind(i) in ON_ARRIVAL], part, part)
         self._judge([i for i in here if self._kind(i) not in ON_ARRIVAL | ON_STATISTICS], numbers, part)
+
+    def join(self, tallies: Sequence[Tally], columns: set[object], rows: int) -> None:
+        """Add what another judge found in the rows below these `rows`, numbered from 1."""
+        self.columns |= columns
+        # An expectation asks for the types in a loaded batch before it says which metrics it needs: all are numbers.
+        self._engine.load_batch_data("part", pd.DataFrame(columns=sorted(map(str, self.columns)), dtype="float64"))
+        for rule, ours, theirs in zip(self.rules, self.tallies, tallies, strict=True):
+            ours.join(theirs, getattr(rule, "column", None), rows)
 
     def results(self, found: Statistics) -> list[tuple[dict[str, Any], Tally]]:
         """Great Expectations' answers, as plain values, in the order of the rules that can be judged, with the tallies.
 
         found: of the same rows.
         """
-        means = suite.derived_means(found, self._columns)
-        columns = self._columns | set(means)
+        means = suite.derived_means(found, self.columns)
+        columns = self.columns | set(means)
         return [
             (self._result(i, means, sorted(map(str, columns | set(suite.DERIVED)))), self.tallies[i])
             for i, rule in enumerate(self.rules)
@@ -107,25 +133,19 @@ class Judge:
             for metric, value in metrics.items():
                 if metric == KNOWN_SHARE:
                     tally.known += round(value * len(judged))
-                elif metric == TYPES:
-                    if metric not in tally.metrics or _type(tally.metrics[TYPES], name) == np.float64:
-                        tally.metrics[metric] = value
-                elif isinstance(value, int | np.integer):
-                    tally.metrics[metric] = tally.metrics.get(metric, 0) + int(value)
-                    unexpected = (
-                        int(value) if metric.endswith("unexpected_count") and "nonnull" not in metric else unexpected
-                    )
-                else:
-                    tally.metrics[metric] = value
+                    continue
+                tally.measure(metric, value, name)
+                if isinstance(value, int | np.integer) and metric.endswith("unexpected_count"):
+                    unexpected = unexpected if "nonnull" in metric else int(value)
             match self._kind(i):
                 case "number" if part[name].dtype != judged[name].dtype or not pd.api.types.is_numeric_dtype(
                     part[name]
                 ):
                     words = pd.to_numeric(part[name], errors="coerce").isna() & part[name].notna()
-                    tally.fail(part[name][words], int(words.sum()))
+                    tally.fail(*_first(part[name][words]), int(words.sum()))
                 case "blank" | "blank share":
                     blank = part[name].isna()
-                    tally.fail(part[name][blank], int(blank.sum()))
+                    tally.fail(*_first(part[name][blank]), int(blank.sum()))
                 case _ if unexpected and tally.is_full:
                     tally.count += unexpected
                 case _ if unexpected:
@@ -133,7 +153,7 @@ class Judge:
         for i, metrics in self._computed([i for i, _ in failing], ROWS).items():
             name, count = self.rules[i].column, dict(failing)[i]
             [rows] = [rows for metric, rows in metrics.items() if metric.endswith("unexpected_index_list")]
-            self.tallies[i].fail(part.loc[sorted(rows[:MOST_CELLS]), name], count)
+            self.tallies[i].fail(*_first(part.loc[sorted(rows[:MOST_CELLS]), name]), count)
 
     def _computed(self, rules: Iterable[int], result_format: dict[str, Any]) -> dict[int, dict[str, Any]]:
         """For each rule its metrics by name; none if Great Expectations cannot compute them."""
@@ -187,6 +207,12 @@ class Judge:
         )
         plain: dict[str, Any] = answer.to_json_dict()
         return plain
+
+
+def _first(cells: pd.Series) -> tuple[list[int], list[Any]]:
+    """The numbers and the cells of the first rows."""
+    cells = cells.iloc[:MOST_CELLS]
+    return cells.index.tolist(), cells.tolist()
 
 
 def _type(types: Sequence[Mapping[str, Any]], name: str | None) -> Any:

@@ -47,6 +47,12 @@ class Repeats:
         self._rest.append(digests.of_rows(cells))
         self._rows.append(frame.index.to_numpy("int64"))
 
+    def join(self, below: Repeats, rows: int) -> None:
+        """Add what was seen of the rows below these `rows`, numbered from 1."""
+        self._ids += below._ids
+        self._rest += below._rest
+        self._rows += [numbers + rows for numbers in below._rows]
+
     def found(self, free: Mapping[float, int]) -> tuple[int, int, list[Cell]]:
         """How many rows repeat an earlier one, how many chance explains, and the first of them.
 

@@ -43,6 +43,15 @@ class Screen:
             for code in column.usual_share:
                 self._rare[name, code] += int((numbers == code).sum())
 
+    def join(self, other: Screen) -> None:
+        """Add what another screen has counted in other rows."""
+        self.rows += other.rows
+        self.words |= other.words
+        self._foreign.update(other._foreign)
+        self._blank.update(other._blank)
+        self._known.update(other._known)
+        self._rare.update(other._rare)
+
     @property
     def may_be_doubted(self) -> bool:
         """Whether validation has to be asked: it has no doubts otherwise."""

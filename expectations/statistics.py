@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -39,9 +40,9 @@ class Seen:
     counts: dict[int, int]
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Together:
-    """Means and central moments of pairs of values, added up without large sums.
+    """Number, means and central moments of pairs of values, added up without large sums.
 
     Chan, Golub and LeVeque, "Algorithms for computing the sample variance", The American Statistician 37, 1983.
     """
@@ -50,16 +51,17 @@ class _Together:
     means: np.ndarray = field(default_factory=lambda: np.zeros(2))
     moments: np.ndarray = field(default_factory=lambda: np.zeros((2, 2)))
 
-    def add(self, x: np.ndarray, y: np.ndarray) -> None:
-        if not len(x):
-            return
+    @classmethod
+    def of(cls, x: np.ndarray, y: np.ndarray) -> _Together:
+        """The pairs of x (n,) and y (n,), at least one."""
         pairs = np.stack([x, y])
         means = pairs[:, :1] + (pairs - pairs[:, :1]).mean(axis=1, keepdims=True)  # exact for a constant
-        moments = (pairs - means) @ (pairs - means).T
-        total, step = self.n + len(x), means[:, 0] - self.means
-        self.moments = self.moments + moments + np.outer(step, step) * (self.n * len(x) / total)
-        self.means = self.means + step * (len(x) / total)
-        self.n = total
+        return cls(len(x), means[:, 0], (pairs - means) @ (pairs - means).T)
+
+    def __add__(self, other: _Together) -> _Together:
+        total, step = self.n + other.n, other.means - self.means
+        moments = self.moments + other.moments + np.outer(step, step) * (self.n * other.n / total)
+        return _Together(total, self.means + step * (other.n / total), moments)
 
     @property
     def correlation(self) -> float:
@@ -69,14 +71,18 @@ class _Together:
 
 
 class Statistics:
-    """Add every frame of a table once; then ask. Only cells that are finite numbers count."""
+    """Add every frame of a table once; then ask. Only cells that are finite numbers count.
+
+    `join` adds those of other rows, with the result, to the last bit, of adding the rows.
+    """
 
     def __init__(self) -> None:
         self.rows = 0
         self.sick = Counter[float]()  # the patients without and with heart disease, 0 and 1
         self._values: dict[str, Counter[float]] = {}
         self._odd: dict[str, tuple[int, int]] = {}
-        self._by = {name: _Together() for name in DIRECTION}
+        self._short: set[str] = set()  # the columns whose values are in four digits
+        self._by: dict[str, list[_Together]] = {name: [] for name in DIRECTION}  # one per frame: sums depend on order
         self._labels: dict[str, Counter[float]] = {name: Counter() for name in DIRECTION}
         self._repeats = Repeats()
 
@@ -85,26 +91,44 @@ class Statistics:
         self.rows += len(frame)
         numbers = {name: readable(frame[name]) for name in schema.BY_NAME if name in frame}
         for name, values in numbers.items():
-            blank, unreadable = self._odd.get(name, (0, 0))
             unknown, empty = int(values.isna().sum()), int(frame[name].isna().sum())
-            self._odd[name] = (blank + empty, unreadable + unknown - empty)
-            counted = self._values.setdefault(name, Counter())
-            counted.update(_counts(values))
-            if len(counted) > MOST_VALUES:
-                self._values[name] = rounded = Counter[float]()
-                for value, n in counted.items():
-                    rounded[float(f"{value:.4g}")] += n
+            self._count(name, _counts(values), empty, unknown - empty)
         if LABEL.name in numbers:
             disease = schema.label(numbers[LABEL.name].to_frame()).where(numbers[LABEL.name].notna())
             self.sick.update(_counts(disease))
-            for name, together in self._by.items():
+            for name, frames in self._by.items():
                 if name in numbers:
                     known = (disease.notna() & numbers[name].notna()).to_numpy()
                     x = disease.to_numpy()[known]
                     self._labels[name].update({0.0: int((x == 0).sum()), 1.0: int((x == 1).sum())})
-                    together.add(x, numbers[name].to_numpy()[known])
+                    if len(x):
+                        frames.append(_Together.of(x, numbers[name].to_numpy()[known]))
         if set(schema.INPUT_NAMES) <= set(frame):
             self._repeats.add(frame)
+
+    def join(self, below: Statistics) -> None:
+        """Add the statistics of the rows below these, numbered from 1."""
+        self._repeats.join(below._repeats, self.rows)
+        self.rows += below.rows
+        self.sick.update(below.sick)
+        self._short |= below._short
+        for name, values in below._values.items():
+            self._count(name, values, *below._odd[name])
+        for name in DIRECTION:
+            self._labels[name].update(below._labels[name])
+            self._by[name] += below._by[name]
+
+    def _count(self, name: str, values: Mapping[float, int], blank: int, unreadable: int) -> None:
+        """Count the values of a column, and its cells without one."""
+        before = self._odd.get(name, (0, 0))
+        self._odd[name] = (before[0] + blank, before[1] + unreadable)
+        counted = self._values.setdefault(name, Counter())
+        counted.update(values)
+        if len(counted) > MOST_VALUES or name in self._short:
+            self._short.add(name)
+            self._values[name] = rounded = Counter[float]()
+            for value, n in counted.items():
+                rounded[float(f"{value:.4g}")] += n
 
     def zeros(self, name: str) -> int:
         """How many cells of a column are 0, if its limits exclude 0."""
@@ -120,7 +144,7 @@ class Statistics:
     def correlation(self, name: str) -> float | None:
         """The correlation of heart disease with a column of `DIRECTION`; None if only one class has a value there."""
         labels = self._labels[name]
-        return self._by[name].correlation if labels[0.0] and labels[1.0] else None
+        return sum(self._by[name], _Together()).correlation if labels[0.0] and labels[1.0] else None
 
     @cached_property
     def repeats(self) -> tuple[int, int, list[Cell]]:

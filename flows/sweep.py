@@ -17,13 +17,14 @@ from pydantic import Field
 
 from heart_disease import registry
 from heart_disease.evaluation import by_rows
+from heart_disease.evaluation.cost import SHOWN_SECONDS
 from heart_disease.evaluation.settings import EvaluationOptions
 from heart_disease.model.errors import RejectedError
 from heart_disease.model.words import count
 from heart_disease.operations import reconciliation
 from heart_disease.registry import Run
 from heart_disease.reporting.terminal import Bar
-from heart_disease.search import clusters
+from heart_disease.search import clusters, cost
 from heart_disease.search.settings import Configurations, InnerFolds, Search, Seed
 from heart_disease.search.space import DEFAULT, as_yaml, grid, make_space, sample
 from heart_disease.search.study import Result, Study, Summary
@@ -72,7 +73,8 @@ def search(
 
     Raises:
         DataError: the source cannot be read, or validation refused it; nothing was trained.
-        UsageError: the space makes no sense, or the data is too small for the folds.
+        UsageError: the space makes no sense, the data is too small for the folds, or the search is too large for the
+            memory.
         UnavailableError: the MLflow store, the device or the cluster is missing, or the search is already running.
     """
     tags = reconciliation.check_in()
@@ -84,6 +86,8 @@ def search(
         recipes = [replace(recipe, batch_size=size) for recipe in recipes]
     judged = by_rows.evaluation_for(len(table), evaluation, may_hold_out=False)
     study = Study(table.frame, judged, made.epochs, inner_folds, seed)
+    design = cost.Design(len(table), judged, inner_folds, len(made.epochs), here=clusters.current() is None)
+    cost.check(recipes, design)
     settings = {"method": method, "configurations": str(len(recipes)), "inner_folds": str(inner_folds)}
     settings |= {"seed": str(seed), "data_digest": table.digest}
     settings |= {key: str(value) for key, value in judged.as_dict().items()}
@@ -101,7 +105,7 @@ def search(
             count(len(recipes), "configuration"), count(len(study.splits.pairs), "fold"),
             ", ".join(map(str, study.epochs)), count(len(recipes) * study.fits, "network"),
         )  # fmt: skip
-        results = _run_batches(run, study, batches, device)
+        results = _run_batches(run, study, batches, device, design)
         found = stages.summarise(study, results)
         publish(run, study, found)
     return Outcome(run, runtime.flow_run.id or "", study, len(recipes), found)
@@ -123,7 +127,9 @@ def _batches(study: Study, recipes: Sequence[Recipe]) -> list[list[tuple[int, Re
     return [alike[i : i + most] for alike in kinds.values() for i in range(0, len(alike), most)]
 
 
-def _run_batches(run: Run, study: Study, batches: Sequence[list[tuple[int, Recipe]]], device: str) -> list[Result]:
+def _run_batches(
+    run: Run, study: Study, batches: Sequence[list[tuple[int, Recipe]]], device: str, design: cost.Design
+) -> list[Result]:
     """The results of all configurations, in the order of `batches`; batches that the run has are not trained again."""
     results: dict[int, list[Result]] = {}
     for number, arrays in registry.read_batches(run).items():
@@ -133,6 +139,9 @@ def _run_batches(run: Run, study: Study, batches: Sequence[list[tuple[int, Recip
     started, networks = time.monotonic(), sum(len(batches[number]) for number in todo) * study.fits
     if results:
         log.info("          %d of %d batches were done before", len(results), len(batches))
+    expected = cost.estimate([recipe for number in todo for _, recipe in batches[number]], design)
+    if expected.seconds > SHOWN_SECONDS:
+        log.info("          the search takes %s%s", expected, "" if design.here else ", all on a machine like this one")
     writing: list[Future[None]] = []
     # MLflow writes one batch while the next is trained. Leaving the block waits for it, so finished batches are kept.
     with (

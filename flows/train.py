@@ -13,7 +13,7 @@ from prefect import flow, runtime
 from heart_disease import registry
 from heart_disease.data import sources
 from heart_disease.evaluation import by_rows, cost
-from heart_disease.evaluation.contest import Report
+from heart_disease.evaluation.contest import Report, with_all_columns
 from heart_disease.evaluation.settings import EvaluationOptions, Promotion
 from heart_disease.evaluation.verdict import Decision, decide
 from heart_disease.model.errors import HeartError, OriginError, RejectedError, UnavailableError, UsageError
@@ -158,7 +158,8 @@ def pipeline(
         return Unchanged(champion, flow_run)
 
     rival = by_rows.recipe_for(len(table), theirs.asked) if theirs else None
-    expected = cost.check(len(table), [recipe, *([rival] if rival else [])], evaluation)
+    others = [one for one in dict.fromkeys([rival, with_all_columns(recipe)]) if one]
+    expected = cost.check(len(table), [recipe, *others], evaluation)
     if expected.seconds > cost.SHOWN_SECONDS:
         log.info("          the training takes %s", expected)
 

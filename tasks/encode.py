@@ -21,6 +21,6 @@ def encode_patients(table: Table, recipe: Recipe, evaluation: Evaluation, rival:
         UsageError: there are too few patients for the folds.
     """
     contest = Contest.on(table.frame, recipe, evaluation, rival)
-    columns, inputs = count(len(schema.COLUMNS), "column"), count(contest.inputs.width, "input")
-    log.info("encode    %s -> %s, scaled by each fold's training rows", columns, inputs)
+    columns, inputs = len(schema.COLUMNS) - len(recipe.without), count(recipe.widths[0], "input")
+    log.info("encode    %s -> %s, scaled by each fold's training rows", count(columns, "column"), inputs)
     return contest

@@ -101,7 +101,11 @@ def _decision_artifacts(run: Run, ref: ModelRef, report: Report, decision: Decis
     alias = "champion" if decision.promote else "challenger, not champion"
     lines = [
         f"* against {name}: **{found.kind}**, {found.difference.signed}"
-        for name, found in (("logistic regression", decision.logistic), ("the champion", decision.champion))
+        for name, found in (
+            ("logistic regression", decision.logistic),
+            ("the champion", decision.champion),
+            ("the same recipe with all columns", decision.all_columns),
+        )
         if found
     ]
     create_markdown_artifact(

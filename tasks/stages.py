@@ -20,6 +20,7 @@ from heart_disease.data import sources
 from heart_disease.model.errors import UnavailableError
 from heart_disease.model.words import count
 from heart_disease.search import clusters, study
+from tasks.compare import compare_batch
 from tasks.encode import encode_patients
 from tasks.evaluate import evaluate_networks
 from tasks.load import load_table
@@ -67,6 +68,9 @@ evaluate = _stage("evaluate", evaluate_networks)
 register = _stage(
     "register", register_model, retries=3, retry_delay_seconds=[10, 60, 300], retry_condition_fn=_server_is_away
 )
+
+# What `heart monitor` does with a batch.
+compare = _stage("compare", compare_batch)
 
 # The stages of a search.
 cross_validate = _stage("cross-validate", study.cross_validate, _search_name)

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from heart_disease.evaluation.contest import CHAMPION, Contest
+from heart_disease.evaluation.contest import ALL_COLUMNS, CHAMPION, NETWORK, Contest
 from heart_disease.model.words import count
 from heart_disease.training import engine
 from heart_disease.training.engine import Networks
@@ -19,14 +19,15 @@ def train_networks(contest: Contest, device: str) -> Networks:
     """See `engine.train`."""
     started, recipe = time.monotonic(), contest.recipe
     networks = engine.train(contest.inputs, contest.labels, contest.jobs, device=device, progress=_progress())
-    rivals = sum(job.side == CHAMPION for job in contest.jobs)
-    ours = len(contest.jobs) - rivals
+    ours, rivals, whole = (sum(job.side == side for job in contest.jobs) for side in (NETWORK, CHAMPION, ALL_COLUMNS))
     log.info(
         "train     %s of %d parameters, %s on %s: %.1f s",
         count(ours, "network"), recipe.size, count(recipe.epochs, "epoch"), networks.device, time.monotonic() - started,
     )  # fmt: skip
     if contest.rival:
         log.info("          %d of the champion: %s", rivals, contest.rival.title)
+    if whole:
+        log.info("          %d with all columns", whole)
     return networks
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,11 @@ settings.register_profile("heart", derandomize=True, max_examples=50, deadline=N
 settings.load_profile("heart")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files, those of the servers, first, so that none of them runs alone at the end."""
+    items.sort(key=lambda item: "servers" not in item.path.parts)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A temporary folder for every store, so that no test touches the user's stores."""
@@ -42,7 +48,13 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def prefect() -> Iterator[None]:
     """Prefect's own test harness: a temporary database and server."""
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.testing import utilities
 
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
+    from tests.harness.stores import empty_prefect_database
+
+    folder = tempfile.mkdtemp()
+    empty_prefect_database(Path(folder) / "prefect-test.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utilities, "mkdtemp", lambda: folder)
+        with utilities.prefect_test_harness(server_startup_timeout=120):
+            yield

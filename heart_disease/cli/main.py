@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from heart_disease.cli import parser
-from heart_disease.cli.champion import champion, compare, history, promote, reproduce, rollback
-from heart_disease.cli.operate import notify, prune, reconcile, schedule, serve, ui
+from heart_disease.cli.champion import champion, compare, evaluate, history, promote, reproduce, rollback
+from heart_disease.cli.operate import monitor, notify, prune, reconcile, schedule, serve, ui
 from heart_disease.cli.pipeline import check, convert, distribute, learn, predict, sweep, train
 from heart_disease.model.errors import ExitCode, HeartError, hide
 from heart_disease.processes.loopback import spare_from_proxies
@@ -28,10 +28,11 @@ GROUPS = {
         predict.COMMAND, learn.COMMAND,
     ),
     "champion and runs": (
-        champion.COMMAND, history.COMMAND, promote.COMMAND, rollback.COMMAND, compare.COMMAND, reproduce.COMMAND,
+        champion.COMMAND, history.COMMAND, promote.COMMAND, rollback.COMMAND, compare.COMMAND, evaluate.COMMAND,
+        reproduce.COMMAND,
     ),
     "operation": (
-        schedule.COMMAND, notify.COMMAND, reconcile.COMMAND, prune.COMMAND, serve.COMMAND, ui.COMMAND,
+        schedule.COMMAND, monitor.COMMAND, notify.COMMAND, reconcile.COMMAND, prune.COMMAND, serve.COMMAND, ui.COMMAND,
     ),
 }  # fmt: skip
 # Defaults for variables that are not set: less noise, no telemetry, and an error within seconds, not minutes.
@@ -51,6 +52,10 @@ ENVIRONMENT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
+
+
+class Terminated(SystemExit):
+    """SIGTERM has come."""
 
 
 def make_parser() -> parser.Parser:
@@ -81,6 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("heart: stopped", file=sys.stderr)
         return ExitCode.STOPPED
+    except Terminated:
+        print("heart: stopped", file=sys.stderr)
+        raise
     except BrokenPipeError:
         # The reader of the output is gone (`heart check | head`); writing what is still buffered must not fail again.
         with suppress(OSError), open(os.devnull, "w") as nowhere:
@@ -104,7 +112,7 @@ def _store() -> dict[str, str]:
 
 
 def _terminate(number: int, frame: object) -> None:
-    raise SystemExit(128 + number)
+    raise Terminated(ExitCode.TERMINATED)
 
 
 if __name__ == "__main__":

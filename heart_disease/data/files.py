@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from heart_disease.data import csv_text
 from heart_disease.model.errors import SourceError
 
 EMPTY = "'{}' is empty; expected a header line and one line per patient."
+NO_ROWS = "'{}' has a header and no rows; expected one line per patient."
 BATCH_ROWS = 1 << 18
 BUFFER_BYTES = 1 << 20  # of a column in a Parquet file that is read at once
 
@@ -72,20 +73,31 @@ class File:
 
         return sum(pq.read_metadata(path).num_rows for path in self.paths) if self.is_parquet else 0
 
+    @property
+    def parts(self) -> list[File]:
+        """Each file of a folder alone."""
+        return [replace(self, paths=(path,), styles=self.styles[i : i + 1]) for i, path in enumerate(self.paths)]
+
     def batches(self) -> Iterator[Batch]:
         """The rows, in the order of the files.
 
         Raises:
             SourceError: the file is damaged, or has no rows.
         """
-        first = 1
+        rows = 0
+        for batch in self.batches_of_part(1):
+            rows += len(batch.cells)
+            yield batch
+        if not rows:
+            raise SourceError(NO_ROWS.format(self.source))
+
+    def batches_of_part(self, first: int) -> Iterator[Batch]:
+        """Do as `batches`, for a part of a folder, which may have no rows. first: the number of its first row."""
         for i, path in enumerate(self.paths):
             rows = _parquet_rows(path, self.index) if self.is_parquet else _csv_rows(path, self.styles[i])
             for cells, blank_lines in rows:
                 yield Batch(cells.select(list(self.columns)), first, blank_lines)
                 first += len(cells)
-        if first == 1:
-            raise SourceError(f"'{self.source}' has a header and no rows; expected one line per patient.")
 
 
 def find(source: str | Path) -> tuple[Path, ...]:
@@ -115,12 +127,24 @@ def look(source: str | Path) -> File:
     Raises:
         SourceError: there is no such file, or it cannot be read as a table.
     """
-    paths = find(source)
+    return together(source, [look_at(path) for path in find(source)])
+
+
+def look_at(path: Path) -> File:
+    """Do as `look`, for one file that `find` has found."""
     try:
-        found = [_look(path) for path in paths]
+        return _look(path)
     except OSError as error:
-        raise _unreadable(Path(error.filename or source), error) from error
-    columns = found[0].columns
+        raise _unreadable(Path(error.filename or path), error) from error
+
+
+def together(source: str | Path, found: Sequence[File]) -> File:
+    """The files of a folder as one.
+
+    Raises:
+        SourceError: they do not have the same columns.
+    """
+    columns, paths = found[0].columns, tuple(path for one in found for path in one.paths)
     for one in found:
         if set(one.columns) != set(columns):
             raise SourceError(

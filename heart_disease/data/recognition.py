@@ -13,20 +13,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from heart_disease.data.copies import BLANKS, COPIES, LABELS, NAMES, Codes, Copy
+from heart_disease.data.sites import SITES
 from heart_disease.model import schema
 from heart_disease.model.words import count
 
 KEY = ["age", "trestbps", "chol", "thalach"]
 LABEL = schema.LABEL.name
-FOLDER = Path(__file__).resolve().parent
-SITES = ("cleveland.csv", "other_sites.csv")
 MOST_ROWS = 20_000  # no copy has a tenth of it
 LEAST_KNOWN, SHARE_KNOWN = 5, 0.5  # rows, and their share, that must be known before anything is said
 AGREE = 0.9  # share of the known rows that a copy's codes must get right
@@ -183,7 +181,7 @@ def _written_otherwise(frame: pd.DataFrame, names: Iterable[str]) -> list[str]:
 @cache
 def _patients() -> pd.DataFrame:
     """The known patients, float64; those that share their four measurements with another are not among them."""
-    frame = pd.concat([pd.read_csv(FOLDER / name) for name in SITES], ignore_index=True)
+    frame = pd.concat([pd.read_csv(path) for path in SITES.values()], ignore_index=True)
     frame = frame[list(schema.BY_NAME)].astype("float64")
     return frame[~frame[KEY].duplicated(keep=False) & frame[KEY].notna().all(axis=1)].reset_index(drop=True)
 

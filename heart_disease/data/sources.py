@@ -7,11 +7,11 @@ is translated to UCI's, or refused if it cannot be (recognition.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,10 +21,14 @@ from heart_disease.data import csv_text, digests, files, recognition
 from heart_disease.data.digests import Digests
 from heart_disease.data.files import Batch, File
 from heart_disease.data.recognition import Finding
+from heart_disease.data.sites import SITES
 from heart_disease.model import schema
 from heart_disease.model.errors import RejectedError, SourceError
 
-BUNDLED = Path(__file__).resolve().with_name("cleveland.csv")
+if TYPE_CHECKING:
+    from heart_disease.model.patient_model import PatientModel
+
+BUNDLED = SITES["cleveland"]
 MOST_REMEMBERED = 1_000_000
 
 
@@ -146,6 +150,11 @@ def rows_of(file: File) -> Iterator[Rows]:
     return (rows_in(batch, file) for batch in file.batches())
 
 
+def rows_of_part(part: File) -> Iterator[Rows]:
+    """Do as `rows_of`, for one part of a folder, which may have no rows; they are numbered from 1."""
+    return (rows_in(batch, part) for batch in part.batches_of_part(1))
+
+
 def rows_in(batch: Batch, file: File) -> Rows:
     """The patients of one batch of a file.
 
@@ -179,22 +188,27 @@ def make_table(frame: pd.DataFrame, source: str, blank_lines: int = 0) -> Table:
     return _table([Rows(columns, frame.index, blank_lines)], source)
 
 
-def patient_ids(frame: pd.DataFrame) -> Digests:
-    """A digest of each patient's 13 inputs (n,), whatever else a file says about them."""
-    found = np.empty(len(frame), np.uint64)
+def patient_ids(frame: pd.DataFrame, without: Collection[str] = ()) -> Digests:
+    """A digest of each patient's 13 inputs (n,), or of those that are not left out, whatever else a file says."""
+    found, names = np.empty(len(frame), np.uint64), [name for name in schema.INPUT_NAMES if name not in without]
     for start in range(0, len(frame), files.BATCH_ROWS):
         part = frame.iloc[start : start + files.BATCH_ROWS]
-        columns = {name: digests.of_values(cells(part[name])) for name in schema.INPUT_NAMES}
+        columns = {name: digests.of_values(cells(part[name])) for name in names}
         found[start : start + len(part)] = digests.of_rows(columns)
     return found
 
 
-def learned_from(frame: pd.DataFrame, rows: NDArray[np.int64]) -> Digests:
+def learned_from(frame: pd.DataFrame, rows: NDArray[np.int64], without: Collection[str] = ()) -> Digests:
     """The digests of these patients, by number, each once, ascending; none if they are more than `MOST_REMEMBERED`.
 
     A model of so many patients would mostly consist of them, and no single one matters to it.
     """
-    return np.unique(patient_ids(frame.iloc[rows])) if len(rows) <= MOST_REMEMBERED else np.empty(0, np.uint64)
+    return np.unique(patient_ids(frame.iloc[rows], without)) if len(rows) <= MOST_REMEMBERED else np.empty(0, np.uint64)
+
+
+def rows_learned(frame: pd.DataFrame, model: PatientModel) -> NDArray[np.bool_]:
+    """The rows (n,) of `frame` that `model` learned from, as far as it remembers: by the columns that it takes."""
+    return np.isin(patient_ids(frame, model.encoder.without), model.learned_from)
 
 
 def _table(chunks: Iterable[Rows], source: str, capacity: int = 0) -> Table:

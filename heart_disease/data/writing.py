@@ -1,13 +1,35 @@
-"""Writing a CSV or Parquet file batch by batch: it is complete, or is as it was before."""
+"""Writing a file at once or batch by batch: it is complete, or is as it was before."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 from heart_disease.data import files
+from heart_disease.model.errors import UnavailableError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of UTF-8 text, whole or not at all.
+
+    Raises:
+        UnavailableError: it cannot be written.
+    """
+    temporary = _beside(path)
+    with _written(path):
+        if path.exists() and not path.is_file():  # a terminal or a pipe
+            path.write_text(text, encoding="utf-8")
+            return
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 class Writer:
@@ -19,7 +41,7 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._temporary = _beside(path)
         self._file: Any = None
 
     def __enter__(self) -> Self:
@@ -27,20 +49,28 @@ class Writer:
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
         try:
-            if self._file is not None:
-                self._file.close()
             if kind is None:
-                self._temporary.replace(self.path)
+                with _written(self.path):
+                    if self._file is not None:
+                        self._file.close()
+                    self._temporary.replace(self.path)
         finally:
+            if self._file is not None:
+                with suppress(OSError):  # a full disk has no room for the end of a file either
+                    self._file.close()
             self._temporary.unlink(missing_ok=True)
 
     def write(self, cells: Any) -> None:
         """Append the rows of a `pyarrow.Table`.
 
         Raises:
-            OSError: the file cannot be written.
+            UnavailableError: the file cannot be written.
             pyarrow.ArrowException: a column cannot be given the type that it had in the first table.
         """
+        with _written(self.path):
+            self._write(cells)
+
+    def _write(self, cells: Any) -> None:
         if self.path.suffix.lower() == ".parquet":
             import pyarrow.parquet as pq
 
@@ -55,6 +85,23 @@ class Writer:
             header = pa.table({str(i): [name] for i, name in enumerate(cells.column_names)})
             self._file.write(_as_csv(header))
         self._file.write(_as_csv(cells))
+
+
+def _beside(path: Path) -> Path:
+    """A hidden name in the same folder, which no other process has, on whichever machine."""
+    return path.with_name(f".{path.name}.{uuid4().hex[:12]}.part")
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else files.reason(error)
+        raise UnavailableError(
+            f"'{path}' cannot be written: {why}. Nothing was changed; expected a folder that you may write to, with "
+            "room for it."
+        ) from error
 
 
 def _as_csv(cells: Any) -> str:

@@ -15,8 +15,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from heart_disease.data import sources
-from heart_disease.data.digests import Digests
 from heart_disease.data.sources import Table
 from heart_disease.evaluation import estimates, verdict
 from heart_disease.evaluation.estimates import Numbers
@@ -105,19 +103,17 @@ def other_test(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
     )
 
 
-def unseen(table: Table, learned: Mapping[str, Digests], scored: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], str]:
+def unseen(
+    table: Table, trained: Mapping[str, NDArray[np.bool_]], scored: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], str]:
     """Which rows of `table` no model learned from (n,), and in words how many of them each model did learn from.
 
-    learned: for each model, the digests of its patients.
+    trained: for each model, the rows that it learned from (n,); see `sources.rows_learned`.
     scored: the rows that every model can score (n,); the others are left out.
-
-    A patient is identified by the 13 inputs, however the file is written.
 
     Raises:
         DataError: too few are left to compare on.
     """
-    ids = sources.patient_ids(table.frame)
-    trained = {name: np.isin(ids, known) for name, known in learned.items()}
     fresh = scored & ~np.any(list(trained.values()), axis=0)
     sick = int(schema.label(table.frame)[fresh].sum())
     counts = ", ".join(f"{rows.sum()} of {name}" for name, rows in trained.items())
@@ -126,7 +122,7 @@ def unseen(table: Table, learned: Mapping[str, Digests], scored: NDArray[np.bool
         unknown = "" if scored.all() else f"; {(~scored).sum()} have codes that a model never saw"
         raise DataError(
             f"'{table.source}' has {left} rows that no model learned from, {smaller} of the smaller class; expected at "
-            f"least {LEAST} and {LEAST_OF_CLASS}. Of its {len(ids)} rows these are training rows: {counts}{unknown}. "
+            f"least {LEAST} and {LEAST_OF_CLASS}. Of its {len(table)} rows these are training rows: {counts}{unknown}. "
             "Compare on patients that the models have not seen, or compare the runs, without --on."
         )
     return fresh, counts

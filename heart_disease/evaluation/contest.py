@@ -37,6 +37,7 @@ from heart_disease.training.inputs import Inputs
 from heart_disease.training.recipe import Recipe
 
 NETWORK, CHAMPION, LOGISTIC, PREVALENCE = "network", "champion", "logistic_regression", "prevalence"
+ALL_COLUMNS = "all_columns"  # the same recipe with the columns that it leaves out
 # More patients move none of the 29 coefficients of logistic regression by anything that is seen.
 LOGISTIC_ROWS = 500_000
 # Log loss that averaging must gain to be worth a model of several times the size; some gain is certain.
@@ -50,9 +51,10 @@ class Report:
     rows: (n,) the numbers of the tested rows. labels: (n,) of these. probabilities: (R, n) by model. metrics: by model,
     then by the names in `METRICS`. differences: network minus each other model, in log loss, patient by patient; below
     0 the network is better. curves: by the names in `engine.CURVES`, (fits, epochs). members: how many networks are
-    averaged into one answer. averaging: if the recipe asks for several, the loss of their mean probability minus the
-    mean of their losses; never above 0, since the loss is convex. influences: what the network makes of each column;
-    none if nobody asked.
+    averaged into one answer. without: the columns that the network does not get; if there are some, `ALL_COLUMNS` is
+    among the models, and what leaving them out costs among the differences. averaging: if the recipe asks for several,
+    the loss of their mean probability minus the mean of their losses; never above 0, since the loss is convex.
+    influences: what the network makes of each column that it gets; none if nobody asked.
     """
 
     description: str
@@ -64,6 +66,7 @@ class Report:
     curves: Mapping[str, Floats]
     members: int = 1
     averaging: Estimate | None = None
+    without: tuple[str, ...] = ()
     influences: tuple[Influence, ...] = ()
 
 
@@ -92,10 +95,12 @@ class Contest:
 
     @cached_property
     def jobs(self) -> tuple[Job, ...]:
-        """The challenger's networks on the folds, then those that may be shipped, then the champion's networks."""
+        """The challenger's networks on the folds, those that may be shipped, the champion's, those with all columns."""
         rivals = fold_jobs(replace(self.rival, seed=self.recipe.seed), self.splits, CHAMPION) if self.rival else []
         shipped = shipped_jobs(self.recipe, self.splits, len(self.labels))
-        return (*fold_jobs(self.recipe, self.splits), *shipped, *rivals)
+        whole = with_all_columns(self.recipe)
+        others = fold_jobs(whole, self.splits, ALL_COLUMNS) if whole else []
+        return (*fold_jobs(self.recipe, self.splits), *shipped, *rivals, *others)
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -116,9 +121,10 @@ class Contest:
         """
         fold = None if self._ships_more else 0
         own = networks.pick(lambda job: job.side == NETWORK and job.fold == fold and job.member < members)
-        rows, network = own.jobs[0].rows, own.keras_average(self.inputs.width)
-        known, references = sources.learned_from(self.frame, rows), drivers.references(self.frame, rows)
-        return PatientModel(Encoder.fit(self.frame, rows), network, learned_from=known, references=references)
+        rows, network = own.jobs[0].rows, own.keras_average(self.recipe.widths[0])
+        known = sources.learned_from(self.frame, rows, self.recipe.without)
+        encoder = Encoder.fit(self.frame, rows).leaving_out(self.recipe.without)
+        return PatientModel(encoder, network, learned_from=known, references=drivers.references(self.frame, rows))
 
     def influences(self, networks: Networks, members: int) -> tuple[Influence, ...]:
         """What the challenger's networks, `members` per fold, make of each column; see influence.py.
@@ -126,12 +132,14 @@ class Contest:
         networks: those trained for `jobs`.
         """
         own = networks.pick(lambda job: job.side == NETWORK and job.fold is not None and job.member < members)
-        return influences(self.frame, self.labels, self.inputs, own, self.splits, self.recipe.seed)
+        return influences(self.frame, self.labels, self.inputs, own, self.splits, self.recipe)
 
     # On matrices this small, BLAS threads only wait for each other; with one, 50 fits take 0.1 s instead of up to 7.
     @threadpool_limits.wrap(limits=1, user_api="blas")
     def report(self, networks: Networks) -> Report:
         """Compare the challenger with the champion, logistic regression and the prevalence, patient by patient.
+
+        A recipe that leaves columns out is compared with itself with all columns as well.
 
         If the average of several members is not worth its price, the first member is judged, and shipped, alone.
 
@@ -150,9 +158,13 @@ class Contest:
         if self.rival:
             rivals = networks.pick(lambda job: job.side == CHAMPION)
             probabilities[CHAMPION] = by_member(rivals, inputs, splits).mean(axis=0)
-        logistic = [_logistic(inputs, labels, i, train, test) for i, (train, test) in enumerate(splits.pairs)]
+        known = inputs.leaving_out(self.recipe.without)
+        logistic = [_logistic(known, labels, i, train, test) for i, (train, test) in enumerate(splits.pairs)]
         prevalence = [np.full(len(test), labels[train].mean()) for train, test in splits.pairs]
         probabilities |= {LOGISTIC: splits.out_of_fold(logistic), PREVALENCE: splits.out_of_fold(prevalence)}
+        if self.recipe.without:
+            whole = networks.pick(lambda job: job.side == ALL_COLUMNS and job.member < members)
+            probabilities[ALL_COLUMNS] = by_member(whole, inputs, splits).mean(axis=0)
         rows = splits.test_rows
         tested, weights = labels[rows], resamples(len(rows), self.recipe.seed)
 
@@ -173,7 +185,13 @@ class Contest:
             own.pick(lambda job: job.fold is not None).curves,
             members,
             averaging,
+            self.recipe.without,
         )
+
+
+def with_all_columns(recipe: Recipe) -> Recipe | None:
+    """The same recipe with all columns; None if it leaves none out."""
+    return replace(recipe, without=()) if recipe.without else None
 
 
 def fold_jobs(recipe: Recipe, splits: Splits, side: str = NETWORK) -> list[Job]:

@@ -25,6 +25,7 @@ from heart_disease.model.drivers import evenly
 from heart_disease.training.batches import Ints
 from heart_disease.training.engine import Networks
 from heart_disease.training.inputs import Inputs
+from heart_disease.training.recipe import Recipe
 
 POINTS = 20
 MOST_ROWS = 2_000  # patients that are asked, evenly spaced, if there are more
@@ -48,20 +49,22 @@ class Influence:
 
 
 def influences(
-    frame: pd.DataFrame, labels: Numbers, inputs: Inputs, networks: Networks, splits: Splits, seed: int
+    frame: pd.DataFrame, labels: Numbers, inputs: Inputs, networks: Networks, splits: Splits, recipe: Recipe
 ) -> tuple[Influence, ...]:
     """Each column's influence, the most important first.
 
     frame, labels: all patients. networks: those of `contest.fold_jobs`; the members of a fold are averaged. inputs:
-    their matrices. seed: of the resampled patients.
+    their matrices, with all columns. recipe: whose they are; columns that it leaves out have no influence.
     """
     asked = splits.test_rows[:: -(-len(splits.test_rows) // MOST_ROWS)]
     cells = frame[list(schema.INPUT_NAMES)].iloc[asked].to_numpy("float64")  # (n, C)
-    y, weights = labels[asked], resamples(len(asked), seed)
+    y, weights = labels[asked], resamples(len(asked), recipe.seed)
     usual = losses(y, _answers(cells[None], asked, inputs, networks, splits)[0])  # (n,)
     shown = evenly(len(asked), min(LINES, len(asked)))
     found = []
     for k, column in enumerate(schema.COLUMNS):
+        if column.name in recipe.without:
+            continue
         values, shares = spread(cells[:, k])
         changed = np.repeat(cells[None], len(values), axis=0)  # (G, n, C)
         changed[:, :, k] = values[:, None]

@@ -16,9 +16,9 @@ et al., Reporting of noninferiority and equivalence randomized trials, JAMA 308,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, PREVALENCE, Report
+from heart_disease.evaluation.contest import ALL_COLUMNS, CHAMPION, LOGISTIC, PREVALENCE, Report
 from heart_disease.evaluation.estimates import Estimate
 from heart_disease.evaluation.settings import Promotion
 
@@ -46,12 +46,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether to promote, and why; with the comparisons to logistic regression and, if there is one, the champion."""
+    """Whether to promote, and why; with the comparisons to logistic regression and, if there is one, the champion.
+
+    all_columns: if the network does not get some columns, the comparison to the same recipe with all of them.
+    """
 
     promote: bool
     reason: str
     logistic: Comparison
     champion: Comparison | None = None
+    all_columns: Comparison | None = None
 
 
 def compare(difference: Estimate, margin: float) -> Comparison:
@@ -73,7 +77,17 @@ def decide(
     It never does if it does not beat the prevalence, or if it is worse than logistic regression, or inconclusive
     against it. Otherwise the first model does, and one whose report has no champion to compare with; later ones do if
     they are better than the champion, or if they are not worse and either refit on other data or `promotion` says so.
+    What a network loses because it does not get some columns is said, and decides nothing.
     """
+    found = _decided(report, promotion, champion, data_changed)
+    if ALL_COLUMNS not in report.differences:
+        return found
+    lost = compare(report.differences[ALL_COLUMNS], promotion.margin)
+    words = f"without {', '.join(report.without)} it is {lost.words('the same recipe with all columns')}"
+    return replace(found, reason=f"{found.reason}; {words}", all_columns=lost)
+
+
+def _decided(report: Report, promotion: Promotion, champion: str | None, data_changed: bool) -> Decision:
     logistic = compare(report.differences[LOGISTIC], promotion.margin)
     rival = compare(report.differences[CHAMPION], promotion.margin) if CHAMPION in report.differences else None
     prevalence = compare(report.differences[PREVALENCE], promotion.margin)

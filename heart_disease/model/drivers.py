@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import schema
-from .encoding import INPUT_COLUMNS, Encoder
+from .encoding import Encoder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,16 +43,16 @@ SEED = 0  # of the shuffle
 class Drivers:
     """What moves a patient's probability away from the average.
 
-    average: the mean probability of the reference patients. each: (C,) what each column adds to it, in the order of
-    `schema.INPUT_NAMES`; ``average + each.sum()`` is the patient's probability.
+    average: the mean probability of the reference patients. each: what each column that the model takes adds to it, by
+    name; the average and all of them add up to the patient's probability.
     """
 
     average: float
-    each: NDArray[np.float64]
+    each: dict[str, float]
 
 
 def references(frame: pd.DataFrame, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The reference patients (`REFERENCES`, C) of the training rows (by number) of `frame`, in UCI codes."""
+    """The reference patients (`REFERENCES`, 13) of the training rows (by number) of `frame`, in UCI codes."""
     rows = rows[:: -(-len(rows) // LEARNED_FROM)]
     held = np.sort(frame[list(schema.INPUT_NAMES)].iloc[rows].to_numpy("float64"), axis=0)  # blanks come last
     return np.random.default_rng(SEED).permuted(held[evenly(len(held), REFERENCES)], axis=0)
@@ -71,18 +71,21 @@ def explain(
     The values are means of those against one reference each. There, columns in which both patients are alike have 0
     and can be left out, so 2^m coalitions are scored for m columns that differ.
 
-    known: the reference patients (K, C). cells: the patient's values (C,), allowed by the schema.
+    known: the reference patients (K, 13). cells: the patient's values (13,), allowed by the schema; those of columns
+    that the model does not take are ignored.
     """
     own, averages, each = encoder.encode(cells[None])[0], [], np.zeros(len(cells))
     for reference, other in zip(known, encoder.encode(known), strict=True):
-        differ = np.flatnonzero(~((reference == cells) | (np.isnan(reference) & np.isnan(cells))))
+        alike = (reference == cells) | (np.isnan(reference) & np.isnan(cells))
+        differ = np.flatnonzero(~(alike | encoder.ignored))
         taken, weights = _coalitions(len(differ))
         which = np.zeros((len(taken), len(cells)), bool)
         which[:, differ] = taken
-        worth = np.asarray(network(np.where(which[:, INPUT_COLUMNS], own, other)), np.float64)[:, 0]
+        worth = np.asarray(network(np.where(which[:, encoder.input_columns], own, other)), np.float64)[:, 0]
         averages.append(worth[0])
         each[differ] += weights.T @ worth / len(known)
-    return Drivers(float(np.mean(averages)), each)
+    named = dict(zip(schema.INPUT_NAMES, each.tolist(), strict=True))
+    return Drivers(float(np.mean(averages)), {column.name: named[column.name] for column in encoder.columns})
 
 
 @cache

@@ -33,7 +33,9 @@ class ExitCode(IntEnum):
     UNAVAILABLE = 4, "nothing to use: no champion, run, store or server"
     NOT_PROMOTED = 5, "trained, but not promoted; or someone else moved the champion meanwhile"
     NOT_REPRODUCED = 6, "not reproduced"
+    DRIFTED = 7, "the patients differ from those that the model learned from"
     STOPPED = 130, "stopped by Ctrl-C, or the flow run was cancelled"
+    TERMINATED = 143, "stopped by SIGTERM"
 
     def __new__(cls, value: int, meaning: str) -> Self:
         """An int that knows its meaning."""

@@ -43,7 +43,7 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class PatientModel:
-    """`network` turns (n, 29) inputs into (n, 1) probabilities; from `threshold` on, the answer is yes.
+    """`network` turns the encoder's (n, d) inputs into (n, 1) probabilities; from `threshold` on, the answer is yes.
 
     The network is a Keras model after training, and a `keras_file.StoredNetwork` after loading.
 
@@ -72,14 +72,7 @@ class PatientModel:
         """
         import pandas as pd
 
-        missing = [name for name in schema.INPUT_NAMES if name not in patients]
-        if missing:
-            named = f"column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"
-            raise RejectedError(
-                f"{named} missing; expected {', '.join(schema.INPUT_NAMES)}. Name the columns in the header."
-            )
-        cells = np.column_stack([schema.numbers(patients[name]) for name in schema.INPUT_NAMES])  # (n, 13)
-        scores = self.score(cells, lambda name, rows: patients[name].iloc[rows].to_numpy())
+        scores = self.score(self.cells(patients), lambda name, rows: patients[name].iloc[rows].to_numpy())
         columns = {
             "probability": pd.Series(scores.probability, patients.index),
             "disease": pd.Series(scores.disease, patients.index, dtype="object"),
@@ -87,13 +80,32 @@ class PatientModel:
         }
         return pd.DataFrame(columns, copy=False)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns that it takes."""
+        return tuple(column.name for column in self.encoder.columns)
+
+    def cells(self, patients: pd.DataFrame) -> NDArray[np.float64]:
+        """The patients as `score` takes them (n, 13); NaN also in columns that the model does not take.
+
+        Raises:
+            RejectedError: a column is missing.
+        """
+        missing = [name for name in self.columns if name not in patients]
+        if missing:
+            named = f"column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"
+            raise RejectedError(f"{named} missing; expected {', '.join(self.columns)}. Name the columns in the header.")
+        found = np.full((len(patients), len(schema.INPUT_NAMES)), np.nan)
+        for k in np.flatnonzero(~self.encoder.ignored):
+            found[:, k] = schema.numbers(patients[schema.INPUT_NAMES[k]])
+        return found
+
     def score(self, cells: NDArray[np.float64], written: Written | None = None) -> Scores:
         """Do as `predict`, for values in the order of `schema.INPUT_NAMES`, NaN for a blank: (n, 13).
 
         written: returns cells of a column as they were written, to show in `problem`; by default the values.
         """
-        bad = np.column_stack([schema.outside(cells[:, k], column) for k, column in enumerate(schema.COLUMNS)])
-        new = self.encoder.never_seen(cells) & ~bad
+        bad, new = self.refused(cells)
         good = ~(bad | new).any(axis=1)
         probability = np.full(len(cells), np.nan)
         if good.any():
@@ -103,12 +115,21 @@ class PatientModel:
         problem = self._problems(cells, bad, new, written)
         return Scores(probability, answer, problem)
 
+    def refused(self, cells: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """The cells that the schema does not allow, and the others with a code that no patient of the training had.
+
+        Cells are as `score` takes them: (n, 13) -> (n, 13), (n, 13). A row without either can be scored.
+        """
+        bad = np.column_stack([schema.outside(cells[:, k], column) for k, column in enumerate(schema.COLUMNS)])
+        bad &= ~self.encoder.ignored
+        return bad, self.encoder.never_seen(cells) & ~bad
+
     def drivers(self, cells: NDArray[np.float64]) -> Drivers | None:
         """What drives the probability of one patient without a problem, for values (13,) as `score` takes them.
 
-        None if the model has no references, or the schema more columns than `drivers.MOST_COLUMNS`.
+        None if the model has no references, or takes more columns than `drivers.MOST_COLUMNS`.
         """
-        if not len(self.references) or len(cells) > drivers.MOST_COLUMNS:
+        if not len(self.references) or len(self.columns) > drivers.MOST_COLUMNS:
             return None
         return drivers.explain(self.network, self.encoder, self.references, cells)
 

@@ -22,6 +22,8 @@ COMPLETED = {
     "NothingToDo": ExitCode.DONE,  # the champion is already what would be trained
     "Superseded": ExitCode.DONE,  # a later run makes up for this one
     "NotPromoted": ExitCode.NOT_PROMOTED,  # a new challenger
+    "NoDrift": ExitCode.DONE,  # no difference from what the model learned from was found
+    "Drifted": ExitCode.DRIFTED,
 }
 FAILED = {
     "Rejected": ExitCode.REJECTED,

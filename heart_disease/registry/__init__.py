@@ -3,6 +3,7 @@
     store.py      where the store is, what things in it are called, and one error for all its failures
     failures.py   what a store's failure says, and what to do about it
     runs.py       runs: opened, ended and written to
+    hospitals.py  a version judged on the patients of a hospital
     sweeps.py     a search, and one run for each of its configurations
     orphans.py    runs left RUNNING by a process that died
     prune.py      old runs, versions and models that are no longer needed
@@ -28,8 +29,10 @@ from heart_disease.registry.access.store import (
     EXPERIMENT,
     FLOW_API,
     FLOW_RUN,
+    HOSPITALS,
     LESSONS,
     MODEL,
+    MONITORING,
     TRAINING,
     ModelRef,
     Run,
@@ -48,6 +51,7 @@ from heart_disease.registry.champions import (
     history,
     move_champion,
 )
+from heart_disease.registry.hospitals import log_hospital
 from heart_disease.registry.lookup import Record, find_record, read_text, two_records
 from heart_disease.registry.models import (
     SAME,
@@ -65,7 +69,17 @@ from heart_disease.registry.models import (
     versions,
 )
 from heart_disease.registry.moves import Kind, Move
-from heart_disease.registry.origins import COPY, DEVICE, MEMBERS, RIVAL, RIVAL_RUN, Origin, origin_here, origin_of
+from heart_disease.registry.origins import (
+    COPY,
+    DEVICE,
+    MEMBERS,
+    RIVAL,
+    RIVAL_RUN,
+    Origin,
+    origin_here,
+    origin_of,
+    patients_of,
+)
 from heart_disease.registry.orphans import Open, close_run, open_runs
 from heart_disease.registry.prune import Unneeded, delete, find_unneeded
 from heart_disease.registry.runs import (
@@ -102,9 +116,11 @@ __all__ = [
     "EXPERIMENT",
     "FLOW_API",
     "FLOW_RUN",
+    "HOSPITALS",
     "LESSONS",
     "MEMBERS",
     "MODEL",
+    "MONITORING",
     "RIVAL",
     "RIVAL_RUN",
     "SAME",
@@ -145,6 +161,7 @@ __all__ = [
     "log_data",
     "log_evaluation",
     "log_files",
+    "log_hospital",
     "log_model",
     "log_search",
     "log_start",
@@ -159,6 +176,7 @@ __all__ = [
     "origin_here",
     "origin_of",
     "page",
+    "patients_of",
     "read_batches",
     "read_run",
     "read_text",

@@ -58,7 +58,7 @@ def log_model(run: Run, model: PatientModel, example: pd.DataFrame) -> ModelRef:
         sent = Path(temporary)
         uploads.write(model, sent)
         with reachable():
-            logged = uploads.upload(run, sent, example)
+            logged = uploads.upload(run, model, sent, example)
         with download(logged.model_uri) as came:
             if damaged := differing(sent, came):
                 raise UnavailableError(

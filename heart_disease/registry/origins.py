@@ -16,9 +16,11 @@ from pathlib import Path
 import mlflow
 from mlflow.entities import Param, RunTag
 
+from heart_disease.data import sources
+from heart_disease.data.sources import Table
 from heart_disease.evaluation import by_rows
 from heart_disease.evaluation.settings import Evaluation
-from heart_disease.model.errors import OriginError
+from heart_disease.model.errors import OriginError, SourceError, UnavailableError
 from heart_disease.registry.access.store import LIBRARIES, ModelRef, reachable, unless_missing
 from heart_disease.training.code import code_digest
 from heart_disease.training.recipe import Recipe, RecipeOptions
@@ -116,6 +118,26 @@ def origin_of(ref: ModelRef) -> Origin:
         tags.get(SOURCE, ""), tags.get(COMMIT, ""), tags.get(DEVICE, ""),
         int(tags[MEMBERS]) if MEMBERS in tags else None, tuple(tags.get(BY_ROWS, "").split()),
     )  # fmt: skip
+
+
+def patients_of(title: str, origin: Origin, then: str) -> Table:
+    """The patients that a version learned from: those of the recorded file, or the bundled ones if they are the same.
+
+    title: of the version. then: what to do if they are gone.
+
+    Raises:
+        UnavailableError: the file is gone, or cannot be read.
+    """
+    try:
+        return sources.load(origin.source)
+    except SourceError as error:
+        bundled = sources.load()
+        if bundled.digest == origin.data:  # recorded when the project was in another folder
+            return bundled
+        raise UnavailableError(
+            f"the data of {title} is not where it was recorded: {error} Expected the patients of digest "
+            f"{origin.data[:8]}; {then}"
+        ) from error
 
 
 def _recorded(ref: ModelRef) -> tuple[Mapping[str, str], Mapping[str, str]]:

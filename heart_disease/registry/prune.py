@@ -1,13 +1,14 @@
 """Finds and deletes what is no longer needed: old runs with all they made, and models that never became a version.
 
 Needed are: every version that is or was champion or has an alias, with its run; the history; every run that says
-RUNNING; a search and its configurations as long as one of them is needed. In MLflow a deleted run is only hidden. Here
-its files are deleted too, and also its record if the database can be reached.
+RUNNING; a search and its configurations as long as one of them is needed; a version and its figures for hospitals
+likewise. In MLflow a deleted run is only hidden. Here its files are deleted too, and also its record if the database
+can be reached.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import mlflow
@@ -21,6 +22,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from heart_disease.registry.access.store import (
     CHAMPION,
     FORMER,
+    JUDGED,
     MODEL,
     ModelRef,
     check_embedded_store,
@@ -56,7 +58,7 @@ def find_unneeded(before: int) -> Unneeded:
     kept = set(map(str, aliased))  # MLflow gives version numbers sometimes as text, sometimes as int
     experiments = experiment_ids()
     runs = {run.info.run_id: run for run in _runs(client, experiments)}
-    above = {run_id: run.data.tags.get(MLFLOW_PARENT_RUN_ID, run_id) for run_id, run in runs.items()}
+    above = {run_id: _above(run.data.tags) or run_id for run_id, run in runs.items()}
     needed = {it.run_id for it in versions if str(it.version) in kept or it.tags.get("promotion") in (CHAMPION, FORMER)}
     needed |= {it.run_id for it in versions if ModelRef(MODEL, str(it.version), it.run_id or "") in champions}
     needed |= {run_id for run_id, run in runs.items() if _young(run, before)}
@@ -80,6 +82,10 @@ def find_unneeded(before: int) -> Unneeded:
         [model.model_id for model in models],
         sum(_size(place) for place in places),
     )
+
+
+def _above(tags: Mapping[str, str]) -> str | None:
+    return tags.get(MLFLOW_PARENT_RUN_ID) or tags.get(JUDGED)
 
 
 def _runs(client: mlflow.MlflowClient, experiments: Sequence[str]) -> Iterator[Stored]:

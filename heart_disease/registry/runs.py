@@ -182,19 +182,24 @@ def log_start(run: Run, table: Table, origin: Origin) -> None:
 
 
 @reachable()
-def log_data(run: Run, table: Table) -> None:
-    """Log the patients as the run's data set."""
+def log_data(run: Run, table: Table, use: str = "training") -> None:
+    """Log the patients as the run's data set. use: what they are for, as MLflow's page shows it."""
+    found = dataset_input(table, Path(table.source).stem, use)
+    mlflow.MlflowClient().log_inputs(run.run_id, [found])
+
+
+def dataset_input(table: Table, name: str, context: str) -> DatasetInput:
+    """The patients as MLflow describes a data set; context: what they are used for."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # MLflow knows two kinds of local file; it chooses the right one
         dataset = mlflow.data.from_pandas(
             table.frame,
             source=table.source,
             targets=schema.LABEL.name if schema.LABEL.name in table.frame else None,
-            name=Path(table.source).stem,
+            name=name,
             digest=table.digest,
         )
-    context = [InputTag("mlflow.data.context", "training")]
-    mlflow.MlflowClient().log_inputs(run.run_id, [DatasetInput(dataset._to_mlflow_entity(), context)])
+    return DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", context)])
 
 
 @reachable()
@@ -239,7 +244,7 @@ def log_evaluation(
     model = client.get_model_version(ref.name, ref.version).source.removeprefix("models:/")
     values = [Metric(name, value, when, 0, model_id=model) for name, value in metrics.items()]
     values += [Metric(name, value, when, epoch) for name, epoch, value in curves]
-    _log_metrics(run, values)
+    log_metrics(run, values)
     client.set_tag(run.run_id, NOTE, description, synchronous=True)
     client.set_tag(run.run_id, "evaluation", title, synchronous=True)
 
@@ -254,9 +259,10 @@ def log_values(
     values += [Metric(name, value, when, step) for name, curve in curves.items() for step, value in enumerate(curve)]
     client = mlflow.MlflowClient()
     client.log_batch(run.run_id, params=[Param(name, str(value)) for name, value in params.items()], synchronous=True)
-    _log_metrics(run, [value for value in values if math.isfinite(value.value)])
+    log_metrics(run, [value for value in values if math.isfinite(value.value)])
 
 
-def _log_metrics(run: Run, values: Sequence[Metric]) -> None:
+def log_metrics(run: Run, values: Sequence[Metric]) -> None:
+    """Log metrics, in as many calls as MLflow needs."""
     for start in range(0, len(values), BATCH):
         mlflow.MlflowClient().log_batch(run.run_id, metrics=values[start : start + BATCH], synchronous=True)

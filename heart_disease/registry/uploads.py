@@ -39,14 +39,14 @@ def write(model: PatientModel, folder: Path) -> None:
     model.save(folder / "artifacts" / "model")
 
 
-def upload(run: Run, folder: Path, example: pd.DataFrame) -> LoggedModel:
-    """Upload the model, with a copy of the run's record of its origin.
+def upload(run: Run, model: PatientModel, folder: Path, example: pd.DataFrame) -> LoggedModel:
+    """Upload `model`, written to `folder`, with a copy of the run's record of its origin.
 
     Not by `mlflow.pyfunc.log_model`, which takes run and experiment from the process that it finds itself in.
     """
     # Any type, because MLflow refuses whole numbers (int64, as pandas reads them) in a column that is declared double.
     # For a value that is not a number, the model itself gives the reason.
-    inputs = Schema([ColSpec(AnyType(), name) for name in schema.INPUT_NAMES])
+    inputs = Schema([ColSpec(AnyType(), name) for name in model.columns])
     outputs = Schema([ColSpec(DataType.double, "probability"), ColSpec(DataType.string, "disease"),
                       ColSpec(DataType.string, "problem")])  # fmt: skip
     client = mlflow.MlflowClient()
@@ -61,13 +61,13 @@ def upload(run: Run, folder: Path, example: pd.DataFrame) -> LoggedModel:
             python_model=str(folder / SCRIPT),
             artifacts={name: str(folder / "artifacts" / name) for name in ("model", PACKAGE)},
             signature=ModelSignature(inputs, outputs),
-            input_example=example[list(schema.INPUT_NAMES)].astype("float64").reset_index(drop=True),
+            input_example=example[list(model.columns)].astype("float64").reset_index(drop=True),
             mlflow_model=Model(
                 artifact_path=logged.artifact_location,
                 run_id=run.run_id,
                 model_uuid=logged.model_id,
                 model_id=logged.model_id,
-                metadata={"columns": {column.name: _describe(column) for column in schema.COLUMNS}},
+                metadata={"columns": {column.name: _describe(column) for column in model.encoder.columns}},
             ),
             # Listed here, because to guess them MLflow loads the model in a second process, for ten seconds.
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],

@@ -7,6 +7,7 @@ import re
 from heart_disease.evaluation.contest import LOGISTIC, NETWORK
 from heart_disease.evaluation.estimates import METRICS
 from heart_disease.model import schema
+from heart_disease.model.words import count
 from heart_disease.reporting.facts import Facts
 
 FILE = "model_card.md"  # in the report's folder among the artifacts of a run
@@ -21,7 +22,7 @@ def render(facts: Facts, link: str) -> str:
     others = [one.name for one in facts.slices if not one.log_loss]
     lines = [
         f"**{facts.title}** gives the probability of heart disease (over 50 % narrowing of a major vessel) from "
-        f"{len(schema.COLUMNS)} columns in UCI codes. [The report]({link}) has the figures.",
+        f"{count(len(schema.COLUMNS) - len(report.without), 'column')} in UCI codes. [The report]({link}) has the figures.",
         "",
         "| out of fold | network | logistic regression |",
         "|---|---|---|",

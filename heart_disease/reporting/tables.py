@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from io import StringIO
 
 import numpy as np
@@ -13,7 +13,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, NETWORK, PREVALENCE, Report
+from heart_disease.evaluation.contest import ALL_COLUMNS, CHAMPION, LOGISTIC, NETWORK, PREVALENCE, Report
 from heart_disease.evaluation.estimates import METRICS, Estimate, names_of
 from heart_disease.evaluation.verdict import Decision
 from heart_disease.search.study import Study, Summary
@@ -23,7 +23,9 @@ from heart_disease.training.recipe import Recipe
 OUT_OF_FOLD = "out_of_fold.csv"
 MODEL_NAMES = {
     NETWORK: "network", CHAMPION: "champion", LOGISTIC: "logistic regression", PREVALENCE: "prevalence",
+    ALL_COLUMNS: "with all columns",
 }  # fmt: skip
+NOT_SHOWN = (PREVALENCE, ALL_COLUMNS)  # on a terminal, for want of room
 
 
 def metrics(report: Report) -> dict[str, float]:
@@ -51,7 +53,8 @@ def figures(estimates: Mapping[str, Estimate], prefix: str = "") -> dict[str, fl
 def decision_tags(decision: Decision) -> dict[str, str]:
     """A decision as the tags of a run or version: the verdicts and their intervals."""
     out = {"decision": decision.reason}
-    for name, found in (("logistic_regression", decision.logistic), ("champion", decision.champion)):
+    compared = {LOGISTIC: decision.logistic, CHAMPION: decision.champion, ALL_COLUMNS: decision.all_columns}
+    for name, found in compared.items():
         if found:
             ends = found.difference.named(f"log_loss_minus/{name}")
             out |= {f"verdict/{name}": found.kind, "margin": f"{found.margin:g}"}
@@ -146,17 +149,16 @@ def ranking(found: Summary) -> str:
     return "".join(",".join(line) + "\n" for line in lines)
 
 
-def rows(report: Report) -> list[tuple[str, ...]]:
-    """A header, then one row per metric: the figure of every model of the report, with its interval."""
-    header = ("metric", *(MODEL_NAMES[model] for model in report.metrics))
-    body = [(METRICS[metric], *(str(found[metric]) for found in report.metrics.values())) for metric in METRICS]
-    return [header, *body]
+def rows(report: Report, leave_out: Collection[str] = ()) -> list[tuple[str, ...]]:
+    """A header, then one row per metric: the figure of every model that is not left out, with its interval."""
+    shown = {model: found for model, found in report.metrics.items() if model not in leave_out}
+    header = ("metric", *(MODEL_NAMES[model] for model in shown))
+    return [header, *((title, *(str(found[metric]) for found in shown.values())) for metric, title in METRICS.items())]
 
 
 def text(report: Report) -> str:
-    """The table for a terminal, under 80 columns: all models except the prevalence."""
-    table = [row[:-1] for row in rows(report)]
-    return aligned(table)
+    """The table for a terminal, under 80 columns: the network, the champion and logistic regression."""
+    return aligned(rows(report, leave_out=NOT_SHOWN))
 
 
 def aligned(table: Sequence[Sequence[str]], width: int | None = None) -> str:

@@ -21,14 +21,14 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled
 
 from heart_disease.model.errors import UnavailableError
+from heart_disease.search import dask_client
+from heart_disease.search.dask_client import ALONE_SECONDS, ANSWER_SECONDS
 from heart_disease.search.study import Result, Study, cross_validate
-from heart_disease.training.code import code_digest
 from heart_disease.training.recipe import Recipe
 
 log = logging.getLogger("heart")
-ANSWER_SECONDS = 10
-ALONE_SECONDS = 60.0  # seconds to wait for a cluster that has lost all its workers
 LOOK_SECONDS = 5.0  # seconds between two checks for workers
+AGAIN = "see its workers' logs, and give the same command again."
 AHEAD = 200  # batches that a cluster has at a time; each is tens of kilobytes there, and its result a megabyte or two
 
 
@@ -52,9 +52,7 @@ class Dask:
         self.client = client
 
     def hosts(self) -> list[str]:  # noqa: D102
-        from distributed.comm import get_address_host
-
-        return [get_address_host(address) for address in self.client.scheduler_info(n_workers=-1)["workers"]]
+        return dask_client.hosts(self.client)
 
     def state(self, future: Any) -> Any:  # noqa: D102
         return future.wrapped_future.result()
@@ -93,23 +91,13 @@ def dask_runner(address: str) -> Iterator[Any]:
             this machine.
     """
     try:
-        from distributed import Client
         from prefect_dask import DaskTaskRunner
 
         from heart_disease.search.dask_worker import ReportTo
     except ImportError as error:
-        raise UnavailableError(_missing("dask", error)) from error
-    try:
-        client = Client(address, timeout=ANSWER_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise UnavailableError(_silent("Dask scheduler", address, "dask scheduler", error)) from error
-    with client:
-        hosts = _asked(Dask(client).hosts)
-        if not hosts:
-            raise UnavailableError(
-                f"the Dask scheduler at {address} has no workers; start some: dask worker {address} --nthreads 1"
-            )
-        server = _server_for(hosts)
+        raise UnavailableError(dask_client.missing("dask", error)) from error
+    with dask_client.connected(address) as client:
+        server = _server_for(_asked(Dask(client).hosts))
         _asked(lambda: client.register_plugin(ReportTo(server)))
         try:
             yield DaskTaskRunner(address=address)
@@ -129,12 +117,12 @@ def ray_runner(address: str) -> Iterator[Any]:
         import ray
         from prefect_ray import RayTaskRunner
     except ImportError as error:
-        raise UnavailableError(_missing("ray", error)) from error
+        raise UnavailableError(dask_client.missing("ray", error)) from error
     try:
         _knock(address)  # Ray itself would wait for minutes
         ray.init(address, log_to_driver=False, logging_level="ERROR", namespace="prefect")
     except (OSError, RuntimeError, ValueError) as error:
-        raise UnavailableError(_silent("Ray cluster", address, "ray start --head", error)) from error
+        raise UnavailableError(dask_client.silent("Ray cluster", address, "ray start --head", error)) from error
     try:
         _server_for(Ray().hosts())
         yield RayTaskRunner(address=address)  # it uses the connection made above
@@ -173,15 +161,6 @@ def _is_here(host: str) -> bool:
     return True
 
 
-def _missing(extra: str, error: ImportError) -> str:
-    return f"--{extra} needs the extra [{extra}] ({error}); install it: pip install -e '.[{extra}]'"
-
-
-def _silent(what: str, address: str, start: str, error: Exception) -> str:
-    reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-    return f"no {what} with workers answers at {address}: {reason}. Start one (`{start}`), or leave the option out."
-
-
 def current() -> Cluster | None:
     """The cluster that the flow runs on; None if its tasks run in this process."""
     context = FlowRunContext.get()
@@ -198,11 +177,7 @@ def cross_validate_there(study: Study, recipes: Sequence[Recipe], *, device: str
     Raises:
         UnavailableError: the worker has another version of this project, which may give other numbers.
     """
-    if code_digest("search") != code:
-        raise UnavailableError(
-            f"the worker on {socket.gethostname()} has another version of this project than this machine; expected the "
-            "same files. Update it there, and start its workers again."
-        )
+    dask_client.check_code(code, "search")
     return cross_validate(study, recipes, device=device)
 
 
@@ -253,19 +228,7 @@ def _alone(cluster: Cluster, since: float | None) -> float | None:
 
 def _asked(question: Callable[[], Any]) -> Any:
     """The cluster's answer."""
-    from asyncio import CancelledError
-
-    try:
-        return question()
-    except (Exception, CancelledError) as error:
-        reason = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
-        if type(error).__name__ == "KilledWorker":
-            reason = f"each of {getattr(error, 'allowed_failures', 0) + 1} workers died in the same batch"
-        hint = "Its workers need this project, and the same environment. " if isinstance(error, ImportError) else ""
-        raise UnavailableError(
-            f"the cluster fails: {reason}. {hint}What is finished is kept: see its workers' logs, and give the same "
-            "command again."
-        ) from error
+    return dask_client.asked(question, f"What is finished is kept: {AGAIN}")
 
 
 def _give_up(cluster: Cluster, futures: Sequence[Any]) -> None:

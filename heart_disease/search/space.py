@@ -8,6 +8,7 @@ A space is a mapping, in YAML or in code, from a part of the recipe to its value
     epochs: [25, 50, 100, 200]                # cost nothing: all are measured on the longest run
 
 `hidden: [16, 8]` is two networks of one layer each, `hidden: [[16, 8]]` is one of two layers, `none` has no layer.
+`without: [none, [ca, thal]]` is one network with all columns and one that does not get two of them.
 Parts that are not named are as in the default recipe. A configuration is everything except the epochs.
 """
 
@@ -30,8 +31,10 @@ from heart_disease.search.settings import MOST_CONFIGURATIONS
 from heart_disease.training.recipe import Recipe
 
 SEARCHED = (
-    "hidden", "activation", "optimizer", "momentum", "learning_rate", "weight_decay", "dropout", "batch_size", "epochs",
+    "hidden", "activation", "optimizer", "momentum", "learning_rate", "weight_decay", "dropout", "batch_size",
+    "without", "epochs",
 )  # fmt: skip
+LISTED = {"hidden": int, "without": str}  # parts that are lists, and what one of their values is
 RANGED = ("momentum", "learning_rate", "weight_decay", "dropout")
 DEFAULT: dict[str, Any] = {
     "hidden": [[8], [16], [32], [16, 8]],
@@ -125,8 +128,8 @@ def _values(name: str, given: Any) -> Sequence[Any] | Range:
 
 def _checked(name: str, value: Any) -> Any:
     """The value as `Recipe` stores it."""
-    if name == "hidden":
-        value = [] if value == "none" else [value] if isinstance(value, int) else value
+    if name in LISTED:
+        value = [] if value == "none" else [value] if isinstance(value, LISTED[name]) else value
     if any(isinstance(part, bool) for part in (value if isinstance(value, list) else [value])):
         # pydantic would take it for 1 or 0.
         raise UsageError(f"{name}: {short(value)}: expected a value that is not yes, no, true or false")

@@ -1,7 +1,7 @@
 """`heart serve`: the model over HTTP. Patients in, probabilities out, by the same `PatientModel.score` as everywhere.
 
     GET  /health        no token needed; 200 if a model is loaded, else 503
-    GET  /model         which version answers, since when, and what is wrong
+    GET  /model         which version answers, with which columns, since when, and what is wrong
     POST /predict       {"patients": [{"age": 63, ...}, ...]}, at most 1000
     GET  /openapi.json  all of this for programs, with an example patient
 
@@ -24,11 +24,13 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field, create_model
 
 from heart_disease import registry
 from heart_disease.model import schema
 from heart_disease.model.errors import UnavailableError, UsageError, hide
+from heart_disease.model.patient_model import PatientModel
 from heart_disease.model.schema import Column
 from heart_disease.processes.loopback import reason
 from heart_disease.serving.follower import TOKEN, Follower, Loaded
@@ -45,10 +47,7 @@ def _field(column: Column) -> Any:
     blank = "; null if it is not known" if column.optional else ""
     limits = dict(zip(("minimum", "maximum"), column.limits, strict=True)) if column.limits else {}
     strict = Field(strict=True, allow_inf_nan=False)  # only finite numbers: no text, no true, no NaN, no 1e999
-    number = Annotated[float, strict]
-    return Annotated[
-        number | None if column.optional else number, Field(description=words + blank, json_schema_extra={**limits})
-    ]
+    return Annotated[Annotated[float, strict] | None, Field(description=words + blank, json_schema_extra={**limits})]
 
 
 def _example(column: Column) -> float:
@@ -56,7 +55,11 @@ def _example(column: Column) -> float:
     return (low + high) / 2
 
 
-_FIELDS: dict[str, Any] = {column.name: (_field(column), ...) for column in schema.COLUMNS}
+# Which columns must be there depends on the version that answers, so `_check` decides it.
+_FIELDS: dict[str, Any] = {
+    column.name: (_field(column), Field(default_factory=lambda: None)) for column in schema.COLUMNS
+}
+REQUIRED = np.array([not column.optional for column in schema.COLUMNS])  # (13,)
 Patient: Any = create_model("Patient", **_FIELDS)
 
 
@@ -94,7 +97,8 @@ def make_app(follower: Follower) -> FastAPI:
     app = FastAPI(
         title="heart-disease",
         description="Probability of heart disease, over 50 % narrowing of a major vessel, from patients in UCI "
-        f"codes. If {TOKEN} is set, every path except /health needs the header `Authorization: Bearer TOKEN`.",
+        f"codes. /model says which columns a patient needs: a version may not take all of them. If "
+        f"{TOKEN} is set, every path except /health needs the header `Authorization: Bearer TOKEN`.",
         version="1", docs_url=None, redoc_url=None,
     )  # fmt: skip
     app.add_exception_handler(RequestValidationError, _refuse)
@@ -113,12 +117,13 @@ def make_app(follower: Follower) -> FastAPI:
         return JSONResponse({"status": state}, 200 if follower.now else 503)
 
     @app.get("/model")
-    async def model() -> dict[str, str]:
-        """Which version answers, since when, and what is wrong."""
+    async def model() -> dict[str, str | list[str]]:
+        """Which version answers, with which columns, since when, and what is wrong."""
         loaded = now()
         return {
             "name": loaded.ref.name,
             "version": loaded.ref.version,
+            "columns": list(loaded.model.columns),
             "follows": "" if follower.is_fixed else follower.version,
             "since": loaded.since,
             "problem": follower.problem,
@@ -143,6 +148,7 @@ def make_app(follower: Follower) -> FastAPI:
         """Score up to 1000 patients. One who cannot be scored gets the problem as answer; if none can, it is a 422."""
         loaded = now()
         cells = np.array([list(patient.__dict__.values()) for patient in body.patients], "float64")  # (n, 13)
+        _check(body.patients, cells, loaded.model)
         scores = loaded.model.score(cells)
         answers = [
             {"probability": None if problem else probability, "disease": disease, "problem": problem}
@@ -156,6 +162,21 @@ def make_app(follower: Follower) -> FastAPI:
         return JSONResponse({"model": loaded.ref.name, "version": loaded.ref.version, "answers": answers})
 
     return app
+
+
+def _check(patients: list[Any], cells: NDArray[np.float64], model: PatientModel) -> None:
+    """Refuse patients (n, 13) who lack a column that the model takes, or have null where it needs a number."""
+    needed = frozenset(model.columns)
+    for k, patient in enumerate(patients):
+        if not needed <= patient.model_fields_set:
+            missing = [schema.BY_NAME[name] for name in model.columns if name not in patient.model_fields_set]
+            said = [f"patients[{k}].{it.name} is missing; expected a number ({it.expected})" for it in missing]
+            raise HTTPException(422, _some(said))
+    blank = np.isnan(cells) & REQUIRED & ~model.encoder.ignored
+    if blank.any():
+        k, c = np.argwhere(blank)[0].tolist()
+        column = schema.COLUMNS[c]
+        raise HTTPException(422, f"patients[{k}].{column.name} has null; expected a number: {column.expected}")
 
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:

@@ -70,7 +70,8 @@ _all_but_epochs = attrgetter(*(field.name for field in fields(Recipe) if field.n
 def kind(recipe: Recipe) -> tuple[object, ...]:
     """A key that is equal for recipes whose networks can be trained in one compiled function."""
     size = 0 if recipe.optimizer == "gd" else recipe.batch_size
-    return recipe.hidden, recipe.activation, recipe.optimizer, recipe.momentum, recipe.dropout > 0, size
+    shape = (recipe.without, recipe.hidden, recipe.dropout > 0)
+    return *shape, recipe.activation, recipe.optimizer, recipe.momentum, size
 
 
 def together(jobs: Sequence[Job], most: int) -> list[list[list[int]]]:

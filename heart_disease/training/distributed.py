@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from heart_disease.model.encoding import HOT_CODES, NUMBERS, Encoder, input_names
+from heart_disease.model.encoding import HOT_CODES, NUMBERS, Encoder
 from heart_disease.model.errors import HeartError, RejectedError, UnavailableError, UsageError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.training import libraries
@@ -77,7 +77,7 @@ def train(
     part, encoder, rows = _agree(source, recipe, workers)
     feed = Feed(part, encoder, rows, cluster.index, recipe.batch_size, shuffle_rows, recipe.seed)
     network, curves = workers.together(lambda: _learn(workers, feed, recipe, progress))
-    kept = build(recipe, len(input_names()))  # outside the strategy, so it works without the others
+    kept = build(recipe, encoder.width)  # outside the strategy, so it works without the others
     kept.set_weights(network.get_weights())
     return Trained(PatientModel(encoder, kept), rows, *zip(*curves, strict=True))
 
@@ -85,7 +85,7 @@ def train(
 def _learn(workers: Workers, feed: Feed, recipe: Recipe, progress: Progress | None) -> tuple[Any, list[list[float]]]:
     """The trained network, and loss and accuracy of each epoch."""
     with workers.strategy.scope():
-        network, optimizer = build(recipe, len(input_names())), build_optimizer(recipe)
+        network, optimizer = build(recipe, feed.encoder.width), build_optimizer(recipe)
         optimizer.build(network.trainable_variables)
     run = _compile(workers.strategy, network, optimizer)
     curves = []
@@ -119,7 +119,7 @@ def _agree(source: str | Path, recipe: Recipe, workers: Workers) -> tuple[Part, 
     if share in (0, 1):
         raise RejectedError(f"{share:.0%} of the {rows.sum():.0f} rows have heart disease; expected both classes.")
     encoder = pooled(rows, *np.split(every[:, 3:], [len(NUMBERS), 2 * len(NUMBERS)], axis=1))
-    return part, encoder, tuple(rows.astype(int).tolist())
+    return part, encoder.leaving_out(recipe.without), tuple(rows.astype(int).tolist())
 
 
 def _compile(strategy: Any, network: Any, optimizer: Any) -> Callable[..., Any]:

@@ -105,8 +105,9 @@ class Networks:
             recipe = self.jobs[numbers[0]].recipe
             takes = [(j, e) for j in numbers for e in range(len(self.weights[j]))]  # T of them
             table, _ = padded([rows[j] for j, _ in takes])
-            x = inputs.take(np.array([self.jobs[j].matrix for j, _ in takes]), table)  # (T, V, d)
-            parts = _parts(np.stack([self.weights[j][e] for j, e in takes])[:, None], recipe, inputs.width)
+            own = inputs.leaving_out(recipe.without)
+            x = own.take(np.array([self.jobs[j].matrix for j, _ in takes]), table)  # (T, V, d)
+            parts = _parts(np.stack([self.weights[j][e] for j, e in takes])[:, None], recipe, own.width)
             with tf.device("/CPU:0"):
                 logits = _forward(recipe, parts, x).numpy()[:, :, 0]  # (T, V)
             for (j, e), line in zip(takes, logits, strict=True):
@@ -144,7 +145,8 @@ def train(
 ) -> Networks:
     """Train one network per job.
 
-    inputs: n encoded patients; each job names the matrix, of F, that it takes them from. labels: (n,) of 0 and 1.
+    inputs: n encoded patients with all columns; each job names the matrix, of F, that it takes them from, and its
+        recipe the columns that it leaves out. labels: (n,) of 0 and 1.
     progress: called after every segment with the steps done and the total of steps.
 
     Raises:
@@ -165,7 +167,8 @@ def train(
         numbers = [j for network in batch for j in network]
         with tf.device(place):
             tell = None if progress is None else lambda done, before=before: progress(before + done, total)
-            found, marked = _train_batch(inputs, labels, plan, tell)
+            own = inputs.leaving_out(plan.jobs[0].recipe.without)
+            found, marked = _train_batch(own, labels, plan, tell)
         for j, taken in zip(numbers, found, strict=True):
             weights[j] = taken
         curves[:, numbers, : marked.shape[2]] = marked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from heart_disease.model import schema
-from heart_disease.model.encoding import NUMBERS, Encoder
+from heart_disease.model.encoding import NUMBERS, Encoder, positions
 from heart_disease.training.batches import Floats, Ints
 
 
@@ -63,6 +63,13 @@ class Inputs:
     def width(self) -> int:
         """The number d of inputs of a network."""
         return int(self.rows.shape[1])
+
+    def leaving_out(self, without: Collection[str]) -> Inputs:
+        """The same matrices, which have all columns, without the inputs of these."""
+        if not without:
+            return self
+        kept = positions(without)
+        return Inputs(self.rows[:, kept], self.means[:, kept], self.factors[:, kept])
 
     def __getitem__(self, f: int) -> Floats:
         """All patients as matrix `f` has them: (n, d)."""

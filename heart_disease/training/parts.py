@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from heart_disease.data import files
 from heart_disease.model import schema
-from heart_disease.model.encoding import HOT_CODES, NUMBERS, Encoder, hot, input_names, unseen
+from heart_disease.model.encoding import HOT_CODES, NUMBERS, Encoder, hot, unseen
 from heart_disease.model.errors import RejectedError, SourceError
 from heart_disease.training import libraries
 from heart_disease.training.batches import Floats, Ints
@@ -174,14 +174,14 @@ class Feed:
         tf = libraries.tensorflow()
 
         shape = (self.segment_steps, self.width)
-        parts = ((*shape, len(input_names())), shape, shape)
+        parts = ((*shape, self.encoder.width), shape, shape)
         signature = (*(tf.TensorSpec(part, tf.float32) for part in parts), tf.TensorSpec((), tf.int32))
         return tf.data.Dataset.from_generator(self.arrays, output_signature=signature).prefetch(1)
 
     def arrays(self) -> Iterator[tuple[Any, ...]]:
         """The next epoch as `epoch` gives it, but in NumPy."""
         frames = self.part.chunks(self.shuffle_rows or SHUFFLE_ROWS, self._rng if self.shuffle_rows else None)
-        x, y = np.zeros((0, len(input_names())), np.float32), np.zeros(0, np.float32)  # encoded, not yet used
+        x, y = np.zeros((0, self.encoder.width), np.float32), np.zeros(0, np.float32)  # encoded, not yet used
         for start in range(0, len(self.counts), self.segment_steps):
             counts = self.counts[start : start + self.segment_steps]
             n = int(counts.sum())

@@ -11,8 +11,10 @@ from dataclasses import asdict
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
+
+from heart_disease.model import schema
 
 Units = Annotated[int, Field(ge=1, le=4096)]
 
@@ -43,10 +45,23 @@ class RecipeOptions:
     members: Annotated[
         int, Field(ge=1, le=64, description="Networks whose probabilities are averaged, each with its own seed.")
     ] = 1
+    without: Annotated[
+        tuple[str, ...], Field(description="Columns that the network does not get, because they will not be known.")
+    ] = ()
     seed: Annotated[int, Field(ge=0, lt=2**31, description="Seed of initial weights, shuffles, dropout and folds.")] = 0
+
+    @field_validator("without")
+    @classmethod
+    def _in_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The columns in the schema's order, so that equal recipes are written in the same way."""
+        return tuple(sorted(set(names), key=lambda name: [*schema.INPUT_NAMES, name].index(name)))
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        unknown = [name for name in self.without if name not in schema.INPUT_NAMES]
+        if unknown or len(self.without) == len(schema.INPUT_NAMES):
+            named = f"column '{unknown[0]}'" if unknown else "all columns"
+            raise ValueError(f"cannot leave out {named}; expected some of {', '.join(schema.INPUT_NAMES)}")
         if self.momentum and self.optimizer == "adam":
             raise ValueError(f"momentum (={self.momentum:g}) belongs to sgd and gd; adam has its own")
         if self.learning_rate * self.weight_decay >= 1:
@@ -58,10 +73,10 @@ class RecipeOptions:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Inputs, units of each hidden layer, and the one output: ``(29, 16, 1)`` with the bundled columns."""
+        """Inputs, units of each hidden layer, and the one output: ``(29, 16, 1)`` with all columns."""
         from heart_disease.model.encoding import input_names  # imports NumPy and pandas, so --help does without
 
-        return (len(input_names()), *self.hidden, 1)
+        return (len(input_names(self.without)), *self.hidden, 1)
 
     @property
     def title(self) -> str:
@@ -73,7 +88,8 @@ class RecipeOptions:
         momentum = f" momentum {self.momentum:g}" if self.momentum else ""
         parts.append(f"{self.optimizer} {self.learning_rate:g}{momentum}")
         parts += [self.activation] * bool(self.hidden)
-        return ", ".join([*parts, *([f"{self.members} averaged"] if self.members > 1 else [])])
+        parts += [f"{self.members} averaged"] * (self.members > 1)
+        return ", ".join([*parts, *([f"without {' '.join(self.without)}"] if self.without else [])])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values by name, for JSON and for a tracker."""
@@ -90,7 +106,8 @@ class Recipe(RecipeOptions):
     def as_text(self) -> dict[str, str]:
         """Text by name, as a tracker shows it: ``hidden`` is ``16-8``, or ``none``."""
         return {name: str(value) for name, value in self.as_dict().items()} | {
-            "hidden": "-".join(map(str, self.hidden)) or "none"
+            "hidden": "-".join(map(str, self.hidden)) or "none",
+            "without": " ".join(self.without) or "none",
         }
 
     @classmethod
@@ -104,6 +121,8 @@ class Recipe(RecipeOptions):
         known: dict[str, Any] = {name: value for name, value in values.items() if name in fields}
         if "hidden" in known:
             known["hidden"] = () if known["hidden"] == "none" else tuple(known["hidden"].split("-"))
+        if "without" in known:
+            known["without"] = () if known["without"] == "none" else tuple(known["without"].split())
         return cls(**known)
 
     @property

@@ -113,7 +113,7 @@ def test_check_of_the_bundled_patients_passes_with_warnings(capsys: pytest.Captu
 
 def test_a_page_that_cannot_be_written_ends_in_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert heart("check", "--page", str(tmp_path / "nowhere" / "page.html")) == 4
-    assert "nowhere/page.html' cannot be used: No such file or directory" in one_line(capsys.readouterr().err)
+    assert "nowhere/page.html' cannot be written: No such file or directory" in one_line(capsys.readouterr().err)
 
 
 def test_a_pipe_does_not_count_as_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,6 +65,13 @@ def test_only_what_may_be_blank_may_be_left_out(column: schema.Column, predict: 
     assert (f"one patient also needs --{column.name}; see" in err) != column.optional
 
 
+def test_what_the_champion_does_not_take_need_not_be_given(predict: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = Encoder.fit(sources.load().frame).leaving_out(["slope"])
+    model = PatientModel(encoder, lambda inputs: np.full((len(inputs), 1), 0.7312))
+    monkeypatch.setattr(remembered, "champion", lambda: ("heart-disease version 2", model))
+    assert predict({name: value for name, value in patients.FIRST.items() if name != "slope"})[0] == 0
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

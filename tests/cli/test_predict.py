@@ -20,7 +20,7 @@ from heart_disease.model import schema
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef
-from tests.harness import copies
+from tests.harness import copies, patients
 from tests.harness.command import heart, one_line
 
 Said = Callable[..., tuple[int, str, str]]
@@ -269,6 +269,19 @@ def test_a_file_in_other_codes_is_refused_and_scored_only_if_asked(
     scored = pd.read_csv(tmp_path / "out.csv")
     assert scored.loc[frame["cp"].to_numpy() == 0, "probability"].isna().all()
     assert scored["probability"].notna().any()
+
+
+def test_a_column_that_the_champion_does_not_take_raises_no_doubt(
+    heart_predict: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = PatientModel(ENCODER.leaving_out(["slope", "thal"]), lambda inputs: 1 / (1 + np.exp(-inputs[:, :1])))
+    monkeypatch.setattr(registry, "load_model", lambda ref: model)
+    strangers = patients.make(60)
+    others = (strangers.assign(slope=strangers["slope"] - 1, thal=np.nan), strangers.drop(columns=["slope", "thal"]))
+    for frame in others:
+        frame.to_csv(tmp_path / "in.csv", index=False)
+        code, _, err = heart_predict(tmp_path / "in.csv")
+        assert (code, "60 rows scored" in err) == (0, True), err
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -21,6 +21,7 @@ from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients
 from tests.harness.command import speaking
+from tests.harness.trainings import checked_here
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +41,7 @@ def store(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     made = patients.make(400, seed=5)
     for name, rows in (("ours", slice(0, 150)), ("theirs", slice(150, 300)), ("new", slice(300, 400))):
         made.iloc[rows].to_csv(folder / f"{name}.csv", index=False)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, checked_here():
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         assert train(evaluation=EVALUATION, promotion=Promotion(margin=0.2)).decision.promote
         train(recipe=Recipe(weight_decay=0, epochs=300), evaluation=EVALUATION)

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from heart_disease.evaluation import folds
-from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, NETWORK, PREVALENCE, Contest, Report
+from heart_disease.evaluation.contest import ALL_COLUMNS, CHAMPION, LOGISTIC, NETWORK, PREVALENCE, Contest, Report
 from heart_disease.evaluation.estimates import Estimate, Numbers
 from heart_disease.evaluation.folds import Splits
 from heart_disease.model import encoding, schema
@@ -112,16 +112,17 @@ def on(splits: Splits, **changes: Any) -> Contest:
 def untrained(contest: Contest) -> Networks:
     """Networks with random weights for the jobs of a contest."""
     rng = np.random.default_rng(0)
-    weights = 0.3 * rng.standard_normal((len(contest.jobs), 1, 497)).astype(np.float32)
+    weights = [0.3 * rng.standard_normal((1, job.recipe.size)).astype(np.float32) for job in contest.jobs]
     curves = {name: rng.random((len(contest.jobs), 4)).astype(np.float32) for name in CURVES}
     return Networks(contest.jobs, tuple(weights), curves, "cpu")
 
 
 def answer(weights: Floats, rows: Floats) -> Numbers:
-    """The answers of the network 29-16-1 with flat weights (1, 497), written out."""
+    """The answers of the network d-16-1 with flat weights (1, 497 if d is 29) to rows (n, d), written out."""
     w = weights[0].astype("float64")
-    hidden = np.maximum(rows @ w[:464].reshape(29, 16) + w[464:480], 0)
-    return 1 / (1 + np.exp(-(hidden @ w[480:496] + w[496])))
+    kernel, bias, last = np.split(w, [16 * rows.shape[1], 16 * rows.shape[1] + 16])
+    hidden = np.maximum(rows @ kernel.reshape(-1, 16) + bias, 0)
+    return 1 / (1 + np.exp(-(hidden @ last[:16] + last[16])))
 
 
 def reported(splits: Splits) -> Report:
@@ -158,18 +159,19 @@ def test_a_report_of_a_holdout_is_about_the_held_out_patients() -> None:
     assert found.description == splits.description
 
 
-def test_logistic_regression_equals_scikit_learns_on_the_same_folds() -> None:
+@pytest.mark.parametrize("without", [(), ("chol", "cp", "ca")])
+def test_logistic_regression_equals_scikit_learns_on_the_same_folds_and_columns(without: tuple[str, ...]) -> None:
     splits = folds.cross_validation(Y, 5, 1, seed=0)
-    vocabulary = [sorted([*column.codes, -1]) for column in encoding.CODED]
-    coded = OneHotEncoder(categories=vocabulary, sparse_output=False)
-    columns = ColumnTransformer(
-        [("numbers", StandardScaler(), encoding.NUMBERS), ("codes", coded, [column.name for column in encoding.CODED])]
-    )
+    codes = {column.name: sorted([*column.codes, -1]) for column in encoding.CODED if column.name not in without}
+    coded = OneHotEncoder(categories=list(codes.values()), sparse_output=False)
+    numbers = [name for name in encoding.NUMBERS if name not in without]
+    columns = ColumnTransformer([("numbers", StandardScaler(), numbers), ("codes", coded, list(codes))])
     theirs = cross_val_predict(
         make_pipeline(columns, LogisticRegression(max_iter=1000)),
         PATIENTS.fillna(-1), Y, cv=list(splits.pairs), method="predict_proba",
     )[:, 1]  # fmt: skip
-    np.testing.assert_allclose(reported(splits).probabilities[LOGISTIC][0], theirs, atol=1e-4)
+    contest = on(splits, recipe=Recipe(epochs=4, without=without))
+    np.testing.assert_allclose(contest.report(untrained(contest)).probabilities[LOGISTIC][0], theirs, atol=1e-4)
 
 
 def test_a_reports_metrics_are_those_of_its_probabilities() -> None:
@@ -252,3 +254,37 @@ def test_the_champion_is_one_more_model_on_the_same_rows() -> None:
     same = replace(networks, weights=ours.weights + ours.pick(lambda job: job.fold is not None).weights)
     themselves = contest.report(same)
     assert themselves.differences[CHAMPION] == Estimate(0.0, 0.0, 0.0)
+
+
+def without_them(rows: Floats, names: tuple[str, ...]) -> Floats:
+    """The inputs (n, 29) without those of some columns, found by their names."""
+    return rows[:, [k for k, name in enumerate(encoding.input_names()) if name.partition("=")[0] not in names]]
+
+
+def test_a_recipe_without_columns_is_compared_with_itself_with_all_columns() -> None:
+    splits, without = folds.cross_validation(Y, 4, 2, seed=1), ("slope", "ca", "thal")
+    contest = on(splits, recipe=Recipe(epochs=4, without=without))
+    networks, inputs = untrained(contest), contest.inputs
+    whole = networks.pick(lambda job: job.side == ALL_COLUMNS)
+    assert {job.recipe.without for job in whole.jobs} == {()}
+    found = contest.report(networks)
+    assert found.without == without
+    for i, (_, test) in enumerate(splits.pairs):
+        ours = answer(networks.weights[i], without_them(inputs[i][test], without))
+        np.testing.assert_allclose(found.probabilities[NETWORK][i // 4, test], ours, rtol=1e-4)
+        theirs = answer(whole.weights[i], inputs[i][test])
+        np.testing.assert_allclose(found.probabilities[ALL_COLUMNS][i // 4, test], theirs, rtol=1e-4)
+    gap = found.metrics[NETWORK]["log_loss"].value - found.metrics[ALL_COLUMNS]["log_loss"].value
+    assert found.differences[ALL_COLUMNS].value == pytest.approx(gap)
+
+
+def test_the_model_of_a_recipe_without_columns_does_not_take_them() -> None:
+    splits, without = folds.cross_validation(Y, 4, 1, seed=1), ("slope", "ca", "thal")
+    contest = on(splits, recipe=Recipe(epochs=4, without=without))
+    networks = untrained(contest)
+    model = contest.model(networks, 1)
+    assert set(schema.INPUT_NAMES) - set(model.columns) == set(without)
+    shipped = networks.pick(lambda job: job.side == NETWORK and job.fold is None)
+    expected = answer(shipped.weights[0], without_them(contest.inputs[4], without))
+    scored = model.predict(PATIENTS.drop(columns=list(without)))
+    np.testing.assert_allclose(scored["probability"], expected, rtol=1e-4)

@@ -14,7 +14,9 @@ from heart_disease.data import sources
 from heart_disease.evaluation import comparison, estimates, folds
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model import schema
+from heart_disease.model.encoding import Encoder
 from heart_disease.model.errors import DataError
+from heart_disease.model.patient_model import PatientModel
 from heart_disease.reporting import side_by_side
 from tests.harness import patients
 
@@ -37,8 +39,15 @@ def test_rewriting_a_file_does_not_hide_a_training_row(change: Frame) -> None:
     frame = sources.load().frame
     learned = sources.learned_from(frame, np.arange(len(frame)))
     changed = sources.make_table(change(frame), "changed")
-    with pytest.raises(DataError, match="0 rows that no model learned from"):
-        comparison.unseen(changed, {"version 1": learned}, np.ones(len(changed), bool))
+    model = PatientModel(Encoder.fit(frame), None, learned_from=learned)
+    assert sources.rows_learned(changed.frame, model).all()
+
+
+def test_a_training_row_is_recognised_by_the_columns_that_the_model_takes() -> None:
+    frame, without = sources.load().frame, ("slope", "ca", "thal")
+    encoder = Encoder.fit(frame).leaving_out(without)
+    model = PatientModel(encoder, None, learned_from=sources.learned_from(frame, np.arange(100), without))
+    assert sources.rows_learned(frame.drop(columns=list(without)), model).tolist() == [k < 100 for k in range(303)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -56,7 +65,7 @@ def test_too_few_unseen_rows_are_refused(left: int, sick: int) -> None:
     table = sources.make_table(patients.make(100), "file.csv")
     labels = schema.label(table.frame).to_numpy()
     rows = [*np.flatnonzero(labels)[:sick], *np.flatnonzero(labels == 0)[: left - sick]]
-    learned = np.delete(sources.patient_ids(table.frame), rows)
+    learned = ~np.isin(np.arange(100), rows)
     with pytest.raises(DataError, match=f"{left} rows that no model learned from, {min(sick, left - sick)} of the"):
         comparison.unseen(table, {"version 1": learned}, np.ones(len(table), bool))
 
@@ -64,11 +73,12 @@ def test_too_few_unseen_rows_are_refused(left: int, sick: int) -> None:
 def test_rows_that_a_model_cannot_score_are_left_out_and_counted() -> None:
     table = sources.make_table(patients.make(100), "file.csv")
     scored = np.arange(100) >= 5
-    fresh, words = comparison.unseen(table, {"version 1": sources.patient_ids(table.frame)[:10]}, scored)
+    trained = {"version 1": np.arange(100) < 10}
+    fresh, words = comparison.unseen(table, trained, scored)
     assert fresh.tolist() == [k >= 10 for k in range(100)]
     assert words == "10 of version 1"
     with pytest.raises(DataError, match="training rows: 10 of version 1; 80 have codes that a model never saw"):
-        comparison.unseen(table, {"version 1": sources.patient_ids(table.frame)[:10]}, np.arange(100) >= 80)
+        comparison.unseen(table, trained, np.arange(100) >= 80)
 
 
 # The plain functions.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from heart_disease.evaluation import verdict
-from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, PREVALENCE, Report, averaging_helps
+from heart_disease.evaluation.contest import ALL_COLUMNS, CHAMPION, LOGISTIC, PREVALENCE, Report, averaging_helps
 from heart_disease.evaluation.estimates import Estimate
 from heart_disease.evaluation.settings import Promotion
 
@@ -181,3 +181,14 @@ def test_averaging_must_certainly_gain_a_thousandth(high: float, helps: bool) ->
 )
 def test_in_words(difference: Estimate, words: str) -> None:
     assert difference.signed == words
+
+
+@pytest.mark.parametrize(("cost", "kind"), [(CLEARLY_MORE, "worse"), (ABOUT_EQUAL, "not worse")])
+def test_what_leaving_columns_out_costs_is_said_and_decides_nothing(cost: Estimate, kind: str) -> None:
+    differences = {LOGISTIC: ABOUT_EQUAL, PREVALENCE: CLEARLY_LESS, ALL_COLUMNS: cost}
+    report = Report("", np.zeros(0, np.int64), np.zeros(0), {}, {}, differences, {}, without=("ca", "thal"))
+    decision = verdict.decide(report, Promotion())
+    assert decision.promote
+    assert decision.all_columns == verdict.compare(cost, 0.02)
+    assert f"; without ca, thal it is {kind} than the same recipe with all columns" in decision.reason
+    assert decision.reason.endswith(f"difference in log loss {cost.signed}")

@@ -15,7 +15,9 @@ from expectations.limits import MOST_CELLS
 from expectations.statistics import MOST_VALUES, Statistics
 from heart_disease.data import files, sources
 from heart_disease.model import schema
+from heart_disease.model.errors import SourceError
 from tests.harness import crowd, patients
+from tests.harness.clusters import sent
 
 NAMES = list(schema.BY_NAME)
 CELLS = some.sampled_from([None, "high", "?", "1e400", "-0", "0", "1", "2", "4", "300", "2.5", "999", "inf"])
@@ -80,6 +82,29 @@ def test_a_file_is_judged_as_its_table_is(suffix: str, tmp_path: Path, monkeypat
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("columns", [{}, {"chol": "Chol"}])
+def test_parts_that_are_judged_elsewhere_add_up_to_the_verdict_of_one_process(
+    columns: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = damaged([(3, "chol", "high"), (40, "chol", "999"), (50, "age", None), (59, "thal", "2")], [])
+    frame = pd.concat([frame, frame.iloc[3:9]]).rename(columns=columns)
+    for name, rows in {"a": slice(0, 25), "b": slice(25, 25), "c": slice(25, 66)}.items():
+        frame.iloc[rows].to_csv(tmp_path / f"{name}.csv", index=False)
+    monkeypatch.setattr("heart_disease.data.csv_text.BLOCK_BYTES", 1000)
+    file = files.look(tmp_path)
+    assert [len(list(part.batches_of_part(1))) for part in file.parts] > [1, 0, 1]
+    found = [sent(gate.look_through(part)) for part in file.parts]
+    assert gate.validate_parts(file, found) == gate.validate_file(file)
+
+
+def test_parts_without_rows_are_no_table(tmp_path: Path) -> None:
+    for name in "ab":
+        patients.make(0).to_csv(tmp_path / f"{name}.csv", index=False)
+    file = files.look(tmp_path)
+    with pytest.raises(SourceError, match="has a header and no rows"):
+        gate.validate_parts(file, map(gate.look_through, file.parts))
+
+
 def test_all_cells_are_counted_and_the_first_are_named() -> None:
     n = MOST_CELLS + 500
     frame = patients.make(n).assign(chol=999.0)
@@ -105,12 +130,16 @@ def test_statistics_of_parts_are_those_of_the_whole() -> None:
 
 
 def test_a_column_of_ever_new_values_is_remembered_in_four_digits() -> None:
-    found, rng = Statistics(), np.random.default_rng(0)
+    found, joined, rng = Statistics(), Statistics(), np.random.default_rng(0)
     for start in range(0, 3 * MOST_VALUES, MOST_VALUES):
         index = pd.RangeIndex(start, start + MOST_VALUES)
-        found.add(pd.DataFrame({"chol": rng.uniform(100, 300, MOST_VALUES)}, index))
+        frame, part = pd.DataFrame({"chol": rng.uniform(100, 300, MOST_VALUES)}, index), Statistics()
+        found.add(frame)
+        part.add(frame)
+        joined.join(part)
     [seen] = found.seen
     assert seen.middle == pytest.approx(200, abs=1)
+    assert joined.seen == found.seen
 
 
 # Repeats.

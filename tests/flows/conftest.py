@@ -12,7 +12,7 @@ from heart_disease import registry
 from heart_disease.search import space
 from heart_disease.search.study import Result
 from tests.harness.searches import FITS, SPACE, Trainer, search
-from tests.harness.trainings import QUICK
+from tests.harness.trainings import QUICK, checked_here
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +23,12 @@ def trained(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('train') / 'mlflow.db'}")
         yield train(**QUICK)
+
+
+@pytest.fixture
+def quickly_checked() -> Iterator[None]:
+    with checked_here():
+        yield
 
 
 @pytest.fixture

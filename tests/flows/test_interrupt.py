@@ -15,6 +15,7 @@ import pytest
 
 from heart_disease import registry
 from heart_disease.cli import main
+from tests.harness.stores import empty_prefect_database
 
 
 @dataclass
@@ -26,7 +27,7 @@ class Training:
 
     @classmethod
     def start(cls, folder: Path) -> Training:
-        folder.mkdir()
+        empty_prefect_database(folder / "prefect" / "prefect.db")
         environment = {
             **os.environ,
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",

@@ -20,7 +20,7 @@ from tasks import stages
 from tests.harness.artifacts import read_artifacts
 from tests.harness.trainings import QUICK
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect", "as_it_was")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect", "as_it_was", "quickly_checked")]
 
 
 def test_the_order_of_the_rows_changes_nothing(trained: Any, tmp_path: Path) -> None:

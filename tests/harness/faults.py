@@ -37,7 +37,9 @@ from tests.harness import aftermath
 from tests.harness.aftermath import Checked
 from tests.harness.compose import Stack
 from tests.harness.compose_file import ROOT
+from tests.harness.disk import small_disk
 from tests.harness.proxy import Proxy
+from tests.harness.stores import empty_prefect_database
 from tests.harness.waiting import wait_for
 from tests.harness.work import TRAIN, Work, install, using
 
@@ -56,28 +58,19 @@ def servers(folder: Path) -> Iterator[Stack]:
     stack = Stack(folder)
     mlflow_server = stack.services["mlflow"]
     mlflow_server["command"] = re.sub(r"--allowed-hosts \S+", r"--allowed-hosts \\*", mlflow_server["command"])
-    small = _small_disk(artifacts(stack))
-    try:
-        for name in ("postgres", "databases", "mlflow", "prefect", "deploy"):
-            stack.start_service(name)
-        assert Work(stack.client_environment).join() == 0
-        yield stack
-    finally:
-        stack.close()
-        if small:
-            subprocess.run(["umount", artifacts(stack)], check=True)
+    with small_disk(artifacts(stack), DISK):
+        try:
+            for name in ("postgres", "databases", "mlflow", "prefect", "deploy"):
+                stack.start_service(name)
+            assert Work(stack.client_environment).join() == 0
+            yield stack
+        finally:
+            stack.close()
 
 
 def artifacts(stack: Stack) -> Path:
     """The folder in which the MLflow server keeps its files."""
     return stack.folder / "volumes" / "artifacts"
-
-
-def _small_disk(folder: Path) -> bool:
-    """Mount a small disk at `folder`; False if that is not allowed."""
-    folder.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}m", "tmpfs", str(folder)]
-    return os.getuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def killed(stack: Stack, points: Sequence[str]) -> Checked:
@@ -214,7 +207,7 @@ def _worker_ended(stack: Stack, end: Callable[[UUID], Checked]) -> Checked:
 
 def embedded(folder: Path) -> dict[str, str]:
     """Stores on this machine in `folder`, as `heart` uses them without any server."""
-    (folder / "prefect").mkdir(parents=True)
+    empty_prefect_database(folder / "prefect" / "prefect.db")
     return {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}", "PREFECT_HOME": str(folder / "prefect")}
 
 

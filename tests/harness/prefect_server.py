@@ -15,6 +15,7 @@ from prefect.events.worker import EventsWorker
 
 from heart_disease.operations.server.server import problem_of
 from tests.harness.command import root
+from tests.harness.stores import empty_prefect_database
 from tests.harness.waiting import PATIENCE, free_port, wait_for
 
 QUICK = ("--folds", "2", "--repeats", "1", "--epochs", "2")
@@ -60,6 +61,7 @@ class Site:
 def site(folder: Path, port: int) -> Site:
     """The site of a server that the caller starts."""
     url = f"http://127.0.0.1:{port}/api"
+    empty_prefect_database(folder / "prefect" / "prefect.db")
     stores = {"PREFECT_HOME": str(folder / "prefect"), "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
     return Site(folder, url, {**os.environ, **stores, "PYTHONPATH": root(), "PREFECT_API_URL": url})
 

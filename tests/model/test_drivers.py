@@ -53,8 +53,8 @@ def test_they_are_the_mean_gain_over_all_orders_and_0_for_columns_without_influe
     assert found
     plainly = in_every_order(one, CELLS[3], used)
     expected = [plainly.get(name, 0.0) for name in schema.INPUT_NAMES]
-    np.testing.assert_allclose(found.each, expected, atol=1e-6)
-    assert np.abs(found.each).max() > 0.01
+    assert found.each == pytest.approx(dict(zip(schema.INPUT_NAMES, expected, strict=True)), abs=1e-6)
+    assert max(found.each.values()) > 0.01
 
 
 @pytest.mark.parametrize("row", [0, 41])
@@ -63,7 +63,7 @@ def test_the_average_and_all_columns_add_up_to_the_probability(row: int) -> None
     found = one.drivers(CELLS[row])
     assert found
     assert found.average == pytest.approx(one.score(one.references).probability.mean(), abs=1e-6)
-    assert found.average + found.each.sum() == pytest.approx(one.score(CELLS[[row]]).probability[0], abs=1e-6)
+    assert found.average + sum(found.each.values()) == pytest.approx(one.score(CELLS[[row]]).probability[0], abs=1e-6)
 
 
 def test_they_are_those_of_the_package_shap() -> None:
@@ -77,7 +77,7 @@ def test_they_are_those_of_the_package_shap() -> None:
     expected = explainer(CELLS[[7]])
     found = one.drivers(CELLS[7])
     assert found
-    np.testing.assert_allclose(found.each, expected.values[0], atol=1e-6)
+    np.testing.assert_allclose(list(found.each.values()), expected.values[0], atol=1e-6)
     assert found.average == pytest.approx(float(expected.base_values[0]), abs=1e-6)
 
 
@@ -85,7 +85,22 @@ def test_nothing_drives_a_patient_who_is_like_the_only_reference() -> None:
     one = replace(model(list(schema.INPUT_NAMES)), references=CELLS[[5]])
     found = one.drivers(CELLS[5])
     assert found
-    assert found.each.tolist() == [0.0] * 13
+    assert set(found.each.values()) == {0.0}
+
+
+def test_columns_that_the_model_leaves_out_are_not_named_and_may_hold_anything() -> None:
+    one = model(["age", "oldpeak"])
+    encoder = one.encoder.leaving_out(["chol", "thal"])
+    dropped = np.isin(one.encoder.input_columns, [schema.INPUT_NAMES.index(name) for name in ("chol", "thal")])
+    hidden, last = one.network.members[0]
+    fewer = replace(hidden, kernel=hidden.kernel[~dropped])
+    other = replace(one, encoder=encoder, network=StoredNetwork(((fewer, last),)))
+    cells = CELLS[3].copy()
+    cells[schema.INPUT_NAMES.index("chol")] = np.nan
+    found, whole = other.drivers(cells), one.drivers(CELLS[3])
+    assert found
+    assert whole
+    assert found.each == pytest.approx({k: by for k, by in whole.each.items() if k not in ("chol", "thal")}, abs=1e-6)
 
 
 def test_a_blank_is_a_value_like_others() -> None:
@@ -95,7 +110,7 @@ def test_a_blank_is_a_value_like_others() -> None:
     first, second = one.drivers(blank), one.drivers(normal)
     assert first
     assert second
-    assert first.each[-1] != second.each[-1]
+    assert first.each["thal"] != second.each["thal"]
 
 
 def test_references_have_each_columns_values_but_are_no_patients() -> None:

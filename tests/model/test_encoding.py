@@ -233,3 +233,34 @@ def test_very_many_rows_are_encoded_in_blocks_with_the_same_result(monkeypatch: 
     some = Encoder.fit(frame, rows)
     np.testing.assert_allclose(some.means, part.means, rtol=1e-12)
     assert some.unseen == part.unseen
+
+
+WITHOUT = ("slope", "restecg", "ca")
+
+
+def test_columns_left_out_take_their_inputs_with_them() -> None:
+    frame = patients.make(50)
+    full, fewer = Encoder.fit(frame), Encoder.fit(frame).leaving_out(WITHOUT)
+    kept = [name for name in NAMES if name.partition("=")[0] not in WITHOUT]
+    assert encoding.input_names(WITHOUT) == kept
+    assert fewer.width == len(kept)
+    assert [schema.INPUT_NAMES[k] for k in fewer.input_columns] == [name.partition("=")[0] for name in kept]
+    expected = pd.DataFrame(full.transform(frame), columns=NAMES)[kept]
+    np.testing.assert_array_equal(fewer.transform(frame.drop(columns=list(WITHOUT))), expected)
+
+
+def test_what_a_column_that_is_left_out_holds_does_not_matter() -> None:
+    frame, fewer = patients.make(50), Encoder.fit(patients.make(50)).leaving_out(WITHOUT)
+    np.testing.assert_array_equal(fewer.transform(frame.assign(slope=np.nan, ca="none")), fewer.transform(frame))
+    with pytest.raises(ValueError, match="every cell of age, trestbps, chol, thalach, oldpeak; got a blank"):
+        fewer.transform(frame.assign(chol=np.nan))
+
+
+def test_an_encoder_without_columns_is_stored_and_read() -> None:
+    fewer = Encoder.fit(patients.make(50)).leaving_out(WITHOUT)
+    assert "cp=unknown" in fewer.unseen
+    assert not [name for name in fewer.unseen if name.startswith(("ca=", "restecg="))]
+    assert Encoder.from_json(fewer.to_json()) == fewer
+    unknown = {**json.loads(fewer.to_json()), "without": ["weight"]}
+    with pytest.raises(ValueError, match="without weight; expected some of age, "):
+        Encoder.from_json(json.dumps(unknown))

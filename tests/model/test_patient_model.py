@@ -275,3 +275,18 @@ def test_the_given_array_is_not_changed(model: PatientModel) -> None:
 def test_an_array_without_rows_gets_no_scores(model: PatientModel) -> None:
     scores = model.score(np.empty((0, len(schema.COLUMNS))))
     assert (len(scores.probability), len(scores.disease), len(scores.problem)) == (0, 0, 0)
+
+
+def test_a_model_without_some_columns_scores_patients_whatever_they_hold(model: PatientModel, tmp_path: Path) -> None:
+    encoder = model.encoder.leaving_out(["slope", "ca"])
+    fewer = PatientModel(encoder, network.build(Recipe(seed=3), encoder.width))
+    expected = fewer.predict(PATIENTS)
+    assert_scored(expected)
+    for frame in (PATIENTS.drop(columns=["slope", "ca"]), PATIENTS.assign(slope=np.nan, ca="unknown")):
+        pd.testing.assert_frame_equal(fewer.predict(frame), expected)
+    fewer.save(tmp_path)
+    stored = PatientModel.load(tmp_path)
+    assert stored.columns == tuple(name for name in schema.INPUT_NAMES if name not in ("slope", "ca"))
+    np.testing.assert_allclose(stored.predict(PATIENTS)["probability"], expected["probability"], atol=1e-6)
+    with pytest.raises(RejectedError, match="column 'chol' missing; expected age, sex, cp, trestbps, chol, fbs"):
+        fewer.predict(PATIENTS.drop(columns="chol"))

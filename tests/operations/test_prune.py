@@ -147,6 +147,14 @@ def test_a_search_is_kept_while_a_configuration_is_needed_and_deleted_as_a_whole
     assert set(find(days=0).runs) == {above, old, young}
 
 
+def test_the_figures_of_a_hospital_are_kept_as_long_as_their_version() -> None:
+    champion, other = trained(100), trained(100)
+    promoted(champion)
+    registered(other)
+    _, gone = (trained(100, name=registry.HOSPITALS, judged_run=run) for run in (champion, other))
+    assert set(find().runs) == {other, gone}
+
+
 def test_a_model_that_a_crash_left_without_a_version_is_deleted_at_once() -> None:
     run = trained(1)
     kept, left = registered(run), uploaded(run)

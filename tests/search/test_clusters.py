@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import pytest
 from heart_disease import registry
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.errors import UnavailableError
+from tests.harness.clusters import dask_cluster, kill_a_worker_at_work
 from tests.harness.command import root
 from tests.harness.waiting import free_port
 
@@ -27,32 +26,10 @@ SPACE = {"hidden": [[4]], "learning_rate": {"low": 0.001, "high": 0.01}, "epochs
 ARGUMENTS = (None, SPACE, "random", 6, Evaluation(folds=4, repeats=2), 2, 0, "cpu")
 
 
-@contextmanager
-def process(*command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A running program of this environment that can import the project."""
-    started = subprocess.Popen(
-        [sys.executable, "-m", *command], env={**os.environ, "PYTHONPATH": root()}, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield started
-    finally:
-        os.killpg(started.pid, signal.SIGKILL)
-        started.wait()
-
-
 @pytest.fixture(scope="module")
 def dask() -> Iterator[str]:
-    """The address of a scheduler with two workers, each a process under a nanny that restarts it."""
-    distributed = pytest.importorskip("distributed", reason="the extra [dask] is not installed")
     pytest.importorskip("prefect_dask", reason="the extra [dask] is not installed")
-    address = f"tcp://127.0.0.1:{free_port()}"
-    with ExitStack() as stack:
-        stack.enter_context(process("dask", "scheduler", "--host", address, "--no-dashboard"))
-        for _ in range(2):
-            stack.enter_context(process("dask", "worker", address, "--nthreads", "1", "--no-dashboard"))
-        with distributed.Client(address, timeout=60, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=120)
+    with dask_cluster() as address:
         yield address
 
 
@@ -89,24 +66,9 @@ def assert_equal(ours: Any, theirs: Any) -> None:
     assert ours[0].summary.nested == theirs[0].summary.nested
 
 
-def kill_a_worker_at_work(address: str, killed: list[int]) -> None:
-    """Send SIGKILL to the first worker that is seen training."""
-    from distributed import Client
-
-    with Client(address, set_as_default=False) as client:
-        while True:
-            stacks = client.call_stack()
-            training = [worker for worker, stack in stacks.items() if "_train_batch" in str(stack)]
-            if training:
-                pid = client.run(os.getpid, workers=training[:1])[training[0]]
-                os.kill(pid, signal.SIGKILL)
-                killed.append(pid)
-                return
-
-
 def test_a_worker_killed_in_the_middle_of_a_batch_changes_nothing(alone: Any, dask: str, tmp_path: Path) -> None:
     killed: list[int] = []
-    killer = threading.Thread(target=kill_a_worker_at_work, args=(dask, killed), daemon=True)
+    killer = threading.Thread(target=kill_a_worker_at_work, args=(dask, "_train_batch", killed), daemon=True)
     killer.start()
     outcome = run(tmp_path, dask=dask)
     killer.join(timeout=60)

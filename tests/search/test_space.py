@@ -66,6 +66,7 @@ def test_the_example_at_the_top_of_the_module(read: Read) -> None:
         ("hidden: [[]]", [()]),
         ("hidden: none", [()]),
         ("hidden: [none, 16, [16, 8]]", [(), (16,), (16, 8)]),
+        ("without: [none, ca, [thal, slope]]", [(), ("ca",), ("slope", "thal")]),
         ("learning_rate: 1e-3", [0.001]),  # text in YAML 1.1, which requires 1.0e-3
         ("dropout: 0", [0.0]),
         ("batch_size: [16, 32.0]", [16, 32]),
@@ -115,6 +116,7 @@ ORDER = "expected low below high, and low above 0 on a log scale"
         ("dropout: [0.1, high]", "dropout: 'high': Input should be a valid number"),
         ("dropout: 1", "dropout: 1: Input should be less than 1"),
         ("activation: magic", "activation: 'magic': Input should be 'relu'"),
+        ("without: weight", "without: ['weight']: cannot leave out column 'weight'; expected some of age"),
         ("hidden: [0]", "hidden: [0]: Input should be greater than or equal to 1"),
         ("hidden: 16-8", "hidden: '16-8': Input should be a valid tuple"),
         ("hidden: [[16, [8]]]", "hidden: [16, [8]]: Input should be a valid integer"),

@@ -107,6 +107,20 @@ def test_a_missing_column_is_named(column: str, client: TestClient) -> None:
     assert content["detail"].startswith(f"patients[1].{column} is missing; expected a number (")
 
 
+def test_a_column_that_the_version_does_not_take_may_be_missing_or_null(client: TestClient, follower: Follower) -> None:
+    encoder = MODEL.encoder.leaving_out(["slope", "ca"])
+    model = PatientModel(encoder, network.build(Recipe(hidden=(2,)), encoder.width))
+    follower.now = Loaded(ModelRef("heart-disease", "8", "a run"), model, "")
+    fewer = {name: value for name, value in FIRST.items() if name not in ("slope", "ca")}
+    status, expected = ask(client, FIRST)
+    assert status == 200
+    assert ask(client, fewer) == ask(client, {**FIRST, "slope": None}) == (200, expected)
+    assert client.get("/model").json()["columns"] == list(fewer)
+    assert ask(client, {**fewer, "chol": None})[1]["detail"] == (
+        "patients[0].chol has null; expected a number: 70 to 700 mg/dl"
+    )
+
+
 @pytest.mark.parametrize(
     ("cell", "came"),
     [
@@ -173,8 +187,8 @@ def test_a_good_request_leaves_no_line_in_the_log(client: TestClient, caplog: py
 def test_health_and_model_name_the_version_that_answers(client: TestClient, follower: Follower) -> None:
     assert client.get("/health").json() == {"status": "ok"}
     assert client.get("/model").json() == {
-        "name": "heart-disease", "version": "7", "follows": "champion", "since": "2026-01-01T00:00:00+00:00",
-        "problem": "",
+        "name": "heart-disease", "version": "7", "columns": list(schema.INPUT_NAMES), "follows": "champion",
+        "since": "2026-01-01T00:00:00+00:00", "problem": "",
     }  # fmt: skip
     follower.problem = "the store is away"
     assert client.get("/health").status_code == 200

@@ -16,9 +16,11 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import log_loss
 
 from heart_disease import registry
 from heart_disease.cli import main
+from heart_disease.data import sources
 from heart_disease.model import schema
 from heart_disease.model.encoding import HOT_NAMES, NUMBERS, Encoder
 from heart_disease.model.errors import DataError, UsageError
@@ -36,8 +38,8 @@ pytestmark = pytest.mark.slow
 # float32 sums in another order differ by 1e-7 per step, and a little more after some tens of steps.
 TOLERANCE = 2e-5
 SIZES = (333, 700)
-RECIPE = replace(MANY_ROWS, epochs=4, batch_size=128, weight_decay=0.1)
-OPTIONS = ("--epochs=4", "--batch-size=128", "--weight-decay=0.1", "--shuffle-rows=0")
+RECIPE = replace(MANY_ROWS, epochs=4, batch_size=128, weight_decay=0.1, without=("ca",))
+OPTIONS = ("--epochs=4", "--batch-size=128", "--weight-decay=0.1", "--without=ca", "--shuffle-rows=0")
 
 
 class Workers:
@@ -96,7 +98,7 @@ def joined(frames: Sequence[pd.DataFrame], batch: int) -> pd.DataFrame:
 
 def fit_with_keras(frame: pd.DataFrame) -> tuple[list[np.ndarray], list[float]]:
     """The plain reference: Keras `compile` and `fit` on all rows, in the frame's order."""
-    inputs = Encoder.fit(frame).transform(frame)
+    inputs = Encoder.fit(frame).leaving_out(RECIPE.without).transform(frame)
     model = build(RECIPE, inputs.shape[1])
     model.compile(build_optimizer(RECIPE), "binary_crossentropy")
     labels = schema.label(frame).to_numpy()
@@ -108,7 +110,10 @@ def test_two_processes_equal_one_process_and_keras_fit_on_all_rows(frames: list[
     everything = joined(frames, RECIPE.batch_size)
     everything.to_parquet(tmp_path / "all.parquet", index=False)
     two = Workers(write(tmp_path, frames), "-o", str(tmp_path / "two"), *OPTIONS)
-    one = Workers([tmp_path / "all.parquet"], "-o", str(tmp_path / "one"), *OPTIONS)
+    patients.make(300, seed=5).to_csv(tmp_path / "new.csv", index=False)
+    one = Workers(
+        [tmp_path / "all.parquet"], "-o", str(tmp_path / "one"), "--test", str(tmp_path / "new.csv"), *OPTIONS
+    )
     weights, losses = fit_with_keras(everything)
     for code, said in [*two.ends(), *one.ends()]:
         assert code == 0, said
@@ -138,6 +143,16 @@ def test_two_processes_equal_one_process_and_keras_fit_on_all_rows(frames: list[
     answers = registry.load_model(registry.ModelRef(version.name, version.version, run.info.run_id)).predict(everything)
     expected = PatientModel.load(tmp_path / "two").predict(everything)
     np.testing.assert_allclose(answers["probability"], expected["probability"], atol=1e-6)
+
+    [run] = client.search_runs([experiment], "tags.workers = '1'", max_results=1)
+    new = sources.load(tmp_path / "new.csv")
+    probability = PatientModel.load(tmp_path / "one").predict(new.frame)["probability"]
+    assert run.data.metrics["log_loss"] == pytest.approx(log_loss(schema.label(new.frame), probability), abs=1e-6)
+    assert run.data.tags["evaluation"] == "300 patients that the training did not see (0 left out)"
+    assert run.data.tags["test"] == new.digest
+    assert "verdict/logistic_regression" in run.data.tags
+    [judged] = client.search_model_versions(f"run_id = '{run.info.run_id}'")
+    assert client.get_model_version_by_alias(judged.name, "challenger").version == judged.version
 
 
 def test_when_a_worker_ends_or_never_starts_the_others_say_so(frames: list[pd.DataFrame], tmp_path: Path) -> None:
@@ -205,6 +220,21 @@ def test_the_chief_comes_before_the_workers(monkeypatch: pytest.MonkeyPatch) -> 
     config = {"cluster": {"worker": ["b:2", "c:3"], "chief": ["a:1"]}, "task": {"type": "worker", "index": 1}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     assert Cluster.from_environment() == Cluster(("a:1", "b:2", "c:3"), 2)
+
+
+def test_patients_to_judge_on_that_are_refused_end_in_3_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    [part] = write(tmp_path, [patients.make(200)])
+    for frame, message in (
+        (patients.make(200, seed=1, chol=9999), "was rejected; nothing was trained"),
+        (patients.make(200), "has 0 rows that no model learned from"),
+    ):
+        frame.to_csv(tmp_path / "test.csv", index=False)
+        assert heart("distribute", "--source", str(part), "--test", str(tmp_path / "test.csv")) == 3
+        assert message in one_line(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("options", [["--optimizer=gd"], ["--wait=0"], ["--shuffle-rows=-1"], ["--epochs=0"]])

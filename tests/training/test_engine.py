@@ -46,9 +46,10 @@ def shuffles(job: Job) -> np.random.Generator:
 def fit_with_keras(job: Job) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The slow plain reference: the course's network, `compile` and `fit`, epoch by epoch on the same batches."""
     recipe = job.recipe
-    model = build(recipe, D)
+    inputs = INPUTS.leaving_out(recipe.without)
+    model = build(recipe, inputs.width)
     model.compile(build_optimizer(recipe), "binary_crossentropy", metrics=["accuracy"])
-    x, rng, history = INPUTS[job.matrix], shuffles(job), []
+    x, rng, history = inputs[job.matrix], shuffles(job), []
     batch = len(job.rows) if recipe.optimizer == "gd" else recipe.batch_size
     for _ in range(recipe.epochs):
         order = rng.permutation(job.rows)
@@ -82,6 +83,7 @@ def fit_with_keras(job: Job) -> tuple[np.ndarray, dict[str, np.ndarray]]:
             marks=pytest.mark.slow,
         ),
         pytest.param(Recipe(epochs=5, hidden=(), batch_size=7), id="no hidden layer", marks=pytest.mark.slow),
+        pytest.param(Recipe(epochs=5, without=("slope", "ca")), id="without some columns", marks=pytest.mark.slow),
     ],
 )
 def test_equals_keras_fit_on_each_network(recipe: Recipe) -> None:

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from heart_disease.evaluation.settings import Evaluation
+from heart_disease.model import schema
 from heart_disease.training.recipe import LECTURE, PRESETS, Recipe, RecipeOptions
 
 
@@ -43,6 +44,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unknown activation": ({"activation": "step"}, "activation\n  Input should be 'relu', 'tanh'"),
     "unknown optimizer": ({"optimizer": "adamw"}, "optimizer\n  Input should be 'adam', 'sgd' or 'gd'"),
     "unknown field": ({"learningrate": 0.1}, "learningrate\n  Unexpected keyword argument"),
+    "unknown column": ({"without": ("weight",)}, "cannot leave out column 'weight'; expected some of age, sex"),
+    "no column left": ({"without": schema.INPUT_NAMES}, "cannot leave out all columns; expected some of age, sex"),
     "negative seed": ({"seed": -1}, "seed\n  Input should be greater than or equal to 0"),
     "seed of more than 31 bits": ({"seed": 2**31}, "seed\n  Input should be less than 2147483648"),
 }
@@ -121,3 +124,18 @@ def test_an_evaluation_names_only_what_applies() -> None:
     assert Evaluation().as_dict() == {"folds": 10, "repeats": 5}
     assert Evaluation(holdout=0.2).as_dict() == {"holdout": 0.2}
     assert Evaluation(**Evaluation(holdout=0.2).as_dict()) == Evaluation(holdout=0.2)
+
+
+def test_columns_that_are_left_out_are_written_in_the_schemas_order() -> None:
+    recipe = Recipe(without=("thal", "slope", "ca", "ca"))
+    assert recipe == Recipe(without=("slope", "ca", "thal"))
+    assert recipe.widths == (19, 16, 1)
+    assert recipe.title == "19-16-1, 75 epochs, decay 1, adam 0.001, relu, without slope ca thal"
+    assert recipe.as_text()["without"] == "slope ca thal"
+    assert Recipe.from_text(recipe.as_text()) == recipe
+
+
+def test_a_recipe_of_an_older_version_has_all_columns() -> None:
+    text = Recipe(epochs=3).as_text()
+    assert text.pop("without") == "none"
+    assert Recipe.from_text(text) == Recipe(epochs=3)

@@ -7,6 +7,7 @@ import json
 from hypothesis import assume, given
 from hypothesis import strategies as some
 
+from heart_disease.model import schema
 from heart_disease.training.recipe import Recipe
 
 FIELDS = some.fixed_dictionaries(
@@ -21,6 +22,7 @@ FIELDS = some.fixed_dictionaries(
         "weight_decay": some.floats(0, 1000),
         "dropout": some.floats(0, 1, exclude_max=True),
         "members": some.integers(1, 64),
+        "without": some.sets(some.sampled_from(schema.INPUT_NAMES), max_size=12).map(tuple),
         "seed": some.integers(0, 2**31 - 1),
     }
 )

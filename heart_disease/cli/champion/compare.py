@@ -135,9 +135,8 @@ def _models(records: Sequence[Record], source: str, margin: float) -> None:
     from heart_disease.reporting import side_by_side
 
     models = {record.label: registry.load_model(record.ref) for record in records}
-    learned = {name: model.learned_from for name, model in models.items()}
-    for name in learned:
-        if not len(learned[name]):
+    for name, model in models.items():
+        if not len(model.learned_from):
             raise UnavailableError(
                 f"{name} does not say which patients it learned from; expected their digests in its learned_from.npy. "
                 f"Versions of more than {sources.MOST_REMEMBERED:,} patients have none, nor have those of older "
@@ -151,7 +150,8 @@ def _models(records: Sequence[Record], source: str, margin: float) -> None:
         raise RejectedError(judged.refusal("nothing was compared"))
     every = {name: model.predict(table.frame)["probability"].to_numpy() for name, model in models.items()}
     scored = np.isfinite(np.sum(list(every.values()), axis=0))  # (n,) not NaN in either
-    fresh, counts = comparison.unseen(table, learned, scored)
+    trained = {name: sources.rows_learned(table.frame, model) for name, model in models.items()}
+    fresh, counts = comparison.unseen(table, trained, scored)
     patients = table.frame[fresh]
     labels = schema.label(patients).to_numpy()
     probabilities = {name: found[fresh] for name, found in every.items()}

@@ -15,13 +15,12 @@ from pydantic import ValidationError
 from heart_disease.cli.options import add_device
 from heart_disease.cli.parser import Command
 from heart_disease.evaluation.settings import Evaluation
-from heart_disease.model.errors import ExitCode, RejectedError, SourceError, UnavailableError
+from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError
 from heart_disease.model.words import count
 from heart_disease.reporting.terminal import import_tensorflow, wrapped
 
 if TYPE_CHECKING:
-    from heart_disease.data.sources import Table
-    from heart_disease.registry import Origin, Record
+    from heart_disease.registry import Record
     from heart_disease.training.recipe import Recipe
 
 
@@ -42,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
         DataError: the file cannot be read, or it holds other data and validation refuses it.
     """
     from heart_disease import registry
+    from heart_disease.data import sources
     from heart_disease.evaluation import reproduction
     from heart_disease.model.patient_model import PatientModel
 
@@ -52,7 +52,11 @@ def run(options: argparse.Namespace) -> int:
         evaluation = Evaluation(**origin.evaluation)  # type: ignore[arg-type]
     except ValidationError as error:
         raise UnavailableError(f"the evaluation of {record.label} cannot be read from its run {ref.run_id}") from error
-    table = _load(record, origin, options.source)
+    if options.source is not None:
+        table = sources.load(options.source)
+    else:
+        then = f"name their file: heart reproduce {record.version} --source FILE"
+        table = registry.patients_of(record.label, origin, then)
     if table.digest != origin.data:
         from expectations import gate
 
@@ -89,24 +93,6 @@ def run(options: argparse.Namespace) -> int:
     if not (same or changed or lost):
         print("  with the same data, recipe, code, versions and device")
     return ExitCode.DONE if same else ExitCode.NOT_REPRODUCED
-
-
-def _load(record: Record, origin: Origin, source: str | None) -> Table:
-    """The given file; or the recorded one; or the bundled patients, if they are what was recorded."""
-    from heart_disease.data import sources
-
-    if source is not None:
-        return sources.load(source)
-    try:
-        return sources.load(origin.source)
-    except SourceError as error:
-        bundled = sources.load()
-        if bundled.digest == origin.data:  # recorded when the project was in another folder
-            return bundled
-        raise UnavailableError(
-            f"the data of {record.label} is not where it was recorded: {error} Expected the patients of digest "
-            f"{origin.data[:8]}; name their file: heart reproduce {record.version} --source FILE"
-        ) from error
 
 
 def _rival(record: Record, rows: int) -> tuple[Recipe | None, str]:

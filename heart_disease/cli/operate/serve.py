@@ -12,7 +12,7 @@ EXAMPLE = """example:
     {"age": 63, "sex": 1, "cp": 1, "trestbps": 145, "chol": 233, "fbs": 1, "restecg": 2,
      "thalach": 150, "exang": 0, "oldpeak": 2.3, "slope": 3, "ca": 0, "thal": null}]}'
 
-  GET /model         which version answers, since when, and what is wrong
+  GET /model         the version, its columns, since when, and what is wrong
   GET /health        200 if a model is loaded; needs no token
   GET /openapi.json  the same, for programs
 """

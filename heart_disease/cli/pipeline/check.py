@@ -19,6 +19,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="CSV or Parquet file, or a folder of either (default: the bundled patients)",
     )
+    parser.add_argument("--dask", metavar="ADDRESS", help="read a folder's parts on a Dask cluster that shares it")
     parser.add_argument("--page", metavar="FILE", help="write the validation page (HTML) to this file")
 
 
@@ -27,25 +28,28 @@ def run(options: argparse.Namespace) -> int:
 
     Raises:
         DataError: the file cannot be read, or is a published copy of this data that cannot be used.
+        UnavailableError: the page cannot be written, or the cluster cannot be used.
     """
-    from heart_disease.data import files, sources
+    from heart_disease.cli.pipeline.places import place
+    from heart_disease.data import sources, writing
 
-    file = files.look(sources.BUNDLED if options.source is None else options.source)
-    from expectations import gate
-    from heart_disease.reporting import validation_page
+    with place(options.dask) as where:
+        file = where.look(sources.BUNDLED if options.source is None else options.source)
+        from expectations import gate
+        from heart_disease.reporting import validation_page
 
-    if file.notes:
-        print(wrapped(f"The file: {'; '.join(file.notes)}."))
-    found = sources.recognised(file)
-    if found is None:
-        validation = gate.validate_file(file)
-    else:
-        finding, blank_lines = found
-        validation = gate.validate(sources.translated(finding, file.source, blank_lines))
-        for line in finding.lines():
-            print(wrapped(line))
+        if file.notes:
+            print(wrapped(f"The file: {'; '.join(file.notes)}."))
+        found = sources.recognised(file)
+        if found is None:
+            validation = where.validate(file)
+        else:
+            finding, blank_lines = found
+            validation = gate.validate(sources.translated(finding, file.source, blank_lines))
+            for line in finding.lines():
+                print(wrapped(line))
     if options.page:
-        Path(options.page).write_text(validation_page.render(validation), encoding="utf-8")
+        writing.write_text(Path(options.page), validation_page.render(validation))
     print(wrapped(f"{count(validation.rows, 'row')} of {short(validation.source)}, digest {validation.digest}"))
     if validation.blank_lines:
         print(f"{count(validation.blank_lines, 'blank row')} left out")

@@ -30,8 +30,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UsageError: the output has no known suffix.
         DataError: the file cannot be read, is no copy that is known, or cannot be turned into UCI codes.
-        UnavailableError: there is no folder for the output.
-        OSError: the output cannot be written.
+        UnavailableError: the output cannot be written.
     """
     output = Path(options.output)
     if output.suffix not in (".csv", ".parquet"):

@@ -6,13 +6,21 @@ import argparse
 import logging
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from heart_disease.cli.options import add_options, made
 from heart_disease.cli.parser import Command
-from heart_disease.model.errors import ExitCode, UsageError
-from heart_disease.reporting.terminal import import_tensorflow, progress
+from heart_disease.model.errors import ExitCode, RejectedError, UsageError
+from heart_disease.reporting.terminal import import_tensorflow, progress, wrapped
 from heart_disease.training.recipe import MANY_ROWS, Recipe
+
+if TYPE_CHECKING:
+    from heart_disease.evaluation.held_out import HeldOut
+    from heart_disease.model.patient_model import PatientModel
+    from heart_disease.registry import ModelRef, Run
+    from heart_disease.training.parts import Part
 
 log = logging.getLogger("heart")
 CHECKED_ROWS = 100
@@ -24,6 +32,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FOLDER", help="folder to which the first worker also writes the model"
     )
+    parser.add_argument(
+        "--test", metavar="FILE",
+        help="patients that are in no part (CSV, Parquet, or a folder): the first worker judges the model on them",
+    )  # fmt: skip
     parser.add_argument(
         "--shuffle-rows", type=int, metavar="N", default=100_000,
         help="rows held in memory to be shuffled; 0 keeps the file's order (default %(default)s)",
@@ -41,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 
     Raises:
         UsageError: TF_CONFIG or the recipe cannot be used.
-        DataError: this machine's part cannot be used.
+        DataError: this machine's part cannot be used, nor can the patients to judge on.
         UnavailableError: a worker is missing or has ended; or, on the chief, the MLflow store cannot be used.
     """
     source, output, shuffle_rows, wait = options.source, options.output, options.shuffle_rows, options.wait
@@ -55,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
         if cluster.is_chief:
             from heart_disease import registry
 
+            judging = Judging.on(options.test, source) if options.test else None
             tags = {"source": source, "workers": str(len(cluster.addresses))}
             record = stack.enter_context(registry.open_run(f"distributed: {recipe.title}", tags))
         import_tensorflow()
@@ -85,10 +98,74 @@ def run(options: argparse.Namespace) -> int:
         if output:
             trained.model.save(Path(output))
         log.info("register  %s version %s, loaded back and checked", ref.name, ref.version)
-    print(f"{ref.name} version {ref.version} has no alias: it was judged only on patients it learned from")
+        said = judging.of(trained.model, record, ref, recipe.seed) if judging else _not_judged(ref)
+    print(said)
     if output:
         print(f"encoder.json, network.keras and threshold.json are in '{output}'")
     return ExitCode.DONE
+
+
+@dataclass(frozen=True)
+class Judging:
+    """The patients to judge on, the part whose patients the baselines learn from, and the champion, if there is one."""
+
+    held_out: HeldOut
+    part: Part
+    champion: ModelRef | None
+    model: PatientModel | None
+
+    @classmethod
+    def on(cls, test: str, part: str) -> Judging:
+        """Make sure that the patients of `test` can be judged on, before anything is trained.
+
+        Raises:
+            DataError: they cannot be read, are refused by the validation, or too few of them are new.
+            UnavailableError: the champion cannot be loaded.
+        """
+        from expectations import gate
+        from heart_disease import registry
+        from heart_disease.data import sources
+        from heart_disease.evaluation import held_out
+        from heart_disease.training.parts import SHUFFLE_ROWS, Part
+
+        table = sources.load(test)
+        validation = gate.validate(table)
+        if not validation.passed:
+            raise RejectedError(validation.refusal("nothing was trained"))
+        champion = registry.find_champion()
+        model = registry.load_model(champion) if champion else None
+        own = Part(part)
+        return cls(held_out.choose(table, own.chunks(SHUFFLE_ROWS), model), own, champion, model)
+
+    def of(self, model: PatientModel, record: Run, ref: ModelRef, seed: int) -> str:
+        """Judge a new version, record the verdict, and say it; the champion stays."""
+        from heart_disease import registry
+        from heart_disease.evaluation import held_out
+        from heart_disease.evaluation.contest import LOGISTIC_ROWS
+        from heart_disease.evaluation.settings import Promotion
+        from heart_disease.evaluation.verdict import decide
+        from heart_disease.reporting import tables
+
+        sample = next(self.part.chunks(LOGISTIC_ROWS)).astype("float64")
+        report = held_out.judge(model, self.held_out, sample, self.model, seed)
+        known = f"version {self.champion.version}" if self.champion else None
+        decision = decide(report, Promotion(), champion=known, data_changed=True)
+        described = f"{report.description}.\n\n{tables.markdown(report)}"
+        registry.log_evaluation(record, ref, tables.metrics(report), [], report.description, described)
+        tags = tables.decision_tags(decision) | {"test": self.held_out.table.digest}
+        registry.log_tags(record, tags)
+        registry.log_version_tags(ref, tags)
+        registry.set_challenger(ref, decision.reason)
+        title = f"{ref.name} version {ref.version}"
+        then = f"To make it champion: heart promote {ref.version} --because WHY" if decision.promote else ""
+        verdict = f"{title}: {'passed' if decision.promote else 'not passed'}, on {report.description}"
+        return "\n".join(
+            ["", tables.text(report), "", wrapped(verdict), wrapped(f"  {decision.reason}"), *[then] * bool(then)]
+        )
+
+
+def _not_judged(ref: ModelRef) -> str:
+    return f"{ref.name} version {ref.version} has no alias: it was judged only on patients it learned from"
 
 
 COMMAND = Command(

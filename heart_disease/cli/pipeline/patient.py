@@ -25,7 +25,10 @@ LEAST = 0.02  # a column that moves the probability by less is not named
 def add(parser: argparse.ArgumentParser) -> None:
     """An option for each column that the model takes."""
     optional = " and ".join(column.name for column in schema.COLUMNS if column.optional)
-    group = parser.add_argument_group("one patient", f"Instead of a file; {optional} may be left out if not known.")
+    group = parser.add_argument_group(
+        "one patient",
+        f"Instead of a file; {optional} may be left out if not known, and so may what the champion does not take.",
+    )
     for column in schema.COLUMNS:
         group.add_argument(f"--{column.name}", dest=HERE + column.name, metavar="X", type=float, help=_help(column))
 
@@ -50,14 +53,15 @@ def score(values: dict[str, float]) -> int:
         RejectedError: a value breaks a limit.
         UnavailableError: there is no champion, or it cannot be used.
     """
-    missing = [f"--{column.name}" for column in schema.COLUMNS if not column.optional and column.name not in values]
-    if missing:
-        raise UsageError(f"one patient also needs {', '.join(missing)}; see `heart predict --help` for the codes.")
     import numpy as np
 
     from heart_disease.cli.pipeline import remembered
 
     title, model = remembered.champion()
+    needed = [column.name for column in model.encoder.columns if not column.optional]
+    missing = [f"--{name}" for name in needed if name not in values]
+    if missing:
+        raise UsageError(f"one patient also needs {', '.join(missing)}; see `heart predict --help` for the codes.")
     cells = np.array([[values.get(name, math.nan) for name in schema.INPUT_NAMES]])
     scores = model.score(cells)
     if scores.problem[0]:
@@ -71,10 +75,12 @@ def score(values: dict[str, float]) -> int:
 
 def in_words(found: Drivers, cells: NDArray[np.float64]) -> list[str]:
     """What drives the probability of a patient with these values (13,), line by line, the strongest first."""
-    strong = [k for k in (-abs(found.each)).argsort(kind="stable").tolist() if abs(found.each[k]) >= LEAST]
+    held = dict(zip(schema.INPUT_NAMES, cells.tolist(), strict=True))
+    strong = {name: by for name, by in found.each.items() if abs(by) >= LEAST}
     lines = [f"On average it is {found.average:.3f}. What moves it for this patient:"]
-    lines += [f"  {_moves(found.each[k])}  {schema.COLUMNS[k].says(float(cells[k]))}" for k in strong]
-    others, rest = len(found.each) - len(strong), float(found.each.sum() - found.each[strong].sum())
+    for name, by in sorted(strong.items(), key=lambda item: -abs(item[1])):
+        lines.append(f"  {_moves(by)}  {schema.BY_NAME[name].says(held[name])}")
+    others, rest = len(found.each) - len(strong), sum(found.each.values()) - sum(strong.values())
     if f"{abs(rest):.3f}" != "0.000":
         lines.append(f"  {_moves(rest)}  {count(others, 'other column')}{' together' * (others > 1)}")
     return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError
 from heart_disease.reporting.terminal import wrapped
 
 if TYPE_CHECKING:
+    from heart_disease.cli.pipeline.places import Place
     from heart_disease.data.files import File
 
 ANSWERS = ("row", "probability", "disease", "problem")
@@ -33,6 +35,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--anyway", action="store_true",
         help="score the rows that break no rule, even if the file as a whole seems to be in other codes",
     )  # fmt: skip
+    parser.add_argument(
+        "--dask", metavar="ADDRESS",
+        help="score a folder's parts on a Dask cluster that shares it; OUT is then a new folder, with the same parts",
+    )  # fmt: skip
     patient.add(parser)
 
 
@@ -42,42 +48,50 @@ def run(options: argparse.Namespace) -> int:
     Rows that break a limit get a reason instead of an answer; stderr reports them.
 
     Raises:
-        UsageError: the output has no known suffix, or its columns would have the names of the file's own.
+        UsageError: the output has no known suffix or is there already, or its columns would have the names of the
+            file's own.
         DataError: the file cannot be read, lacks a column, is wrong as a whole, or has no row that can be scored.
-        UnavailableError: there is no champion, or no folder for the output.
-        OSError: the output cannot be written.
+        UnavailableError: there is no champion, or the output cannot be written, or the cluster cannot be used.
     """
     source, output = options.source, options.output
     values = patient.given(options)
-    if (source is None) != bool(values) or (values and (output or options.prefix or options.anyway)):
+    if (source is None) != bool(values) or (values and (output or options.prefix or options.anyway or options.dask)):
         raise UsageError("expected a FILE, with or without options for it, or the values of one patient alone")
     if values:
         return patient.score(values)
-    if output and Path(output).suffix not in (".csv", ".parquet"):
+    if output and options.dask and Path(output).exists():
+        raise UsageError(f"output '{output}' is there already; expected the name of a new folder with --dask")
+    if output and not options.dask and Path(output).suffix not in (".csv", ".parquet"):
         raise UsageError(f"output '{output}': expected a name that ends in .csv or .parquet")
     if output and not Path(output).parent.is_dir():
         raise UnavailableError(f"output '{output}': there is no folder '{Path(output).parent}'")
+    from heart_disease.cli.pipeline.places import place
+
+    with place(options.dask) as where:
+        _score(where, source, Path(output) if output else None, options.prefix, anyway=options.anyway)
+    return ExitCode.DONE
+
+
+def _score(where: Place, source: str, output: Path | None, prefix: str, *, anyway: bool) -> None:
     from heart_disease.cli.pipeline import remembered, scored
-    from heart_disease.data import files
     from heart_disease.model import schema
 
-    file = files.look(source)
-    taken = [options.prefix + name for name in ANSWERS if options.prefix + name in file.columns]
+    file = where.look(source)
+    taken = [prefix + name for name in ANSWERS if prefix + name in file.columns]
     if taken:
         raise UsageError(
             f"'{file.source}' has the column{'s' * (len(taken) > 1)} {', '.join(map(repr, taken))}; expected names "
             f"that the answers do not have. Name the answers differently with --prefix, or rename the file's columns."
         )
     title, model = remembered.champion()
-    screen = scored.look_through(file)
+    screen = where.look_through(file)
     if screen.may_be_doubted:
-        _ask_validation(file, options.anyway)
-    if not options.anyway and (copy := _in_other_codes(file)):
+        _ask_validation(where, file, model.columns, anyway)
+    if not anyway and (copy := _in_other_codes(file)):
         raise RejectedError(f"'{file.source}' was rejected; nothing was scored.\n{copy}\n{ANYWAY}")
-    found = scored.score(file, model, Path(output) if output else None, options.prefix, screen.words)
+    found = where.score(file, model, output, prefix, screen.words)
     own = next((name for name in file.columns if name not in schema.BY_NAME), None)
-    scored.tell(found, f"{title} (champion)", own, options.prefix, shown=not output)
-    return ExitCode.DONE
+    scored.tell(found, f"{title} (champion)", own, prefix, shown=not output)
 
 
 def _in_other_codes(file: File) -> str:
@@ -92,18 +106,20 @@ def _in_other_codes(file: File) -> str:
     return "\n".join([*finding.lines(), then])
 
 
-def _ask_validation(file: File, anyway: bool) -> None:
-    """Refuse a file whose rows are doubtful even if they break no rule; `anyway`: only say why."""
-    from expectations import gate
+def _ask_validation(where: Place, file: File, taken: Collection[str], anyway: bool) -> None:
+    """Refuse a file whose rows are doubtful even if they break no rule; `anyway`: only say why.
 
-    validation = gate.validate_file(file)
-    if validation.doubts and not anyway:
-        why = validation.refusal("nothing was scored", validation.doubts)
+    taken: the columns that the model takes.
+    """
+    validation = where.validate(file)
+    doubts = validation.doubts_about(taken)
+    if doubts and not anyway:
+        why = validation.refusal("nothing was scored", doubts)
         copy = _in_other_codes(file)
         raise RejectedError(
             "\n".join([why, *([copy] if copy else []), f"The other rows may be wrong as well. {ANYWAY}"])
         )
-    for failure in validation.doubts:
+    for failure in doubts:
         print(wrapped(failure.message()), file=sys.stderr)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,21 @@ class Scored:
         self.rows += int(answered.sum())
         self.refused += int((~answered).sum())
 
+    def join(self, below: Scored) -> None:
+        """Add what came of the rows below these."""
+        if (left := TERMINAL_ROWS - self.rows) > 0:
+            self.answers += _head(below.answers, left)
+            self.own += below.own[:left]
+        if (left := TERMINAL_ROWS - self.refused) > 0:
+            self.problems += _head(below.problems, left)
+        self.rows += below.rows
+        self.refused += below.refused
+        self.blank_lines += below.blank_lines
+
+
+def _head(frames: list[pd.DataFrame], rows: int) -> list[pd.DataFrame]:
+    return [pd.concat(frames).head(rows)] if frames else []
+
 
 def look_through(file: File) -> Screen:
     """Read the file once, for what concerns all its rows.
@@ -60,11 +76,20 @@ def look_through(file: File) -> Screen:
     Raises:
         SourceError: it is damaged, has no rows, or cannot be read as a table.
     """
-    screen = Screen()
     with rows_bar("read", file.capacity) as add:
-        for rows in sources.rows_of(file):
-            screen.add(rows)
-            add(len(rows.index))
+        return _screened(sources.rows_of(file), add)
+
+
+def look_through_part(part: File) -> Screen:
+    """Do as `look_through`, for one part of a folder."""
+    return _screened(sources.rows_of_part(part), lambda rows: None)
+
+
+def _screened(chunks: Iterable[Rows], add: Callable[[int], None]) -> Screen:
+    screen = Screen()
+    for rows in chunks:
+        screen.add(rows)
+        add(len(rows.index))
     return screen
 
 
@@ -75,25 +100,60 @@ def score(file: File, model: PatientModel, output: Path | None, prefix: str, wor
 
     Raises:
         DataError: the file was changed meanwhile, lacks a column, or has no row that can be scored.
-        OSError: the output cannot be written.
+        UnavailableError: the output cannot be written.
     """
-    scored, own = Scored(), next((name for name in file.columns if name not in schema.BY_NAME), None)
     typed = output is not None and output.suffix == ".parquet" and not file.is_parquet
     numbers = {name for name in file.columns if name in schema.BY_NAME and name not in words} if typed else set[str]()
     with ExitStack() as stack:
         writer = stack.enter_context(Writer(output)) if output else None
         add = stack.enter_context(rows_bar("score", file.capacity))
-        for batch in file.batches():
-            rows = sources.rows_in(batch, file)
-            found = model.predict(rows.frame)
-            scored.add(batch.cells, found, own)
-            scored.blank_lines += batch.blank_lines
-            if writer:
-                _write(writer, file, _columns(batch, rows, found, prefix, numbers))
-            add(len(found))
-        if not scored.rows:
-            row, problem = next(scored.problems[0]["problem"].items())
-            raise RejectedError(f"no row of '{file.source}' can be scored; row {row}: {problem}")
+        scored = _score(file, file.batches(), model, writer, prefix, numbers, add)
+        check(scored, file)
+    return scored
+
+
+def score_part(part: File, model: PatientModel, output: Path | None, prefix: str, first: int, rows: int) -> Scored:
+    """Do as `score`, for one part of a folder, in which no row may be there or can be scored.
+
+    output: a file of the same kind; none is written if there are no rows. first: the number of its first row.
+    rows: how many it had when it was looked through.
+
+    Raises:
+        DataError: it was changed meanwhile, or lacks a column.
+        UnavailableError: the output cannot be written.
+    """
+    with Writer(output) if output and rows else nullcontext() as writer:
+        scored = _score(part, part.batches_of_part(first), model, writer, prefix, set(), lambda rows: None)
+        if scored.rows + scored.refused != rows:
+            raise SourceError(f"'{part.paths[0]}' was changed while it was read. Expected a file that stays as it is.")
+    return scored
+
+
+def check(scored: Scored, file: File) -> None:
+    """Refuse a file without a row that can be scored."""
+    if not scored.rows:
+        row, problem = next(scored.problems[0]["problem"].items())
+        raise RejectedError(f"no row of '{file.source}' can be scored; row {row}: {problem}")
+
+
+def _score(
+    file: File,
+    batches: Iterable[Batch],
+    model: PatientModel,
+    writer: Writer | None,
+    prefix: str,
+    numbers: set[str],
+    add: Callable[[int], None],
+) -> Scored:
+    scored, own = Scored(), next((name for name in file.columns if name not in schema.BY_NAME), None)
+    for batch in batches:
+        rows = sources.rows_in(batch, file)
+        found = model.predict(rows.frame)
+        scored.add(batch.cells, found, own)
+        scored.blank_lines += batch.blank_lines
+        if writer:
+            _write(writer, file, _columns(batch, rows, found, prefix, numbers))
+        add(len(found))
     return scored
 
 

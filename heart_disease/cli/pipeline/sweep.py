@@ -88,7 +88,8 @@ def train_command(recipe: Recipe, rows: int) -> str:
     from heart_disease.evaluation import by_rows
 
     default = by_rows.recipe_for(rows, RecipeOptions()).as_text()
-    given = recipe.as_text() | {"hidden": ",".join(map(str, recipe.hidden)) or "none"}
+    given = recipe.as_text()
+    given |= {name: given[name].replace(between, ",") for name, between in (("hidden", "-"), ("without", " "))}
     options = [f"--{name.replace('_', '-')} {value}" for name, value in given.items() if value != default[name]]
     return " ".join(["heart train", *options])
 

@@ -162,7 +162,8 @@ def _show_metrics(client: SyncPrefectClient, flow_run_id: UUID) -> None:
         from heart_disease.reporting import tables
 
         rows = json.loads(str(artifact.data))
-        names = [name for name in rows[0] if name != tables.MODEL_NAMES["prevalence"]]
+        hidden = [tables.MODEL_NAMES[model] for model in tables.NOT_SHOWN]
+        names = [name for name in rows[0] if name not in hidden]
         table = [names, *([row[name] for name in names] for row in rows)]
         print(f"\n{tables.aligned(table)}\n")
 

@@ -29,9 +29,12 @@ from heart_disease.processes import process
 from heart_disease.registry.access import drivers, failures, moved
 
 EXPERIMENT, SWEEPS, LESSONS = "heart-disease", "heart-disease sweeps", "heart-disease lessons"
+MONITORING = "heart-disease monitoring"
+HOSPITALS = "heart-disease hospitals"
 MODEL = "heart-disease"
 CHAMPION, CHALLENGER = "champion", "challenger"
 FORMER, NOT_PROMOTED = "former champion", "not promoted"  # with "champion", what a version says that it is
+JUDGED = "judged_run"  # tag of a run that judged a version on a hospital: the run that made the version
 # Tags of a run: the process that works on it, its flow run, and why another process ended it.
 PROCESS, FLOW_RUN, FLOW_API, CLOSED = "process", "prefect.flow_run_id", "prefect.api_url", "closed_because"
 SQLITE = "sqlite:///"
@@ -218,4 +221,5 @@ def author_tags() -> dict[str, str]:
 def experiment_ids() -> list[str]:
     """This project's experiments with runs, by full name: another project's may begin with the same words."""
     found = mlflow.MlflowClient().search_experiments(filter_string=f"name LIKE '{EXPERIMENT}%'")
-    return [experiment.experiment_id for experiment in found if experiment.name in (EXPERIMENT, SWEEPS, LESSONS)]
+    own = (EXPERIMENT, SWEEPS, LESSONS, MONITORING, HOSPITALS)
+    return [experiment.experiment_id for experiment in found if experiment.name in own]

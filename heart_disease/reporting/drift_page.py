@@ -1,0 +1,24 @@
+"""Drift -> one HTML page for people: no script, nothing loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from expectations.failure import Failure
+from heart_disease.evaluation.drift import ALPHA, Drift
+from heart_disease.reporting import pages
+
+
+def render(source: str, version: str, known: int, broken: Sequence[Failure], drift: Drift) -> str:
+    """The complete page. version: what the patients of `source` were compared with. known: how many were left out."""
+    return pages.fill(
+        "heart_disease.reporting",
+        "drift_page.html",
+        source=Path(source).name,
+        version=version,
+        known=known,
+        broken=broken,
+        drift=drift,
+        alpha=ALPHA,
+    )

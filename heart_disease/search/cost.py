@@ -1,0 +1,88 @@
+"""What a search will cost, said before it begins: seconds and bytes. See evaluation/cost.py for a training.
+
+The constants were measured on two cores with the default space. Time is good to a factor of two there, memory to a
+quarter.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from heart_disease.evaluation.cost import GIB, PROGRAM, ROW, Cost
+from heart_disease.evaluation.settings import Evaluation
+from heart_disease.model.errors import UsageError
+from heart_disease.model.words import count
+from heart_disease.processes import memory
+from heart_disease.training.engine import FORWARD_NETWORKS
+from heart_disease.training.recipe import Recipe
+
+STEP, WEIGHT = 0.5e-6, 0.17e-9  # seconds of a network's step, and of a weight for each row that passes it
+SHAPE = 2.0  # seconds to compile the training of networks of one shape
+JUDGED = 1e-6  # seconds to judge an answer
+ANSWER, UNIT = 250, 12  # bytes of an answer while a batch is judged, and of each hidden unit on the way to it
+KEPT = 50  # bytes of an answer that is kept until the end, and compared with those of the other configurations
+
+
+@dataclass(frozen=True)
+class Design:
+    """How each configuration of a search is judged.
+
+    rows: patients. inner_folds: of the nested cross-validation, inside each of the outer folds.
+    epochs: how many times its answers are taken. here: whether this machine trains, and not a cluster.
+    """
+
+    rows: int
+    evaluation: Evaluation
+    inner_folds: int
+    epochs: int
+    here: bool = True
+
+
+def estimate(recipes: Sequence[Recipe], design: Design) -> Cost:
+    """The cost of searching among these recipes: the seconds on one machine, the bytes of this process."""
+    rows, folds, epochs = design.rows, design.evaluation.folds, design.epochs
+    outer = rows * (1 - 1 / folds)
+    trained = (
+        (folds * design.evaluation.repeats, outer),
+        (folds * design.inner_folds, outer * (1 - 1 / design.inner_folds)),
+    )
+    answers = epochs * (rows * design.evaluation.repeats + folds * outer)  # of a configuration
+    fits = sum(number for number, _ in trained)
+    seconds = SHAPE * len({(recipe.hidden, recipe.activation, recipe.optimizer) for recipe in recipes})
+    for recipe in recipes:
+        for number, learn in trained:
+            size = learn if recipe.optimizer == "gd" else min(recipe.batch_size, learn)
+            seconds += recipe.epochs * number * (max(learn / size, 1) * STEP + learn * recipe.size * WEIGHT)
+        seconds += answers * JUDGED
+    bytes_ = PROGRAM + rows * ROW + len(recipes) * answers * KEPT
+    if design.here:
+        at_once = min(len(recipes), max(FORWARD_NETWORKS // fits, 1)) * answers
+        bytes_ += at_once * (ANSWER + UNIT * max(sum(recipe.hidden) for recipe in recipes))
+    return Cost(seconds, bytes_)
+
+
+def check(recipes: Sequence[Recipe], design: Design) -> Cost:
+    """The cost, if the memory that is free can hold it.
+
+    Raises:
+        UsageError: it cannot; the message names what would.
+    """
+    cost, room = estimate(recipes, design), memory.room()
+    if cost.bytes <= room:
+        return cost
+
+    once = replace(design, evaluation=replace(design.evaluation, repeats=1))
+    most = bisect_right(range(1, len(recipes)), float(room), key=lambda n: estimate(recipes[:n], design).bytes)
+    if estimate(recipes, once).bytes <= room:
+        then = "It fits with --repeats 1."
+    elif most:
+        then = f"It fits with --configurations {most}, or a grid of as many."
+    else:
+        most = max(int((room - PROGRAM) / (estimate(recipes[:1], once).bytes - PROGRAM) * design.rows), 0)
+        then = f"One configuration fits with --repeats 1 and at most {most:,} of them."
+    raise UsageError(
+        f"{count(len(recipes), 'configuration')} on {count(design.rows, 'patient')} need about {cost.bytes / GIB:.1f} "
+        f"GiB of memory; {room / GIB:.1f} GiB are there. Nothing was trained. {then}"
+    )
