@@ -18,11 +18,12 @@ def render(facts: Facts, link: str) -> str:
     """The card; link: where the report page is."""
     report, threshold = facts.report, facts.threshold
     sick = int(schema.label(facts.frame).sum())
+    columns = len(schema.COLUMNS) - len(report.without)
     judged = [one for one in facts.slices if one.log_loss]
     others = [one.name for one in facts.slices if not one.log_loss]
     lines = [
         f"**{facts.title}** gives the probability of heart disease (over 50 % narrowing of a major vessel) from "
-        f"{count(len(schema.COLUMNS) - len(report.without), 'column')} in UCI codes. [The report]({link}) has the figures.",
+        f"{count(columns, 'column')} in UCI codes. [The report]({link}) has the figures.",
         "",
         "| out of fold | network | logistic regression |",
         "|---|---|---|",

@@ -22,12 +22,14 @@ from tests.harness import patients
 
 FRAME = patients.make(48, seed=5)
 CONTEST = Contest.on(FRAME, Recipe(hidden=(3,), members=2), Evaluation(folds=3, repeats=2))
+FEWER = Contest.on(FRAME, Recipe(hidden=(3,), without=("age", "ca")), Evaluation(folds=2, repeats=1))
 HELD_OUT = Contest.on(FRAME, Recipe(hidden=(3,)), Evaluation(holdout=0.4))
 
 
 def untrained(contest: Contest) -> Networks:
     """Networks with random weights, different ones for each job, so that every column matters."""
-    weights = [np.concatenate([part.ravel() for part in initial_weights(job.recipe, 29)]) for job in contest.jobs]
+    starts = [initial_weights(job.recipe, job.recipe.widths[0]) for job in contest.jobs]
+    weights = [np.concatenate([part.ravel() for part in parts]) for parts in starts]
     return Networks(contest.jobs, tuple(1.5 * part[None] for part in weights), {}, "none")
 
 
@@ -37,11 +39,12 @@ def plainly(contest: Contest, name: str, values: np.ndarray) -> np.ndarray:
     members = contest.recipe.members
     out = np.zeros((len(values), splits.repeats, len(FRAME)))
     for k, job in enumerate(networks.jobs):
-        if job.fold is None:
+        if job.fold is None or job.side != NETWORK:
             continue
         train, test = splits.pairs[job.fold]
         copies = pd.concat([FRAME.iloc[test].assign(**{name: value}) for value in values])
-        answers = networks.keras(k, 29)(Encoder.fit(FRAME, train).transform(copies)).numpy().reshape(len(values), -1)
+        encoder = Encoder.fit(FRAME, train).leaving_out(contest.recipe.without)
+        answers = networks.keras(k, encoder.width)(encoder.transform(copies)).numpy().reshape(len(values), -1)
         out[:, job.fold // (len(splits.pairs) // splits.repeats), test] += answers / members
     return out[:, :, splits.test_rows]
 
@@ -51,7 +54,7 @@ def found(contest: Contest) -> dict[str, Influence]:
     return {one.column: one for one in contest.influences(untrained(contest), contest.recipe.members)}
 
 
-@pytest.mark.parametrize("contest", [CONTEST, HELD_OUT], ids=["cross-validation", "holdout"])
+@pytest.mark.parametrize("contest", [CONTEST, HELD_OUT, FEWER], ids=["folds", "holdout", "fewer columns"])
 @pytest.mark.parametrize("name", ["thal", "sex"])
 def test_importance_is_the_mean_rise_of_the_loss_with_each_others_value(contest: Contest, name: str) -> None:
     rows, labels = contest.splits.test_rows, contest.labels[contest.splits.test_rows]
@@ -81,6 +84,7 @@ def test_every_column_is_there_and_the_most_important_comes_first() -> None:
     values = [one.importance.value for one in found(CONTEST).values()]
     assert values == sorted(values, reverse=True)
     assert set(found(CONTEST)) == set(schema.INPUT_NAMES)
+    assert set(found(FEWER)) == set(schema.INPUT_NAMES) - {"age", "ca"}
 
 
 def test_columns_that_the_networks_do_not_use_have_no_importance() -> None:
