@@ -33,9 +33,9 @@ def render(facts: Facts, link: str) -> str:
         ),
         "",
         f"* **Data:** {len(facts.frame)} patients of {_plain(facts.source)}, {sick} of them with disease.",
-        f"* **Judged by** {report.description}, on patients whom the networks did not learn from; brackets hold 95 % "
-        "intervals.",
-        f"* **Threshold:** to find {threshold.target:.0%} of the patients with disease, say yes from "
+        f"* **Judged by** {report.description}. Every patient was scored by networks that did not learn from them; "
+        "brackets hold 95 % intervals.",
+        f"* **Threshold:** to find {100 * threshold.target:.0f} % of the patients with disease, say yes from "
         f"{threshold.value:.2f} on. {facts.people}",
     ]
     if facts.calibration:
