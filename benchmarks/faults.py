@@ -19,11 +19,12 @@ from dataclasses import astuple
 from pathlib import Path
 
 from heart_disease.cli.main import ENVIRONMENT
-from tests.harness import faults
+from tests.harness import deployed, faults
 from tests.harness.aftermath import Checked
 from tests.harness.compose import Stack, postgres_programs
 from tests.harness.work import POINTS
 
+KILLS = 100
 HEADER = "| fault | times | lost | duplicated | left RUNNING | processes left | not as expected | s |"
 
 
@@ -44,6 +45,13 @@ def all_faults(stack: Stack, folder: Callable[[], Path]) -> dict[str, Callable[[
         "kill -9 of PostgreSQL": lambda: faults.server_killed(stack, "postgres", ["metrics"]),
         "two trainings at once, PostgreSQL": lambda: faults.two_at_once(stack.client_environment),
         "two trainings at once, SQLite": lambda: faults.two_at_once_embedded(folder()),
+        "kill -9 of the Prefect server under a deployed run that outlasts its lease": lambda: deployed.server_killed(
+            stack
+        ),
+        "kill -9 of the worker between taking a run and beginning it": lambda: deployed.stranded(stack),
+        f"{KILLS} kills of random processes under a schedule": lambda: deployed.random_kills(
+            stack, KILLS, seed=time.time_ns()
+        ),
         "the network stalls": lambda: faults.stalled_network(stack, ["evaluate"]),
     }
     if faults.artifacts(stack).is_mount():

@@ -32,6 +32,7 @@ from heart_disease.training.batches import kind
 from heart_disease.training.code import code_digest
 from heart_disease.training.recipe import Recipe, RecipeOptions
 from tasks import stages
+from tasks.progress import Progress
 from tasks.search import publish, publish_batch
 
 log = logging.getLogger("heart")
@@ -146,7 +147,8 @@ def _run_batches(
     # MLflow writes one batch while the next is trained. Leaving the block waits for it, so finished batches are kept.
     with (
         ThreadPoolExecutor(1) as writer,
-        Bar("train", networks) as bar,
+        Progress(f"Search: training of {count(networks, 'network')}.") as page,
+        Bar("train", networks, page.tell) as bar,
         closing(_train(study, batches, todo, device, bar)) as trained,
     ):
         try:

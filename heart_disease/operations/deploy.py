@@ -19,7 +19,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
 
 from heart_disease.operations import kept, reconciliation
-from heart_disease.operations.deployments import OURS, RECONCILE, RETRAIN
+from heart_disease.operations.deployments import OURS, PRUNE, RECONCILE, RETRAIN
 
 POOL = "heart"
 PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
@@ -28,7 +28,7 @@ PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
 def main() -> None:
     """Deploy what prefect.yaml, in the working directory, declares."""
     with get_client(sync_client=True) as client:
-        before = [found for name in (RETRAIN, RECONCILE) if (found := kept.find(client, name))]
+        before = [found for name in (RETRAIN, RECONCILE, PRUNE) if (found := kept.find(client, name))]
         try:
             client.read_work_pool(POOL)
         except ObjectNotFound:

@@ -26,10 +26,12 @@ from heart_disease.training.recipe import RecipeOptions
 
 RETRAIN = "heart-disease-train/retrain"
 RECONCILE = "heart-disease-reconcile/reconcile"
+PRUNE = "heart-disease-prune/prune"
 DATA_CHANGED = "heart.data.changed"
 OURS = "heart"  # the slug of the schedule that `heart schedule` or prefect.yaml sets; people add others in the page
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 IF_RUNNING = {"wait": ConcurrencyLimitStrategy.ENQUEUE, "skip": ConcurrencyLimitStrategy.CANCEL_NEW}
+SUNDAYS = "0 3 * * 0"  # when old runs are pruned, UTC
 ANCHOR = datetime(2020, 1, 6, tzinfo=UTC)  # a Monday; fixed, so that an interval means the same times after a restart
 
 
@@ -152,6 +154,18 @@ def reconcile(flow: Flow[..., Any]) -> RunnerDeployment:
     made = flow.to_deployment(
         name="reconcile",
         schedules=[Interval(timedelta(hours=1), anchor_date=ANCHOR, slug=OURS)],
+        tags=["heart"],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    assert isinstance(made, RunnerDeployment)
+    return made
+
+
+def prune(flow: Flow[..., Any]) -> RunnerDeployment:
+    """The flow that deletes old runs, once a week; its schedule is paused until somebody resumes it in the page."""
+    made = flow.to_deployment(
+        name="prune",
+        schedules=[Cron(SUNDAYS, timezone="UTC", active=False, slug=OURS)],
         tags=["heart"],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )

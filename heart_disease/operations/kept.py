@@ -58,7 +58,7 @@ def merged(before: Iterable[DeploymentSchedule], given: Iterable[Any]) -> list[D
         slug = one.slug or OURS
         same = [old for old in before if old.slug == slug or old.schedule == one.schedule]
         before = [old for old in before if old not in same]
-        active = all(old.active for old in same)
+        active = all(old.active for old in same) if same else one.active
         made.append(DeploymentScheduleCreate(schedule=one.schedule, active=active, slug=slug))
     for old in before:
         if old.slug != OURS:

@@ -39,7 +39,7 @@ from heart_disease.processes import memory, process
 
 log = logging.getLogger("heart")
 # This project's flows, by full name: another project's may begin with the same words.
-FLOWS = ["heart-disease-train", "heart-disease-sweep", "heart-disease-reconcile"]
+FLOWS = [f"heart-disease-{name}" for name in ("train", "sweep", "monitor", "reconcile", "prune")]
 WHO, ATTEMPT = "heart.process", "heart.attempt"  # labels of a flow run: the process that works on it, and the try
 KILLS = "heart.memory_kills"  # a label: how many processes the kernel had ended for want of memory when it began
 PATIENCE = 300.0  # seconds; flow runs send a heartbeat every 180 or less

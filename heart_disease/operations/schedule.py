@@ -21,7 +21,7 @@ from prefect.runner import Runner
 
 from heart_disease.model.errors import HeartError, UnavailableError, UsageError
 from heart_disease.operations import kept, missed, reconciliation
-from heart_disease.operations.deployments import RECONCILE, RETRAIN, When
+from heart_disease.operations.deployments import PRUNE, RECONCILE, RETRAIN, When
 from heart_disease.operations.server import configured, own
 from heart_disease.operations.server.server import ANYWHERE, Server
 from heart_disease.operations.watch import Watch
@@ -55,6 +55,7 @@ def run(deploy: Deploy, when: When, port: int) -> None:
             print(f"{RETRAIN}, one run at a time; a second one {when.if_running}s:")
             print("\n".join(wrapped(f"  {line}", indent="    ") for line in _in_words(served[0], declared, when)))
             print(f"{RECONCILE}, every hour{', paused in Prefect' * bool(served[1].paused)}")
+            print(f"{PRUNE}, {_pruning(served[2])}")
             print(f"Prefect  {page}/deployments\nCtrl-C ends it.", flush=True)
             while True:
                 look_after()
@@ -90,6 +91,13 @@ def _in_words(served: RunnerDeployment, declared: RunnerDeployment, when: When) 
     return lines
 
 
+def _pruning(served: RunnerDeployment) -> str:
+    """When old runs are deleted."""
+    if served.paused or not any(one.active for one in served.schedules or []):
+        return "off until you resume its schedule in Prefect"
+    return "; ".join(kept.in_words(one) for one in served.schedules or [])
+
+
 def _deployed(deploy: Deploy) -> Sequence[RunnerDeployment]:
     """The deployments, with what people have changed in Prefect's page.
 
@@ -109,6 +117,8 @@ def _deployed(deploy: Deploy) -> Sequence[RunnerDeployment]:
             before = kept.find(client, made.full_name)
             if before:
                 kept.keep(client, made, before)
+                if made.full_name != RETRAIN:  # no option of the command sets the others' parameters
+                    made.parameters = before.parameters
     return served
 
 

@@ -7,6 +7,7 @@
     sweeps.py     a search, and one run for each of its configurations
     orphans.py    runs left RUNNING by a process that died
     prune.py      old runs, versions and models that are no longer needed
+    hidden.py     what pruning could only hide, removed from a server's database
     origins.py    what a version was made from
     artifacts.py  the files of a version: fetched, and compared with their digest
     drivers.py    packages that a store needs and does not bring

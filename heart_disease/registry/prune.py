@@ -51,6 +51,13 @@ def find_unneeded(before: int) -> Unneeded:
         UnavailableError: the store does not answer.
     """
     check_embedded_store()
+    gone, versions, models = select(before)
+    places = [run.info.artifact_uri for run in gone.values()] + [model.artifact_location for model in models]
+    return Unneeded(list(gone), versions, [model.model_id for model in models], sum(_size(place) for place in places))
+
+
+def select(before: int) -> tuple[dict[str, Stored], list[str], list[LoggedModel]]:
+    """The same as runs by ID, numbers of versions, and models; hidden runs are among them, hidden models are not."""
     client = mlflow.MlflowClient()
     champions = {move.champion for move in history()}
     versions = client.search_model_versions(f"name = '{MODEL}'")
@@ -75,13 +82,7 @@ def find_unneeded(before: int) -> Unneeded:
         for model in _models(client, experiments)
         if model.source_run_id in gone or (model.model_id not in registered and not _at_work(runs, model))
     ]
-    places = [run.info.artifact_uri for run in gone.values()] + [model.artifact_location for model in models]
-    return Unneeded(
-        list(gone),
-        [str(version.version) for version in versions if version.run_id in gone],
-        [model.model_id for model in models],
-        sum(_size(place) for place in places),
-    )
+    return gone, [str(version.version) for version in versions if version.run_id in gone], models
 
 
 def _above(tags: Mapping[str, str]) -> str | None:

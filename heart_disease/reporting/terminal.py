@@ -106,10 +106,11 @@ class Bar:
     """A bar on a terminal: networks done of `total`, networks per second, time left. Elsewhere a line every 10 seconds.
 
     A context manager. Call `add` when networks are done; `part` makes a callback for progress within the next ones.
+    tell: is called with every share that is done, 0 to 1.
     """
 
-    def __init__(self, name: str, total: int) -> None:
-        self.name, self.total, self.done = name, total, 0.0
+    def __init__(self, name: str, total: int, tell: Callable[[float], None] = lambda _: None) -> None:
+        self.name, self.total, self.done, self.tell = name, total, 0.0, tell
         self._started = self._said = time.monotonic()
         self._bar: Any = None
 
@@ -139,6 +140,7 @@ class Bar:
         return lambda done, total: self._show(self.done + networks * done / total)
 
     def _show(self, done: float) -> None:
+        self.tell(done / self.total)
         seconds = time.monotonic() - self._started
         rate = done / seconds if seconds else 0
         if self._bar:

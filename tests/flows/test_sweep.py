@@ -18,7 +18,8 @@ import pytest
 
 from heart_disease import registry
 from heart_disease.data import sources
-from heart_disease.model.errors import RejectedError
+from heart_disease.model.errors import RejectedError, UsageError
+from heart_disease.processes import memory
 from heart_disease.registry.sweeps import SWEEPS
 from heart_disease.search import space
 from heart_disease.training.recipe import Recipe
@@ -190,6 +191,20 @@ def test_data_without_usable_labels_is_rejected_as_data(
     change(patients.make(80)).to_csv(tmp_path / "bad.csv", index=False)
     with pytest.raises(RejectedError, match="nothing was trained"):
         search(source=str(tmp_path / "bad.csv"))
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_a_run_is_opened(
+    trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "room", lambda: 10**9)
+
+    def runs() -> list[str]:
+        return [run.info.run_id for run in mlflow.search_runs(experiment_names=[SWEEPS], output_format="list")]
+
+    before = runs()
+    with pytest.raises(UsageError, match=r"6 configurations on 303 patients need about .*Nothing was trained"):
+        search()
+    assert runs() == before
 
 
 def test_too_few_patients_for_the_inner_folds_end_in_2_before_anything_is_trained(

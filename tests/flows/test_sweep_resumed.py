@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -145,6 +146,15 @@ def test_a_search_whose_run_was_deleted_starts_over() -> None:
         if len(runs) == 2:
             mlflow.delete_run(run.run_id)
     assert runs[0] == runs[1] != runs[2]
+
+
+def test_what_takes_long_is_said_before_it_begins(
+    fresh: str, trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("flows.sweep.SHOWN_SECONDS", 0)
+    with caplog.at_level("INFO", "heart"):
+        search()
+    assert re.search(r"the search takes about \d+ s, 1\.1 GiB$", caplog.text, re.MULTILINE)
 
 
 def test_a_second_identical_search_is_refused_and_does_not_disturb_the_first(

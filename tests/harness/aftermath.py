@@ -34,7 +34,7 @@ class Checked:
 def count(flow_runs: Sequence[str]) -> Checked:
     """Look at the stores of this process while nothing runs; every one of `flow_runs` should have completed."""
     lost = _incomplete() + sum(not _completed(one) for one in flow_runs)
-    duplicated = sum(_duplicated(one) for one in flow_runs)
+    duplicated = sum(duplicates(one) for one in flow_runs)
     return Checked(lost, duplicated, running=len(registry.open_runs()) + running_flows())
 
 
@@ -72,7 +72,8 @@ def runs_of(flow_run_id: str) -> list[Any]:
     return client.search_runs([experiment.experiment_id], f"tags.`{registry.FLOW_RUN}` = '{flow_run_id}'")
 
 
-def _duplicated(flow_run_id: str) -> int:
+def duplicates(flow_run_id: str) -> int:
+    """MLflow runs and versions of a flow run beyond one, and points of a curve beyond one per step."""
     client, runs = mlflow.MlflowClient(), runs_of(flow_run_id)
     found = max(len(runs) - 1, 0)
     for run in runs:

@@ -28,15 +28,14 @@ from prefect.states import Scheduled
 from heart_disease import registry
 from heart_disease.cli import main
 from heart_disease.data import sources
-from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.model import schema
 from heart_disease.operations import deployments, reconciliation
 from heart_disease.operations.server.server import prefect_server
-from heart_disease.training.recipe import Recipe
 from tests.harness import aftermath
 from tests.harness.aftermath import Checked
 from tests.harness.compose import Stack
 from tests.harness.compose_file import ROOT
+from tests.harness.deployed import SHORT_LEASES, SMALL
 from tests.harness.disk import small_disk
 from tests.harness.proxy import Proxy
 from tests.harness.stores import empty_prefect_database
@@ -53,9 +52,10 @@ DISK = 256  # megabytes for the servers' files
 def servers(folder: Path) -> Iterator[Stack]:
     """PostgreSQL, MLflow and Prefect of docker-compose.yml, with their accounts, deployments and a champion.
 
-    MLflow accepts every host and port, because some tests reach it through a proxy.
+    MLflow accepts every host and port, because some tests reach it through a proxy. Prefect's leases are short.
     """
     stack = Stack(folder)
+    stack.added["prefect"] = SHORT_LEASES
     mlflow_server = stack.services["mlflow"]
     mlflow_server["command"] = re.sub(r"--allowed-hosts \S+", r"--allowed-hosts \\*", mlflow_server["command"])
     with small_disk(artifacts(stack), DISK):
@@ -182,18 +182,10 @@ def worker_stopped(stack: Stack) -> Checked:
 
 def _worker_ended(stack: Stack, end: Callable[[UUID], Checked]) -> Checked:
     stores = stack.client_environment
-    small = deployments.parameters(
-        None,
-        Recipe(epochs=75),
-        Evaluation(folds=2, repeats=1),
-        Promotion(margin=0.5, promote_if="not-worse"),
-        "cpu",
-        force=True,
-    )
     stack.start_service("worker")
     with using(stores), get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name(deployments.RETRAIN)
-        flow_run = client.create_flow_run_from_deployment(deployment.id, parameters=small).id
+        flow_run = client.create_flow_run_from_deployment(deployment.id, parameters=SMALL).id
         wait_for(lambda: bool(aftermath.runs_of(str(flow_run))))
         found = end(flow_run)
         stack.start_service("worker")

@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_URL
 from heart_disease.cli.main import make_parser
 from heart_disease.cli.operate import schedule as command
 from heart_disease.operations import deploy, kept, schedule
-from heart_disease.operations.deployments import RECONCILE, RETRAIN, When, interval_in_words
+from heart_disease.operations.deployments import PRUNE, RECONCILE, RETRAIN, SUNDAYS, When, interval_in_words
 from tests.harness.command import one_line, root
 
 pytestmark = pytest.mark.usefixtures("prefect")
@@ -41,7 +41,7 @@ def start(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[str]:
 @pytest.fixture
 def client() -> Any:
     with get_client(sync_client=True) as client:
-        for name in (RETRAIN, RECONCILE):
+        for name in (RETRAIN, RECONCILE, PRUNE):
             if found := kept.find(client, name):
                 client.delete_deployment(found.id)
         yield client
@@ -136,6 +136,20 @@ def test_parameters_that_no_longer_fit_are_reset_and_that_is_said(
     assert "The deployment's earlier parameters no longer fit, and are reset: --momentum-of-old" in said
 
 
+def test_nothing_is_pruned_until_the_schedule_is_resumed_in_the_page_and_that_stays(
+    client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(monkeypatch)
+    found = client.read_deployment_by_name(PRUNE)
+    assert times(found) == {SUNDAYS: False}
+    client.update_deployment_schedule(found.id, found.schedules[0].id, active=True)
+    client.update_deployment(found.id, DeploymentUpdate(parameters={"older_than": "26w"}))
+    start(monkeypatch)
+    again = client.read_deployment_by_name(PRUNE)
+    assert times(again) == {SUNDAYS: True}
+    assert again.parameters == {"older_than": "26w"}
+
+
 @pytest.mark.parametrize(("every", "text"), [({"hours": 6}, "6h"), ({"days": 14}, "2w"), ({"seconds": 90}, "90 s")])
 def test_an_interval_in_words(every: Mapping[str, int], text: str) -> None:
     assert interval_in_words(timedelta(**every)) == text
@@ -149,6 +163,9 @@ def test_deploying_again_keeps_what_was_changed(client: SyncPrefectClient, monke
     deploy.main()
     found = training(client)
     assert times(found) == {"0 6 * * 1": True}
+    pruning = client.read_deployment_by_name(PRUNE)
+    assert times(pruning) == {SUNDAYS: True}
+    client.update_deployment_schedule(pruning.id, pruning.schedules[0].id, active=False)
     client.pause_deployment(found.id)
     client.update_deployment_schedule(found.id, found.schedules[0].id, active=False)
     added = DeploymentScheduleCreate(schedule=DAILY)
@@ -163,4 +180,5 @@ def test_deploying_again_keeps_what_was_changed(client: SyncPrefectClient, monke
     assert again.paused
     assert times(again) == {"0 8 * * 1": False, DAILY.cron: True}
     assert again.parameters == {"force": True, "source": "/patients"}
+    assert times(client.read_deployment_by_name(PRUNE)) == {SUNDAYS: False}
     assert client.read_work_pool(deploy.POOL).is_paused

@@ -5,19 +5,27 @@ from __future__ import annotations
 import re
 import shutil
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlparse
+from uuid import UUID
 
 import mlflow
 import pytest
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
+from prefect import flow, runtime
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import ObjectNotFound, ParameterTypeError
 
+from flows.prune import prune as pruning_flow
 from heart_disease import registry
 from heart_disease.operations import prune
-from heart_disease.registry import moves
+from heart_disease.registry import hidden, moves
 from heart_disease.registry.access import store as stores
+from tests.harness.artifacts import read_artifacts
 from tests.harness.stores import delete_for_good
 
 DAY = 24 * 3600 * 1000
@@ -202,13 +210,99 @@ def test_an_interrupted_deletion_is_finished_the_next_time(monkeypatch: pytest.M
     assert find() == registry.Unneeded([], [], [], 0)
 
 
+# What has been hidden for long, as in the database of a server
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", mlflow.get_tracking_uri())
+
+
+def hide(run: str) -> None:
+    mlflow.MlflowClient().delete_run(run)
+
+
+@pytest.mark.usefixtures("backend")
+def test_what_has_been_hidden_long_enough_is_removed_with_its_files() -> None:
+    run = trained(1)
+    model = uploaded(run)
+    client = mlflow.MlflowClient()
+    places = [client.get_run(run).info.artifact_uri, client.get_logged_model(model).artifact_location]
+    hide(run)
+    client.delete_logged_model(model)
+    assert hidden.remove() == (0, 0)
+    assert hidden.remove(timedelta(0)) == (1, 1)
+    assert hidden.remove(timedelta(0)) == (0, 0)
+    for place in places:
+        assert not Path(unquote(urlparse(place).path)).exists()
+    with pytest.raises(MlflowException, match="not found"):
+        client.get_run(run)
+
+
+@pytest.mark.usefixtures("backend")
+def test_hidden_things_that_are_needed_or_belong_to_others_are_not_removed() -> None:
+    champion, theirs = trained(300), trained(300, name="heart-disease of others")
+    promoted(champion)
+    trained(300)  # nothing needs it, but it is not hidden
+    client = mlflow.MlflowClient()
+    [model] = client.search_logged_models([experiment(registry.EXPERIMENT)])
+    for run in (champion, theirs):
+        hide(run)
+    client.delete_logged_model(model.model_id)
+    assert hidden.remove(timedelta(0)) == (0, 0)
+    for run in (champion, theirs):
+        client.restore_run(run)
+        assert client.list_artifacts(run)
+
+
+# In both stores
+
+
+@pytest.fixture
+def prefect_client(prefect: None) -> Iterator[SyncPrefectClient]:
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+def test_a_flow_run_goes_with_its_artifacts(prefect_client: SyncPrefectClient) -> None:
+    @flow(name="heart-disease-train", persist_result=False)
+    def old() -> str:
+        create_markdown_artifact("text", key="decision")
+        create_markdown_artifact("text", key="validation")
+        return str(runtime.flow_run.id)
+
+    ids = [old(), old()]
+    found = prune.find(timedelta(0))
+    assert set(ids) <= set(map(str, found.flow_runs))
+    mine = prune.Found(found.unneeded, [UUID(ids[0])])
+    prune.delete(mine)
+    prune.delete(mine)  # as after an interruption
+    assert [len(read_artifacts("decision", one) + read_artifacts("validation", one)) for one in ids] == [0, 2]
+    with pytest.raises(ObjectNotFound):
+        prefect_client.read_flow_run(UUID(ids[0]))
+
+
+@pytest.mark.usefixtures("prefect")
+def test_the_deployed_flow_deletes_what_is_older_than_it_is_told() -> None:
+    run, young = trained(100), trained(80)
+    assert list(pruning_flow(older_than="14w").unneeded.runs) == [run]
+    assert list(pruning_flow(older_than="11w").unneeded.runs) == [young]
+    assert find() == registry.Unneeded([], [], [], 0)
+
+
+@pytest.mark.usefixtures("prefect")
+@pytest.mark.parametrize("age", ["0d", "90", "soon"])
+def test_the_deployed_flow_refuses_what_is_no_age(age: str) -> None:
+    run = trained(100)
+    with pytest.raises(ParameterTypeError, match="older_than"):
+        pruning_flow(older_than=age)
+    assert find().runs == [run]
+
+
 @pytest.mark.slow
 def test_the_command_lists_what_it_would_delete_and_deletes_only_on_request(
     prefect: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from prefect import flow
-    from prefect.client.orchestration import get_client
-
     @flow(name="heart-disease-train")
     def old() -> None:
         """Make an old run of ours."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import faults
+from tests.harness import deployed, faults
 from tests.harness.aftermath import Checked
 from tests.harness.compose import Stack, postgres_programs
 
@@ -65,3 +65,18 @@ def test_a_worker_killed_with_its_flow_run(stack: Stack) -> None:
 
 def test_a_worker_stopped_during_its_flow_run(stack: Stack) -> None:
     assert faults.worker_stopped(stack) == Checked()
+
+
+# Runs of the deployment
+
+
+def test_the_prefect_server_killed_under_a_deployed_run_that_outlasts_its_lease(stack: Stack) -> None:
+    assert deployed.server_killed(stack) == Checked()
+
+
+def test_a_worker_killed_between_taking_a_run_and_beginning_it(stack: Stack) -> None:
+    assert deployed.stranded(stack) == Checked()
+
+
+def test_random_processes_killed_under_a_schedule_while_the_champion_answers(stack: Stack) -> None:
+    assert deployed.random_kills(stack, kills=10) == Checked()

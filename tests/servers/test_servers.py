@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import psutil
@@ -319,6 +320,7 @@ def test_pruning_over_the_servers_deletes_what_nothing_needs_and_keeps_the_champ
 ) -> None:
     from heart_disease.data import sources
     from heart_disease.operations import prune
+    from heart_disease.registry import hidden
     from tests.harness.work import using
 
     sources.load().frame.assign(age=500).to_csv(tmp_path / "bad.csv", index=False)
@@ -338,6 +340,10 @@ def test_pruning_over_the_servers_deletes_what_nothing_needs_and_keeps_the_champ
     assert not list(files.rglob(f"{run_id}/artifacts/*"))
     assert answer(mlflow_api, "GET", "/runs/get", run_id=run_id)["run"]["info"]["lifecycle_stage"] == "deleted"
     assert prefect_api.get(f"/flow_runs/{flow_run}").status_code == 404
+    with patch.dict(os.environ, stack.environment_of("cleaner")):
+        runs, _ = hidden.remove(timedelta(0))
+    assert runs >= 1
+    assert mlflow_api.get("/runs/get", params={"run_id": run_id}).status_code == 404
 
     champion = answer(mlflow_api, "GET", "/registered-models/alias", name="heart-disease", alias="champion")
     version = champion["model_version"]["version"]

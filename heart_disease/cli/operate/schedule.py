@@ -45,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
     """
     training(options)  # refuses wrong usage before the heavy imports
     with progress():
+        from flows.prune import prune
         from flows.reconcile import reconcile
         from flows.train import train
         from heart_disease.operations import deployments, schedule
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
                 print(wrapped(f"The deployment's earlier parameters no longer fit, and are reset: {error}"))
                 found = training(options)
             given = deployments.parameters(**found)
-            return [deployments.retrain(train, when, given), deployments.reconcile(reconcile)]
+            return [deployments.retrain(train, when, given), deployments.reconcile(reconcile), deployments.prune(prune)]
 
         if options.source is not None and not Path(options.source).exists():
             print(wrapped(f"There is no file '{options.source}' yet; until it is there, every run ends as rejected."))
