@@ -13,6 +13,7 @@ the replaced values make patients who do not exist.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -59,7 +60,8 @@ def influences(
     asked = splits.test_rows[:: -(-len(splits.test_rows) // MOST_ROWS)]
     cells = frame[list(schema.INPUT_NAMES)].iloc[asked].to_numpy("float64")  # (n, C)
     y, weights = labels[asked], resamples(len(asked), recipe.seed)
-    usual = losses(y, _answers(cells[None], asked, inputs, networks, splits)[0])  # (n,)
+    tested = [np.flatnonzero(np.isin(asked, test)) for _, test in splits.pairs]
+    usual = losses(y, _answers(cells[None], inputs, networks, tested, splits.repeats)[0])  # (n,)
     shown = evenly(len(asked), min(LINES, len(asked)))
     found = []
     for k, column in enumerate(schema.COLUMNS):
@@ -68,7 +70,7 @@ def influences(
         values, shares = spread(cells[:, k])
         changed = np.repeat(cells[None], len(values), axis=0)  # (G, n, C)
         changed[:, :, k] = values[:, None]
-        p = _answers(changed, asked, inputs, networks, splits)  # (G, R, n)
+        p = _answers(changed, inputs, networks, tested, splits.repeats)  # (G, R, n)
         risen = shares @ np.stack([losses(y, one) for one in p]) - usual  # (n,)
         lines = p.mean(axis=1)
         found.append(Influence(column.name, estimate(risen, weights), values, lines.mean(axis=1), lines[:, shown]))
@@ -83,19 +85,18 @@ def spread(cells: Numbers) -> tuple[Numbers, Numbers]:
     return values, counts / counts.sum()
 
 
-def _answers(cells: Numbers, rows: Ints, inputs: Inputs, networks: Networks, splits: Splits) -> Numbers:
-    """Out-of-fold probabilities (G, R, n) of G copies of the patients (G, n, C), whose numbers are `rows` (n,)."""
+def _answers(cells: Numbers, inputs: Inputs, networks: Networks, tested: Sequence[Ints], repeats: int) -> Numbers:
+    """Out-of-fold probabilities (G, R, n) of G copies of the patients (G, n, C).
+
+    tested: which of the n patients each fold tests, repeat by repeat.
+    """
     copies, n, columns = cells.shape
     members = 1 + max(job.member for job in networks.jobs)
-    starts, per_repeat = n * np.arange(copies)[:, None], len(splits.pairs) // splits.repeats
-    jobs, places = [], []
-    for job in networks.jobs:
-        fold = job.fold or 0
-        own = np.flatnonzero(np.isin(rows, splits.pairs[fold][1]))
-        jobs.append(replace(job, watch=(starts + own).ravel()))
-        places.append((fold // per_repeat, own))
-    found = np.zeros((copies, splits.repeats, n))
+    starts = n * np.arange(copies)[:, None]
+    folds = [job.fold or 0 for job in networks.jobs]
+    jobs = [replace(job, watch=(starts + tested[i]).ravel()) for job, i in zip(networks.jobs, folds, strict=True)]
     answers = replace(networks, jobs=tuple(jobs)).watched(inputs.of_others(cells.reshape(-1, columns)))
-    for (repeat, own), answer in zip(places, answers, strict=True):
-        found[:, repeat, own] += answer[-1].reshape(copies, -1) / members
+    found = np.zeros((copies, repeats, n))
+    for i, answer in zip(folds, answers, strict=True):
+        found[:, i // (len(tested) // repeats), tested[i]] += answer[-1].reshape(copies, -1) / members
     return found
