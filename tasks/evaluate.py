@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from heart_disease.evaluation.contest import Contest, Report
 from heart_disease.training.engine import Networks
@@ -11,8 +12,9 @@ log = logging.getLogger("heart")
 
 
 def evaluate_networks(contest: Contest, networks: Networks) -> Report:
-    """See `Contest.report`."""
+    """See `Contest.report` and `Contest.influences`."""
     report, members = contest.report(networks), contest.recipe.members
+    report = replace(report, influences=contest.influences(networks, report.members))
     log.info("evaluate  %s", report.description)
     if report.averaging:
         words = "helps" if report.members > 1 else "does not help enough; one network is shipped"

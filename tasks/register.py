@@ -15,7 +15,7 @@ from heart_disease.evaluation.verdict import Decision
 from heart_disease.model.errors import HistoryError, MovedError, OriginError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef, Run
-from heart_disease.reporting import figures, report_page, tables
+from heart_disease.reporting import facts, figures, model_card, report_page, tables
 from heart_disease.serving.rehearsal import fresh_process
 
 log = logging.getLogger("heart")
@@ -70,10 +70,11 @@ def register_model(
 def _decided(
     run: Run, ref: ModelRef, table: Table, report: Report, decision: Decision, champion: ModelRef | None
 ) -> None:
-    page = report_page.render(
-        table.frame, table.source, report, decision, f"{ref.name} version {ref.version}", _changed(ref, champion)
-    )
-    registry.log_files(run, report_page.FOLDER, {report_page.FILE: page})
+    found = facts.collect(table.frame, table.source, report, f"{ref.name} version {ref.version}")
+    page = report_page.render(found, decision, _changed(ref, champion))
+    card = model_card.render(found, registry.file_link(run, REPORT))
+    registry.log_files(run, report_page.FOLDER, {report_page.FILE: page, model_card.FILE: card})
+    registry.log_card(ref, card)
     tags = tables.decision_tags(decision)
     if champion and decision.champion:
         tags |= {registry.RIVAL: f"version {champion.version}", registry.RIVAL_RUN: champion.run_id}

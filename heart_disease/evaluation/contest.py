@@ -26,8 +26,9 @@ from heart_disease.evaluation.estimates import (
     resamples,
 )
 from heart_disease.evaluation.folds import Splits, split
+from heart_disease.evaluation.influence import Influence, influences
 from heart_disease.evaluation.settings import Evaluation
-from heart_disease.model import schema
+from heart_disease.model import drivers, schema
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.training.batches import Floats, Ints, Job
@@ -53,6 +54,7 @@ class Report:
     averaged into one answer. without: the columns that the network does not get; if there are some, `ALL_COLUMNS` is
     among the models, and what leaving them out costs among the differences. averaging: if the recipe asks for several,
     the loss of their mean probability minus the mean of their losses; never above 0, since the loss is convex.
+    influences: what the network makes of each column that it gets; none if nobody asked.
     """
 
     description: str
@@ -65,6 +67,7 @@ class Report:
     members: int = 1
     averaging: Estimate | None = None
     without: tuple[str, ...] = ()
+    influences: tuple[Influence, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +124,15 @@ class Contest:
         rows, network = own.jobs[0].rows, own.keras_average(self.recipe.widths[0])
         known = sources.learned_from(self.frame, rows, self.recipe.without)
         encoder = Encoder.fit(self.frame, rows).leaving_out(self.recipe.without)
-        return PatientModel(encoder, network, learned_from=known)
+        return PatientModel(encoder, network, learned_from=known, references=drivers.references(self.frame, rows))
+
+    def influences(self, networks: Networks, members: int) -> tuple[Influence, ...]:
+        """What the challenger's networks, `members` per fold, make of each column; see influence.py.
+
+        networks: those trained for `jobs`.
+        """
+        own = networks.pick(lambda job: job.side == NETWORK and job.fold is not None and job.member < members)
+        return influences(self.frame, self.labels, self.inputs, own, self.splits, self.recipe)
 
     # On matrices this small, BLAS threads only wait for each other; with one, 50 fits take 0.1 s instead of up to 7.
     @threadpool_limits.wrap(limits=1, user_api="blas")

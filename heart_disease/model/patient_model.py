@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import keras_file, schema
+from . import drivers, keras_file, schema
+from .drivers import Drivers
 from .encoding import Encoder
 from .errors import RejectedError
 
@@ -49,12 +50,16 @@ class PatientModel:
     learned_from: the digests of the patients that encoder and network were fitted on (`sources.patient_ids`), sorted,
     so that a comparison of two models can leave them out; none if that is not known, as in older versions and where
     there were more patients than `sources.learned_from` keeps.
+
+    references: the patients (K, 13), nobody's, that one patient is compared with to say what drives the probability
+    (drivers.py); none in older versions.
     """
 
     encoder: Encoder
     network: Any
     threshold: float = 0.5
     learned_from: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+    references: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, len(schema.COLUMNS))))
 
     def predict(self, patients: pd.DataFrame) -> pd.DataFrame:
         """One row per patient: `probability` of heart disease, `disease` ("yes", "no"), and `problem`.
@@ -119,6 +124,15 @@ class PatientModel:
         bad &= ~self.encoder.ignored
         return bad, self.encoder.never_seen(cells) & ~bad
 
+    def drivers(self, cells: NDArray[np.float64]) -> Drivers | None:
+        """What drives the probability of one patient without a problem, for values (13,) as `score` takes them.
+
+        None if the model has no references, or takes more columns than `drivers.MOST_COLUMNS`.
+        """
+        if not len(self.references) or len(self.columns) > drivers.MOST_COLUMNS:
+            return None
+        return drivers.explain(self.network, self.encoder, self.references, cells)
+
     def _problems(
         self, cells: NDArray[np.float64], bad: NDArray[np.bool_], new: NDArray[np.bool_], written: Written | None
     ) -> NDArray[np.object_]:
@@ -147,12 +161,13 @@ class PatientModel:
         return problem
 
     def save(self, folder: Path) -> None:
-        """Write `encoder.json`, `network.keras`, `threshold.json` and `learned_from.npy` into `folder`."""
+        """Write `encoder.json`, `network.keras`, `threshold.json`, `learned_from.npy`, `references.npy` into it."""
         folder.mkdir(parents=True, exist_ok=True)
         self.network.save(folder / "network.keras")
         (folder / "encoder.json").write_text(self.encoder.to_json())
         (folder / "threshold.json").write_text(json.dumps({"threshold": self.threshold}))
         np.save(folder / "learned_from.npy", self.learned_from, allow_pickle=False)
+        np.save(folder / "references.npy", self.references, allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> PatientModel:
@@ -161,16 +176,26 @@ class PatientModel:
         Raises:
             ValueError, LookupError, OSError: `save` did not write this.
         """
-        learned_from = folder / "learned_from.npy"  # older versions have none
-        known = np.load(learned_from, allow_pickle=False) if learned_from.exists() else np.empty(0, np.uint64)
-        if known.ndim != 1 or known.dtype != np.uint64:
-            raise ValueError(f"learned_from.npy has {known.dtype} {known.shape}; expected uint64 (n,)")
         return cls(
             Encoder.from_json((folder / "encoder.json").read_text()),
             keras_file.read(folder / "network.keras"),
             json.loads((folder / "threshold.json").read_text())["threshold"],
-            known,
+            _read(folder / "learned_from.npy", np.empty(0, np.uint64)),
+            _read(folder / "references.npy", np.empty((0, len(schema.COLUMNS)))),
         )
+
+
+def _read(path: Path, none: NDArray[Any]) -> NDArray[Any]:
+    """The array in a file, of the type and the columns of `none`, which stands for the file that older versions lack.
+
+    Raises:
+        ValueError, OSError: the file holds another kind of array.
+    """
+    found = np.load(path, allow_pickle=False) if path.exists() else none
+    if (found.dtype, found.shape[1:]) != (none.dtype, none.shape[1:]) or not found.ndim:
+        expected = ", ".join(map(str, ("n", *none.shape[1:])))
+        raise ValueError(f"{path.name} has {found.dtype} {found.shape}; expected {none.dtype} ({expected})")
+    return found
 
 
 def difference(ours: pd.DataFrame, theirs: pd.DataFrame) -> float:

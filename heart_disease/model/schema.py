@@ -54,6 +54,16 @@ class Column:
         allowed = [str(code) for code in self.codes] + (["blank"] if self.optional else [])
         return f"{', '.join(allowed[:-1])} or {allowed[-1]}" if len(allowed) > 1 else allowed[0]
 
+    def in_words(self, value: float) -> str:
+        """An allowed value in words: ``63 years``, ``fixed defect``, ``not known``."""
+        if math.isnan(value):
+            return "not known"
+        return self.codes[int(value)] if self.codes else f"{value:g} {self.unit}"
+
+    def says(self, value: float) -> str:
+        """The column and a value in words: ``age: 63 years``."""
+        return f"{self.meaning}: {self.in_words(value)}"
+
 
 COLUMNS: tuple[Column, ...] = (
     Column("age", "age", "years", limits=(18, 100), usual=(28, 80)),

@@ -39,6 +39,7 @@ DESCRIPTION = (
     "Probability of heart disease (over 50 % narrowing of a major vessel) from patients in UCI codes. "
     "The alias `champion` is the version to use."
 )
+RULE, LONGEST = "\n\n---\n\n", 5000  # between a version's state and its card; characters that MLflow's stores hold
 SAME = 1e-6  # probabilities that differ by at most this are the same
 
 
@@ -87,6 +88,7 @@ def _is(ref: ModelRef, model: PatientModel, example: pd.DataFrame) -> bool:
     return (
         (stored.encoder, stored.threshold) == (model.encoder, model.threshold)
         and np.array_equal(stored.learned_from, model.learned_from)
+        and np.array_equal(stored.references, model.references, equal_nan=True)
         and difference(stored.predict(example), model.predict(example)) <= SAME
     )
 
@@ -153,8 +155,9 @@ def copy_model(ref: ModelRef, folder: Path) -> None:
         UnavailableError: as `load_model`.
     """
     with fetched(ref.name, ref.version) as files:
-        for name in ("encoder.json", "network.keras", "threshold.json"):
-            shutil.copyfile(files / "artifacts" / "model" / name, folder / name)
+        for name in ("encoder.json", "network.keras", "threshold.json", "references.npy"):
+            with suppress(FileNotFoundError):  # older versions have no references; `load` misses the others
+                shutil.copyfile(files / "artifacts" / "model" / name, folder / name)
 
 
 def _read(ref: ModelRef, folder: Path) -> PatientModel:
@@ -227,11 +230,20 @@ def set_alias(alias: str, version: str) -> None:
 
 
 def label(version: str, what: str, why: str) -> None:
-    """Write into tags and description what the version is now, and why."""
+    """Write into tags and description what the version is now, and why; a model card below that stays."""
     client = mlflow.MlflowClient()
     _again(client.set_model_version_tag, MODEL, version, "promotion", what)
     _again(client.set_model_version_tag, MODEL, version, "promotion_reason", why)
-    client.update_model_version(MODEL, version, f"{what}: {why}")
+    _, rule, card = (client.get_model_version(MODEL, version).description or "").partition(RULE)
+    client.update_model_version(MODEL, version, f"{what}: {why}{rule}{card}"[:LONGEST])
+
+
+@reachable()
+def log_card(ref: ModelRef, card: str) -> None:
+    """Put a model card, in Markdown, into the version's description, below what it is now and why."""
+    client = mlflow.MlflowClient()
+    now, _, _ = (client.get_model_version(ref.name, ref.version).description or "").partition(RULE)
+    client.update_model_version(ref.name, ref.version, f"{now}{RULE}{card}"[:LONGEST])
 
 
 @reachable()

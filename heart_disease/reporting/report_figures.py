@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from textwrap import fill
 
 import matplotlib as mpl
 import numpy as np
@@ -15,6 +17,8 @@ from heart_disease.evaluation import clinical
 from heart_disease.evaluation.clinical import Stability
 from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, NETWORK, Report
 from heart_disease.evaluation.estimates import Numbers
+from heart_disease.evaluation.influence import Influence
+from heart_disease.model import schema
 from heart_disease.reporting import figures
 from heart_disease.reporting.figures import BLUE, GREY, ORANGE
 from heart_disease.reporting.tables import MODEL_NAMES
@@ -24,6 +28,7 @@ GREEN = "#009E73"
 STYLES = {NETWORK: (BLUE, "-"), CHAMPION: (GREEN, "--"), LOGISTIC: (ORANGE, ":")}
 POINTS = 200  # of a line on a page; more cannot be seen
 GRID = np.linspace(0.01, 0.99, 99)
+TOO_FINE = re.compile(r"(?<=\.\d\d)\d+(?=[\s\"])")  # digits of a coordinate beyond hundredths of a point
 
 
 def losses(report: Report) -> str:
@@ -99,6 +104,42 @@ def _stability(axes: Axes, found: Stability, probabilities: Numbers) -> None:
     axes.set(xlabel="mean probability of a patient", ylabel="the repeats' probabilities", xlim=(0, 1), ylim=(0, 1))
 
 
+def importance(found: Sequence[Influence]) -> str:
+    """How much log loss rises without each column, with intervals; the most important on top."""
+    return _svg(lambda axes: _importance(axes, found), left=0.4)
+
+
+def _importance(axes: Axes, found: Sequence[Influence]) -> None:
+    names = [fill(schema.BY_NAME[one.column].meaning, 28) for one in found]
+    for y, one in enumerate(found):
+        axes.plot([one.importance.low, one.importance.high], [y, y], color=BLUE, linewidth=1.2)
+        axes.plot(one.importance.value, y, "o", color=BLUE, markersize=5)
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    axes.set_yticks(range(len(found)), names, fontsize=8)
+    axes.invert_yaxis()
+    axes.set(xlabel="log loss rises by")
+
+
+def dependence(found: Influence) -> str:
+    """The probability against a column's value: a line for each of some patients, and the mean of all."""
+    return _svg(lambda axes: _dependence(axes, found), size=(4.2, 3.0), left=0.13, bottom=0.19)
+
+
+def _dependence(axes: Axes, found: Influence) -> None:
+    column = schema.BY_NAME[found.column]
+    x = np.arange(len(found.grid)) if column.codes else found.grid
+    axes.plot(x, found.lines, color=GREY, linewidth=0.5, alpha=0.5)
+    axes.plot(x, found.mean, color=BLUE, linewidth=2.5, marker="o" if column.codes else "", markersize=5)
+    if column.codes:
+        axes.set_xticks(
+            x, [fill(column.in_words(value), 12, break_long_words=False) for value in found.grid], fontsize=8
+        )
+        axes.margins(x=0.1)
+    else:
+        axes.set_xlabel(column.unit)
+    axes.set(ylabel="probability", ylim=(0, 1))
+
+
 def _pooled(report: Report) -> list[tuple[str, Numbers, Numbers, tuple[str, str]]]:
     """Labels and probabilities of all repeats, one after another, for each model that has a curve."""
     return [
@@ -113,13 +154,18 @@ def _thin(x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
     return x[which], y[which]
 
 
-def _svg(draw: Callable[[Axes], None]) -> str:
+def _svg(
+    draw: Callable[[Axes], None], size: tuple[float, float] = (5.2, 4.2), left: float = 0.13, bottom: float = 0.12
+) -> str:
+    """A figure of a size in inches; left, bottom: the margins for the labels, as shares of it."""
     # Without a date and with a fixed salt, the same report gives the same bytes.
     with mpl.rc_context({"svg.hashsalt": "heart-disease", "svg.fonttype": "path"}):
-        figure = Figure(figsize=(5.2, 4.2))
-        axes = figure.add_axes((0.13, 0.12, 0.84, 0.85))  # a layout engine would draw everything twice
+        figure = Figure(figsize=size)
+        axes = figure.add_axes(
+            (left, bottom, 0.97 - left, 0.97 - bottom)
+        )  # a layout engine would draw everything twice
         draw(axes)
         axes.set_title("")  # the page has a heading
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+    return TOO_FINE.sub("", out.getvalue())

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from heart_disease.evaluation import clinical
-from heart_disease.evaluation.clinical import Threshold
 from heart_disease.evaluation.contest import NETWORK, Report
+from heart_disease.evaluation.influence import Influence
 from heart_disease.evaluation.verdict import Decision
 from heart_disease.model import schema
 from heart_disease.reporting import pages, report_figures, tables
+from heart_disease.reporting.facts import Facts
 from heart_disease.training.batches import Ints
 
 FOLDER, FILE = "report", "report.html"  # among the artifacts of a run
-TARGET = 0.9  # the share of sick patients that the page's threshold finds
-SEED = 0  # of the intervals, and of the rows that are looked at if there are very many
-MOST_ROWS = 20_000  # more patients would cost time and show the same
 LISTED = 5
+DRAWN = 6  # columns whose influence is a picture; that of the others is a sentence
 
 
 @dataclass(frozen=True)
@@ -42,69 +41,51 @@ class _Patient:
     figure: str
 
 
-def render(
-    frame: pd.DataFrame, source: str, report: Report, decision: Decision, title: str, changed: Mapping[str, str] | None
-) -> str:
+@dataclass(frozen=True)
+class _Column:
+    """A column whose influence is shown, and what the picture shows in words."""
+
+    column: str
+    words: str
+
+
+def render(facts: Facts, decision: Decision, changed: Mapping[str, str] | None) -> str:
     """The complete page; everything that came from the table is escaped.
 
-    frame: the patients, of which `report.rows` were tested. title: the version in words. changed: what differs from
-    the champion, by part; None if there is no champion to compare with. From `MOST_ROWS` patients on, the figures that
-    are made here, unlike the metrics, come from a sample of that size, and the page says so.
+    changed: what differs from the champion, by part; None if there is no champion to compare with. From
+    `facts.MOST_ROWS` patients on, the figures that are made for the page, unlike the metrics, come from a sample of
+    that size, and the page says so.
     """
-    looked, all_tested = _sample(report), len(report.rows)
-    labels, p = looked.labels, looked.probabilities[NETWORK]
-    tested = frame.iloc[looked.rows]
-    threshold = clinical.threshold_for(TARGET, labels, p, SEED)
-    stable = clinical.stability(p, threshold.value)
+    report, stable, p = facts.report, facts.stable, facts.probabilities
     header, *body = tables.rows(report)
     mean = p.mean(axis=0)
 
     def patients(order: Ints, figures: list[str]) -> list[_Patient]:
         return [
-            _Patient(tested.index[k], bool(labels[k]), float(mean[k]), text)
+            _Patient(facts.tested.index[k], bool(report.labels[k]), float(mean[k]), text)
             for k, text in zip(order.tolist(), figures, strict=True)
         ]
 
-    wrong = clinical.farthest(np.abs(labels - mean), LISTED)
+    wrong = clinical.farthest(np.abs(report.labels - mean), LISTED)
     unstable = clinical.farthest(stable.error, LISTED) if stable else wrong[:0]
     return pages.fill(
         "heart_disease.reporting",
         "report_page.html",
-        title=title,
-        source=source,
-        rows=len(frame),
-        sampled=len(labels) if len(labels) < all_tested else 0,
-        description=report.description,
+        facts=facts,
         decision=decision,
         changed=changed,
-        described=described(frame),
+        described=described(facts.frame),
         header=header,
         body=body,
-        figures=_figures(looked, stable),
-        calibration=clinical.calibration(labels, p),
-        threshold=threshold,
-        people=people(threshold),
-        slices=clinical.slices(clinical.groups(tested), labels, p, threshold.value, SEED),
+        figures=_figures(report, stable),
+        influences=[_Column(one.column, _direction(one)) for one in report.influences],
+        drawn=DRAWN,
         enough=clinical.ENOUGH,
-        stable=stable,
         mape=float(stable.error.mean()) if stable else 0.0,
         flips=float(stable.flips.mean()) if stable else 0.0,
-        wrong=patients(wrong, [f"{abs(labels[k] - mean[k]):.2f}" for k in wrong]),
+        wrong=patients(wrong, [f"{abs(report.labels[k] - mean[k]):.2f}" for k in wrong]),
         unstable=patients(unstable, [f"{p[:, k].min():.2f} to {p[:, k].max():.2f}" for k in unstable]),
         items=TRIPOD,
-    )
-
-
-def _sample(report: Report) -> Report:
-    """The report on at most `MOST_ROWS` of its patients; its metrics are left as they are."""
-    if len(report.rows) <= MOST_ROWS:
-        return report
-    which = np.sort(np.random.default_rng(SEED).choice(len(report.rows), MOST_ROWS, replace=False))
-    return replace(
-        report,
-        rows=report.rows[which],
-        labels=report.labels[which],
-        probabilities={model: p[:, which] for model, p in report.probabilities.items()},
     )
 
 
@@ -142,13 +123,12 @@ def _middle(cells: np.ndarray) -> str:
     return f"{middle:g} ({low:g} to {high:g})"
 
 
-def people(threshold: Threshold) -> str:
-    """A threshold's figures as whole patients."""
-    found, alarmed = round(100 * threshold.sensitivity.value), round(100 * (1 - threshold.specificity.value))
-    return (
-        f"Of 100 patients with disease, it finds {found} and misses {100 - found}. "
-        f"Of 100 without, {alarmed} are alarmed needlessly."
-    )
+def _direction(one: Influence) -> str:
+    """From where to where a column moves the mean probability, in words."""
+    column, low, high = schema.BY_NAME[one.column], int(one.mean.argmin()), int(one.mean.argmax())
+    found, at = one.mean[[low, high]], one.grid[[low, high]].tolist()
+    ends = [f"{p:.2f} at {column.in_words(value)}" for p, value in zip(found, at, strict=True)]
+    return f"{column.meaning}: on average from {ends[0]} to {ends[1]}"
 
 
 def _figures(report: Report, stable: clinical.Stability | None) -> dict[str, _Figure]:
@@ -163,6 +143,11 @@ def _figures(report: Report, stable: clinical.Stability | None) -> dict[str, _Fi
     if stable:
         svg = report_figures.stability(stable, report.probabilities[NETWORK])
         drawn["stability"] = (svg, "Probabilities of the repeats against their mean, patient by patient.")
+    if report.influences:
+        first = ", ".join(schema.BY_NAME[one.column].meaning for one in report.influences[:3])
+        drawn["importance"] = (report_figures.importance(report.influences), f"The most important columns: {first}.")
+    for one in report.influences[:DRAWN]:
+        drawn[one.column] = (report_figures.dependence(one), f"Probability against {_direction(one)}.")
     return {
         name: _Figure(f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}", alt)
         for name, (svg, alt) in drawn.items()
@@ -177,6 +162,7 @@ TRIPOD = (
     ("Missing data", "Patients: blanks are counted, and are an input of their own"),
     ("Analytical methods", "How it was judged; the run's parameters hold the recipe"),
     ("Fairness", "Groups of patients"),
+    ("Interpretation", "Which columns matter, and which way"),
     ("Model performance, with intervals", "Results, Calibration, Groups of patients"),
     ("Model updating", "Verdict: what changed against the champion"),
     ("Limitations, usability", "Use and limits"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from heart_disease.model import schema
 from heart_disease.model.encoding import NUMBERS, Encoder, positions
@@ -50,6 +51,10 @@ class Inputs:
             means[f, : len(NUMBERS)] = np.subtract(own.means, common.means) / common.scales
             factors[f, : len(NUMBERS)] = np.divide(common.scales, own.scales)
         return cls(rows, means.astype(np.float32), factors.astype(np.float32))
+
+    def of_others(self, cells: NDArray[np.float64]) -> Inputs:
+        """The same matrices of other patients, in UCI codes: (n, 13), as `Encoder.encode` takes them."""
+        return Inputs(_by_the_schema().encode(cells), self.means, self.factors)
 
     def __len__(self) -> int:
         return len(self.means)

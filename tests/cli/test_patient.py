@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from heart_disease.cli.pipeline import remembered
 from heart_disease.data import sources
-from heart_disease.model import schema
-from heart_disease.model.encoding import Encoder
+from heart_disease.model import drivers, schema
+from heart_disease.model.encoding import NUMBERED, Encoder
 from heart_disease.model.patient_model import PatientModel
 from tests.harness import patients
 from tests.harness.command import speaking
@@ -32,6 +34,28 @@ def predict(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 def test_the_answer_of_one_patient(predict: Any) -> None:
     assert predict(patients.FIRST) == (0, "probability 0.731, disease yes\n", "heart-disease version 1 (champion)")
+
+
+def test_what_drives_the_answer_is_said_in_words(predict: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = sources.load().frame
+    weights = {schema.INPUT_NAMES.index("oldpeak"): 0.8, schema.INPUT_NAMES.index("age"): -0.3}
+
+    def network(inputs: np.ndarray) -> np.ndarray:
+        return expit(sum(inputs[:, [NUMBERED.index(k)]] * weight for k, weight in weights.items()))
+
+    known = drivers.references(table, np.arange(len(table)))
+    model = PatientModel(Encoder.fit(table), network, references=known)
+    monkeypatch.setattr(remembered, "champion", lambda: ("heart-disease version 1", model))
+    code, out, _ = predict(patients.FIRST)
+    first, *lines = out.splitlines()
+    assert code == 0
+    assert [re.sub(r"\d\.\d{3}", "P", line) for line in lines] == [
+        "On average it is P. What moves it for this patient:",
+        "  raises it by P  ST depression by exercise, relative to rest: 2.3 mm",
+        "  lowers it by P  age: 63 years",
+    ]
+    start, *moves = [float(re.findall(r"\d\.\d{3}", line)[0]) for line in lines]
+    assert start + moves[0] - moves[1] == pytest.approx(float(first.split()[1].rstrip(",")), abs=0.002)
 
 
 @pytest.mark.parametrize("column", schema.COLUMNS, ids=lambda column: column.name)

@@ -17,6 +17,7 @@ from heart_disease import registry
 from heart_disease.cli import main
 from heart_disease.data import sources
 from heart_disease.evaluation.estimates import Estimate
+from heart_disease.model import schema
 from heart_disease.model.errors import RejectedError, UnavailableError
 from heart_disease.reporting import tables
 from heart_disease.training.recipe import Recipe
@@ -283,3 +284,17 @@ def test_the_report_page_is_in_the_run_and_its_description_links_to_it(trained: 
     assert "Becomes champion" in page
     note = mlflow.get_run(trained.run.run_id).data.tags["mlflow.note.content"]
     assert f"(#/experiments/{trained.run.experiment_id}/runs/{trained.run.run_id}/artifacts/report/report.html)" in note
+
+
+def test_the_model_card_is_in_the_run_and_in_the_versions_description(trained: Any) -> None:
+    card = mlflow.artifacts.load_text(f"runs:/{trained.run.run_id}/report/model_card.md")
+    described = mlflow.MlflowClient().get_model_version(trained.model.name, trained.model.version).description
+    assert described == f"champion: {trained.decision.reason}\n\n---\n\n{card}"
+    assert "* **What it uses most:** " in card
+
+
+def test_the_version_says_what_drives_one_patient(trained: Any) -> None:
+    model, first = registry.load_model(trained.model), sources.load().frame[list(schema.INPUT_NAMES)].to_numpy()[0]
+    found = model.drivers(first)
+    assert found
+    assert found.average + sum(found.each.values()) == pytest.approx(model.score(first[None]).probability[0], abs=1e-6)

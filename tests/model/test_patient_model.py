@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from heart_disease.model import schema
+from heart_disease.model import drivers, schema
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.errors import RejectedError
 from heart_disease.model.patient_model import PatientModel
@@ -26,7 +26,8 @@ PATIENTS = patients.make(40, seed=2)
 def model() -> PatientModel:
     untrained = network.build(Recipe(seed=3), 29)
     untrained.set_weights([3 * weight for weight in untrained.get_weights()])  # so that the answers differ
-    return PatientModel(Encoder.fit(patients.make(100)), untrained)
+    known = patients.make(100)
+    return PatientModel(Encoder.fit(known), untrained, references=drivers.references(known, np.arange(100)))
 
 
 def put(row: int, column: str, value: object) -> pd.DataFrame:
@@ -200,13 +201,26 @@ def test_the_given_frame_is_not_changed(model: PatientModel) -> None:
 
 
 def test_a_stored_model_gives_the_same_answers(model: PatientModel, tmp_path: Path) -> None:
-    PatientModel(model.encoder, model.network, threshold=0.3).save(tmp_path / "new" / "model")
+    dataclasses.replace(model, threshold=0.3).save(tmp_path / "new" / "model")
     again = PatientModel.load(tmp_path / "new" / "model")
     assert again.encoder == model.encoder
     assert again.threshold == 0.3
     frame = put(7, "chol", "high")
     expected = PatientModel(model.encoder, model.network, threshold=0.3).predict(frame)
     pd.testing.assert_frame_equal(again.predict(frame), expected, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(again.references, model.references)
+
+
+@pytest.mark.parametrize("name", ["references.npy", "learned_from.npy"])
+def test_an_older_version_without_the_file_is_read_and_a_wrong_one_refused(
+    name: str, model: PatientModel, tmp_path: Path
+) -> None:
+    model.save(tmp_path)
+    (tmp_path / name).unlink()
+    assert not len(getattr(PatientModel.load(tmp_path), name.removesuffix(".npy")))
+    np.save(tmp_path / name, np.zeros((2, 5)))
+    with pytest.raises(ValueError, match=rf"{name} has float64 \(2, 5\); expected"):
+        PatientModel.load(tmp_path)
 
 
 def test_a_model_with_dropout_answers_the_same_each_time(tmp_path: Path) -> None:
@@ -219,7 +233,7 @@ def test_a_model_with_dropout_answers_the_same_each_time(tmp_path: Path) -> None
 def test_a_stored_model_is_json_and_keras_and_no_pickle(model: PatientModel, tmp_path: Path) -> None:
     model.save(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*")) == [
-        "encoder.json", "learned_from.npy", "network.keras", "threshold.json",
+        "encoder.json", "learned_from.npy", "network.keras", "references.npy", "threshold.json",
     ]  # fmt: skip
     assert json.loads((tmp_path / "threshold.json").read_text()) == {"threshold": 0.5}
     assert len(json.loads((tmp_path / "encoder.json").read_text())["inputs"]) == 29

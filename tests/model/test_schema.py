@@ -140,3 +140,9 @@ def test_the_label_is_any_narrowing_over_half() -> None:
 )
 def test_show(value: object, shown: str) -> None:
     assert schema.show(value) == shown
+
+
+def test_a_value_is_said_in_words() -> None:
+    assert schema.BY_NAME["oldpeak"].says(2.3) == "ST depression by exercise, relative to rest: 2.3 mm"
+    assert schema.BY_NAME["thal"].says(6.0) == "thallium scan: fixed defect"
+    assert schema.BY_NAME["ca"].says(float("nan")) == "major vessels coloured by fluoroscopy: not known"

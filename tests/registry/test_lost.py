@@ -182,6 +182,16 @@ def test_descriptions_and_tags_of_both_versions_follow_every_move(client: mlflow
     assert says("1")[0] == f"former champion: the alias was removed on {day}: moved in MLflow itself"
 
 
+def test_a_model_card_stays_below_what_a_version_is_now(client: mlflow.MlflowClient) -> None:
+    first = registry.by_version("1")
+    registry.log_card(first, "an earlier card")
+    registry.log_card(first, "the card")
+    registry.set_challenger(first, "too weak")
+    assert client.get_model_version(registry.MODEL, "1").description == "not promoted: too weak\n\n---\n\nthe card"
+    move(1, None, "we want it")
+    assert client.get_model_version(registry.MODEL, "1").description == "champion: we want it\n\n---\n\nthe card"
+
+
 def test_a_version_without_its_run_and_its_model_has_no_origin(client: mlflow.MlflowClient) -> None:
     ref = registry.by_version("1")
     delete_for_good(ref.run_id)

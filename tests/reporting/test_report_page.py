@@ -13,17 +13,30 @@ import pytest
 from heart_disease.evaluation.clinical import Threshold
 from heart_disease.evaluation.contest import LOGISTIC, Report
 from heart_disease.evaluation.estimates import Estimate
+from heart_disease.evaluation.influence import Influence
 from heart_disease.evaluation.settings import Promotion
 from heart_disease.evaluation.verdict import decide
-from heart_disease.reporting import report_page
+from heart_disease.reporting import facts, report_page
 from tests.harness import patients
 from tests.reporting.test_report import make
 
 
 def page(report: Report, frame: pd.DataFrame, source: str = "patients.csv") -> str:
-    return report_page.render(
-        frame, source, report, decide(report, Promotion(margin=0.5)), "heart-disease version 7", {"data": "<new>"}
-    )
+    found = facts.collect(frame, source, report, "heart-disease version 7")
+    return report_page.render(found, decide(report, Promotion(margin=0.5)), {"data": "<new>"})
+
+
+def influence(column: str, value: float, grid: list[float], mean: list[float]) -> Influence:
+    lines = np.array(mean)[:, None] + np.linspace(-0.1, 0.1, 4)
+    return Influence(column, Estimate(value, value - 0.01, value + 0.01), np.array(grid), np.array(mean), lines)
+
+
+INFLUENCES = (
+    influence("thal", 0.08, [3, 6, 7, np.nan], [0.31, 0.42, 0.61, 0.5]),
+    influence("oldpeak", 0.05, [0, 1, 2.5], [0.4, 0.45, 0.7]),
+    *(influence(name, 0.01, [0, 1], [0.45, 0.44]) for name in ("sex", "fbs", "exang", "restecg")),
+    influence("slope", -0.01, [1, 3], [0.44, 0.45]),
+)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +101,7 @@ def test_one_split_has_a_page_without_stability() -> None:
 
 
 def test_very_many_patients_are_sampled_and_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report_page, "MOST_ROWS", 60)
+    monkeypatch.setattr(facts, "MOST_ROWS", 60)
     text = page(make(), patients.make(90))
     assert "random sample of 60 of them" in text
     rows = {int(row) for row in re.findall(r'<th scope="row">(\d+)</th>', text)}
@@ -109,9 +122,25 @@ def test_the_most_wrong_patients_are_named_by_their_row_in_the_file() -> None:
 
 def test_whole_patients_are_rounded_from_the_thresholds_figures() -> None:
     one = Threshold(0.9, 0.3, Estimate(0.916, 0.9, 1.0), Estimate(0.794, 0.7, 0.9))
-    assert report_page.people(one) == (
+    found = replace(facts.collect(patients.make(90), "", make(), ""), threshold=one)
+    assert found.people == (
         "Of 100 patients with disease, it finds 92 and misses 8. Of 100 without, 21 are alarmed needlessly."
     )
+
+
+def test_the_columns_that_matter_most_are_drawn_and_the_others_told() -> None:
+    text = page(replace(make(), influences=INFLUENCES), patients.make(90))
+    names = [str(image["alt"]) for image in Outline(text).images]
+    assert "The most important columns: thallium scan, ST depression by exercise, relative to rest, sex." in names
+    assert "Probability against thallium scan: on average from 0.31 at normal to 0.61 at reversible defect." in names
+    assert sum(name.startswith("Probability against ") for name in names) == report_page.DRAWN
+    assert "<li>slope of the peak exercise ST segment: on average from 0.44 at up to 0.45 at down</li>" in text
+
+
+def test_the_page_shows_the_name_of_the_file_and_not_its_folders() -> None:
+    text = page(make(), patients.make(90), "/home/somebody/patients.csv")
+    assert "90 patients from patients.csv." in text
+    assert "somebody" not in text
 
 
 def test_patients_are_described_by_disease() -> None:

@@ -5,12 +5,21 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from typing import TYPE_CHECKING
 
 from heart_disease.model import schema
 from heart_disease.model.errors import ExitCode, RejectedError, UsageError
 from heart_disease.model.schema import Column
+from heart_disease.model.words import count
+
+if TYPE_CHECKING:  # `heart --help` needs neither
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from heart_disease.model.drivers import Drivers
 
 HERE = "patient."  # before the names of these options among all
+LEAST = 0.02  # a column that moves the probability by less is not named
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -59,4 +68,23 @@ def score(values: dict[str, float]) -> int:
         raise RejectedError(f"not scored: {scores.problem[0]}")
     print(f"{title} (champion)", file=sys.stderr)
     print(f"probability {scores.probability[0]:.3f}, disease {scores.disease[0]}")
+    if found := model.drivers(cells[0]):
+        print("\n".join(in_words(found, cells[0])))
     return ExitCode.DONE
+
+
+def in_words(found: Drivers, cells: NDArray[np.float64]) -> list[str]:
+    """What drives the probability of a patient with these values (13,), line by line, the strongest first."""
+    held = dict(zip(schema.INPUT_NAMES, cells.tolist(), strict=True))
+    strong = {name: by for name, by in found.each.items() if abs(by) >= LEAST}
+    lines = [f"On average it is {found.average:.3f}. What moves it for this patient:"]
+    for name, by in sorted(strong.items(), key=lambda item: -abs(item[1])):
+        lines.append(f"  {_moves(by)}  {schema.BY_NAME[name].says(held[name])}")
+    others, rest = len(found.each) - len(strong), sum(found.each.values()) - sum(strong.values())
+    if f"{abs(rest):.3f}" != "0.000":
+        lines.append(f"  {_moves(rest)}  {count(others, 'other column')}{' together' * (others > 1)}")
+    return lines
+
+
+def _moves(by: float) -> str:
+    return f"{'raises' if by > 0 else 'lowers'} it by {abs(by):.3f}"

@@ -1,0 +1,86 @@
+"""What the report page and the model card say about a version, computed once for both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from heart_disease.evaluation import clinical
+from heart_disease.evaluation.clinical import Calibration, Slice, Stability, Threshold
+from heart_disease.evaluation.contest import NETWORK, Report
+from heart_disease.evaluation.estimates import Numbers
+
+TARGET = 0.9  # the share of sick patients that the threshold finds
+SEED = 0  # of the intervals, and of the rows that are looked at if there are very many
+MOST_ROWS = 20_000  # more patients would cost time and show the same
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found about one version.
+
+    title: the version in words. source: the name of the file. frame: all patients. report: of at most `MOST_ROWS` of
+    the tested ones, its metrics and influences of all. tested: these patients. sampled: their number if it is not all,
+    else 0.
+    """
+
+    title: str
+    source: str
+    frame: pd.DataFrame
+    report: Report
+    tested: pd.DataFrame
+    sampled: int
+    calibration: Calibration | None
+    threshold: Threshold
+    slices: list[Slice]
+    stable: Stability | None
+
+    @property
+    def probabilities(self) -> Numbers:
+        """The network's, out of fold: (R, n)."""
+        return self.report.probabilities[NETWORK]
+
+    @property
+    def people(self) -> str:
+        """The threshold's figures as whole patients."""
+        found = round(100 * self.threshold.sensitivity.value)
+        alarmed = round(100 * (1 - self.threshold.specificity.value))
+        return (
+            f"Of 100 patients with disease, it finds {found} and misses {100 - found}. "
+            f"Of 100 without, {alarmed} are alarmed needlessly."
+        )
+
+
+def collect(frame: pd.DataFrame, source: str, report: Report, title: str) -> Facts:
+    """The facts about a version that was made from the patients of `frame`, of which `report.rows` were tested."""
+    looked = _sample(report)
+    labels, p, tested = looked.labels, looked.probabilities[NETWORK], frame.iloc[looked.rows]
+    threshold = clinical.threshold_for(TARGET, labels, p, SEED)
+    return Facts(
+        title,
+        Path(source).name,
+        frame,
+        looked,
+        tested,
+        len(labels) if len(labels) < len(report.rows) else 0,
+        clinical.calibration(labels, p),
+        threshold,
+        clinical.slices(clinical.groups(tested), labels, p, threshold.value, SEED),
+        clinical.stability(p, threshold.value),
+    )
+
+
+def _sample(report: Report) -> Report:
+    """The report on at most `MOST_ROWS` of its patients; its metrics are left as they are."""
+    if len(report.rows) <= MOST_ROWS:
+        return report
+    which = np.sort(np.random.default_rng(SEED).choice(len(report.rows), MOST_ROWS, replace=False))
+    return replace(
+        report,
+        rows=report.rows[which],
+        labels=report.labels[which],
+        probabilities={model: p[:, which] for model, p in report.probabilities.items()},
+    )

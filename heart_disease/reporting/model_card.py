@@ -1,0 +1,63 @@
+"""The model card: the facts of the report page, short, in Markdown (Mitchell et al., Model cards, FAT* 2019)."""
+
+from __future__ import annotations
+
+import re
+
+from heart_disease.evaluation.contest import LOGISTIC, NETWORK
+from heart_disease.evaluation.estimates import METRICS
+from heart_disease.model import schema
+from heart_disease.model.words import count
+from heart_disease.reporting.facts import Facts
+
+FILE = "model_card.md"  # in the report's folder among the artifacts of a run
+MOST_IMPORTANT = 3
+
+
+def render(facts: Facts, link: str) -> str:
+    """The card; link: where the report page is."""
+    report, threshold = facts.report, facts.threshold
+    sick = int(schema.label(facts.frame).sum())
+    columns = len(schema.COLUMNS) - len(report.without)
+    judged = [one for one in facts.slices if one.log_loss]
+    others = [one.name for one in facts.slices if not one.log_loss]
+    lines = [
+        f"**{facts.title}** gives the probability of heart disease (over 50 % narrowing of a major vessel) from "
+        f"{count(columns, 'column')} in UCI codes. [The report]({link}) has the figures.",
+        "",
+        "| out of fold | network | logistic regression |",
+        "|---|---|---|",
+        *(
+            f"| {name} | {report.metrics[NETWORK][metric]} | {report.metrics[LOGISTIC][metric]} |"
+            for metric, name in METRICS.items()
+        ),
+        "",
+        f"* **Data:** {len(facts.frame)} patients of {_plain(facts.source)}, {sick} of them with disease.",
+        f"* **Judged by** {report.description}. Every patient was scored by networks that did not learn from them; "
+        "brackets hold 95 % intervals.",
+        f"* **Threshold:** to find {100 * threshold.target:.0f} % of the patients with disease, say yes from "
+        f"{threshold.value:.2f} on. {facts.people}",
+    ]
+    if facts.calibration:
+        lines.append(
+            f"* **Calibration:** slope {facts.calibration.slope} (1 is right), intercept "
+            f"{facts.calibration.intercept} (0 is right)."
+        )
+    if judged:
+        lines.append(f"* **Groups**, log loss: {', '.join(f'{one.name} {one.log_loss}' for one in judged)}.")
+    if others:
+        lines.append(f"* **Too few to judge:** {', '.join(others)}.")
+    if report.influences:
+        first = [schema.BY_NAME[one.column].meaning for one in report.influences[:MOST_IMPORTANT]]
+        lines.append(f"* **What it uses most:** {', '.join(first)}.")
+    lines += [
+        "* **Use:** learning and engineering. It is not a medical device: do not diagnose or treat anybody by it.",
+        "* **Limits:** it was tested on patients from the same source, who were referred for an examination. Other "
+        "hospitals and people in general may give other results.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|~-])", r"\\\1", text)
