@@ -10,6 +10,7 @@ from textwrap import fill
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
@@ -114,11 +115,11 @@ def importance(found: Sequence[Influence]) -> str:
 
 def _importance(axes: Axes, found: Sequence[Influence]) -> None:
     names = [fill(schema.BY_NAME[one.column].meaning, 28) for one in found]
-    for y, one in enumerate(found):
-        axes.plot([one.importance.low, one.importance.high], [y, y], color=BLUE, linewidth=1.2)
-        axes.plot(one.importance.value, y, "o", color=BLUE, markersize=5)
+    y = range(len(found))
+    axes.hlines(y, [it.importance.low for it in found], [it.importance.high for it in found], color=BLUE, linewidth=1.2)
+    axes.plot([it.importance.value for it in found], y, "o", color=BLUE, markersize=5)
     axes.axvline(0, color=GREY, linewidth=0.8)
-    axes.set_yticks(range(len(found)), names, fontsize=8)
+    axes.set_yticks(y, names, fontsize=8)
     axes.invert_yaxis()
     axes.set(xlabel="log loss rises by")
 
@@ -131,7 +132,8 @@ def dependence(found: Influence) -> str:
 def _dependence(axes: Axes, found: Influence) -> None:
     column = schema.BY_NAME[found.column]
     x = np.arange(len(found.grid)) if column.codes else found.grid
-    axes.plot(x, found.lines, color=GREY, linewidth=0.5, alpha=0.5)
+    lines = [np.column_stack([x, line]) for line in found.lines.T]
+    axes.add_collection(LineCollection(lines, colors=GREY, linewidths=0.5, alpha=0.5))
     axes.plot(x, found.mean, color=BLUE, linewidth=2.5, marker="o" if column.codes else "", markersize=5)
     if column.codes:
         axes.set_xticks(
