@@ -1,8 +1,8 @@
 """What a search will cost, said before it begins: seconds and bytes. See evaluation/cost.py for a training.
 
 The constants were measured on two cores. Time is good to a factor of two there: 1,000 configurations of the default
-space took 8.5 minutes on the bundled patients, and 10 are estimated. Memory to a quarter: 10 configurations on 10,000 patients
-at 7 numbers of epochs took 2.75 GiB, and 2.9 are estimated.
+space took 8.5 minutes on the bundled patients, and 10 are estimated. Memory is good to a quarter: 10 configurations on
+10,000 patients at 7 numbers of epochs took 2.75 GiB, and 2.9 are estimated.
 """
 
 from __future__ import annotations
