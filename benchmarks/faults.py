@@ -24,7 +24,7 @@ from tests.harness.aftermath import Checked
 from tests.harness.compose import Stack, postgres_programs
 from tests.harness.work import POINTS
 
-KILLS = 100
+KILLS = 10
 HEADER = "| fault | times | lost | duplicated | left RUNNING | processes left | not as expected | s |"
 
 

@@ -39,10 +39,10 @@ from tests.harness.deployed_run import LEASE_SECONDS
 from tests.harness.waiting import wait_for
 from tests.harness.work import using
 
-# Of Prefect's server: a run that has not begun loses its place after 30 s; one that waits for a place asks each second.
+# Of Prefect's server: a run that has not begun loses its place after a minute; one that waits for a place asks often.
 SHORT_LEASES = {
-    "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "30",
-    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
+    "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "60",
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3",
     "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "1",
 }
 HEARTBEAT_SECONDS = 30  # the least that Prefect allows
@@ -60,7 +60,7 @@ SMALL = deployments.parameters(
     "cpu",
     force=True,
 )
-SCHEDULE_SECONDS = 10
+SCHEDULE_SECONDS = 20
 VICTIMS = ("worker", "run", "prefect", "mlflow", "postgres")
 
 
@@ -205,7 +205,7 @@ def random_kills(stack: Stack, kills: int, seed: int = 0) -> Checked:
             often = DeploymentScheduleCreate(schedule=every, active=True, parameters=SMALL, slug="often")
             [schedule] = it.client.create_deployment_schedules(deployment, [often])
             for _ in range(kills):
-                time.sleep(draw.uniform(0, SCHEDULE_SECONDS))
+                time.sleep(draw.uniform(0, SCHEDULE_SECONDS / 2))
                 _kill(stack, draw.choice(VICTIMS))
             wait_for(lambda: _answers(it.client))  # after PostgreSQL, the servers need a moment
             it.client.delete_deployment_schedule(deployment, schedule.id)

@@ -1,6 +1,7 @@
 """After a fault under servers, once they are back, orphans closed and a retry made: nothing lost, doubled or left.
 
-benchmarks/faults.py kills a training at every point of the flow; here only where a retry finds something new.
+benchmarks/faults.py kills a training at every point of the flow; here only where a retry finds something new. Kills at
+random moments take too long for a test, and are only there.
 """
 
 from __future__ import annotations
@@ -76,7 +77,3 @@ def test_the_prefect_server_killed_under_a_deployed_run_that_outlasts_its_lease(
 
 def test_a_worker_killed_between_taking_a_run_and_beginning_it(stack: Stack) -> None:
     assert deployed.stranded(stack) == Checked()
-
-
-def test_random_processes_killed_under_a_schedule_while_the_champion_answers(stack: Stack) -> None:
-    assert deployed.random_kills(stack, kills=10) == Checked()
