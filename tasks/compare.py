@@ -13,6 +13,7 @@ from expectations import gate
 from expectations.failure import Failure
 from expectations.gate import Validation
 from heart_disease import registry
+from heart_disease.data import sources
 from heart_disease.data.sources import Table
 from heart_disease.evaluation import comparison, drift
 from heart_disease.evaluation.drift import LEAST_ROWS, Drift, Scored
@@ -35,15 +36,15 @@ def compare_batch(run: Run, table: Table, before: Table, record: Record) -> tupl
     Raises:
         RejectedError: a column is missing, or fewer than `LEAST_ROWS` patients are new.
     """
-    known = np.isin(table.row_ids, before.row_ids)
-    new = replace(table, frame=table.frame[~known], row_ids=table.row_ids[~known])
     model = registry.load_model(record.ref)
-    missing = [name for name in model.columns if name not in new.frame]
+    missing = [name for name in model.columns if name not in table.frame]
     if missing:
         raise RejectedError(
             f"'{table.source}' has no column {', '.join(map(repr, missing))}; expected those of docs/columns.md, with "
             f"or without '{schema.LABEL.name}'. Nothing was compared."
         )
+    known = sources.rows_learned(table.frame, model)
+    new = replace(table, frame=table.frame[~known], row_ids=table.row_ids[~known])
     if len(new) < LEAST_ROWS:
         raise RejectedError(
             f"'{table.source}' has {count(len(new), 'patient')} that the version did not learn from; expected at least "

@@ -82,8 +82,9 @@ def test_patients_without_a_diagnosis_are_compared_too(heart: Any, write: Any) -
     assert "log_loss" not in out
 
 
-def test_patients_that_the_version_learned_from_are_left_out(heart: Any, write: Any) -> None:
-    both = pd.concat([others(30), sources.load().frame.head(50)])
+@pytest.mark.parametrize("columns", [[], ["num"]], ids=["with the diagnosis", "without"])
+def test_patients_that_the_version_learned_from_are_left_out(columns: list[str], heart: Any, write: Any) -> None:
+    both = pd.concat([others(30), sources.load().frame.head(50)]).drop(columns=columns)
     code, out, _ = heart("monitor", write(both))
     assert code == ExitCode.DONE
     assert "50 patients left out: heart-disease version 1 learned from them" in one_line(out)
