@@ -99,7 +99,7 @@ def test_parts_that_are_judged_elsewhere_add_up_to_the_verdict_of_one_process(
 
 def test_parts_without_rows_are_no_table(tmp_path: Path) -> None:
     for name in "ab":
-        patients.make(0).to_csv(tmp_path / f"{name}.csv", index=False)
+        patients.make(9).head(0).to_csv(tmp_path / f"{name}.csv", index=False)
     file = files.look(tmp_path)
     with pytest.raises(SourceError, match="has a header and no rows"):
         gate.validate_parts(file, map(gate.look_through, file.parts))
