@@ -28,11 +28,6 @@ settings.register_profile("heart", derandomize=True, max_examples=50, deadline=N
 settings.load_profile("heart")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files, those of the servers, first, so that none of them runs alone at the end."""
-    items.sort(key=lambda item: "servers" not in item.path.parts)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A temporary folder for every store, so that no test touches the user's stores."""
