@@ -256,7 +256,9 @@ def test_a_run_is_closed_once_and_only_while_it_says_running(client: SyncPrefect
 
 
 def test_it_recognises_this_projects_flows_by_their_names() -> None:
+    from flows.monitor import monitor
+    from flows.prune import prune
     from flows.sweep import search
     from flows.train import train
 
-    assert {train.name, search.name, reconcile.name} == set(reconciliation.FLOWS)
+    assert {flow.name for flow in (train, search, monitor, reconcile, prune)} == set(reconciliation.FLOWS)
