@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -94,7 +95,17 @@ SLOWLY = (
 def stopped(process: subprocess.Popen[str], number: int, reading: str) -> str:
     """What a program says that gets a signal when it has `reading` open."""
     started = psutil.Process(process.pid)
-    wait_for(lambda: any(Path(file.path).name.endswith(reading) for file in started.open_files()))
+
+    def is_open() -> bool:
+        return any(Path(file.path).name.endswith(reading) for file in started.open_files())
+
+    def is_read() -> bool:  # before, the file is opened for a moment, to see what it is
+        if not is_open():
+            return False
+        time.sleep(0.5)
+        return is_open()
+
+    wait_for(is_read)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + number, said
