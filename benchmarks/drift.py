@@ -18,9 +18,10 @@ import pandas as pd
 
 from benchmarks.error_rates import Trial, probabilities
 from benchmarks.population import Population
-from heart_disease.evaluation import drift, folds
-from heart_disease.evaluation.drift import Drift, Scored
+from heart_disease.evaluation import folds
 from heart_disease.evaluation.folds import Splits
+from heart_disease.evaluation.other_patients import drift
+from heart_disease.evaluation.other_patients.drift import Drift, Scored
 from heart_disease.training.recipe import Recipe
 
 TRAINED, FOLDS, TOGETHER = 303, 10, 25

@@ -12,10 +12,9 @@ from pydantic import Field
 
 from expectations.failure import Failure
 from heart_disease import registry
-from heart_disease.evaluation.drift import Drift
-from heart_disease.model.errors import HeartError
+from heart_disease.evaluation.other_patients.drift import Drift
 from heart_disease.model.words import count
-from heart_disease.operations import missed, reconciliation, states
+from heart_disease.operations import missed, reconciliation
 from heart_disease.registry import Run
 from heart_disease.reporting.terminal import import_tensorflow, progress
 from tasks import stages
@@ -73,15 +72,7 @@ def monitor(
         UnavailableError: there is no such version, what it learned from is gone, or the store does not answer.
     """
     with progress() if runtime.deployment.id else nullcontext():  # otherwise the calling command shows it
-        states.begin()
-        reason = missed.superseded()
-        if reason:
-            return states.completed("Superseded", reason)
-        try:
-            found = pipeline(source, version)
-        except HeartError as error:
-            return states.failed(error)
-        return states.completed(found.end, found.message, found)
+        return missed.ended(lambda: pipeline(source, version))
 
 
 def pipeline(source: str, version: str) -> Found:

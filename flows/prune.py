@@ -21,7 +21,7 @@ def prune(
         str, Field(pattern="^[1-9][0-9]{0,3}[mhdw]$", description="How old runs must be, such as 12h, 90d or 26w.")
     ] = "90d",
 ) -> Any:
-    """Delete runs that ended longer ago than this, with all they made, except what is needed (registry/prune.py).
+    """Delete runs that ended longer ago than this, with all they made, except what is needed.
 
     Returns what was deleted, a `Found`.
 

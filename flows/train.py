@@ -16,8 +16,8 @@ from heart_disease.evaluation import by_rows, cost
 from heart_disease.evaluation.contest import Report, with_all_columns
 from heart_disease.evaluation.settings import EvaluationOptions, Promotion
 from heart_disease.evaluation.verdict import Decision, decide
-from heart_disease.model.errors import HeartError, OriginError, RejectedError, UnavailableError, UsageError
-from heart_disease.operations import missed, parameters, reconciliation, states
+from heart_disease.model.errors import OriginError, RejectedError, UnavailableError, UsageError
+from heart_disease.operations import missed, parameters, reconciliation
 from heart_disease.registry import ModelRef, Origin, Run
 from heart_disease.reporting.terminal import import_tensorflow, progress
 from heart_disease.training.recipe import PRESETS, RecipeOptions
@@ -109,19 +109,13 @@ def train(
     """
     given: dict[str, Any] = {"source": source, "recipe": recipe, "evaluation": evaluation}
     given |= {"promotion": promotion, "device": device, "force": force}
+
+    def work() -> Outcome | Unchanged:
+        its = parameters.checked(train, parameters.completed(given))
+        return pipeline(its["source"], its["recipe"], its["evaluation"], its["promotion"], its["device"], its["force"])
+
     with progress() if runtime.deployment.id else nullcontext():  # otherwise the calling command shows it
-        states.begin()
-        reason = missed.superseded()
-        if reason:
-            return states.completed("Superseded", reason)
-        try:
-            its = parameters.checked(train, parameters.completed(given))
-            found = pipeline(
-                its["source"], its["recipe"], its["evaluation"], its["promotion"], its["device"], its["force"]
-            )
-        except HeartError as error:
-            return states.failed(error)
-        return states.completed(found.end, found.message, found)
+        return missed.ended(work)
 
 
 def _origin_of(champion: ModelRef | None) -> Origin | None:

@@ -6,8 +6,9 @@ and without a process of their own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any, Protocol
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -22,7 +23,31 @@ from prefect.client.schemas.objects import ConcurrencyLimitStrategy, FlowRun, St
 from prefect.context import FlowRunContext
 from prefect.types import DateTime
 
+from heart_disease.model.errors import HeartError
 from heart_disease.operations import states
+
+
+class Found(Protocol):
+    """What a flow's work comes to. end: its outcome (states.py); message: that of the flow run's final state."""
+
+    @property
+    def end(self) -> str: ...  # noqa: D102
+
+    @property
+    def message(self) -> str: ...  # noqa: D102
+
+
+def ended(work: Callable[[], Found]) -> Any:
+    """Do a flow's work, unless a later run makes up for this one; returns what the flow returns to end accordingly."""
+    states.begin()
+    reason = superseded()
+    if reason:
+        return states.completed("Superseded", reason)
+    try:
+        found = work()
+    except HeartError as error:
+        return states.failed(error)
+    return states.completed(found.end, found.message, found)
 
 
 def superseded() -> str:

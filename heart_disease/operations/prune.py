@@ -1,4 +1,4 @@
-"""Deletes old runs that are no longer needed, in both stores; registry/prune.py says what is needed.
+"""Deletes old runs that are no longer needed, in both stores; registry/cleaning/prune.py says what is needed.
 
 `heart prune` does it, and the deployment of the flow `heart-disease-prune` on a schedule.
 """

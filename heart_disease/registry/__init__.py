@@ -52,6 +52,8 @@ from heart_disease.registry.champions import (
     history,
     move_champion,
 )
+from heart_disease.registry.cleaning.orphans import Open, close_run, open_runs
+from heart_disease.registry.cleaning.prune import Unneeded, delete, find_unneeded
 from heart_disease.registry.hospitals import log_hospital
 from heart_disease.registry.lookup import Record, find_record, read_text, two_records
 from heart_disease.registry.models import (
@@ -81,8 +83,6 @@ from heart_disease.registry.origins import (
     origin_of,
     patients_of,
 )
-from heart_disease.registry.orphans import Open, close_run, open_runs
-from heart_disease.registry.prune import Unneeded, delete, find_unneeded
 from heart_disease.registry.runs import (
     artifact_uri,
     find_try,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from expectations.failure import Failure
-from heart_disease.evaluation.drift import ALPHA, Drift
+from heart_disease.evaluation.other_patients.drift import ALPHA, Drift
 from heart_disease.reporting import pages
 
 

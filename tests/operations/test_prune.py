@@ -23,8 +23,9 @@ from prefect.exceptions import ObjectNotFound, ParameterTypeError
 from flows.prune import prune as pruning_flow
 from heart_disease import registry
 from heart_disease.operations import prune
-from heart_disease.registry import hidden, moves
+from heart_disease.registry import moves
 from heart_disease.registry.access import store as stores
+from heart_disease.registry.cleaning import hidden
 from tests.harness.artifacts import read_artifacts
 from tests.harness.stores import delete_for_good
 

@@ -21,6 +21,7 @@ MAIN = (
     "import sys; from heart_disease.operations.worker import main; sys.exit(main(sys.argv[1:]))",
 )
 # A worker with one run; both write down when they are told to end. Like a training, the run takes a moment to end.
+# Sleeps are short, because a signal that comes just before a sleep waits for its end.
 RUN = """
 import signal, sys, time
 def end(*_):
@@ -29,7 +30,8 @@ def end(*_):
     sys.exit()
 signal.signal(signal.SIGTERM, {on_term})
 print("the run has begun", flush=True)
-time.sleep(600)
+while True:
+    time.sleep(0.1)
 """
 WORKER = """
 import signal, subprocess, sys, time
@@ -40,7 +42,8 @@ def end(*_):
 run = subprocess.Popen([sys.executable, "-c", {run!r}])
 signal.signal(signal.SIGTERM, end)
 run.wait()
-time.sleep(600)
+while True:
+    time.sleep(0.1)
 """
 
 

@@ -322,7 +322,7 @@ def test_pruning_over_the_servers_deletes_what_nothing_needs_and_keeps_the_champ
 ) -> None:
     from heart_disease.data import sources
     from heart_disease.operations import prune
-    from heart_disease.registry import hidden
+    from heart_disease.registry.cleaning import hidden
     from tests.harness.work import using
 
     sources.load().frame.assign(age=500).to_csv(tmp_path / "bad.csv", index=False)

@@ -130,7 +130,8 @@ def test_it_ends_with_the_process_that_started_it_however_that_one_ends(
         f"    if {when!r} == 'while it serves':\n"
         "        server.check(ref, registry.load_model(ref), sources.load().frame)\n"
         "    print(server.process.pid, flush=True)\n"
-        "    time.sleep(600)\n"
+        "    while True:  # a signal that comes just before a sleep would wait for its end\n"
+        "        time.sleep(0.1)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     parent = subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True)

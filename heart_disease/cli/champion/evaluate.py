@@ -17,7 +17,7 @@ from heart_disease.reporting.terminal import wrapped
 
 if TYPE_CHECKING:
     from heart_disease.data.sources import Table
-    from heart_disease.evaluation.hospital import Judgement
+    from heart_disease.evaluation.other_patients.hospital import Judgement
     from heart_disease.registry import Record
 
 ANYWAY = "To judge it all the same: --anyway"
@@ -92,7 +92,7 @@ def _judgements(record: Record, table: Table, name: str, anyway: bool) -> tuple[
     On its own patients a version has only out-of-fold probabilities; there are none in runs of older releases.
     """
     from heart_disease import registry
-    from heart_disease.evaluation import hospital
+    from heart_disease.evaluation.other_patients import hospital
     from heart_disease.reporting import hospital as words
 
     seed = int(record.params.get("seed", 0))
@@ -132,7 +132,8 @@ def _check_codes(table: Table, taken: Collection[str], anyway: bool) -> None:
 def _at_home(record: Record, seed: int) -> Judgement | None:
     """The version on its training data, by its out-of-fold probabilities; None if its run has none."""
     from heart_disease import registry
-    from heart_disease.evaluation import comparison, hospital
+    from heart_disease.evaluation import comparison
+    from heart_disease.evaluation.other_patients import hospital
     from heart_disease.reporting import tables
 
     text = registry.read_text(record, f"evaluation/{tables.OUT_OF_FOLD}")

@@ -17,7 +17,7 @@ from heart_disease.reporting.terminal import import_tensorflow, progress, wrappe
 from heart_disease.training.recipe import MANY_ROWS, Recipe
 
 if TYPE_CHECKING:
-    from heart_disease.evaluation.held_out import HeldOut
+    from heart_disease.evaluation.other_patients.held_out import HeldOut
     from heart_disease.model.patient_model import PatientModel
     from heart_disease.registry import ModelRef, Run
     from heart_disease.training.parts import Part
@@ -125,7 +125,7 @@ class Judging:
         from expectations import gate
         from heart_disease import registry
         from heart_disease.data import sources
-        from heart_disease.evaluation import held_out
+        from heart_disease.evaluation.other_patients import held_out
         from heart_disease.training.parts import SHUFFLE_ROWS, Part
 
         table = sources.load(test)
@@ -140,8 +140,8 @@ class Judging:
     def of(self, model: PatientModel, record: Run, ref: ModelRef, seed: int) -> str:
         """Judge a new version, record the verdict, and say it; the champion stays."""
         from heart_disease import registry
-        from heart_disease.evaluation import held_out
         from heart_disease.evaluation.contest import LOGISTIC_ROWS
+        from heart_disease.evaluation.other_patients import held_out
         from heart_disease.evaluation.settings import Promotion
         from heart_disease.evaluation.verdict import decide
         from heart_disease.reporting import tables

@@ -12,8 +12,8 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from heart_disease.data import sources
 from heart_disease.data.sites import SITES
-from heart_disease.evaluation import hospital
-from heart_disease.evaluation.hospital import Obstacle
+from heart_disease.evaluation.other_patients import hospital
+from heart_disease.evaluation.other_patients.hospital import Obstacle
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.errors import RejectedError
 from heart_disease.model.patient_model import PatientModel

@@ -11,8 +11,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from heart_disease.data import sources
-from heart_disease.evaluation import drift
-from heart_disease.evaluation.drift import Drift, Scored
+from heart_disease.evaluation.other_patients import drift
+from heart_disease.evaluation.other_patients.drift import Drift, Scored
 from heart_disease.model import schema
 
 

@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 from heart_disease.data import sources
-from heart_disease.evaluation import held_out
 from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, NETWORK, PREVALENCE
+from heart_disease.evaluation.other_patients import held_out
 from heart_disease.evaluation.settings import Promotion
 from heart_disease.evaluation.verdict import decide
 from heart_disease.model import schema

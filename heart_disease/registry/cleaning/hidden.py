@@ -1,6 +1,6 @@
 """Removes for good what has been hidden in MLflow for a month and is not needed: its files, then its records.
 
-    python -m heart_disease.registry.hidden    # MLFLOW_BACKEND_STORE_URI is the database of the MLflow server
+    python -m heart_disease.registry.cleaning.hidden    # MLFLOW_BACKEND_STORE_URI is the database of the MLflow server
 
 Through a server, pruning can delete a run's files and hide the run, but its records stay in the database. This program
 also talks to the database. `mlflow gc` would remove more: a champion's run that somebody has hidden, the history of
@@ -18,7 +18,7 @@ from mlflow.tracking._tracking_service.utils import _get_store
 
 from heart_disease.model.words import count
 from heart_disease.registry.access.store import MODEL, experiment_ids, reachable
-from heart_disease.registry.prune import select
+from heart_disease.registry.cleaning.prune import select
 
 AGE = timedelta(days=30)  # until then, MLflow can restore what it hides
 FILES = "mlflow-artifacts:/"  # where the server keeps them; without it, MLflow would make a folder here

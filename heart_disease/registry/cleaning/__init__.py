@@ -1,0 +1,1 @@
+"""Takes away what a dead process has left, and what is no longer needed."""
