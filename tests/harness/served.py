@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from heart_disease.data import sources
 from tests.harness.compose_file import ROOT
 from tests.harness.waiting import wait_for
 
@@ -33,8 +34,32 @@ def ended(run: dict[str, Any]) -> dict[str, Any] | None:
     return run if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
 
 
+def champion(mlflow_api: httpx.Client) -> dict[str, Any]:
+    found = answer(mlflow_api, "GET", "/registered-models/alias", name="heart-disease", alias="champion")
+    version: dict[str, Any] = found["model_version"]
+    return version
+
+
+def champions_run(mlflow_api: httpx.Client) -> dict[str, Any]:
+    run: dict[str, Any] = answer(mlflow_api, "GET", "/runs/get", run_id=champion(mlflow_api)["run_id"])["run"]
+    return run
+
+
 def heart(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command as a user on this machine would, in their own folder."""
     environment = {**os.environ, **environment, "PREFECT_HOME": str(folder), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "heart_disease", *arguments]
     return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def refused_training(folder: Path, environment: dict[str, str], mlflow_api: httpx.Client) -> tuple[str, str]:
+    """Train on patients that validation refuses: the MLflow run and the flow run that are left, by ID."""
+    sources.load().frame.assign(age=500).to_csv(folder / "bad.csv", index=False)
+    assert heart(folder, environment, "train", "--source", "bad.csv").returncode == 3
+    experiment = answer(mlflow_api, "GET", "/experiments/get-by-name", experiment_name="heart-disease")
+    [run] = answer(
+        mlflow_api, "POST", "/runs/search", experiment_ids=[experiment["experiment"]["experiment_id"]],
+        filter="attributes.status = 'FAILED'",
+    )["runs"]  # fmt: skip
+    tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
+    return run["info"]["run_id"], tags["prefect.flow_run_id"]

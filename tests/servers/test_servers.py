@@ -19,7 +19,7 @@ import pytest
 
 from tests.harness import pages
 from tests.harness.compose import Stack, postgres_programs
-from tests.harness.served import RETRAIN, answer, ended, heart, run_flow
+from tests.harness.served import RETRAIN, answer, champion, champions_run, ended, heart, refused_training, run_flow
 from tests.harness.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -133,8 +133,7 @@ def test_the_deployments_are_registered_and_their_cron_plans_runs(prefect_api: h
 def test_a_retrain_over_the_server_ends_promoted(trained: dict[str, Any], mlflow_api: httpx.Client) -> None:
     assert trained["state_name"] == "Completed"
     assert "Promoted" in trained["tags"]
-    champion = answer(mlflow_api, "GET", "/registered-models/alias", name="heart-disease", alias="champion")
-    run = answer(mlflow_api, "GET", "/runs/get", run_id=champion["model_version"]["run_id"])["run"]
+    run = champions_run(mlflow_api)
     assert {tag["key"]: tag["value"] for tag in run["data"]["tags"]}["prefect.flow_run_id"] == trained["id"]
     assert run["info"]["artifact_uri"].startswith("mlflow-artifacts:/")  # through the server, not a shared folder
 
@@ -278,8 +277,7 @@ def test_both_pages_show_scheduled_runs_and_artifacts_after_login(
     expect.set_options(timeout=60_000)
     prefect_url, mlflow_url = stack.url("prefect"), stack.url("mlflow")
     deployment = answer(prefect_api, "GET", f"/deployments/name/{RETRAIN}")["id"]
-    champion = answer(mlflow_api, "GET", "/registered-models/alias", name="heart-disease", alias="champion")
-    run = answer(mlflow_api, "GET", "/runs/get", run_id=champion["model_version"]["run_id"])["run"]["info"]
+    run = champions_run(mlflow_api)["info"]
     asked: list[str] = []
     with playwright.sync_playwright() as started:
         options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -325,15 +323,7 @@ def test_pruning_over_the_servers_deletes_what_nothing_needs_and_keeps_the_champ
     from heart_disease.registry.cleaning import hidden
     from tests.harness.work import using
 
-    sources.load().frame.assign(age=500).to_csv(tmp_path / "bad.csv", index=False)
-    assert heart(tmp_path, stack.client_environment, "train", "--source", "bad.csv").returncode == 3
-    experiment = answer(mlflow_api, "GET", "/experiments/get-by-name", experiment_name="heart-disease")
-    [unneeded] = answer(
-        mlflow_api, "POST", "/runs/search", experiment_ids=[experiment["experiment"]["experiment_id"]],
-        filter="attributes.status = 'FAILED'",
-    )["runs"]  # fmt: skip
-    run_id = unneeded["info"]["run_id"]
-    flow_run = {tag["key"]: tag["value"] for tag in unneeded["data"]["tags"]}["prefect.flow_run_id"]
+    run_id, flow_run = refused_training(tmp_path, stack.client_environment, mlflow_api)
     files = stack.folder / "volumes" / "artifacts"
     assert list(files.rglob(f"{run_id}/artifacts/*"))
 
@@ -347,9 +337,7 @@ def test_pruning_over_the_servers_deletes_what_nothing_needs_and_keeps_the_champ
     assert runs >= 1
     assert mlflow_api.get("/runs/get", params={"run_id": run_id}).status_code == 404
 
-    champion = answer(mlflow_api, "GET", "/registered-models/alias", name="heart-disease", alias="champion")
-    version = champion["model_version"]["version"]
-    assert scoring.get("/model").json()["version"] == version
+    assert scoring.get("/model").json()["version"] == champion(mlflow_api)["version"]
     sources.load().frame.to_csv(tmp_path / "patients.csv", index=False)
     loaded = heart(tmp_path, stack.client_environment, "predict", "patients.csv", "-o", "scored.csv")
     assert loaded.returncode == 0, loaded.stderr
