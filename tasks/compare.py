@@ -23,7 +23,7 @@ from heart_disease.model import schema
 from heart_disease.model.errors import RejectedError
 from heart_disease.model.words import count
 from heart_disease.registry import Record, Run
-from heart_disease.reporting import drift_page, tables, validation_page
+from heart_disease.reporting import drift_page, hospital, tables, validation_page
 
 log = logging.getLogger("heart")
 FOLDER, FILE = "monitoring", "drift.html"
@@ -97,9 +97,7 @@ def _out_of_fold(record: Record) -> Scored | None:
 
 def _metrics(found: Drift) -> dict[str, float]:
     values = {f"p/{test.what.replace(' ', '_')}": test.adjusted for test in found.tests}
-    for name, estimate in (found.metrics or {}).items():
-        values |= estimate.named(name)
-    return values
+    return values | (hospital.values(found.judgement) if found.judgement else {})
 
 
 def _artifacts(run: Run, found: Drift) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from expectations.failure import Failure
 from heart_disease.evaluation.other_patients.drift import ALPHA, Drift
-from heart_disease.reporting import pages
+from heart_disease.reporting import hospital, pages
 
 
 def render(source: str, version: str, known: int, broken: Sequence[Failure], drift: Drift) -> str:
@@ -21,4 +21,5 @@ def render(source: str, version: str, known: int, broken: Sequence[Failure], dri
         broken=broken,
         drift=drift,
         alpha=ALPHA,
+        figures=hospital.rows({"": drift.judgement})[1:] if drift.judgement else [],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heart_disease.cli.parser import Command
@@ -43,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _show(found: Found) -> None:
     from heart_disease import registry
+    from heart_disease.reporting import hospital
     from tasks import compare
 
     drift = found.drift
@@ -52,8 +54,8 @@ def _show(found: Found) -> None:
         print(wrapped(failure.message()))
     for test in drift.shifted:
         print(wrapped(f"{test.what}: {test.before}; now {test.now} ({test.how}, adjusted p {test.adjusted:.2g})"))
-    for name, estimate in (drift.metrics or {}).items():
-        print(f"{name:12} {estimate}")
+    if drift.judgement:
+        print(f"\n{hospital.text({Path(found.source).stem: drift.judgement})}\n")
     print(
         wrapped(
             f"With {count(drift.rows, 'patient')}, a number that moves by {drift.shift:.2g} standard deviations, or a "

@@ -17,9 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from heart_disease.evaluation import clinical, estimates
-from heart_disease.evaluation.clinical import ENOUGH, Calibration
-from heart_disease.evaluation.estimates import Estimate, Numbers
+from heart_disease.evaluation import estimates
+from heart_disease.evaluation.clinical import ENOUGH
+from heart_disease.evaluation.estimates import Numbers
+from heart_disease.evaluation.other_patients.hospital import Judgement, judge
 from heart_disease.model import schema
 from heart_disease.model.schema import Column
 
@@ -63,16 +64,15 @@ class Drift:
     """How `rows` patients differ from those that the model learned from.
 
     tests: the smallest p-value first. shift, share: the smallest change that would have been found four times in five,
-    of a number in standard deviations, and of a share of one half. metrics: of the model on the batch; None without
-    labels, or with too few of either class. calibration: likewise.
+    of a number in standard deviations, and of a share of one half. judgement: of the model on the batch; None without
+    labels, or with too few of either class.
     """
 
     rows: int
     tests: tuple[Test, ...]
     shift: float
     share: float
-    metrics: dict[str, Estimate] | None
-    calibration: Calibration | None
+    judgement: Judgement | None
 
     @property
     def shifted(self) -> tuple[Test, ...]:
@@ -101,15 +101,13 @@ def compare(before: pd.DataFrame, now: pd.DataFrame, known: Scored | None, score
     found = [_column(column, before[column.name], now[column.name], rng) for column in compared]
     if known and len(scored.probabilities):
         found += _model(known, scored, rng)
-    metrics = calibration = None
+    judgement = None
     if scored.labels is not None and min(scored.labels.sum(), (1 - scored.labels).sum()) >= ENOUGH:
-        probabilities, weights = scored.probabilities[None], estimates.resamples(len(scored.labels), seed)
-        metrics = estimates.measure(scored.labels, probabilities, weights)
-        calibration = clinical.calibration(scored.labels, probabilities)
+        judgement = judge(scored.labels, scored.probabilities[None], seed)
     shift, share = detectable(len(before), len(now), len(found))
     adjusted = holm([one.p for one in found])
     tests = [Test(one.what, one.how, one.p, its, one.before, one.now) for one, its in zip(found, adjusted, strict=True)]
-    return Drift(len(now), tuple(sorted(tests, key=lambda test: test.p)), shift, share, metrics, calibration)
+    return Drift(len(now), tuple(sorted(tests, key=lambda test: test.p)), shift, share, judgement)
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -94,7 +94,7 @@ def test_probabilities_that_are_all_too_high_show_in_the_calibration(before: pd.
 def test_without_labels_the_model_is_not_judged(before: pd.DataFrame) -> None:
     now = drawn(before, 150)
     found = drift.compare(before, now, scores(before), Scored(scores(now).probabilities, None))
-    assert found.metrics is None
+    assert found.judgement is None
     assert {test.what for test in found.tests} == {*schema.INPUT_NAMES, "probability"}
 
 
