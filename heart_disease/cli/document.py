@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from heart_disease.cli import output
 from heart_disease.cli.main import GROUPS, make_parser
 from heart_disease.cli.parser import Command
 from heart_disease.cli.pipeline.learn import LessonParser
 from heart_disease.model.errors import ExitCode
 
+# Options of every command; the page shows them once.
+EVERYWHERE = ("quiet", "verbose")
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 
 
@@ -22,6 +25,7 @@ def text() -> str:
         lines += ["", f"## {title.capitalize()}"]
         for command in commands:
             lines += _section(command, found[command.name])
+    lines += ["", "## Options of every command", *_rows(shared())]
     lines += ["", "## Exit codes", "", "| code | meaning |", "|---|---|"]
     return "\n".join([*lines, *(f"| {code.value} | {code.meaning} |" for code in ExitCode), ""])
 
@@ -32,14 +36,18 @@ def children(parser: argparse.ArgumentParser) -> list[dict[str, argparse.Argumen
 
 
 def options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
-    """Each option and argument as it is typed, and its help."""
+    """Each option and argument as it is typed, and its help; without those that every command has."""
     for action in parser._actions:
-        if isinstance(action, (argparse._HelpAction, argparse._SubParsersAction)):
+        if isinstance(action, (argparse._HelpAction, argparse._SubParsersAction)) or action.dest in EVERYWHERE:
             continue
-        names = ", ".join(action.option_strings)
-        choices = "{" + ",".join(action.choices) + "}" if action.choices else ""
-        value = "" if action.nargs == 0 else str(action.metavar or choices or action.dest.upper())
-        yield f"{names} {value}".strip(), (action.help or "") % vars(action)
+        yield _described(action)
+
+
+def _described(action: argparse.Action) -> tuple[str, str]:
+    names = ", ".join(action.option_strings)
+    choices = "{" + ",".join(action.choices) + "}" if action.choices else ""
+    value = "" if action.nargs == 0 else str(action.metavar or choices or action.dest.upper())
+    return f"{names} {value}".strip(), (action.help or "") % vars(action)
 
 
 def _section(command: Command, parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -63,8 +71,18 @@ def _section(command: Command, parser: argparse.ArgumentParser) -> Iterator[str]
         yield from ("", "```", command.epilog.rstrip(), "```")
 
 
+def shared() -> list[tuple[str, str]]:
+    """The options that every command has."""
+    parser = argparse.ArgumentParser()
+    output.add(parser, facts=False)
+    return [_described(action) for action in parser._actions if action.dest in EVERYWHERE]
+
+
 def _table(parser: argparse.ArgumentParser) -> Iterator[str]:
-    rows = list(options(parser))
+    yield from _rows(list(options(parser)))
+
+
+def _rows(rows: Sequence[tuple[str, str]]) -> Iterator[str]:
     if rows:
         yield from ("", "| option | what it does |", "|---|---|")
         yield from (f"| `{name}` | {what.replace('|', chr(92) + '|')} |" for name, what in rows)

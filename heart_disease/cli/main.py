@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from heart_disease.cli import parser
+from heart_disease.cli import output, parser
 from heart_disease.cli.champion import champion, compare, evaluate, history, promote, reproduce, rollback
-from heart_disease.cli.operate import monitor, notify, prune, reconcile, schedule, serve, ui
+from heart_disease.cli.operate import completion, monitor, notify, prune, reconcile, schedule, serve, ui
 from heart_disease.cli.pipeline import check, convert, distribute, learn, predict, sweep, train
 from heart_disease.model.errors import ExitCode, HeartError, hide
 from heart_disease.processes.loopback import spare_from_proxies
@@ -33,6 +33,7 @@ GROUPS = {
     ),
     "operation": (
         schedule.COMMAND, monitor.COMMAND, notify.COMMAND, reconcile.COMMAND, prune.COMMAND, serve.COMMAND, ui.COMMAND,
+        completion.COMMAND,
     ),
 }  # fmt: skip
 # Defaults for variables that are not set: less noise, no telemetry, and an error within seconds, not minutes.
@@ -74,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known.print_help()
         return ExitCode.DONE
     options = known.parse_args(given)
+    output.apply(options)
     for name, value in {**ENVIRONMENT, **_store()}.items():
         os.environ.setdefault(name, value)
     spare_from_proxies()
@@ -81,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except HeartError as error:
+        if options.verbose:
+            output.write_origin(error)
         print(wrapped(f"heart: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from heart_disease.cli import output
 from heart_disease.model.errors import ExitCode
 from heart_disease.reporting.terminal import wrapped
 
@@ -19,7 +20,7 @@ class Command:
     """One command of `heart`.
 
     help: its line in `heart --help`. description: what `heart NAME --help` says first; epilog: what it says last.
-    add: adds the options. run: does the work and returns the exit code.
+    add: adds the options. run: does the work and returns the exit code. facts: it has the option --json.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Command:
     run: Callable[[argparse.Namespace], int]
     aliases: tuple[str, ...] = ()
     epilog: str = ""
+    facts: bool = False
 
 
 class Parser(argparse.ArgumentParser):
@@ -62,8 +64,11 @@ def _did_you_mean(word: str, known: Sequence[str] | Mapping[str, object]) -> str
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def make_parser(groups: Mapping[str, Sequence[Command]], description: str) -> Parser:
-    """The parser of `heart` with these commands, by group; `run` of the parsed options is the command's action."""
+def make_parser(groups: Mapping[str, Sequence[Command]], description: str, *, listed: bool = False) -> Parser:
+    """The parser of `heart` with these commands, by group; `run` of the parsed options is the command's action.
+
+    listed: argparse lists the commands itself, in one group; programs that look into a parser need that.
+    """
     lines = [description]
     width = max(len(command.name) for commands in groups.values() for command in commands)
     for title, commands in groups.items():
@@ -77,9 +82,11 @@ def make_parser(groups: Mapping[str, Sequence[Command]], description: str) -> Pa
                 aliases=command.aliases,
                 description=wrapped(command.description, indent=""),
                 epilog=command.epilog,
+                **({"help": command.help} if listed else {}),
             )
             one.set_defaults(run=command.run)
             command.add(one)
+            output.add(one, facts=command.facts)
     return parser
 
 

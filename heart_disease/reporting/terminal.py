@@ -17,6 +17,8 @@ from heart_disease.model.errors import hide
 from heart_disease.training import libraries
 from heart_disease.training.interrupts import undisturbed
 
+LOG = logging.getLogger("heart")
+
 
 def import_tensorflow() -> None:
     """Import TensorFlow without the lines that its C++ part writes to stderr at any log level."""
@@ -50,16 +52,26 @@ class _Stderr(logging.StreamHandler[TextIO]):
 
 @contextmanager
 def progress() -> Iterator[None]:
-    """Show on stderr what the stages report."""
+    """Show on stderr what the stages report, unless that is not wanted (`heart -q`)."""
     handler = _Stderr()
     handler.setFormatter(_Stages())
-    log = logging.getLogger("heart")
-    log.setLevel(logging.INFO)
-    log.addHandler(handler)
+    if not LOG.level:
+        LOG.setLevel(logging.INFO)
+    LOG.addHandler(handler)
     try:
         yield
     finally:
-        log.removeHandler(handler)
+        LOG.removeHandler(handler)
+
+
+def say(text: str, indent: str = "  ") -> None:
+    """Print to stderr what is good to know beside a result, unless that is not wanted (`heart -q`)."""
+    if not _quiet():
+        print(wrapped(text, indent), file=sys.stderr, flush=True)
+
+
+def _quiet() -> bool:
+    return LOG.level >= logging.WARNING
 
 
 def wrapped(text: str, indent: str = "  ") -> str:
@@ -88,7 +100,7 @@ def short(path: str) -> str:
 @contextmanager
 def rows_bar(name: str, total: int) -> Iterator[Callable[[int], None]]:
     """On a terminal, a bar of the rows done of `total`; 0 if that is not known. Gives a function that counts more."""
-    if not sys.stderr.isatty():
+    if _quiet() or not sys.stderr.isatty():
         yield lambda rows: None
         return
     from rich.console import Console
@@ -115,7 +127,7 @@ class Bar:
         self._bar: Any = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not _quiet():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -148,7 +160,7 @@ class Bar:
         elif time.monotonic() - self._said >= 10:
             self._said = time.monotonic()
             left = (self.total - done) / rate if rate else 0
-            logging.getLogger("heart").info(
+            LOG.info(
                 "%-9s %3.0f %% of %d networks, %.0f per second, %.0f s left",
                 self.name, 100 * done / self.total, self.total, rate, left,
             )  # fmt: skip

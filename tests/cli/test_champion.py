@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -76,6 +77,20 @@ def test_champion_says_what_it_is_and_why(store: mlflow.MlflowClient, capsys: py
         r"\n  since     \d{4}-\d\d-\d\d \d\d:\d\d, promotion \(\S+\)\n  why       better than 2", "\n".join(lines)
     )
     assert f"  run       {registry.champion().run_id}" in lines
+
+
+def test_programs_get_the_champion_and_its_history_as_json(
+    store: mlflow.MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert heart("champion", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    run_id = registry.champion().run_id
+    assert found["champion"] == {"name": registry.MODEL, "version": "3", "run_id": run_id}
+    assert found["log_loss"] == pytest.approx({"value": 0.403, "low": 0.303, "high": 0.503})
+    assert heart("history", "--json") == 0
+    moves = json.loads(capsys.readouterr().out)
+    assert [(move["before"], move["after"]) for move in moves] == [("2", "3"), ("1", "2"), (None, "1")]
+    assert moves[0] == found["move"]
 
 
 def test_history_lists_every_move_newest_first(store: mlflow.MlflowClient, capsys: pytest.CaptureFixture[str]) -> None:

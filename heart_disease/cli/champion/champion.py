@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode, OriginError
 from heart_disease.reporting.terminal import progress, wrapped
@@ -32,10 +33,14 @@ def run(options: argparse.Namespace) -> int:
     ref = registry.champion()
     move = next((one for one in reversed(found) if one.champion == ref), None)
     name, metrics = registry.read_run(ref.run_id) or ("", {})
+    recipe, log_loss = name or _recipe(ref), Estimate.find("log_loss", metrics)
+    if options.json:
+        write_json({"champion": ref, "recipe": recipe, "log_loss": log_loss, "move": move})
+        return ExitCode.DONE
     print(f"{ref.name} version {ref.version}: champion")
     rows = {
-        "recipe": name or _recipe(ref),
-        "log loss": str(Estimate.find("log_loss", metrics) or "unknown"),
+        "recipe": recipe,
+        "log loss": str(log_loss or "unknown"),
         "since": f"{moves.local(move.when)}, {moves.how(move)}" if move else "unknown",
         "why": move.why if move else "unknown",
         "run": ref.run_id,
@@ -61,4 +66,5 @@ COMMAND = Command(
     description="Show the champion.",
     add=add,
     run=run,
+    facts=True,
 )

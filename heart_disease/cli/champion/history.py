@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
 from heart_disease.reporting.terminal import progress, wrapped
@@ -26,6 +27,9 @@ def run(options: argparse.Namespace) -> int:
         found = registry.history()
     if not found:
         registry.champion()  # raises an error that says what to do
+    if options.json:
+        write_json(found[::-1])
+        return ExitCode.DONE
     for move in reversed(found):
         made_by = f"run {move.run_id[:8]}" if move.run_id else "no run"
         print(
@@ -41,4 +45,5 @@ COMMAND = Command(
     description="Show every move of the champion, newest first.",
     add=add,
     run=run,
+    facts=True,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import replace
@@ -13,11 +12,12 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from heart_disease.cli.options import add_device
+from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError
 from heart_disease.model.words import count
-from heart_disease.reporting.terminal import import_tensorflow, wrapped
+from heart_disease.reporting.terminal import import_tensorflow, say, wrapped
 
 if TYPE_CHECKING:
     from heart_disease.registry import Record
@@ -66,8 +66,7 @@ def run(options: argparse.Namespace) -> int:
     rival, lost = _rival(record, len(table))
     import_tensorflow()
     patients = f"{count(len(table), 'patient')} of {table.source}"
-    told = f"{patients}: training {record.label} and the other networks of its run again"
-    print(wrapped(told), file=sys.stderr)
+    say(f"{patients}: training {record.label} and the other networks of its run again")
     model, used = reproduction.train_again(
         table, origin.recipe, evaluation, origin.shipped.members, rival, options.device or "auto"
     )
@@ -84,6 +83,10 @@ def run(options: argparse.Namespace) -> int:
     if used != origin.device:
         changed["device"] = f"{origin.device or 'unknown'} -> {used}"
     same = not found.apart and table.digest == origin.data
+    ended = ExitCode.DONE if same else ExitCode.NOT_REPRODUCED
+    if options.json:
+        write_json({"version": ref, "reproduced": same, "agreement": found, "changed": changed, "lost": lost})
+        return ended
     print(wrapped(f"{ref.name} version {ref.version}: {origin.recipe.title}, seed {origin.recipe.seed}"))
     print(f"{'reproduced' if same else 'not reproduced'}: {found}")
     for name, words in changed.items():
@@ -92,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
         print(wrapped(f"  {lost}", indent="    "))
     if not (same or changed or lost):
         print("  with the same data, recipe, code, versions and device")
-    return ExitCode.DONE if same else ExitCode.NOT_REPRODUCED
+    return ended
 
 
 def _rival(record: Record, rows: int) -> tuple[Recipe | None, str]:
@@ -118,4 +121,5 @@ COMMAND = Command(
     "say about every patient.",
     add=add,
     run=run,
+    facts=True,
 )

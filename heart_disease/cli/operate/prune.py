@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
 
@@ -32,7 +33,12 @@ def run(options: argparse.Namespace) -> int:
 
         age = interval(options.older_than, "--older-than")
         server.wait()
-        prune.run(age, options.yes)
+        if options.json:
+            found = prune.find(age)
+            for_good = prune.delete(found) if options.yes else False
+            write_json({**vars(found), "deleted": options.yes, "for_good": for_good})
+        else:
+            prune.run(age, options.yes)
     return ExitCode.DONE
 
 
@@ -43,4 +49,5 @@ COMMAND = Command(
     "champion, has an alias, or is needed by the history. Without --yes it only says what would be deleted.",
     add=add,
     run=run,
+    facts=True,
 )

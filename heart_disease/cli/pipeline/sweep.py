@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heart_disease.cli.options import add_device, add_options, add_source, made
+from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.evaluation.settings import EvaluationOptions
 from heart_disease.model.errors import ExitCode
@@ -58,8 +59,24 @@ def run(options: argparse.Namespace) -> int:
             options.source, wanted, "grid" if options.grid else "random", search.configurations, evaluation,
             search.inner_folds, search.seed, options.device or "auto", dask=options.dask, ray=options.ray,
         )  # fmt: skip
-        show(outcome)
+        if options.json:
+            _write(outcome)
+        else:
+            show(outcome)
     return ExitCode.DONE
+
+
+def _write(outcome: Outcome) -> None:
+    from heart_disease import registry
+
+    found = outcome.summary
+    ranked = [
+        {"recipe": recipe.as_text(), "log_loss": loss} for recipe, loss in zip(found.ranked, found.loss, strict=True)
+    ]
+    log_loss = {"of_chosen": found.of_chosen, "of_best": found.of_best, "nested": found.nested}
+    then = train_command(found.chosen, len(outcome.study.labels))
+    page = registry.run_url(outcome.run)
+    write_json({"chosen": found.chosen, "log_loss": log_loss, "ranked": ranked, "train": then, "page": page})
 
 
 def show(outcome: Outcome) -> None:
@@ -101,4 +118,5 @@ COMMAND = Command(
     "If it is stopped, the same command continues it.",
     add=add,
     run=run,
+    facts=True,
 )

@@ -6,8 +6,9 @@ import argparse
 from typing import TYPE_CHECKING
 
 from heart_disease.cli.options import add_training, training
+from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
-from heart_disease.model.errors import ExitCode, hide
+from heart_disease.model.errors import ExitCode, UsageError, hide
 from heart_disease.reporting.terminal import progress, wrapped
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def run(options: argparse.Namespace) -> int:
     """
     parameters = training(options)
     if options.on_server:
+        if options.json:
+            raise UsageError("--json is not available with --on-server; `heart champion --json` has the result")
         from heart_disease.operations import deployments
         from heart_disease.operations.server import follow
 
@@ -51,27 +54,53 @@ def run(options: argparse.Namespace) -> int:
         server.wait()
         outcome = train(**parameters, force=options.force)
     if isinstance(outcome, Unchanged):
-        print(outcome.message)
+        if options.json:
+            write_json({"outcome": outcome.end, "version": outcome.champion, "why": outcome.why})
+        else:
+            print(outcome.message)
         return ExitCode.DONE
-    _show(outcome)
+    if options.json:
+        write_json(_facts(outcome))
+    else:
+        _show(outcome)
     return ExitCode.DONE if outcome.decision.promote else ExitCode.NOT_PROMOTED
+
+
+def _facts(outcome: Outcome) -> dict[str, object]:
+    report = outcome.report
+    facts = {"outcome": outcome.end, "version": outcome.model, "decision": outcome.decision}
+    judged = {"judged_by": report.description, "metrics": report.metrics, "log_loss_minus": report.differences}
+    return facts | judged | {"pages": _pages(outcome)}
+
+
+def _pages(outcome: Outcome) -> dict[str, str]:
+    """The addresses of the run, of its report and of its flow run."""
+    from prefect.settings import get_current_settings
+
+    from heart_disease import registry
+    from heart_disease.reporting import report_page
+
+    prefect = hide(get_current_settings().ui_url or "http://127.0.0.1:4200").rstrip("/")
+    return {
+        "run": registry.run_url(outcome.run),
+        "report": registry.file_url(outcome.run, f"{report_page.FOLDER}/{report_page.FILE}"),
+        "flow_run": f"{prefect}/runs/flow-run/{outcome.flow_run_id}",
+    }
 
 
 def _show(outcome: Outcome) -> None:
     from prefect.settings import get_current_settings
 
     from heart_disease import registry
-    from heart_disease.reporting import report_page, tables
+    from heart_disease.reporting import tables
 
     print(f"\n{tables.text(outcome.report)}\n")
     print(outcome.headline)
     print(wrapped(f"  {outcome.decision.reason}") + "\n")
     if not registry.uri().startswith("http") or not get_current_settings().api.url:  # servers show their own pages
         print("To see both runs: heart ui")
-    print(f"  {registry.run_url(outcome.run)}")
-    print(f"  {registry.file_url(outcome.run, f'{report_page.FOLDER}/{report_page.FILE}')}")
-    page = hide(get_current_settings().ui_url or "http://127.0.0.1:4200")
-    print(f"  {page.rstrip('/')}/runs/flow-run/{outcome.flow_run_id}")
+    for page in _pages(outcome).values():
+        print(f"  {page}")
 
 
 COMMAND = Command(
@@ -80,5 +109,6 @@ COMMAND = Command(
     description="Validate the data, train and evaluate the network, and register it.",
     add=add,
     run=run,
+    facts=True,
     aliases=("retrain",),
 )

@@ -32,7 +32,7 @@ from heart_disease.model.errors import UnavailableError, UsageError, hide
 from heart_disease.operations import states
 from heart_disease.operations.deployments import RETRAIN
 from heart_disease.operations.server import configured
-from heart_disease.reporting.terminal import wrapped
+from heart_disease.reporting.terminal import say, wrapped
 
 LOOK_SECONDS = 1.0
 PATIENCE_SECONDS = 20.0  # before it says what the run waits for; it repeats that after three times as long
@@ -147,9 +147,9 @@ def show(client: SyncPrefectClient, flow_run: FlowRun) -> None:
     elif state.is_completed():
         print(wrapped(message))
     elif outcome:
-        _say(f"heart: {message}", indent="  ")
+        print(wrapped(f"heart: {message}"), file=sys.stderr)
     else:
-        _say(f"heart: the run ended as {state.name}: {message}", indent="  ")
+        print(wrapped(f"heart: the run ended as {state.name}: {message}"), file=sys.stderr)
 
 
 def _show_metrics(client: SyncPrefectClient, flow_run_id: UUID) -> None:
@@ -218,5 +218,5 @@ class _Waits:
             _say(f"waiting   nobody has taken the run yet; expected {SOMEBODY}, on this Prefect server")
 
 
-def _say(text: str, indent: str = " " * 10) -> None:
-    print(wrapped(text, indent=indent), file=sys.stderr, flush=True)
+def _say(text: str) -> None:
+    say(text, indent=" " * 10)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import sys
 import time
 from contextlib import ExitStack, suppress
 
@@ -54,7 +53,7 @@ def run(mlflow_port: int, prefect_port: int) -> None:
             for name, command in commands.items()
             for env, folder in [its[name]]
         }
-        print("starting, about 15 seconds ...", file=sys.stderr)
+        say("starting, about 15 seconds ...")
         while True:
             for name, process in processes.items():
                 if process.poll() is not None:
@@ -69,5 +68,5 @@ def run(mlflow_port: int, prefect_port: int) -> None:
                         f"http://127.0.0.1:{mlflow_port}" if "MLflow" in commands else registry.page()
                     )
                     print(f"MLflow   {page}\nPrefect  http://127.0.0.1:{prefect_port}", flush=True)
-                    print("Ctrl-C stops both.", file=sys.stderr)
+                    say("Ctrl-C stops both.")
             time.sleep(0.5)

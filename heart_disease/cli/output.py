@@ -1,0 +1,70 @@
+"""What commands share about their output: -q and -v, which say how much, and --json, which prints facts for programs."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import math
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+from heart_disease.model.errors import hide
+
+TITLE = "output"
+# What libraries say with --verbose; otherwise main.py's defaults keep them silent.
+TALKATIVE = {
+    "MLFLOW_LOGGING_LEVEL": "INFO",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
+    "TF_CPP_MIN_LOG_LEVEL": "1",
+}
+
+
+def add(parser: argparse.ArgumentParser, *, facts: bool) -> None:
+    """Add -q and -v; if the command prints facts, also --json."""
+    group = parser.add_argument_group(TITLE)
+    if facts:
+        group.add_argument("--json", action="store_true", help="print the facts as one JSON document, for programs")
+    how_much = group.add_mutually_exclusive_group()
+    how_much.add_argument("-q", "--quiet", action="store_true", help="only the result and errors, no progress")
+    how_much.add_argument(
+        "-v", "--verbose", action="store_true", help="also what libraries say, and where an error comes from"
+    )
+
+
+def apply(options: argparse.Namespace) -> None:
+    """Let this process say as much as the options want."""
+    logging.getLogger("heart").setLevel(logging.WARNING if options.quiet else logging.INFO)
+    if options.verbose:
+        for name, value in TALKATIVE.items():
+            os.environ.setdefault(name, value)
+
+
+def write_json(facts: object) -> None:
+    """Print facts as one JSON document in UTF-8's ASCII part: dataclasses become objects, and NaN becomes null."""
+    print(json.dumps(_plain(facts), indent=2))
+
+
+def write_origin(error: BaseException) -> None:
+    """Print where an error comes from, without passwords."""
+    print(hide("".join(traceback.format_exception(error))), file=sys.stderr, end="")
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(one) for one in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # a number or an array of NumPy's
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,73 @@
+"""How much commands say (-q, -v), facts for programs (--json), and completion in a shell."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from heart_disease.cli import output
+from heart_disease.evaluation.estimates import Estimate
+from heart_disease.reporting.terminal import progress, say
+from tests.harness.command import heart
+
+NOWHERE = "file:///nowhere/of/that/name"
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A fact with parts of every kind that facts have."""
+
+    loss: Estimate
+    seen: tuple[np.int64, ...]
+    rows: np.ndarray
+
+
+def test_facts_become_one_json_document(capsys: pytest.CaptureFixture[str]) -> None:
+    output.write_json({"thing": Thing(Estimate(0.4, 0.3, float("nan")), (np.int64(3),), np.array([0.5, np.inf]))})
+    expected = {"thing": {"loss": {"value": 0.4, "low": 0.3, "high": None}, "seen": [3], "rows": [0.5, None]}}
+    assert json.loads(capsys.readouterr().out) == expected
+
+
+def test_progress_is_silent_with_quiet_and_back_without(capsys: pytest.CaptureFixture[str]) -> None:
+    for options, expected in ((["-q"], ""), ([], "a stage\na remark\n")):
+        assert heart("completion", "bash", *options) == 0
+        capsys.readouterr()
+        with progress():
+            logging.getLogger("heart").info("a stage")
+            say("a remark")
+        assert capsys.readouterr().err == expected
+
+
+def test_an_error_is_one_line_and_with_verbose_also_where_it_comes_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert heart("check", "nowhere.csv") == 3
+    brief = capsys.readouterr().err
+    assert "Traceback" not in brief
+    assert heart("check", "nowhere.csv", "--verbose") == 3
+    told = capsys.readouterr().err
+    assert told.startswith("Traceback")
+    assert told.endswith(brief)
+
+
+def test_quiet_and_verbose_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert heart("check", "-q", "-v") == 2
+    assert "not allowed with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [("tra", ["train"]), ("train --preset l", ["lecture"]), ("check --pa", ["--page"]), ("serve --nonsense", [])],
+)
+def test_bash_completes_commands_options_and_choices(
+    typed: str, expected: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert heart("completion", "bash") == 0
+    script = capsys.readouterr().out
+    words = ["heart", *typed.split()]
+    asked = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _shtab_heart; echo ${{COMPREPLY[@]}}"
+    said = subprocess.run(["bash", "-c", f"{script}\n{asked}"], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == expected
