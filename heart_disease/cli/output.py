@@ -1,4 +1,4 @@
-"""What commands share about their output: -q and -v, which say how much, and --json, which prints facts for programs."""
+"""Options of the output, shared by commands: -q and -v say how much is shown, --json prints facts for programs."""
 
 from __future__ import annotations
 
