@@ -17,9 +17,9 @@ from heart_disease.operations.server import own
 from heart_disease.operations.server.server import ANYWHERE, problem_of
 from heart_disease.processes import tethered
 from heart_disease.processes.loopback import check_free
+from heart_disease.reporting.terminal import say
 
 END_SECONDS = 20  # seconds a page has to end with all its processes before it is killed
-from heart_disease.reporting.terminal import say
 
 
 def run(mlflow_port: int, prefect_port: int) -> None:
