@@ -1,6 +1,6 @@
 """The networks of the cross-validation, shipped beside the one that answers: how far do they differ about one patient?
 
-Each learned from other patients, with a seed of its own, so their range shows how much a probability owes to who
+Each learned without some of the patients, with a seed of its own, so their range shows how much a probability owes to who
 happened to be there to learn from (the instability plots of Riley and Collins, Biometrical Journal 2023, show the same
 for all patients at once). It is no interval for the patient: all of them can be wrong in the same way.
 

@@ -65,7 +65,7 @@ def test_how_far_networks_differ_is_said(predict: Any, monkeypatch: pytest.Monke
     spread = model.spread(np.array([float(patients.FIRST[name]) for name in schema.INPUT_NAMES]))
     assert spread
     assert out.splitlines()[1] == (
-        f"12 networks that learned from other patients: {spread.lowest:.3f} to {spread.highest:.3f}"
+        f"12 networks, each trained without some of the patients: {spread.lowest:.3f} to {spread.highest:.3f}"
     )
 
 

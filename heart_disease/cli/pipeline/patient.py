@@ -70,7 +70,7 @@ def score(values: dict[str, float]) -> int:
     print(f"probability {scores.probability[0]:.3f}, disease {scores.disease[0]}")
     if spread := model.spread(cells[0]):
         networks = count(spread.networks, "network")
-        print(f"{networks} that learned from other patients: {spread.lowest:.3f} to {spread.highest:.3f}")
+        print(f"{networks}, each trained without some of the patients: {spread.lowest:.3f} to {spread.highest:.3f}")
     if found := model.drivers(cells[0]):
         print("\n".join(in_words(found, cells[0])))
     return ExitCode.DONE
