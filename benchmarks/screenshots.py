@@ -121,7 +121,7 @@ def shoot_patient(page: Any, api: str) -> None:
     page.get_by_role("button", name="Fill in an example").click()
     page.get_by_role("button", name="Estimate").click()
     expect(page.locator("#answer")).to_be_visible()
-    page.get_by_label("Maximum heart rate achieved").fill("165")
+    page.get_by_label("Maximum heart rate achieved").fill("110")
     expect(page.locator("#what-if")).to_be_visible()
     page.evaluate("scrollTo(0, 0)")
     shoot(page, "page")

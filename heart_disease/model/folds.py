@@ -1,8 +1,8 @@
 """The networks of the cross-validation, shipped beside the one that answers: how far do they differ about one patient?
 
-Each learned without some of the patients, with a seed of its own, so their range shows how much a probability owes to who
-happened to be there to learn from (the instability plots of Riley and Collins, Biometrical Journal 2023, show the same
-for all patients at once). It is no interval for the patient: all of them can be wrong in the same way.
+Each learned without some of the patients, with a seed of its own, so their range shows how much a probability owes to
+who happened to be there to learn from (the instability plots of Riley and Collins, Biometrical Journal 2023, show the
+same for all patients at once). It is no interval for the patient: all of them can be wrong in the same way.
 
 They have one shape, so they are kept as dense layers whose arrays have two axes more: fold and member. Their first
 layers are made to take the inputs of the shipped encoder, although each was trained on those of its own.

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from copy import deepcopy
 from typing import Any
 
 import mlflow
@@ -88,6 +89,7 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
     app.add_exception_handler(RequestValidationError, patients.refuse)
     app.add_exception_handler(Exception, _fail)
     page.add(app)
+    app.openapi = lambda: _described(app, follower)  # type: ignore[method-assign]
 
     def now() -> Loaded:
         if follower.now is None:
@@ -102,12 +104,12 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
         state = ("stale" if follower.problem else "ok") if follower.now else "no model"
         return JSONResponse({"status": state}, 200 if follower.now else 503)
 
-    @app.get("/version", response_class=PlainTextResponse, responses=_refusals(401, 503))
-    async def version() -> str:
+    @app.get("/version", response_class=Response, responses=_answers("text/plain", 401, 503))
+    async def version() -> Response:
         """MLflow's version, as its protocol has it; /model says which version of the model answers."""
-        return mlflow.__version__
+        return PlainTextResponse(mlflow.__version__)
 
-    @app.get("/model", responses=_refusals(401, 503))
+    @app.get("/model", responses={status: REFUSALS[status] for status in (401, 503)})
     async def model() -> Described:
         """Which version answers, with which columns, since when, and what is wrong."""
         loaded = now()
@@ -122,7 +124,7 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
             problem=follower.problem,
         )
 
-    @app.get("/metrics", response_class=PlainTextResponse, responses=_refusals(401, 503))
+    @app.get("/metrics", response_class=Response, responses=_answers("text/plain", 401, 503))
     async def numbers() -> Response:
         """Latency, answers, patients and the version, in Prometheus' format."""
         return metrics.page()
@@ -166,9 +168,9 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
 
     @app.post(
         "/predict.csv",
-        response_class=csv_file.CsvResponse,
-        responses=REFUSALS,
-        openapi_extra=patients.body({"text/csv": csv_file.EXAMPLE}),
+        response_class=Response,
+        responses=_answers("text/csv", *REFUSALS),
+        openapi_extra=patients.body({"text/csv": csv_file.EXAMPLE}, csv={"type": "string"}),
     )
     async def predict_csv(request: Request) -> Response:
         """Score a CSV file as `heart predict` does: every cell as it came, with the answers beside it."""
@@ -176,13 +178,17 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
         text, problems = await run_in_threadpool(csv_file.score, body, loaded.model)
         metrics.count(problems)
         counts = {"Heart-Patients": str(len(problems)), "Heart-Problems": str(sum(map(bool, problems)))}
-        return csv_file.CsvResponse(text, headers={**counts, "Heart-Version": loaded.ref.version})
+        return Response(text, media_type="text/csv", headers={**counts, "Heart-Version": loaded.ref.version})
 
     @app.post(
         "/invocations",
         response_model=invocations.Predictions,
         responses={**REFUSALS, 415: {"model": patients.Refusal}},
-        openapi_extra=patients.body({"application/json": invocations.EXAMPLE, "text/csv": csv_file.EXAMPLE}),
+        openapi_extra=patients.body(
+            {"application/json": invocations.EXAMPLE, "text/csv": csv_file.EXAMPLE},
+            json=invocations.SCHEMA,
+            csv={"type": "string"},
+        ),
     )
     async def invoke(request: Request) -> JSONResponse:
         """Score patients in the protocol of `mlflow models serve`, with the parameters of the registered model.
@@ -198,8 +204,19 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
     return app
 
 
-def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: REFUSALS[status] for status in statuses}
+def _described(app: FastAPI, follower: Follower) -> dict[str, Any]:
+    """The OpenAPI document, with a patient as the version that answers takes them."""
+    document = deepcopy(FastAPI.openapi(app))
+    known = document["components"]["schemas"]
+    known["Row"] = invocations.row(follower.now.model.columns if follower.now else [])
+    if follower.now:
+        patients.describe(known["Patient"], follower.now.model)
+    return document
+
+
+def _answers(kind: str, *refusals: int | str) -> dict[int | str, dict[str, Any]]:
+    """What a route without JSON answers: text of this kind, or one of these refusals."""
+    return {200: {"content": {kind: {"schema": {"type": "string"}}}}} | {one: REFUSALS[one] for one in refusals}
 
 
 def _refuse_if_none(answers: list[dict[str, Any]]) -> None:

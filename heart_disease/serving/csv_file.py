@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pyarrow as pa
 from fastapi import HTTPException
-from fastapi.responses import Response
 
 from expectations.screen import Screen
 from heart_disease.data import files, sources, text
@@ -22,12 +21,6 @@ from heart_disease.serving import patients
 NAME = "patients.csv"  # what messages call the file
 ANSWERS = ("row", "probability", "disease", "problem")
 EXAMPLE = "\n".join(",".join(map(str, line)) for line in (patients.EXAMPLE, patients.EXAMPLE.values()))
-
-
-class CsvResponse(Response):
-    """CSV as the answer."""
-
-    media_type = "text/csv"
 
 
 def score(body: bytes, model: PatientModel) -> tuple[str, list[str]]:

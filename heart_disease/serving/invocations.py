@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from fastapi import HTTPException
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 from pydantic import BaseModel, ConfigDict
 
+from heart_disease.model import schema
 from heart_disease.model.errors import HeartError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.serving import patients
@@ -26,6 +27,22 @@ from heart_disease.serving import patients
 PARAMS = scoring_server.SERVING_PARAMS_KEY
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 EXAMPLE = {"dataframe_records": [patients.EXAMPLE], PARAMS: {"threshold": 0.3}}
+SCHEMA = {
+    "type": "object",
+    "description": "One of MLflow's forms, such as this one, and perhaps parameters.",
+    "properties": {
+        "dataframe_records": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Row"}},
+        PARAMS: {
+            "type": ["object", "null"],
+            "properties": {
+                "threshold": {"type": "number", "minimum": 0, "maximum": 1},
+                "explain": {"type": "boolean"},
+            },
+            "additionalProperties": False,
+        },
+    },
+    "required": ["dataframe_records"],
+}
 
 
 class Prediction(BaseModel):
@@ -49,6 +66,12 @@ class Asked:
 
     frame: pd.DataFrame
     params: dict[str, Any]
+
+
+def row(columns: Collection[str]) -> dict[str, Any]:
+    """The JSON schema of a row with these columns; a cell that cannot be used becomes the row's problem."""
+    cell = {"type": ["number", "string", "boolean", "null"]}
+    return {"type": "object", "properties": dict.fromkeys(columns, cell), "required": list(columns)}
 
 
 def read(body: bytes, kind: str) -> Asked:
@@ -93,7 +116,7 @@ def _from_json(content: Any) -> tuple[pd.DataFrame, Any]:
     frame = found if isinstance(found, pd.DataFrame) else pd.DataFrame(found)
     if not frame.columns.is_unique:
         raise ValueError("two columns have the same name")
-    for name in frame.select_dtypes("object"):
+    for name in schema.BY_NAME.keys() & set(frame.select_dtypes("object")):
         for row, cell in enumerate(frame[name]):
             if not (cell is None or isinstance(cell, str | int | float)):
                 raise ValueError(f"column {name!r} has a {type(cell).__name__} in row {row}")
@@ -110,9 +133,5 @@ def answer(asked: Asked, model: PatientModel) -> list[dict[str, Any]]:
         found = model.predict(asked.frame, **asked.params)
     except HeartError as error:
         raise HTTPException(422, str(error)) from error
-    rows: list[dict[str, Any]] = found.astype("object").where(found.notna(), None).to_dict("records")
-    return [{str(name): _plain(cell) for name, cell in row.items()} for row in rows]
-
-
-def _plain(cell: Any) -> Any:
-    return cell.item() if isinstance(cell, np.generic) else cell
+    rows = found.astype("object").where(found.notna(), None).to_dict("records")
+    return [{str(name): cell for name, cell in row.items()} for row in rows]

@@ -24,14 +24,15 @@ SHOWN = 5  # at most this many problems are named in an answer
 def _field(column: Column) -> Any:
     words = ", ".join(filter(None, [column.meaning, column.unit, *(f"{k} {v}" for k, v in column.codes.items())]))
     blank = "; null if it is not known" if column.optional else ""
-    limits = dict(zip(("minimum", "maximum"), column.limits, strict=True)) if column.limits else {}
     strict = Field(strict=True, allow_inf_nan=False)  # only finite numbers: no text, no true, no NaN, no 1e999
-    return Annotated[Annotated[float, strict] | None, Field(description=words + blank, json_schema_extra={**limits})]
+    return Annotated[Annotated[float, strict] | None, Field(description=words + blank)]
 
 
 def _middle(column: Column) -> float:
-    low, high = column.usual or column.limits or (max(column.codes), max(column.codes))
-    return (low + high) / 2
+    if column.codes:
+        return sorted(column.codes)[(len(column.codes) - 1) // 2]
+    low, high = column.usual or column.limits or (0, 1)
+    return round((low + high) / 2, 0 if high - low > 10 else 1)
 
 
 # Which columns must be there depends on the version that answers, so `as_cells` decides it.
@@ -65,10 +66,23 @@ class Refusal(BaseModel):
 REFUSALS: dict[int | str, dict[str, Any]] = {status: {"model": Refusal} for status in (400, 401, 408, 413, 422, 503)}
 
 
-def body(examples: dict[str, Any]) -> dict[str, Any]:
-    """The `openapi_extra` of a route: an example of its body for each content type."""
+def body(examples: dict[str, Any], **schemas: Any) -> dict[str, Any]:
+    """The `openapi_extra` of a route: an example of its body for each content type; schemas: by json or csv."""
     content = {kind: {"example": example} for kind, example in examples.items()}
+    for name, one in schemas.items():
+        next(held for kind, held in content.items() if kind.endswith(name))["schema"] = one
     return {"requestBody": {"content": content, "required": True}}
+
+
+def describe(patient: dict[str, Any], model: PatientModel) -> None:
+    """Make the JSON schema of a patient say which columns `model` needs, and which codes it knows."""
+    patient["required"] = list(model.columns)
+    for column in model.encoder.columns:
+        known = patient["properties"][column.name]
+        blank = [{"type": "null"}] if column.optional and f"{column.name}=blank" not in model.encoder.unseen else []
+        codes = [code for code, words in column.codes.items() if f"{column.name}={words}" not in model.encoder.unseen]
+        limits = dict(zip(("minimum", "maximum"), column.limits, strict=True)) if column.limits else {}
+        known["anyOf"] = [{"type": "number", **limits, **({"enum": codes} if codes else {})}, *blank]
 
 
 def as_cells(patients: list[Any], model: PatientModel) -> NDArray[np.float64]:

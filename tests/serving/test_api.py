@@ -186,13 +186,21 @@ def test_without_a_model_it_is_unhealthy_and_says_why(client: TestClient, follow
         assert int(response.headers["Retry-After"]) > 0
 
 
-def test_the_description_has_every_column_with_its_limits_and_an_example_that_works(client: TestClient) -> None:
-    described = client.get("/openapi.json").json()
-    columns = described["components"]["schemas"]["Patient"]["properties"]
-    assert list(columns) == list(schema.INPUT_NAMES)
+def test_the_description_has_every_column_with_the_limits_and_codes_of_the_version_that_answers(
+    client: TestClient, follower: Follower
+) -> None:
+    patient = client.get("/openapi.json").json()["components"]["schemas"]["Patient"]
+    columns = patient["properties"]
+    assert list(columns) == patient["required"] == list(schema.INPUT_NAMES)
     assert columns["chol"]["description"] == "serum cholesterol, mg/dl"
-    assert (columns["chol"]["minimum"], columns["chol"]["maximum"]) == (70, 700)
+    assert columns["chol"]["anyOf"] == [{"type": "number", "minimum": 70, "maximum": 700}]
+    assert columns["cp"]["anyOf"] == [{"type": "number", "enum": [1, 2, 3, 4]}]
     assert columns["thal"]["description"].endswith("7 reversible defect; null if it is not known")
+    assert columns["thal"]["anyOf"] == [{"type": "number", "enum": [3, 6, 7]}, {"type": "null"}]
+    fewer_columns = models.make(patients.make(60), without=["slope", "ca"])
+    follower.now = Loaded(ModelRef("heart-disease", "8", "a run"), fewer_columns, "")
+    patient = client.get("/openapi.json").json()["components"]["schemas"]["Patient"]
+    assert set(schema.INPUT_NAMES) - set(patient["required"]) == {"slope", "ca"}
 
 
 @pytest.mark.parametrize("path", ["/predict", "/explain", "/predict.csv", "/invocations"])
