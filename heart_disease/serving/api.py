@@ -197,7 +197,10 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
         """
         loaded = now()
         asked = invocations.read(await request.body(), request.headers.get("content-type", ""))
-        predictions = await run_in_threadpool(invocations.answer, asked, loaded.model)
+        if asked.params.get("explain"):
+            predictions = await run_in_threadpool(invocations.answer, asked, loaded.model)
+        else:
+            predictions = invocations.answer(asked, loaded.model)
         metrics.count([str(one["problem"]) for one in predictions])
         return JSONResponse({"predictions": predictions})
 

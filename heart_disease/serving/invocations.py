@@ -133,5 +133,5 @@ def answer(asked: Asked, model: PatientModel) -> list[dict[str, Any]]:
         found = model.predict(asked.frame, **asked.params)
     except HeartError as error:
         raise HTTPException(422, str(error)) from error
-    rows = found.astype("object").where(found.notna(), None).to_dict("records")
-    return [{str(name): cell for name, cell in row.items()} for row in rows]
+    cells = [[None if cell != cell else cell for cell in found[name].tolist()] for name in found]  # NaN is not itself
+    return [dict(zip(found, row, strict=True)) for row in zip(*cells, strict=True)]
