@@ -1,8 +1,8 @@
-"""The pictures of the README: one training on fresh stores, and its three pages in a browser.
+"""The pictures of the documentation: one training on fresh stores, and four pages in a browser.
 
     python -m benchmarks.screenshots            # writes docs/images/*.png; needs chromium
 
-MLflow's page of the run, Prefect's page of the flow run, and the page that validation writes.
+MLflow's page of the run, Prefect's page of the flow run, the page that validation writes, and that of `heart serve`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import ViewportSize, expect, sync_playwright
 
-from tests.harness.waiting import free_port
+from benchmarks.serving import answers
+from tests.harness.waiting import free_port, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -46,6 +47,19 @@ def pages(folder: Path, environment: dict[str, str]) -> Iterator[tuple[str, str]
         assert process.stdout
         assert "MLflow" in process.stdout.readline()
         yield f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+
+
+@contextmanager
+def served(folder: Path, environment: dict[str, str]) -> Iterator[str]:
+    """Run `heart serve` on the stores of `folder`, and yield the address of its page."""
+    port = free_port()
+    process = subprocess.Popen([*HEART, "serve", f"--port={port}"], cwd=folder, env=environment)
+    try:
+        wait_for(lambda: answers(port, "/health"))
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)
@@ -101,6 +115,18 @@ def shoot_prefect(page: Any, prefect: str) -> None:
     shoot(page, "prefect")
 
 
+def shoot_patient(page: Any, api: str) -> None:
+    """Enter a patient, and change a value."""
+    page.goto(api)
+    page.get_by_role("button", name="Fill in an example").click()
+    page.get_by_role("button", name="Estimate").click()
+    expect(page.locator("#answer")).to_be_visible()
+    page.get_by_label("Maximum heart rate achieved").fill("110")
+    expect(page.locator("#what-if")).to_be_visible()
+    page.evaluate("scrollTo(0, 0)")
+    shoot(page, "page")
+
+
 def main() -> None:
     """Train, open the pages, and write the pictures."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
@@ -127,6 +153,8 @@ def main() -> None:
             shoot(page, "validation")
             shoot_mlflow(page, mlflow)
             shoot_prefect(page, prefect)
+            with served(folder, environment) as api:
+                shoot_patient(page, api)
             browser.close()
     for path in sorted(IMAGES.glob("*.png")):
         shrink(path)

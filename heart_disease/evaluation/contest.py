@@ -30,11 +30,13 @@ from heart_disease.evaluation.influence import Influence, influences
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model import drivers, schema
 from heart_disease.model.encoding import Encoder
+from heart_disease.model.folds import Folds
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.training.batches import Floats, Ints, Job
 from heart_disease.training.engine import Networks
 from heart_disease.training.inputs import Inputs
 from heart_disease.training.recipe import Recipe
+from heart_disease.training.stacked import stacked
 
 NETWORK, CHAMPION, LOGISTIC, PREVALENCE = "network", "champion", "logistic_regression", "prevalence"
 ALL_COLUMNS = "all_columns"  # the same recipe with the columns that it leaves out
@@ -124,15 +126,24 @@ class Contest:
         rows, network = own.jobs[0].rows, own.keras_average(self.recipe.widths[0])
         known = sources.learned_from(self.frame, rows, self.recipe.without)
         encoder = Encoder.fit(self.frame, rows).leaving_out(self.recipe.without)
-        return PatientModel(encoder, network, learned_from=known, references=drivers.references(self.frame, rows))
+        references = drivers.references(self.frame, rows)
+        folds: Folds = ()  # with one held-out part, the networks that are tested are shipped
+        if self._ships_more:
+            inputs = self.inputs.leaving_out(self.recipe.without)
+            folds = stacked(self._tested(networks, members), inputs, len(self.splits.pairs))
+        return PatientModel(encoder, network, learned_from=known, references=references, folds=folds)
 
     def influences(self, networks: Networks, members: int) -> tuple[Influence, ...]:
         """What the challenger's networks, `members` per fold, make of each column; see influence.py.
 
         networks: those trained for `jobs`.
         """
-        own = networks.pick(lambda job: job.side == NETWORK and job.fold is not None and job.member < members)
+        own = self._tested(networks, members)
         return influences(self.frame, self.labels, self.inputs, own, self.splits, self.recipe)
+
+    def _tested(self, networks: Networks, members: int) -> Networks:
+        """The challenger's networks that patients are held out from, in the order of fold and member."""
+        return networks.pick(lambda job: job.side == NETWORK and job.fold is not None and job.member < members)
 
     # On matrices this small, BLAS threads only wait for each other; with one, 50 fits take 0.1 s instead of up to 7.
     @threadpool_limits.wrap(limits=1, user_api="blas")

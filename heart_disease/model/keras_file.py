@@ -40,7 +40,7 @@ ACTIVATIONS: Mapping[str, Callable[[Floats], Floats]] = {
 
 @dataclass(frozen=True)
 class Dense:
-    """One dense layer: kernel (a, b), bias (b,)."""
+    """One dense layer: kernel (a, b), bias (b,). In folds.py, both have axes more, for many layers at once."""
 
     kernel: Floats
     bias: Floats

@@ -44,8 +44,8 @@ class HeartDiseaseModel(mlflow.pyfunc.PythonModel):
         self.model = patient_model.PatientModel.load(Path(context.artifacts["model"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """See `PatientModel.predict`."""
-        return self.model.predict(model_input)
+        """See `PatientModel.predict`; `params` are its threshold and explain."""
+        return self.model.predict(model_input, **(params or {}))
 
 
 mlflow.models.set_model(HeartDiseaseModel())

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import drivers, keras_file, schema
+from . import drivers, folds, keras_file, schema
 from .drivers import Drivers
 from .encoding import Encoder
-from .errors import RejectedError
+from .errors import RejectedError, UsageError
+from .folds import Folds, Spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +54,9 @@ class PatientModel:
 
     references: the patients (K, 13), nobody's, that one patient is compared with to say what drives the probability
     (drivers.py); none in older versions.
+
+    folds: the networks of the cross-validation, whose range is shown beside a probability (folds.py); none in older
+    versions, and where the networks that were tested are those that are shipped.
     """
 
     encoder: Encoder
@@ -60,25 +64,48 @@ class PatientModel:
     threshold: float = 0.5
     learned_from: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
     references: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, len(schema.COLUMNS))))
+    folds: Folds = ()
 
-    def predict(self, patients: pd.DataFrame) -> pd.DataFrame:
+    def predict(self, patients: pd.DataFrame, threshold: float | None = None, explain: bool = False) -> pd.DataFrame:
         """One row per patient: `probability` of heart disease, `disease` ("yes", "no"), and `problem`.
 
         A row that the schema does not allow, or with a code that no patient of the training had, has the reason in
         `problem`, and neither probability nor answer. Columns that the model does not know are ignored.
 
+        threshold: the answer is yes from this probability on; the model's own if it is not given.
+        explain: more columns, for tens of milliseconds per patient: `lowest` and `highest` of the cross-validation's
+            networks; `average`, and what each column of the model `adds_` to it, which make up the probability. NaN
+            where the model does not know them.
+
         Raises:
             RejectedError: a column is missing.
+            UsageError: the threshold is not a probability.
         """
         import pandas as pd
 
-        scores = self.score(self.cells(patients), lambda name, rows: patients[name].iloc[rows].to_numpy())
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise UsageError(f"threshold {threshold:g}; expected a probability, from 0 to 1")
+        cells = self.cells(patients)
+        scores = self.score(cells, lambda name, rows: patients[name].iloc[rows].to_numpy(), threshold)
         columns = {
             "probability": pd.Series(scores.probability, patients.index),
             "disease": pd.Series(scores.disease, patients.index, dtype="object"),
             "problem": pd.Series(scores.problem, patients.index, dtype="object"),
         }
+        if explain:
+            columns |= {name: pd.Series(held, patients.index) for name, held in self._explained(cells, scores).items()}
         return pd.DataFrame(columns, copy=False)
+
+    def _explained(self, cells: NDArray[np.float64], scores: Scores) -> dict[str, NDArray[np.float64]]:
+        """The columns that `explain` asks for, each (n,)."""
+        names = ["lowest", "highest", "average", *(f"adds_{name}" for name in self.columns)]
+        found = np.full((len(cells), len(names)), np.nan)
+        for k in np.flatnonzero(scores.problem == ""):
+            if spread := self.spread(cells[k]):
+                found[k, :2] = spread.lowest, spread.highest
+            if known := self.drivers(cells[k]):
+                found[k, 2:] = known.average, *known.each.values()
+        return dict(zip(names, found.T, strict=True))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -100,7 +127,9 @@ class PatientModel:
             found[:, k] = schema.numbers(patients[schema.INPUT_NAMES[k]])
         return found
 
-    def score(self, cells: NDArray[np.float64], written: Written | None = None) -> Scores:
+    def score(
+        self, cells: NDArray[np.float64], written: Written | None = None, threshold: float | None = None
+    ) -> Scores:
         """Do as `predict`, for values in the order of `schema.INPUT_NAMES`, NaN for a blank: (n, 13).
 
         written: returns cells of a column as they were written, to show in `problem`; by default the values.
@@ -110,7 +139,8 @@ class PatientModel:
         probability = np.full(len(cells), np.nan)
         if good.any():
             probability[good] = np.asarray(self.network(self.encoder.encode(cells[good])))[:, 0]
-        answer = np.where(probability >= self.threshold, "yes", "no").astype("object")
+        edge = self.threshold if threshold is None else threshold
+        answer = np.where(probability >= edge, "yes", "no").astype("object")
         answer[~good] = ""
         problem = self._problems(cells, bad, new, written)
         return Scores(probability, answer, problem)
@@ -132,6 +162,10 @@ class PatientModel:
         if not len(self.references) or len(self.columns) > drivers.MOST_COLUMNS:
             return None
         return drivers.explain(self.network, self.encoder, self.references, cells)
+
+    def spread(self, cells: NDArray[np.float64]) -> Spread | None:
+        """How far the networks of the cross-validation differ about one patient, for values as `drivers` takes them."""
+        return folds.spread(self.folds, self.encoder.encode(cells[None]))
 
     def _problems(
         self, cells: NDArray[np.float64], bad: NDArray[np.bool_], new: NDArray[np.bool_], written: Written | None
@@ -161,13 +195,14 @@ class PatientModel:
         return problem
 
     def save(self, folder: Path) -> None:
-        """Write `encoder.json`, `network.keras`, `threshold.json`, `learned_from.npy`, `references.npy` into it."""
+        """Write the network, all that it needs, and what is known about it, as JSON, arrays and a .keras file."""
         folder.mkdir(parents=True, exist_ok=True)
         self.network.save(folder / "network.keras")
         (folder / "encoder.json").write_text(self.encoder.to_json())
         (folder / "threshold.json").write_text(json.dumps({"threshold": self.threshold}))
         np.save(folder / "learned_from.npy", self.learned_from, allow_pickle=False)
         np.save(folder / "references.npy", self.references, allow_pickle=False)
+        folds.save(self.folds, folder / "folds.npy")
 
     @classmethod
     def load(cls, folder: Path) -> PatientModel:
@@ -176,12 +211,14 @@ class PatientModel:
         Raises:
             ValueError, LookupError, OSError: `save` did not write this.
         """
+        network = keras_file.read(folder / "network.keras")
         return cls(
             Encoder.from_json((folder / "encoder.json").read_text()),
-            keras_file.read(folder / "network.keras"),
+            network,
             json.loads((folder / "threshold.json").read_text())["threshold"],
             _read(folder / "learned_from.npy", np.empty(0, np.uint64)),
             _read(folder / "references.npy", np.empty((0, len(schema.COLUMNS)))),
+            folds.load(folder / "folds.npy", network),
         )
 
 

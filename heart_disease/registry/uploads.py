@@ -14,7 +14,7 @@ import mlflow
 import pandas as pd
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import AnyType
 
 from heart_disease.model import patient_model, schema
@@ -49,6 +49,8 @@ def upload(run: Run, model: PatientModel, folder: Path, example: pd.DataFrame) -
     inputs = Schema([ColSpec(AnyType(), name) for name in model.columns])
     outputs = Schema([ColSpec(DataType.double, "probability"), ColSpec(DataType.string, "disease"),
                       ColSpec(DataType.string, "problem")])  # fmt: skip
+    params = ParamSchema([ParamSpec("threshold", DataType.double, model.threshold),
+                          ParamSpec("explain", DataType.boolean, False)])  # fmt: skip
     client = mlflow.MlflowClient()
     recorded = client.get_run(run.run_id).data
     tags = {**author_tags(), **kept_tags(recorded.tags)}
@@ -60,7 +62,7 @@ def upload(run: Run, model: PatientModel, folder: Path, example: pd.DataFrame) -
             saved,
             python_model=str(folder / SCRIPT),
             artifacts={name: str(folder / "artifacts" / name) for name in ("model", PACKAGE)},
-            signature=ModelSignature(inputs, outputs),
+            signature=ModelSignature(inputs, outputs, params),
             input_example=example[list(model.columns)].astype("float64").reset_index(drop=True),
             mlflow_model=Model(
                 artifact_path=logged.artifact_location,

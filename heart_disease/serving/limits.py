@@ -19,7 +19,7 @@ BYTES = 1 << 20  # the largest body
 HEADER_SECONDS = 10  # from the connection or the last answer to the end of the next request's headers
 REQUEST_SECONDS = 10  # from the end of the headers to the end of the answer
 AT_ONCE = 64  # requests; each takes milliseconds, so this many can only be waiting for slow clients
-OPEN = ("/health",)  # paths that need no token
+OPEN = frozenset(["", "/page.css", "/page.js", "/health", "/ping"])  # paths that need no token; without a last slash
 TOO_LARGE = f"the body is too large; expected at most {BYTES} bytes"
 
 

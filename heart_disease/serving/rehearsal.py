@@ -112,7 +112,7 @@ def fresh_process() -> Iterator[FreshProcess]:
 
 def main() -> None:
     """What the fresh process does."""
-    from heart_disease.serving import api
+    from heart_disease.serving import server
 
     version = sys.stdin.readline().strip()
 
@@ -126,7 +126,7 @@ def main() -> None:
         follower.refresh()
         if follower.problem:
             sys.exit(follower.problem)
-        api.serve(socket.socket(fileno=int(sys.argv[1])), follower)
+        server.serve(socket.socket(fileno=int(sys.argv[1])), follower)
 
 
 if __name__ == "__main__":

@@ -69,13 +69,16 @@ class Networks:
 
     def keras(self, k: int, inputs: int, name: str = "heart_disease") -> Any:
         """Network `k` after all its epochs, as a Keras model of `inputs` input values."""
-        recipe = self.jobs[k].recipe
-        model = build(recipe, inputs, name)
-        shapes = layer_shapes(recipe, inputs)
+        model = build(self.jobs[k].recipe, inputs, name)
+        model.set_weights(self.layers(k, inputs))
+        return model
+
+    def layers(self, k: int, inputs: int) -> list[Floats]:
+        """Kernels and biases of network `k` after all its epochs, in the shapes of `layer_shapes`."""
+        shapes = layer_shapes(self.jobs[k].recipe, inputs)
         cuts = np.cumsum([np.prod(shape) for shape in shapes])[:-1].astype(int)
         parts = np.split(self.weights[k][-1], cuts)
-        model.set_weights([part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])
-        return model
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def keras_average(self, inputs: int) -> Any:
         """One Keras model that gives the mean of all networks' probabilities; a single network is left as it is."""

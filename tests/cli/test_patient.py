@@ -14,7 +14,7 @@ from heart_disease.data import sources
 from heart_disease.model import drivers, schema
 from heart_disease.model.encoding import NUMBERED, Encoder
 from heart_disease.model.patient_model import PatientModel
-from tests.harness import patients
+from tests.harness import models, patients
 from tests.harness.command import speaking
 
 
@@ -56,6 +56,17 @@ def test_what_drives_the_answer_is_said_in_words(predict: Any, monkeypatch: pyte
     ]
     start, *moves = [float(re.findall(r"\d\.\d{3}", line)[0]) for line in lines]
     assert start + moves[0] - moves[1] == pytest.approx(float(first.split()[1].rstrip(",")), abs=0.002)
+
+
+def test_how_far_networks_differ_is_said(predict: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = models.make(sources.load().frame, folds=12)
+    monkeypatch.setattr(remembered, "champion", lambda: ("heart-disease version 1", model))
+    _, out, _ = predict(patients.FIRST)
+    spread = model.spread(np.array([float(patients.FIRST[name]) for name in schema.INPUT_NAMES]))
+    assert spread
+    assert out.splitlines()[1] == (
+        f"12 networks, each trained without some of the patients: {spread.lowest:.3f} to {spread.highest:.3f}"
+    )
 
 
 @pytest.mark.parametrize("column", schema.COLUMNS, ids=lambda column: column.name)

@@ -19,6 +19,7 @@ from heart_disease.evaluation.contest import ALL_COLUMNS, CHAMPION, LOGISTIC, NE
 from heart_disease.evaluation.estimates import Estimate, Numbers
 from heart_disease.evaluation.folds import Splits
 from heart_disease.model import encoding, schema
+from heart_disease.model.folds import answers
 from heart_disease.training.batches import Floats, Job
 from heart_disease.training.engine import CURVES, Networks
 from heart_disease.training.recipe import Recipe
@@ -288,3 +289,23 @@ def test_the_model_of_a_recipe_without_columns_does_not_take_them() -> None:
     expected = answer(shipped.weights[0], without_them(contest.inputs[4], without))
     scored = model.predict(PATIENTS.drop(columns=list(without)))
     np.testing.assert_allclose(scored["probability"], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("without", [(), ("slope", "ca", "thal")])
+def test_the_model_carries_the_networks_of_the_folds_for_the_inputs_of_its_encoder(without: tuple[str, ...]) -> None:
+    splits = folds.cross_validation(Y, 4, 2, seed=1)
+    contest = on(splits, recipe=Recipe(epochs=4, members=2, without=without))
+    networks, inputs = untrained(contest), contest.inputs
+    model = contest.model(networks, 2)
+    own = networks.pick(lambda job: job.side == NETWORK)
+    weights = {(job.fold, job.member): w for job, w in zip(own.jobs, own.weights, strict=True)}
+    found = answers(model.folds, model.encoder.transform(PATIENTS))
+    assert len(found) == len(splits.pairs)
+    for i in range(len(splits.pairs)):
+        expected = np.mean([answer(weights[i, m], without_them(inputs[i], without)) for m in range(2)], axis=0)
+        np.testing.assert_allclose(found[i], expected, atol=1e-6)
+
+
+def test_with_one_held_out_part_the_tested_network_is_shipped_and_there_are_no_others() -> None:
+    contest = on(folds.holdout(Y, 0.2, seed=0))
+    assert contest.model(untrained(contest), 1).folds == ()

@@ -13,11 +13,11 @@ import pytest
 
 from heart_disease.model import drivers, schema
 from heart_disease.model.encoding import Encoder
-from heart_disease.model.errors import RejectedError
+from heart_disease.model.errors import RejectedError, UsageError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
-from tests.harness import patients
+from tests.harness import models, patients
 
 PATIENTS = patients.make(40, seed=2)
 
@@ -63,6 +63,33 @@ def test_at_and_above_the_threshold_the_answer_is_yes(model: PatientModel) -> No
     answer = PatientModel(model.encoder, model.network, threshold=edge).predict(PATIENTS)["disease"]
     assert (answer == np.where(probability >= edge, "yes", "no")).all()
     assert (answer == "yes").sum() == 30
+
+
+def test_a_threshold_that_is_given_counts_instead_of_the_models_own(model: PatientModel) -> None:
+    expected = dataclasses.replace(model, threshold=0.3).predict(PATIENTS)
+    pd.testing.assert_frame_equal(model.predict(PATIENTS, threshold=0.3), expected)
+    for wrong in (-0.1, 1.1, np.nan):
+        with pytest.raises(UsageError, match="expected a probability, from 0 to 1"):
+            model.predict(PATIENTS, threshold=wrong)
+
+
+def test_an_explained_answer_says_what_each_column_adds_and_how_far_networks_differ() -> None:
+    one = models.make(patients.make(100), without=["slope"])
+    frame = put(7, "age", 150).head(9).set_axis(["a"] * 9)
+    found, plain = one.predict(frame, explain=True), one.predict(frame)
+    pd.testing.assert_frame_equal(found[list(plain)], plain)
+    adds = [f"adds_{name}" for name in one.columns]
+    assert list(found) == [*plain, "lowest", "highest", "average", *adds]
+    sums = found["average"] + found[adds].sum(axis=1, skipna=False)
+    np.testing.assert_allclose(sums, found["probability"], atol=1e-6)
+    assert found.iloc[6, 3:].isna().all()
+    assert (found["lowest"] < found["highest"]).sum() == 8
+
+
+def test_a_version_that_cannot_explain_says_nothing(model: PatientModel) -> None:
+    found = PatientModel(model.encoder, model.network).predict(PATIENTS.head(2), explain=True)
+    assert found["probability"].notna().all()
+    assert found.drop(columns=["probability", "disease", "problem"]).isna().all().all()
 
 
 @pytest.mark.parametrize(
@@ -233,7 +260,7 @@ def test_a_model_with_dropout_answers_the_same_each_time(tmp_path: Path) -> None
 def test_a_stored_model_is_json_and_keras_and_no_pickle(model: PatientModel, tmp_path: Path) -> None:
     model.save(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*")) == [
-        "encoder.json", "learned_from.npy", "network.keras", "references.npy", "threshold.json",
+        "encoder.json", "folds.npy", "learned_from.npy", "network.keras", "references.npy", "threshold.json",
     ]  # fmt: skip
     assert json.loads((tmp_path / "threshold.json").read_text()) == {"threshold": 0.5}
     assert len(json.loads((tmp_path / "encoder.json").read_text())["inputs"]) == 29

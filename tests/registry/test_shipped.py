@@ -237,6 +237,17 @@ def test_a_version_describes_its_columns() -> None:
     assert columns["thal"]["allowed"] == "3 normal, 6 fixed defect, 7 reversible defect or blank"
 
 
+def test_threshold_and_explanation_are_parameters_of_a_version() -> None:
+    info = mlflow.models.get_model_info("models:/heart-disease/1")
+    assert info.signature
+    assert {one.name: one.default for one in info.signature.params} == {"threshold": MODEL.threshold, "explain": False}
+    loaded = mlflow.pyfunc.load_model("models:/heart-disease/1")
+    rows = plain().head(3)
+    for params in ({}, {"threshold": 0.2}, {"threshold": 0.8, "explain": True}):
+        expected = MODEL.predict(rows, **params)
+        pd.testing.assert_frame_equal(loaded.predict(rows, params=params), expected, rtol=0, atol=1e-6)
+
+
 def test_a_version_from_before_this_package_still_loads(store: Path) -> None:
     """Such a version has a script served_model.py, a package `tasks` in the folder code, and only doubles."""
     with registry.open_run("old", {}) as run_:

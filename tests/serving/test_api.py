@@ -13,31 +13,12 @@ from starlette.testclient import TestClient
 
 from heart_disease.data import sources
 from heart_disease.model import schema
-from heart_disease.model.encoding import Encoder
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef
 from heart_disease.serving import api, limits
 from heart_disease.serving.follower import Follower, Loaded
-from heart_disease.serving.limits import Bounds
-from heart_disease.training import network
-from heart_disease.training.recipe import Recipe
-from tests.harness import patients
+from tests.harness import models, patients
 from tests.harness.patients import FIRST
-
-TABLE = patients.make(60)
-MODEL = PatientModel(Encoder.fit(TABLE), network.build(Recipe(hidden=(2,)), 29))
-
-
-@pytest.fixture
-def follower() -> Follower:
-    made = Follower("champion")
-    made.now = Loaded(ModelRef("heart-disease", "7", "a run"), MODEL, "2026-01-01T00:00:00+00:00")
-    return made
-
-
-@pytest.fixture
-def client(follower: Follower) -> TestClient:
-    return TestClient(Bounds(api.make_app(follower)), raise_server_exceptions=False)
 
 
 def ask(client: TestClient, *rows: Any) -> tuple[int, Any]:
@@ -53,12 +34,12 @@ def refused(client: TestClient, content: str | bytes) -> tuple[int, str]:
 # Answers.
 
 
-def test_a_patient_gets_the_models_answer(client: TestClient) -> None:
+def test_a_patient_gets_the_models_answer(client: TestClient, model: PatientModel) -> None:
     frame = sources.load().frame[list(schema.INPUT_NAMES)]
     rows = json.loads(frame.to_json(orient="records"))
     status, content = ask(client, *rows)
     assert (status, content["model"], content["version"]) == (200, "heart-disease", "7")
-    expected = MODEL.predict(frame)
+    expected = model.predict(frame)
     assert [it["probability"] for it in content["answers"]] == pytest.approx(expected["probability"].tolist(), abs=1e-6)
     assert [it["disease"] for it in content["answers"]] == expected["disease"].tolist()
 
@@ -108,9 +89,8 @@ def test_a_missing_column_is_named(column: str, client: TestClient) -> None:
 
 
 def test_a_column_that_the_version_does_not_take_may_be_missing_or_null(client: TestClient, follower: Follower) -> None:
-    encoder = MODEL.encoder.leaving_out(["slope", "ca"])
-    model = PatientModel(encoder, network.build(Recipe(hidden=(2,)), encoder.width))
-    follower.now = Loaded(ModelRef("heart-disease", "8", "a run"), model, "")
+    fewer_columns = models.make(patients.make(60), without=["slope", "ca"])
+    follower.now = Loaded(ModelRef("heart-disease", "8", "a run"), fewer_columns, "")
     fewer = {name: value for name, value in FIRST.items() if name not in ("slope", "ca")}
     status, expected = ask(client, FIRST)
     assert status == 200
@@ -166,9 +146,9 @@ def test_an_unreadable_body_is_refused(body: str | bytes, client: TestClient) ->
 
 
 def test_an_internal_error_reveals_nothing_about_the_patient(
-    client: TestClient, follower: Follower, caplog: pytest.LogCaptureFixture
+    client: TestClient, follower: Follower, model: PatientModel, caplog: pytest.LogCaptureFixture
 ) -> None:
-    follower.now = Loaded(ModelRef("heart-disease", "7", ""), PatientModel(MODEL.encoder, "no network"), "")  # type: ignore[arg-type]
+    follower.now = Loaded(ModelRef("heart-disease", "7", ""), PatientModel(model.encoder, "no network"), "")  # type: ignore[arg-type]
     with caplog.at_level(logging.INFO, "heart"):
         assert ask(client, {**FIRST, "chol": 432.1})[0] == 500
     assert re.search(r"failed: POST /predict: TypeError at .*patient_model.py:\d+", caplog.text)
@@ -187,8 +167,8 @@ def test_a_good_request_leaves_no_line_in_the_log(client: TestClient, caplog: py
 def test_health_and_model_name_the_version_that_answers(client: TestClient, follower: Follower) -> None:
     assert client.get("/health").json() == {"status": "ok"}
     assert client.get("/model").json() == {
-        "name": "heart-disease", "version": "7", "columns": list(schema.INPUT_NAMES), "follows": "champion",
-        "since": "2026-01-01T00:00:00+00:00", "problem": "",
+        "name": "heart-disease", "version": "7", "columns": list(schema.INPUT_NAMES), "unseen": ["cp=unknown"],
+        "threshold": 0.5, "follows": "champion", "since": "2026-01-01T00:00:00+00:00", "problem": "",
     }  # fmt: skip
     follower.problem = "the store is away"
     assert client.get("/health").status_code == 200
@@ -206,15 +186,32 @@ def test_without_a_model_it_is_unhealthy_and_says_why(client: TestClient, follow
         assert int(response.headers["Retry-After"]) > 0
 
 
-def test_the_description_has_every_column_with_its_limits_and_an_example_that_works(client: TestClient) -> None:
-    described = client.get("/openapi.json").json()
-    columns = described["components"]["schemas"]["Patient"]["properties"]
-    assert list(columns) == list(schema.INPUT_NAMES)
+def test_the_description_has_every_column_with_the_limits_and_codes_of_the_version_that_answers(
+    client: TestClient, follower: Follower
+) -> None:
+    patient = client.get("/openapi.json").json()["components"]["schemas"]["Patient"]
+    columns = patient["properties"]
+    assert list(columns) == patient["required"] == list(schema.INPUT_NAMES)
     assert columns["chol"]["description"] == "serum cholesterol, mg/dl"
-    assert (columns["chol"]["minimum"], columns["chol"]["maximum"]) == (70, 700)
+    assert columns["chol"]["anyOf"] == [{"type": "number", "minimum": 70, "maximum": 700}]
+    assert columns["cp"]["anyOf"] == [{"type": "number", "enum": [1, 2, 3, 4]}]
     assert columns["thal"]["description"].endswith("7 reversible defect; null if it is not known")
-    example = described["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["example"]
-    assert client.post("/predict", json=example).status_code == 200
+    assert columns["thal"]["anyOf"] == [{"type": "number", "enum": [3, 6, 7]}, {"type": "null"}]
+    fewer_columns = models.make(patients.make(60), without=["slope", "ca"])
+    follower.now = Loaded(ModelRef("heart-disease", "8", "a run"), fewer_columns, "")
+    patient = client.get("/openapi.json").json()["components"]["schemas"]["Patient"]
+    assert set(schema.INPUT_NAMES) - set(patient["required"]) == {"slope", "ca"}
+
+
+@pytest.mark.parametrize("path", ["/predict", "/explain", "/predict.csv", "/invocations"])
+def test_each_example_of_the_description_works(path: str, client: TestClient) -> None:
+    described = client.get("/openapi.json").json()
+    for kind, one in described["paths"][path]["post"]["requestBody"]["content"].items():
+        body = one["example"] if kind == "text/csv" else json.dumps(one["example"])
+        response = client.post(path, content=body, headers={"Content-Type": kind})
+        assert response.status_code == 200, response.text
+        answers = described["paths"][path]["post"]["responses"]["200"]["content"]
+        assert response.headers["Content-Type"].partition(";")[0] in answers
 
 
 def test_no_page_loads_anything_from_elsewhere(client: TestClient) -> None:
@@ -272,7 +269,7 @@ def test_finished_requests_free_their_places(client: TestClient, monkeypatch: py
 
 @pytest.fixture
 def guarded(follower: Follower) -> TestClient:
-    return TestClient(Bounds(api.make_app(follower), token="correct horse"))  # noqa: S106
+    return TestClient(api.application(follower, token="correct horse"))  # noqa: S106
 
 
 @pytest.mark.parametrize(
@@ -280,12 +277,13 @@ def guarded(follower: Follower) -> TestClient:
 )
 def test_without_the_token_only_health_answers(header: str, guarded: TestClient) -> None:
     headers = {"Authorization": header.encode()} if header else {}
-    for path in ("/predict", "/model", "/openapi.json", "/nothing"):
+    for path in ("/predict", "/explain", "/invocations", "/metrics", "/version", "/model", "/openapi.json", "/nothing"):
         response = guarded.post(path, content="x" * 2_000_000, headers=headers)
         assert response.status_code == 401
         assert response.headers["WWW-Authenticate"] == "Bearer"
         assert "correct horse" not in response.text
     assert guarded.get("/health", headers=headers).status_code == 200
+    assert guarded.get("/ping", headers=headers).status_code == 200
 
 
 def test_with_the_token_it_answers(guarded: TestClient) -> None:
@@ -297,13 +295,15 @@ def test_with_the_token_it_answers(guarded: TestClient) -> None:
 # HTTP's habits.
 
 
-@pytest.mark.parametrize("path", ["/health", "/model", "/openapi.json", "/health/", "/nothing", "/predict"])
+@pytest.mark.parametrize(
+    "path", ["/", "/health", "/ping", "/version", "/model", "/openapi.json", "/health/", "/nothing", "/predict"]
+)
 def test_head_is_answered_as_get_is(path: str, client: TestClient) -> None:
     head, get = client.head(path), client.get(path)
     assert (head.status_code, head.headers) == (get.status_code, get.headers)
 
 
 def test_health_with_a_slash_needs_no_token_either(follower: Follower) -> None:
-    client = TestClient(Bounds(api.make_app(follower), "s3cr3t"))
+    client = TestClient(api.application(follower, "s3cr3t"))
     assert client.head("/health/").status_code == 200
     assert client.head("/model/").status_code == 401

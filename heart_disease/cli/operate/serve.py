@@ -1,4 +1,4 @@
-"""`heart serve`: the scoring API."""
+"""`heart serve`: the page for one patient and the scoring API."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ EXAMPLE = """example:
     {"age": 63, "sex": 1, "cp": 1, "trestbps": 145, "chol": 233, "fbs": 1, "restecg": 2,
      "thalach": 150, "exang": 0, "oldpeak": 2.3, "slope": 3, "ca": 0, "thal": null}]}'
 
-  GET /model         the version, its columns, since when, and what is wrong
-  GET /health        200 if a model is loaded; needs no token
-  GET /openapi.json  the same, for programs
+  GET  /              a page for people: one patient, or a CSV file
+  POST /explain       the same as /predict, at most 10: also what drives each probability
+  POST /predict.csv   a CSV file in, the same with answers out
+  POST /invocations   the protocol of `mlflow models serve`; also /ping and /version
+  GET  /model         the version, its columns, since when, and what is wrong
+  GET  /metrics       for Prometheus
+  GET  /health        200 if a model is loaded; needs no token
+  GET  /openapi.json  the same, for programs
 """
 
 
@@ -36,17 +41,17 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         HeartError: there is no such version, or the address cannot be used.
     """
-    from heart_disease.serving import api
+    from heart_disease.serving import server
 
-    api.run(options.host, options.port, options.version, options.wait)
+    server.run(options.host, options.port, options.version, options.wait)
     return ExitCode.DONE
 
 
 COMMAND = Command(
     name="serve",
-    help="the scoring API: patients in, probabilities out, over HTTP",
+    help="a page for one patient and an API: patients in, probabilities out, over HTTP",
     description="Serve the champion over HTTP, and every later champion, until Ctrl-C. If the variable "
-    "HEART_API_TOKEN is set, only requests that send it are answered.",
+    "HEART_API_TOKEN is set, only requests that send it are answered; the page asks for it.",
     add=add,
     run=run,
     epilog=EXAMPLE,

@@ -68,6 +68,9 @@ def score(values: dict[str, float]) -> int:
         raise RejectedError(f"not scored: {scores.problem[0]}")
     print(f"{title} (champion)", file=sys.stderr)
     print(f"probability {scores.probability[0]:.3f}, disease {scores.disease[0]}")
+    if spread := model.spread(cells[0]):
+        networks = count(spread.networks, "network")
+        print(f"{networks}, each trained without some of the patients: {spread.lowest:.3f} to {spread.highest:.3f}")
     if found := model.drivers(cells[0]):
         print("\n".join(in_words(found, cells[0])))
     return ExitCode.DONE

@@ -1,0 +1,92 @@
+"""What the API says about one patient beyond the probability."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from heart_disease.data import sources
+from heart_disease.model import folds, schema
+from heart_disease.model.patient_model import PatientModel
+from heart_disease.serving.follower import Follower
+from tests.harness.patients import FIRST
+
+CELLS = np.array([[float(FIRST[name]) for name in schema.INPUT_NAMES]])
+
+
+def ask(client: TestClient, *rows: Any, path: str = "/explain") -> tuple[int, Any]:
+    response = client.post(path, json={"patients": list(rows)})
+    return response.status_code, response.json()
+
+
+def test_the_answers_are_those_of_predict(client: TestClient) -> None:
+    frame = sources.load().frame[list(schema.INPUT_NAMES)].head(10)
+    rows = json.loads(frame.to_json(orient="records"))
+    status, explained = ask(client, *rows)
+    _, predicted = ask(client, *rows, path="/predict")
+    assert status == 200
+    assert (explained["model"], explained["version"], explained["threshold"]) == ("heart-disease", "7", 0.5)
+    for one, other in zip(explained["answers"], predicted["answers"], strict=True):
+        assert {name: one[name] for name in other} == pytest.approx(other, abs=1e-6)
+
+
+def test_the_average_and_all_drivers_add_up_to_the_probability_and_the_strongest_comes_first(
+    client: TestClient, model: PatientModel
+) -> None:
+    _, content = ask(client, FIRST)
+    [answer] = content["answers"]
+    adds = [one["adds"] for one in answer["drivers"]]
+    assert answer["average"] + sum(adds) == pytest.approx(answer["probability"], abs=1e-6)
+    assert answer["average"] == pytest.approx(model.score(model.references).probability.mean(), abs=1e-6)
+    assert [abs(by) for by in adds] == sorted(map(abs, adds), reverse=True)
+    assert {one["column"]: one["says"] for one in answer["drivers"]} == {
+        column.name: column.says(float(FIRST[column.name])) for column in schema.COLUMNS
+    }
+
+
+def test_the_range_is_that_of_the_networks_of_the_cross_validation(client: TestClient, model: PatientModel) -> None:
+    _, content = ask(client, FIRST)
+    each = folds.answers(model.folds, model.encoder.encode(CELLS))[:, 0]
+    assert content["answers"][0]["range"] == pytest.approx(
+        {"lowest": each.min(), "highest": each.max(), "networks": 7}, abs=1e-6
+    )
+
+
+def test_an_older_version_says_what_it_knows(client: TestClient, follower: Follower, model: PatientModel) -> None:
+    assert follower.now
+    follower.now = replace(follower.now, model=PatientModel(model.encoder, model.network))
+    status, content = ask(client, FIRST)
+    [answer] = content["answers"]
+    assert status == 200
+    assert answer["probability"] == pytest.approx(model.score(CELLS).probability[0])
+    assert (answer["range"], answer["average"], answer["drivers"]) == (None, None, [])
+
+
+def test_what_is_possible_but_unusual_is_said(client: TestClient) -> None:
+    _, content = ask(client, FIRST, {**FIRST, "age": 95, "oldpeak": -1})
+    usual, unusual = content["answers"]
+    assert usual["unusual"] == []
+    assert unusual["unusual"] == [
+        "age: 95 years; usual are 28 to 80",
+        "ST depression by exercise, relative to rest: -1 mm; usual are 0 to 4.5",
+    ]
+
+
+def test_a_patient_who_cannot_be_scored_has_a_problem_and_no_explanation(client: TestClient) -> None:
+    status, content = ask(client, FIRST, {**FIRST, "age": 150})
+    assert status == 200
+    assert content["answers"][1] == {
+        "probability": None, "disease": "", "problem": "column 'age' has 150; expected 18 to 100 years",
+        "range": None, "average": None, "drivers": [], "unusual": [],
+    }  # fmt: skip
+    assert ask(client, {**FIRST, "age": 150})[0] == 422
+
+
+def test_at_most_ten_patients_are_explained_at_once(client: TestClient) -> None:
+    status, content = ask(client, *[FIRST] * 11)
+    assert (status, content["detail"]) == (422, "patients has too many; expected at most 10 patients a request")
