@@ -15,20 +15,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from heart_disease.data import csv_text
-from heart_disease.data.formats import json_lines, sheets
+from heart_disease.data.formats import json_lines, parquet, sheets
 from heart_disease.data.remote import addresses, snapshots
 from heart_disease.data.remote.snapshots import Snapshot
 from heart_disease.model.errors import SourceError
 
 EMPTY = "'{}' is empty; expected a header line and one line per patient."
 NO_ROWS = "'{}' has a header and no rows; expected one line per patient."
-PARQUET = (".parquet",)
-KINDS = (".csv", *PARQUET, *json_lines.SUFFIXES, *sheets.SUFFIXES)
-BATCH_ROWS = 1 << 18
-BUFFER_BYTES = 1 << 20  # of a column in a Parquet file that is read at once
+KINDS = (".csv", *parquet.SUFFIXES, *json_lines.SUFFIXES, *sheets.SUFFIXES)
+BATCH_ROWS = parquet.BATCH_ROWS
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ class File:
     @property
     def is_parquet(self) -> bool:
         """Whether its columns have types; those of other files are text."""
-        return _is(self.paths[0], PARQUET)
+        return _is(self.paths[0], parquet.SUFFIXES)
 
     @property
     def names(self) -> list[str]:
@@ -110,7 +106,7 @@ class File:
 
     def _rows(self, path: Path, number: int) -> Iterator[tuple[Any, int]]:
         if self.is_parquet:
-            return _parquet_rows(path, self.index)
+            return parquet.blocks(path, self.index)
         if _is(path, sheets.SUFFIXES):
             return sheets.blocks(path)
         if _is(path, json_lines.SUFFIXES):
@@ -141,13 +137,7 @@ def find(source: str | Path) -> tuple[Path, ...]:
     try:
         if path.is_dir() and source != "":
             parts = _parts(f"'{path}' is a folder", sorted(path.iterdir()))
-        elif (
-            not path.exists()
-            and glob.has_magic(str(source))
-            and (
-                found := glob.glob(str(source))  # noqa: PTH207  a pattern may begin at the root
-            )
-        ):
+        elif not path.exists() and (found := glob.glob(str(source))):  # noqa: PTH207  a pattern may begin at the root
             parts = _parts(f"'{source}' is a pattern", sorted(map(Path, found)))
         else:
             return (_one(path, source),)
@@ -248,11 +238,6 @@ def in_text(column: Any) -> Any:
     return texts
 
 
-def reason(error: Exception) -> str:
-    """The first line of a library's message, without a full stop."""
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
 def _is(path: Path, suffixes: Sequence[str]) -> bool:
     return path.name.lower().removesuffix(".gz").removesuffix(".zip").endswith(tuple(suffixes))
 
@@ -277,20 +262,17 @@ def _unreadable(path: Path, error: OSError) -> SourceError:
 def _look(path: Path) -> File:
     index: list[str] = []
     styles: tuple[csv_text.Style, ...] = ()
-    if _is(path, sheets.SUFFIXES) or _is(path, json_lines.SUFFIXES):
-        names = (sheets if _is(path, sheets.SUFFIXES) else json_lines).header(path)
-        if not names:
-            raise SourceError(EMPTY.format(path))
-    elif _is(path, PARQUET):
-        with _damage(path), _opened(path) as file:
-            names = list(file.schema_arrow.names)
-            described = (file.schema_arrow.pandas_metadata or {}).get("index_columns", [])
-            index = [name for name in names if name in described]
+    if _is(path, parquet.SUFFIXES):
+        names, index = parquet.header(path)
+    elif _is(path, sheets.SUFFIXES):
+        names = sheets.header(path)
+    elif _is(path, json_lines.SUFFIXES):
+        names = json_lines.header(path)
     else:
         styles = (csv_text.style_of(path),)
         names = csv_text.header(path, styles[0])
-        if not names:
-            raise SourceError(EMPTY.format(path))
+    if not names:
+        raise SourceError(EMPTY.format(path))
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SourceError(f"'{path}' has the column '{twice[0]}' {names.count(twice[0])} times; expected each once.")
@@ -304,47 +286,3 @@ def _csv_rows(path: Path, style: csv_text.Style) -> Iterator[tuple[Any, int]]:
         raise _unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise SourceError(f"'{path}' was changed while it was read. Expected a file that stays as it is.") from error
-
-
-def _parquet_rows(path: Path, index: Sequence[str]) -> Iterator[tuple[Any, int]]:
-    import pyarrow as pa
-
-    with _damage(path), _opened(path) as file:
-        for batch in file.iter_batches(BATCH_ROWS):
-            cells = pa.Table.from_batches([batch]).replace_schema_metadata(None)
-            cells.validate(full=True)
-            yield _without_blanks(cells, index)
-
-
-def _without_blanks(cells: Any, index: Sequence[str]) -> tuple[Any, int]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    blank = np.ones(len(cells), bool)
-    for name in cells.column_names:
-        if not blank.any():
-            return cells, 0
-        if name not in index:
-            blank &= pc.is_null(cells[name], nan_is_null=True).to_numpy()
-    return cells.filter(pa.array(~blank)), int(blank.sum())
-
-
-def _opened(path: Path) -> Any:
-    import pyarrow.parquet as pq
-
-    with path.open("rb"):  # Arrow raises an OSError for damage as well
-        pass
-    return pq.ParquetFile(path, buffer_size=BUFFER_BYTES)
-
-
-@contextmanager
-def _damage(path: Path) -> Iterator[None]:
-    """Damage is found only while the file is read, and depending on where it is, any error may come of it."""
-    try:
-        yield
-    except PermissionError:
-        raise
-    except Exception as error:
-        raise SourceError(
-            f"'{path}' cannot be read as a Parquet file: {reason(error)}. Write it again, or name a CSV file *.csv."
-        ) from error

@@ -26,6 +26,7 @@ from heart_disease.data.remote.snapshots import Snapshot
 from heart_disease.data.sites import SITES
 from heart_disease.model import schema
 from heart_disease.model.errors import RejectedError, SourceError
+from heart_disease.model.words import reason
 
 if TYPE_CHECKING:
     from heart_disease.model.patient_model import PatientModel
@@ -175,8 +176,7 @@ def rows_in(batch: Batch, file: File) -> Rows:
         }
     except Exception as error:  # Arrow's and pandas' own: they differ by type, and there are many types
         raise SourceError(
-            f"'{file.source}' cannot be read as a table: {files.reason(error)}. Expected numbers and text in its "
-            "columns."
+            f"'{file.source}' cannot be read as a table: {reason(error)}. Expected numbers and text in its columns."
         ) from error
     index = pd.RangeIndex(batch.first, batch.first + len(batch.cells), name="row")
     return Rows(columns, index, batch.blank_lines)

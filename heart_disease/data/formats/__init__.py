@@ -1,1 +1,1 @@
-"""Files of patients that are neither CSV nor Parquet, as tables of text."""
+"""Files of patients that are no CSV: Parquet, and as tables of text Excel and JSON lines."""

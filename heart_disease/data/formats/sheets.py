@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from heart_disease.model.errors import SourceError
+from heart_disease.model.words import reason
 
 SUFFIXES = (".xlsx", ".xlsm", ".xls")
 MOST_UNPACKED = 1 << 29  # bytes; a sheet of a million patients has 0.4 GB
 # The reader makes room for the rectangle around all cells, so that a single one far away would fill the memory.
 MOST_CELLS = 50_000_000
-REFERENCE = re.compile(rb'<c r="([A-Z]{1,3})([0-9]{1,7})"')
+REFERENCE = re.compile(rb"""\sr\s*=\s*["']([A-Za-z]{0,3})([0-9]{1,7})["']""")  # of a cell, or of a row alone
 BATCH_ROWS = 1 << 16
 
 
@@ -49,7 +50,7 @@ def blocks(path: Path) -> Iterator[tuple[Any, int]]:
 
 def _rows(path: Path) -> list[list[str]]:
     """The rows of the only sheet with cells, from the first that is not blank; all of one length."""
-    from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum
+    from python_calamine import CalamineWorkbook, SheetTypeEnum
 
     with path.open("rb"):  # an OSError now is one of the file, not of what it holds
         pass
@@ -60,10 +61,9 @@ def _rows(path: Path) -> list[list[str]]:
             found = {name: cells for name in names if (cells := book.get_sheet_by_name(name).to_python())}
     except SourceError:
         raise
-    except (CalamineError, zipfile.BadZipFile, OSError, ValueError) as error:
+    except Exception as error:  # damage shows as errors of many types, of zipfile's, zlib's and the reader's
         raise SourceError(
-            f"'{path}' cannot be read as an Excel workbook: {str(error).rstrip('.')}. Save it again, or export "
-            "it as CSV."
+            f"'{path}' cannot be read as an Excel workbook: {reason(error)}. Save it again, or export it as CSV."
         ) from error
     if len(found) > 1:
         raise SourceError(
@@ -122,6 +122,6 @@ def _check_size(path: Path) -> None:
 def _number(column: bytes) -> int:
     """``A`` -> 1, ``AA`` -> 27."""
     found = 0
-    for sign in column:
+    for sign in column.upper():
         found = 26 * found + sign - ord("A") + 1
     return found

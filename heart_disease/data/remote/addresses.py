@@ -21,6 +21,7 @@ REMOTE = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 # be named: who may start a flow with a source must not be able to send MLflow's password to a server of theirs.
 SECRET = re.compile(r"\$\{(?:prefect\.([a-z0-9-]+)|(HEART_SOURCE_[A-Z0-9_]+))\}")
 SELECTION = re.compile("#(?=(?:table|query)=)")
+AS_IT_IS = " !\"$'()*,-./:;<=>?@[\\]^_`{|}~#"  # in a table's name or a query; % + & and line breaks are encoded
 TABLE = re.compile(r'(?:[^\W\d]\w*|"[^"]+")(?:\.(?:[^\W\d]\w*|"[^"]+")){0,2}')
 ADVICE = "Write its name instead, such as ${HEART_SOURCE_PASSWORD}, and set that variable."
 
@@ -112,7 +113,7 @@ def with_selection(source: str | None, table: str | None, query: str | None) -> 
             f"--{option} with the source '{source or ''}': expected the address of a database, such as "
             "postgresql://reader@db/clinic"
         )
-    return f"{source}#{option}={quote(value or '', safe='')}"
+    return f"{source}#{option}={quote(value or '', safe=AS_IT_IS)}"
 
 
 def absolute(source: str | Path) -> str:

@@ -63,7 +63,8 @@ def test_a_workbook_that_is_no_table_is_refused(pages: Any, message: str, tmp_pa
 def test_a_damaged_workbook_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.xlsx", bundled())
     whole = path.read_bytes()
-    for damaged in (whole[: len(whole) // 2], b"age,sex\n63,1\n", whole[:200] + b"\0" * 400 + whole[600:]):
+    version = whole.replace(b"PK\1\2\x14\3\x14", b"PK\1\2\x14\3\xff")  # of zip, that nobody knows
+    for damaged in (whole[: len(whole) // 2], b"age,sex\n63,1\n", version, whole.replace(b"PK\1\2", b"PK\1\3")):
         path.write_bytes(damaged)
         with pytest.raises(SourceError, match="cannot be read as an Excel workbook"):
             sources.load(path)

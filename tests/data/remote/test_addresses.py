@@ -71,8 +71,9 @@ def test_an_address_that_cannot_be_used_is_refused(source: str, message: str) ->
 def test_a_table_or_a_query_becomes_part_of_the_address() -> None:
     base = "postgresql://reader@db/clinic"
     assert addresses.parse(addresses.with_selection(base, "ward.patients", None)).table == "ward.patients"
-    query = "SELECT * FROM patients WHERE note = 'a & b # 100 %'"
+    query = "SELECT * FROM patients\nWHERE note = 'a & b+c # 100 %' -- é"
     assert addresses.parse(addresses.with_selection(base, None, query)).select == query
+    assert addresses.with_selection(base, None, "SELECT 1 + age") == f"{base}#query=SELECT 1 %2B age"
 
 
 @pytest.mark.parametrize("source", [None, "patients.csv", "postgresql://db/clinic#table=a"])
