@@ -52,7 +52,7 @@ SECRETS = (
     re.compile(rf"(https?://)(?!{NAMED}@)[^/\s:@]+@", re.IGNORECASE),  # a token instead of user and password
     re.compile(
         r"([?&][\w.-]*(?:token|passw|pwd|secret|key|sig|auth|credential)[\w.-]*=)"
-        rf"(?!{NAMED}(?:[&\s'\"#]|$))[^&\s'\"]+",
+        rf"(?!{NAMED}[,.;)]*(?:[&\s'\"#]|$))[^&\s'\"]+",
         re.IGNORECASE,
     ),
 )

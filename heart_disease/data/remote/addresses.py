@@ -21,6 +21,7 @@ REMOTE = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 # be named: who may start a flow with a source must not be able to send MLflow's password to a server of theirs.
 SECRET = re.compile(r"\$\{(?:prefect\.([a-z0-9-]+)|(HEART_SOURCE_[A-Z0-9_]+))\}")
 SELECTION = re.compile("#(?=(?:table|query)=)")
+LONGEST = 4000  # characters; MLflow's tags take no more than twice that
 AS_IT_IS = " !\"$'()*,-./:;<=>?@[\\]^_`{|}~#"  # in a table's name or a query; % + & and line breaks are encoded
 TABLE = re.compile(r'(?:[^\W\d]\w*|"[^"]+")(?:\.(?:[^\W\d]\w*|"[^"]+")){0,2}')
 ADVICE = "Write its name instead, such as ${HEART_SOURCE_PASSWORD}, and set that variable."
@@ -74,8 +75,13 @@ def parse(source: str) -> Address:
     """An address that can be used.
 
     Raises:
-        UsageError: it holds a password, or is of an unknown kind, or names no table, or one where there is none.
+        UsageError: it holds a password, is too long or of an unknown kind, names no table, or one where there is none.
     """
+    if len(source) > LONGEST:
+        raise UsageError(
+            f"the address has {len(source):,} characters; expected at most {LONGEST:,}. Make the query a view, and name it "
+            "as the table."
+        )
     location, selection = (*SELECTION.split(source, maxsplit=1), "")[:2]
     given = {name: values[-1] for name, values in parse_qs(selection).items()}
     try:

@@ -58,6 +58,7 @@ def test_an_address_with_a_password_is_refused_without_repeating_it(source: str)
         ("https://example.org/heart.csv#table=a", "only a database has a table"),
         ("s3://bucket", "names no file"),
         ("file:///heart.csv", "expected the path alone"),
+        (f"postgresql://db/x#query=SELECT '{'a' * 4000}'", "expected at most 4,000. Make the query a view"),
         ("http://[::1/heart.csv", "is no address"),
         ("https://x:${MLFLOW_TRACKING_PASSWORD}@example.org/a.csv", "expected ${HEART_SOURCE_...}"),
     ],
@@ -98,7 +99,13 @@ def test_a_password_that_is_not_set_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["postgresql://me:${HEART_SOURCE_PASSWORD}@db/x", "https://h/a?token=${HEART_SOURCE_T}", "https://${X}@h/a"]
+    "text",
+    [
+        "postgresql://me:${HEART_SOURCE_PASSWORD}@db/x",
+        "https://h/a?token=${HEART_SOURCE_T}",
+        "https://${X}@h/a",
+        "https://h/a?key=${X}, and",
+    ],
 )
 def test_the_name_of_a_password_may_be_shown(text: str) -> None:
     assert hide(text) == text
