@@ -40,8 +40,9 @@ def main() -> None:
         reconciliation.free_slots(client)
         if source := os.environ.get("HEART_SOURCE"):
             retrain = client.read_deployment_by_name(RETRAIN)
-            parameters = {**retrain.parameters, "source": addresses.absolute(source)}
-            client.update_deployment(retrain.id, DeploymentUpdate(parameters=parameters))
+            if addresses.is_remote(source):
+                addresses.parse(source)  # refuses one with a password, which Prefect would keep
+            client.update_deployment(retrain.id, DeploymentUpdate(parameters={**retrain.parameters, "source": source}))
             print(f"{retrain.name}: reads {source}")
 
 

@@ -79,8 +79,8 @@ def parse(source: str) -> Address:
     """
     if len(source) > LONGEST:
         raise UsageError(
-            f"the address has {len(source):,} characters; expected at most {LONGEST:,}. Make the query a view, and name it "
-            "as the table."
+            f"the address has {len(source):,} characters; expected at most {LONGEST:,}. Make the query a view, and "
+            "name it as the table."
         )
     location, selection = (*SELECTION.split(source, maxsplit=1), "")[:2]
     given = {name: values[-1] for name, values in parse_qs(selection).items()}
