@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from heart_disease.data import files, sources
 from heart_disease.data.formats import sheets
-from heart_disease.model.errors import SourceError
+from heart_disease.model.errors import HeartError, SourceError
 from tests.harness.workbook import write
 
 
@@ -67,6 +71,18 @@ def test_a_damaged_workbook_is_refused(tmp_path: Path) -> None:
     for damaged in (whole[: len(whole) // 2], b"age,sex\n63,1\n", version, whole.replace(b"PK\1\2", b"PK\1\3")):
         path.write_bytes(damaged)
         with pytest.raises(SourceError, match="cannot be read as an Excel workbook"):
+            sources.load(path)
+
+
+@given(some.lists(some.tuples(some.integers(0, 6000), some.integers(0, 255)), min_size=1, max_size=20))
+def test_whatever_the_damage_it_ends_in_a_table_or_an_error_of_ours(flips: list[tuple[int, int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder) / "a.xlsx", bundled()[:5])
+        content = bytearray(path.read_bytes())
+        for place, value in flips:
+            content[place % len(content)] = value
+        path.write_bytes(content)
+        with suppress(HeartError):
             sources.load(path)
 
 

@@ -15,6 +15,7 @@ from heart_disease.data.remote import addresses, databases, snapshots
 from heart_disease.data.remote.patience import Patience
 from heart_disease.model.errors import HeartError, SourceError, UnavailableError
 from tests.harness.postgres import Postgres
+from tests.harness.proxy import Proxy
 from tests.harness.waiting import free_port
 
 ONCE = Patience(attempts=1, silence=5)
@@ -117,6 +118,14 @@ def test_a_server_that_is_not_there_is_tried_again() -> None:
         snapshots.take(f"postgresql://me@127.0.0.1:{free_port()}/x#table=a", TWICE)
 
 
+def test_a_server_that_goes_silent_is_given_up(database: Postgres) -> None:
+    with Proxy(database.port) as proxy:
+        proxy.stall()
+        address = database.address("patients").replace(str(database.port), proxy.url.rpartition(":")[2])
+        with pytest.raises(UnavailableError, match="timeout expired"):
+            snapshots.take(address, Patience(attempts=1, silence=2))
+
+
 def test_a_read_is_bounded(database: Postgres, patients: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(databases, "MOST_BYTES", 1000)
     with pytest.raises(SourceError, match="has more than"):
@@ -146,6 +155,12 @@ def test_another_database_is_read_by_sqlalchemy(lite: Path) -> None:
     query = addresses.with_selection(f"sqlite:///{lite}", None, "SELECT age, num FROM patients WHERE age > 60")
     few = sources.load(query)
     assert len(few) == (bundled()["age"] > 60).sum()
+
+
+@pytest.mark.usefixtures("patients")
+def test_the_same_server_by_sqlalchemy_gives_the_same_patients(database: Postgres) -> None:
+    address = database.address("patients").replace("postgresql://", "postgresql+psycopg2://")
+    assert sources.load(address).digest == sources.load().digest
 
 
 def test_the_state_of_another_database_changes_with_its_rows(lite: Path) -> None:
