@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from heart_disease.model.errors import UnavailableError, UsageError, hide
+from heart_disease.model.words import reason
 
 WEB = ("http", "https")
 STORES = ("s3", "gs", "az")
@@ -207,4 +208,8 @@ def _secret(found: re.Match[str], address: Address) -> str:
         raise UnavailableError(
             f"'{address.text}' needs the block '{block}', and Prefect has no Secret of that name. Make it in Prefect's "
             "page, under Blocks."
+        ) from error
+    except Exception as error:  # Prefect's or its client's own
+        raise UnavailableError(
+            f"'{address.text}' needs the block '{block}', and Prefect cannot be asked for it: {reason(error)}."
         ) from error

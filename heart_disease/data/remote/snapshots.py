@@ -11,7 +11,9 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ from heart_disease.model.errors import SourceError, UnavailableError
 log = logging.getLogger("heart")
 MOST_KEPT = 5 << 30  # bytes
 LOCK = "write.lock"
+STALE_SECONDS = 24 * 3600  # after which a read that has not ended was killed
 PATIENCE = Patience()
 LOOKING = Patience(attempts=1, silence=10, total=60)  # for a look that is soon followed by the next
 
@@ -178,6 +181,8 @@ def _make_room(folder: Path, most: int) -> None:
     for path in folder.iterdir():
         if path.is_file() and path.name != LOCK and path not in needed:
             path.unlink()
+        elif path.is_dir() and path.stat().st_mtime < time.time() - STALE_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

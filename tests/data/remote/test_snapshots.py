@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,15 @@ def test_what_was_not_used_for_longest_makes_room(cache: Path, monkeypatch: pyte
     third = taken(b"c" * 100)
     assert {found.digest for found in snapshots.every()} == {one.digest, third.digest}
     assert not other.paths[0].exists()
+
+
+def test_what_a_killed_read_has_left_is_deleted_a_day_later(cache: Path) -> None:
+    for name, days in ((".killed", 2), (".reading", 0)):
+        (cache / name).mkdir(parents=True)
+        when = time.time() - days * 24 * 3600
+        os.utime(cache / name, (when, when))
+    taken(PATIENTS)
+    assert [path.name for path in cache.iterdir() if path.is_dir()] == [".reading"]
 
 
 def test_only_their_owner_can_read_the_patients(cache: Path) -> None:
