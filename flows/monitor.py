@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from prefect import flow, runtime
@@ -12,6 +11,7 @@ from pydantic import Field
 
 from expectations.failure import Failure
 from heart_disease import registry
+from heart_disease.data.remote import addresses
 from heart_disease.evaluation.other_patients.drift import Drift
 from heart_disease.model.words import count
 from heart_disease.operations import missed, reconciliation
@@ -44,7 +44,7 @@ class Found:
     @property
     def message(self) -> str:
         """The message of the flow run's final state."""
-        patients = f"{count(self.drift.rows, 'patient')} of {Path(self.source).name}"
+        patients = f"{count(self.drift.rows, 'patient')} of {addresses.name(self.source)}"
         found = [count(len(self.broken), "broken rule")] if self.broken else []
         found += [", ".join(test.what for test in self.drift.shifted)] if self.drift.shifted else []
         if found:
@@ -54,13 +54,13 @@ class Found:
 
 @flow(
     name="heart-disease-monitor",
-    flow_run_name=lambda: f"monitor {Path(runtime.flow_run.get_parameters()['source']).stem}",
+    flow_run_name=lambda: f"monitor {addresses.title(runtime.flow_run.get_parameters()['source'])}",
     description="Compare a batch of patients with those that the champion learned from.",
     persist_result=False,
     validate_parameters=True,
 )
 def monitor(
-    source: Annotated[str, Field(description="CSV or Parquet file of patients, with or without their diagnosis.")],
+    source: Annotated[str, Field(description="File, folder or address of patients, with or without their diagnosis.")],
     version: Annotated[str, Field(description="What to compare with: a version's number or alias.")] = "champion",
 ) -> Found:
     """Say whether the patients of `source` differ from those that a version learned from.
@@ -84,7 +84,7 @@ def pipeline(source: str, version: str) -> Found:
     before = registry.patients_of(title, origin, "put them back, or train on patients that stay")
     table = stages.load(source)
     import_tensorflow()
-    name = f"{Path(table.source).stem}: {title}"
+    name = f"{addresses.title(table.source)}: {title}"
     with registry.open_run(
         name, tags | {"source": table.source}, experiment=registry.MONITORING, about="A run for each `heart monitor`."
     ) as run:

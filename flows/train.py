@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from prefect import flow, runtime
 
 from heart_disease import registry
 from heart_disease.data import sources
+from heart_disease.data.remote import addresses
 from heart_disease.evaluation import by_rows, cost
 from heart_disease.evaluation.contest import Report, with_all_columns
 from heart_disease.evaluation.settings import EvaluationOptions, Promotion
@@ -70,7 +70,7 @@ class Unchanged:
 
 def _run_name() -> str:
     given = parameters.completed(runtime.flow_run.get_parameters())
-    source, recipe = Path(given.get("source") or sources.BUNDLED).stem, given.get("recipe", PRESETS["default"])
+    source, recipe = addresses.title(given.get("source") or sources.BUNDLED), given.get("recipe", PRESETS["default"])
     try:
         return f"{source}: {parameters.checked(train, {'recipe': recipe})['recipe'].title}"
     except UsageError:
@@ -95,7 +95,7 @@ def train(
     """Train, evaluate and register the heart-disease network, and make it champion if the evidence says so.
 
     Args:
-        source: CSV or Parquet file; empty for the bundled patients.
+        source: File, folder or address of patients (docs/sources.md); empty for the bundled ones.
         recipe: How the network is trained; what is empty follows from the number of patients.
         evaluation: How the network is judged; likewise.
         promotion: When it becomes champion.
@@ -160,6 +160,7 @@ def pipeline(
     import_tensorflow()  # takes seconds, so it waits until there is something to train
     before = registry.find_try(flow_run, origin)
     tags |= {"source": table.source} | ({registry.COPY: table.finding.title} if table.finding else {})
+    tags |= {registry.SNAPSHOT: table.snapshot.digest} if table.snapshot else {}
     with registry.open_run(recipe.title, tags, resume=before) as run:
         registry.log_start(run, table, origin)
         validation = stages.validate(run, table)

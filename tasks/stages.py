@@ -9,7 +9,6 @@ version, however often it is tried. If the store is on this machine, nothing is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import runtime, task
@@ -17,6 +16,7 @@ from prefect.cache_policies import NO_CACHE
 
 from heart_disease import registry
 from heart_disease.data import sources
+from heart_disease.data.remote import addresses
 from heart_disease.model.errors import UnavailableError
 from heart_disease.model.words import count
 from heart_disease.search import clusters, study
@@ -46,7 +46,7 @@ def _server_is_away(task: object, run: object, state: Any) -> bool:
 
 
 def _load_name() -> str:
-    return f"load {Path(runtime.task_run.parameters['source'] or sources.BUNDLED).name}"
+    return f"load {addresses.name(runtime.task_run.parameters['source'] or sources.BUNDLED)}"
 
 
 def _train_name() -> str:

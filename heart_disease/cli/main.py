@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from heart_disease.cli import output, parser
 from heart_disease.cli.champion import champion, compare, evaluate, history, promote, reproduce, rollback
-from heart_disease.cli.operate import completion, monitor, notify, prune, reconcile, schedule, serve, ui
+from heart_disease.cli.operate import completion, monitor, notify, prune, reconcile, schedule, serve, snapshots, ui
+from heart_disease.cli.options import select
 from heart_disease.cli.pipeline import check, convert, distribute, learn, predict, sweep, train
 from heart_disease.model.errors import ExitCode, HeartError, hide
 from heart_disease.processes.loopback import spare_from_proxies
@@ -32,8 +33,8 @@ GROUPS = {
         reproduce.COMMAND,
     ),
     "operation": (
-        schedule.COMMAND, monitor.COMMAND, notify.COMMAND, reconcile.COMMAND, prune.COMMAND, serve.COMMAND, ui.COMMAND,
-        completion.COMMAND,
+        schedule.COMMAND, monitor.COMMAND, notify.COMMAND, reconcile.COMMAND, prune.COMMAND, snapshots.COMMAND,
+        serve.COMMAND, ui.COMMAND, completion.COMMAND,
     ),
 }  # fmt: skip
 # Defaults for variables that are not set: less noise, no telemetry, and an error within seconds, not minutes.
@@ -81,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     spare_from_proxies()
     signal.signal(signal.SIGTERM, _terminate)
     try:
+        select(options)
         return int(options.run(options))
     except HeartError as error:
         if options.verbose:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 
+from heart_disease.data.remote import addresses
 from heart_disease.evaluation.settings import EvaluationOptions, Promotion
 from heart_disease.model.errors import UsageError
 from heart_disease.training.recipe import PRESETS, RecipeOptions
@@ -70,8 +71,28 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_source(parser: argparse.ArgumentParser) -> None:
     """Add --source, the patients; None, if it is not given, means the bundled ones."""
     parser.add_argument(
-        "--source", metavar="PATH", type=_path, help="CSV or Parquet file (default: the bundled 303 patients)"
-    )
+        "--source", metavar="SOURCE", type=_path,
+        help="patients: a file (CSV, Parquet, Excel, JSON lines), a folder or pattern of files, or an address "
+        "(https://, s3://, gs://, az://, postgresql:// and other databases); default: the bundled 303",
+    )  # fmt: skip
+    add_selection(parser)
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Add --table and --query, for a source that is a database."""
+    parser.add_argument("--table", metavar="NAME", help="table to read, if the source is a database")
+    parser.add_argument("--query", metavar="SQL", help="query to read instead of a table")
+
+
+def select(options: argparse.Namespace) -> None:
+    """Make --table or --query part of the source, which is one text from here on.
+
+    Raises:
+        UsageError: the source is no database.
+    """
+    table, query = getattr(options, "table", None), getattr(options, "query", None)
+    if table is not None or query is not None:
+        options.source = addresses.with_selection(options.source, table, query)
 
 
 def _path(text: str) -> str:

@@ -1,26 +1,30 @@
-"""CSV and Parquet files, or a folder of them, as Arrow tables, batch by batch: what is written there, cell by cell.
+"""Files of patients, or a folder of them, as Arrow tables, batch by batch: what is written there, cell by cell.
 
-A cell of a CSV file is its text. A column of a Parquet file keeps its type. So a patient's number, ``00042`` or one
-with 19 digits, leaves as it came. Memory holds one batch, whatever the length of the file.
+CSV, Parquet, Excel and JSON lines; what is elsewhere is fetched first (remote/snapshots.py). A cell of a CSV file is
+its text; one of Excel and JSON lines becomes what it would be there. A column of a Parquet file keeps its type. So a
+patient's number, ``00042`` or one with 19 digits, leaves as it came. Memory holds one batch, whatever the length of the
+file; only a workbook is held as a whole.
 """
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from heart_disease.data import csv_text
+from heart_disease.data.formats import json_lines, parquet, sheets
+from heart_disease.data.remote import addresses, snapshots
+from heart_disease.data.remote.snapshots import Snapshot
 from heart_disease.model.errors import SourceError
 
 EMPTY = "'{}' is empty; expected a header line and one line per patient."
 NO_ROWS = "'{}' has a header and no rows; expected one line per patient."
-BATCH_ROWS = 1 << 18
-BUFFER_BYTES = 1 << 20  # of a column in a Parquet file that is read at once
+KINDS = (".csv", *parquet.SUFFIXES, *json_lines.SUFFIXES, *sheets.SUFFIXES)
+BATCH_ROWS = parquet.BATCH_ROWS
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,10 @@ class Batch:
 class File:
     """A file of patients, or a folder of them; its rows are read by `batches`.
 
-    source: the path as a message names it. paths: the file, or the folder's files by name.
+    source: the path or address as a message names it. paths: the file, or the folder's files by name.
     columns: the names of the columns; all files of a folder have the same, in any order.
     index: the columns in which pandas stored a frame's index: they number the rows, and say nothing about patients.
-    styles: how each CSV file is written; none for Parquet files.
+    styles: how each CSV file is written; none for other files. snapshot: what was fetched, if it is elsewhere.
     """
 
     source: str
@@ -50,11 +54,12 @@ class File:
     columns: tuple[str, ...]
     index: tuple[str, ...] = ()
     styles: tuple[csv_text.Style, ...] = ()
+    snapshot: Snapshot | None = None
 
     @property
     def is_parquet(self) -> bool:
-        """Whether its columns have types; those of a CSV file are text."""
-        return _is_parquet(self.paths[0])
+        """Whether its columns have types; those of other files are text."""
+        return _is(self.paths[0], parquet.SUFFIXES)
 
     @property
     def names(self) -> list[str]:
@@ -93,41 +98,95 @@ class File:
 
     def batches_of_part(self, first: int) -> Iterator[Batch]:
         """Do as `batches`, for a part of a folder, which may have no rows. first: the number of its first row."""
-        for i, path in enumerate(self.paths):
-            rows = _parquet_rows(path, self.index) if self.is_parquet else _csv_rows(path, self.styles[i])
-            for cells, blank_lines in rows:
-                yield Batch(cells.select(list(self.columns)), first, blank_lines)
-                first += len(cells)
+        with _named(self.snapshot):
+            for i, path in enumerate(self.paths):
+                for cells, blank_lines in self._rows(path, i):
+                    yield Batch(cells.select(list(self.columns)), first, blank_lines)
+                    first += len(cells)
+
+    def _rows(self, path: Path, number: int) -> Iterator[tuple[Any, int]]:
+        if self.is_parquet:
+            return parquet.blocks(path, self.index)
+        if _is(path, sheets.SUFFIXES):
+            return sheets.blocks(path)
+        if _is(path, json_lines.SUFFIXES):
+            return json_lines.blocks(path, self.columns)
+        return _csv_rows(path, self.styles[number])
+
+
+def check(source: str | Path) -> None:
+    """Refuse a source that is not there, before anything is started for it; an address is read, but not asked.
+
+    Raises:
+        SourceError: as `find`.
+        UsageError: it is no address that can be used.
+    """
+    if addresses.is_remote(source):
+        addresses.parse(str(source))
+    else:
+        find(source)
 
 
 def find(source: str | Path) -> tuple[Path, ...]:
-    """The file `source`, or the files of that folder by name; none is opened.
+    """The file `source`, or the files of that folder or pattern by name; none is opened.
 
     Raises:
         SourceError: there is no such file, or it is empty or a pipe; or the folder holds other things.
     """
     path = Path(source)
     try:
-        if source == "" or not path.exists():
-            raise SourceError(f"no file '{source}'; expected a CSV or Parquet file of patients. Check the path.")
-        if path.is_dir():
-            return tuple(part for each in _parts(path) for part in find(each))
-        if not path.is_file():
-            raise SourceError(f"'{path}' is a pipe or a device; expected a file. Save the patients to one first.")
-        if path.stat().st_size == 0:
-            raise SourceError(EMPTY.format(path))
+        if path.is_dir() and source != "":
+            parts = _parts(f"'{path}' is a folder", sorted(path.iterdir()))
+        elif not path.exists() and (found := glob.glob(str(source))):  # noqa: PTH207  a pattern may begin at the root
+            parts = _parts(f"'{source}' is a pattern", sorted(map(Path, found)))
+        else:
+            return (_one(path, source),)
+        return tuple(_one(part, part) for part in parts)
     except OSError as error:
         raise _unreadable(path, error) from error
-    return (path,)
+
+
+def _one(path: Path, source: str | Path) -> Path:
+    if source == "" or not path.exists():
+        raise SourceError(f"no file '{source}'; expected a CSV or Parquet file of patients. Check the path.")
+    if not path.is_file():
+        raise SourceError(f"'{path}' is a pipe or a device; expected a file. Save the patients to one first.")
+    if path.stat().st_size == 0:
+        raise SourceError(EMPTY.format(path))
+    return path
 
 
 def look(source: str | Path) -> File:
-    """See which columns `source` has: a Parquet file if its name ends in .parquet, otherwise CSV; or a folder of them.
+    """See which columns `source` has. Its name says the kind: .parquet, .xlsx, .jsonl, otherwise CSV; or a folder.
+
+    What is at an address is fetched: that is one snapshot.
 
     Raises:
         SourceError: there is no such file, or it cannot be read as a table.
+        UsageError, UnavailableError: see `snapshots.take`; only for an address.
     """
+    if addresses.is_remote(source):
+        return of_snapshot(snapshots.take(str(source)))
     return together(source, [look_at(path) for path in find(source)])
+
+
+def of_snapshot(snapshot: Snapshot) -> File:
+    """Do as `look`, for what was fetched."""
+    with _named(snapshot):
+        found = together(snapshot.source, [look_at(path) for path in snapshot.paths])
+    return replace(found, snapshot=snapshot)
+
+
+@contextmanager
+def _named(snapshot: Snapshot | None) -> Iterator[None]:
+    """Let an error name the address, and not the file in the cache."""
+    try:
+        yield
+    except SourceError as error:
+        text = str(error)
+        for path in snapshot.paths if snapshot else ():
+            text = text.replace(str(path), snapshot.source if snapshot else "")
+        raise (SourceError(text) if text != str(error) else error) from error.__cause__
 
 
 def look_at(path: Path) -> File:
@@ -153,7 +212,8 @@ def together(source: str | Path, found: Sequence[File]) -> File:
             )
     index = {name for one in found for name in one.index}
     styles = tuple(style for one in found for style in one.styles)
-    return File(str(Path(source)), paths, columns, tuple(name for name in columns if name in index), styles)
+    name = str(source) if addresses.is_remote(source) else str(Path(source))
+    return File(name, paths, columns, tuple(name for name in columns if name in index), styles)
 
 
 def as_text(column: Any) -> list[str | None]:
@@ -178,24 +238,19 @@ def in_text(column: Any) -> Any:
     return texts
 
 
-def reason(error: Exception) -> str:
-    """The first line of a library's message, without a full stop."""
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+def _is(path: Path, suffixes: Sequence[str]) -> bool:
+    return path.name.lower().removesuffix(".gz").removesuffix(".zip").endswith(tuple(suffixes))
 
 
-def _is_parquet(path: Path) -> bool:
-    return path.suffix.lower() == ".parquet"
-
-
-def _parts(folder: Path) -> tuple[Path, ...]:
-    """The files of a folder by name, all of one kind; a name that begins with . or _ is another program's note."""
-    found = tuple(sorted(path for path in folder.iterdir() if path.name[0] not in "._"))
+def _parts(what: str, paths: Sequence[Path]) -> tuple[Path, ...]:
+    """The files of a folder or pattern, all of one kind; a name that begins with . or _ is another program's note."""
+    found = tuple(path for path in paths if path.name[0] not in "._")
     kinds = {path.suffix.lower() for path in found}
-    if len(kinds) != 1 or not kinds <= {".csv", ".parquet"} or not all(path.is_file() for path in found):
-        what = ", ".join(repr(path.name) for path in found[:5]) + ", ..." * (len(found) > 5)
+    if len(kinds) != 1 or not kinds <= {*KINDS} or not all(path.is_file() for path in found):
+        names = ", ".join(repr(path.name) for path in found[:5]) + ", ..." * (len(found) > 5)
         raise SourceError(
-            f"'{folder}' is a folder with {what or 'no files'}; expected a CSV or Parquet file of patients, or a "
-            "folder with parts of one kind: all *.csv, or all *.parquet."
+            f"{what} with {names or 'no files'}; expected a CSV or Parquet file of patients, or a folder with parts of "
+            f"one kind: {', '.join(f'all *{kind}' for kind in KINDS)}."
         )
     return found
 
@@ -207,16 +262,17 @@ def _unreadable(path: Path, error: OSError) -> SourceError:
 def _look(path: Path) -> File:
     index: list[str] = []
     styles: tuple[csv_text.Style, ...] = ()
-    if _is_parquet(path):
-        with _damage(path), _opened(path) as file:
-            names = list(file.schema_arrow.names)
-            described = (file.schema_arrow.pandas_metadata or {}).get("index_columns", [])
-            index = [name for name in names if name in described]
+    if _is(path, parquet.SUFFIXES):
+        names, index = parquet.header(path)
+    elif _is(path, sheets.SUFFIXES):
+        names = sheets.header(path)
+    elif _is(path, json_lines.SUFFIXES):
+        names = json_lines.header(path)
     else:
         styles = (csv_text.style_of(path),)
         names = csv_text.header(path, styles[0])
-        if not names:
-            raise SourceError(EMPTY.format(path))
+    if not names:
+        raise SourceError(EMPTY.format(path))
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SourceError(f"'{path}' has the column '{twice[0]}' {names.count(twice[0])} times; expected each once.")
@@ -230,47 +286,3 @@ def _csv_rows(path: Path, style: csv_text.Style) -> Iterator[tuple[Any, int]]:
         raise _unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise SourceError(f"'{path}' was changed while it was read. Expected a file that stays as it is.") from error
-
-
-def _parquet_rows(path: Path, index: Sequence[str]) -> Iterator[tuple[Any, int]]:
-    import pyarrow as pa
-
-    with _damage(path), _opened(path) as file:
-        for batch in file.iter_batches(BATCH_ROWS):
-            cells = pa.Table.from_batches([batch]).replace_schema_metadata(None)
-            cells.validate(full=True)
-            yield _without_blanks(cells, index)
-
-
-def _without_blanks(cells: Any, index: Sequence[str]) -> tuple[Any, int]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    blank = np.ones(len(cells), bool)
-    for name in cells.column_names:
-        if not blank.any():
-            return cells, 0
-        if name not in index:
-            blank &= pc.is_null(cells[name], nan_is_null=True).to_numpy()
-    return cells.filter(pa.array(~blank)), int(blank.sum())
-
-
-def _opened(path: Path) -> Any:
-    import pyarrow.parquet as pq
-
-    with path.open("rb"):  # Arrow raises an OSError for damage as well
-        pass
-    return pq.ParquetFile(path, buffer_size=BUFFER_BYTES)
-
-
-@contextmanager
-def _damage(path: Path) -> Iterator[None]:
-    """Damage is found only while the file is read, and depending on where it is, any error may come of it."""
-    try:
-        yield
-    except PermissionError:
-        raise
-    except Exception as error:
-        raise SourceError(
-            f"'{path}' cannot be read as a Parquet file: {reason(error)}. Write it again, or name a CSV file *.csv."
-        ) from error

@@ -1,4 +1,4 @@
-"""Patients: a CSV or Parquet file, or a folder of them -> Table, or frame after frame.
+"""Patients: a file, a folder of files, or an address -> Table, or frame after frame.
 
 Reading is lenient about values (validation judges those, and names the cells) and strict about form: a file that
 is missing, empty, binary or without a usable header is refused (files.py). A published copy of this data in other codes
@@ -21,9 +21,12 @@ from heart_disease.data import csv_text, digests, files, recognition
 from heart_disease.data.digests import Digests
 from heart_disease.data.files import Batch, File
 from heart_disease.data.recognition import Finding
+from heart_disease.data.remote import snapshots
+from heart_disease.data.remote.snapshots import Snapshot
 from heart_disease.data.sites import SITES
 from heart_disease.model import schema
 from heart_disease.model.errors import RejectedError, SourceError
+from heart_disease.model.words import reason
 
 if TYPE_CHECKING:
     from heart_disease.model.patient_model import PatientModel
@@ -39,7 +42,7 @@ class Table:
     frame: one row per patient. A column of the schema is float64 if all its cells parse, otherwise text; no number is
         made of any other column. The index is the row's number in the source, counted from 1 for the first patient.
         The rows are sorted by `row_ids`, so that a file gives the same table whatever its order.
-    source: where the rows came from.
+    source: where the rows came from. snapshot: what was fetched, if that is an address.
     digest: a digest of the content; it does not depend on the order of rows and columns, or on how values are written.
     row_ids: one digest per row (n,), in the frame's order; see digests.py. Only rows with the same cells share one.
     blank_lines: how many rows of the source without a single cell were left out.
@@ -52,6 +55,7 @@ class Table:
     row_ids: Digests
     blank_lines: int = 0
     finding: Finding | None = None
+    snapshot: Snapshot | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -87,16 +91,19 @@ class Rows:
         return pd.DataFrame(columns, copy=False).set_axis(self.index)
 
 
-def load(source: str | Path | None = None) -> Table:
-    """Read `source` (.csv or .parquet, or a folder of either), or the bundled 303 Cleveland patients.
+def load(source: str | Path | None = None, snapshot: str = "") -> Table:
+    """Read `source` (see `files.look`), or the bundled 303 Cleveland patients.
 
+    snapshot: the digest of the one to take, if it is still in the cache, instead of reading an address again.
     Memory holds the table once (8 bytes a cell) and a few columns.
 
     Raises:
         SourceError: there is no such file, or it cannot be read as a table.
         RejectedError: it is a published copy of this data that cannot be turned into UCI codes.
+        UsageError, UnavailableError: see `snapshots.take`; only for an address.
     """
-    return from_file(files.look(BUNDLED if source is None else source))
+    kept = snapshots.kept(snapshot, str(source)) if snapshot else None
+    return from_file(files.of_snapshot(kept) if kept else files.look(BUNDLED if source is None else source))
 
 
 def from_file(file: File) -> Table:
@@ -108,7 +115,8 @@ def from_file(file: File) -> Table:
     """
     table = _table(rows_of(file), file.source, file.capacity)
     finding = None if file.paths == (BUNDLED,) else recognition.recognise(table.frame)
-    return table if finding is None else translated(finding, file.source, table.blank_lines)
+    found = table if finding is None else translated(finding, file.source, table.blank_lines)
+    return replace(found, snapshot=file.snapshot)
 
 
 def recognised(file: File, *, drop_foreign: bool = False) -> tuple[Finding, int] | None:
@@ -168,8 +176,7 @@ def rows_in(batch: Batch, file: File) -> Rows:
         }
     except Exception as error:  # Arrow's and pandas' own: they differ by type, and there are many types
         raise SourceError(
-            f"'{file.source}' cannot be read as a table: {files.reason(error)}. Expected numbers and text in its "
-            "columns."
+            f"'{file.source}' cannot be read as a table: {reason(error)}. Expected numbers and text in its columns."
         ) from error
     index = pd.RangeIndex(batch.first, batch.first + len(batch.cells), name="row")
     return Rows(columns, index, batch.blank_lines)

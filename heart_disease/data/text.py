@@ -172,7 +172,7 @@ def _inside(path: Path, file: io.BufferedReader, packed: str) -> io.BufferedIOBa
     archive = zipfile.ZipFile(file)
     names = [one.filename for one in archive.infolist() if not one.is_dir() and not one.filename.startswith("__MACOSX")]
     if "[Content_Types].xml" in names:
-        raise SourceError(f"'{path}' is an Excel sheet; expected a CSV file, or a Parquet file. Export it as CSV.")
+        raise SourceError(f"'{path}' is an Excel sheet; expected a CSV file. Name it *.xlsx, or export it as CSV.")
     if len(names) != 1:
         raise SourceError(f"'{path}' is a zip archive with {len(names)} files; expected one CSV file. Unpack it.")
     return archive.open(names[0])  # type: ignore[return-value]

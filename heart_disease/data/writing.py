@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from heart_disease.data import files
 from heart_disease.model.errors import UnavailableError
+from heart_disease.model.words import reason
 
 
 def write_text(path: Path, text: str) -> None:
@@ -97,7 +98,7 @@ def _written(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else files.reason(error)
+        why = os.strerror(error.errno) if error.errno else reason(error)
         raise UnavailableError(
             f"'{path}' cannot be written: {why}. Nothing was changed; expected a folder that you may write to, with "
             "room for it."

@@ -45,11 +45,16 @@ class ExitCode(IntEnum):
         return code
 
 
+NAMED = r"\$\{[\w.-]+\}"  # where a password's name stands instead of it, such as ${HEART_SOURCE_PASSWORD}
 SECRETS = (
     # user:password@; a database's password may contain a slash. An empty host, as in sqlite:////a:b@c.db, has none.
-    re.compile(r"(://[^/\s:@]*:)(?!\d{1,5}(?:[/?#'\"\s,;)]|$))[^\s@]*(?:@[^\s@/]*)*@"),
-    re.compile(r"(https?://)[^/\s:@]+@", re.IGNORECASE),  # a token instead of user and password
-    re.compile(r"([?&][\w.-]*(?:token|passw|pwd|secret|key|sig|auth|credential)[\w.-]*=)[^&\s'\"]+", re.IGNORECASE),
+    re.compile(rf"(://[^/\s:@]*:)(?!\d{{1,5}}(?:[/?#'\"\s,;)]|$))(?!{NAMED}@)[^\s@]*(?:@[^\s@/]*)*@"),
+    re.compile(rf"(https?://)(?!{NAMED}@)[^/\s:@]+@", re.IGNORECASE),  # a token instead of user and password
+    re.compile(
+        r"([?&][\w.-]*(?:token|passw|pwd|secret|key|sig|auth|credential)[\w.-]*=)"
+        rf"(?!{NAMED}[,.;)]*(?:[&\s'\"#]|$))[^&\s'\"]+",
+        re.IGNORECASE,
+    ),
 )
 
 

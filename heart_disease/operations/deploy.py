@@ -4,7 +4,7 @@ By itself, `prefect deploy` (3.8) resumes what was paused, forgets parameters th
 that were added. Here they are read before, and put back after. The work pool is made only if there is none, because
 making it again would resume it.
 
-HEART_SOURCE, if it is set, is the file or folder of patients that the retraining reads, as the worker sees it.
+HEART_SOURCE, if it is set, is the file, folder or address of patients that the retraining reads, as the worker sees it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentU
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
 
+from heart_disease.data.remote import addresses
 from heart_disease.operations import kept, reconciliation
 from heart_disease.operations.deployments import OURS, PRUNE, RECONCILE, RETRAIN
 
@@ -39,6 +40,8 @@ def main() -> None:
         reconciliation.free_slots(client)
         if source := os.environ.get("HEART_SOURCE"):
             retrain = client.read_deployment_by_name(RETRAIN)
+            if addresses.is_remote(source):
+                addresses.parse(source)  # refuses one with a password, which Prefect would keep
             client.update_deployment(retrain.id, DeploymentUpdate(parameters={**retrain.parameters, "source": source}))
             print(f"{retrain.name}: reads {source}")
 

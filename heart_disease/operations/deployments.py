@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -20,6 +19,7 @@ from prefect.events import DeploymentEventTrigger
 from prefect.schedules import Cron, Interval, Schedule
 from prefect.types.entrypoint import EntrypointType
 
+from heart_disease.data.remote import addresses
 from heart_disease.evaluation.settings import EvaluationOptions, Promotion
 from heart_disease.model.errors import UsageError
 from heart_disease.training.recipe import RecipeOptions
@@ -39,8 +39,8 @@ ANCHOR = datetime(2020, 1, 6, tzinfo=UTC)  # a Monday; fixed, so that an interva
 class When:
     """When the retraining runs by itself.
 
-    cron, every: "0 6 * * 1" or "6h", at most one of them. timezone: the time zone of either. on_data: a file; each new
-        content starts a run. if_running: what a second run does.
+    cron, every: "0 6 * * 1" or "6h", at most one of them. timezone: the time zone of either. on_data: a source; each
+        new content starts a run. if_running: what a second run does.
     """
 
     cron: str | None = None
@@ -104,9 +104,13 @@ def parameters(
     device: str,
     force: bool = False,
 ) -> dict[str, Any]:
-    """The training flow's parameters for JSON. A file is given by its full path, because another process reads it."""
+    """The training flow's parameters for JSON. A file is given by its full path, because another process reads it.
+
+    Raises:
+        UsageError: the source is an address that cannot be used.
+    """
     return {
-        "source": str(Path(source).absolute()) if source else None,
+        "source": addresses.absolute(source) if source else None,
         "recipe": asdict(recipe),
         "evaluation": asdict(evaluation),
         "promotion": asdict(promotion),
@@ -116,8 +120,8 @@ def parameters(
 
 
 def data_resource(path: str) -> str:
-    """The name of a watched file in Prefect's events."""
-    return f"heart.data.{Path(path).absolute()}"
+    """The name of a watched source in Prefect's events."""
+    return f"heart.data.{addresses.absolute(path)}"
 
 
 def retrain(flow: Flow[..., Any], when: When, given: Mapping[str, Any]) -> RunnerDeployment:
@@ -130,10 +134,10 @@ def retrain(flow: Flow[..., Any], when: When, given: Mapping[str, Any]) -> Runne
     triggers = []
     if when.on_data is not None:
         trigger = DeploymentEventTrigger(
-            name=f"retrain when {Path(when.on_data).name} changes",
+            name=f"retrain when {addresses.name(when.on_data)} changes",
             expect={DATA_CHANGED},
             match={"prefect.resource.id": data_resource(when.on_data)},
-            parameters={"source": str(Path(when.on_data).absolute())},
+            parameters={"source": addresses.absolute(when.on_data)},
         )
         triggers.append(trigger)
     made = flow.to_deployment(

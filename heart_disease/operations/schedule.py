@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -32,7 +31,7 @@ from heart_disease.reporting.terminal import wrapped
 
 log = logging.getLogger("heart")
 POLL_SECONDS = 5  # seconds between two checks for runs that are due
-LOOK_SECONDS = 2  # seconds between two checks of the watched file
+LOOK_SECONDS = 2  # seconds between two checks of the watched source
 END_SECONDS = 5  # seconds a run has to end by itself; the rest of the ten is for the server
 SERVER_SECONDS = 2  # seconds the server has to end by itself
 # Makes the deployments, the training's first. It is given the parameters that the training's deployment has so far.
@@ -47,7 +46,7 @@ def run(deploy: Deploy, when: When, port: int) -> None:
         UnavailableError: the port is taken, or the server does not answer.
     """
     declared, *_ = deploy({})  # before a server starts, so that wrong usage is reported at once
-    watch = Watch(Path(when.on_data)) if when.on_data is not None else None
+    watch = Watch(when.on_data) if when.on_data is not None else None
     with _server(port) as server:
         server.wait()
         with _serving(deploy, server) as (served, look_after):
@@ -70,10 +69,10 @@ def _look(watch: Watch) -> None:
         return
     try:
         if watch.report(digest):
-            log.info("data      %s has new content, digest %s", watch.path, digest[:8])
+            log.info("data      %s has new content, digest %s", watch.source, digest[:8])
     except Exception as error:
         watch.digest = None  # so that the next look tries again
-        log.warning("data      %s has new content; Prefect could not be told: %s", watch.path, error)
+        log.warning("data      %s has new content; Prefect could not be told: %s", watch.source, error)
 
 
 def _in_words(served: RunnerDeployment, declared: RunnerDeployment, when: When) -> list[str]:

@@ -1,9 +1,11 @@
-"""Watches a file and sends Prefect an event for each new content, once the file has stopped changing."""
+"""Watches a source and sends Prefect an event for each new content; of a file, once it has stopped changing."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,39 +14,74 @@ from prefect.events import Event, Resource
 from prefect.events.clients import get_events_client
 from prefect.variables import Variable
 
+from heart_disease.data import files
+from heart_disease.data.remote import addresses, snapshots
+from heart_disease.model.errors import HeartError, SourceError
 from heart_disease.operations.deployments import DATA_CHANGED, data_resource
 
-VARIABLE = "heart_watched"  # in Prefect: each file's last digest, so that a change during a downtime is noticed
+VARIABLE = "heart_watched"  # in Prefect: each source's last digest, so that a change during a downtime is noticed
+
+
+log = logging.getLogger("heart")
+REMOTE_SECONDS = 60  # between two looks at an address, which cost somebody else's server something
 
 
 @dataclass
 class Watch:
-    """A file, what the last look saw of it, and its digest once two looks in a row saw the same."""
+    """A source, what the last look saw of it, and its digest: of a file, once two looks in a row saw the same.
 
-    path: Path
-    seen: tuple[int, ...] | None = None
+    problem: why the last look at an address failed. due: when the next one is, on the clock of `time.monotonic`.
+    """
+
+    source: str | Path
+    seen: tuple[tuple[int, ...], ...] | None = None
     digest: str | None = None
+    problem: str = ""
+    due: float = 0
 
     def look(self) -> str | None:
-        """The digest of new content that has stopped changing; None if there is no file or nothing new."""
+        """The digest of new content that has stopped changing; None if there is no such source or nothing new."""
+        return self._look_there(str(self.source)) if addresses.is_remote(self.source) else self._look_here()
+
+    def _look_here(self) -> str | None:
         try:
-            status = self.path.stat()
-            seen = (status.st_mtime_ns, status.st_size, status.st_ino)
+            paths = files.find(self.source)
+            seen = tuple((one.st_mtime_ns, one.st_size, one.st_ino) for one in map(Path.stat, paths))
             if seen != self.seen:
                 self.seen, self.digest = seen, None
                 return None
             if self.digest is not None:
                 return None
-            with self.path.open("rb") as file:
-                self.digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.sha256()
+            for path in paths:
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+            self.digest = digest.hexdigest()
             return self.digest
-        except OSError:
+        except (OSError, SourceError):
             self.seen = self.digest = None
             return None
 
+    def _look_there(self, source: str) -> str | None:
+        if time.monotonic() < self.due:
+            return None
+        try:
+            digest = snapshots.state(source)
+        except HeartError as error:
+            if str(error) != self.problem:
+                log.warning("data      %s", error)
+            self.problem = str(error)
+            return None
+        finally:
+            self.due = time.monotonic() + REMOTE_SECONDS
+        if digest == self.digest:
+            return None
+        self.digest, self.problem = digest, ""
+        return digest
+
     def report(self, digest: str) -> bool:
         """Tell Prefect about the content unless it was the last one reported; True if it was told."""
-        path = str(self.path.absolute())
+        path = addresses.absolute(self.source)
         known: Any = Variable.get(VARIABLE, default={})
         if known.get(path) == digest:
             return False

@@ -28,6 +28,7 @@ from heart_disease.training.recipe import Recipe, RecipeOptions
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMIT, DIRTY, CODE_DIGEST = "mlflow.source.git.commit", "git_dirty", "code_digest"
 DEVICE, SOURCE, MEMBERS = "device", "source", "members_shipped"
+SNAPSHOT = "snapshot"  # the digest of what was fetched, if the source is an address
 COPY = "copy"  # the published copy of the data that the source is, if it is one in other codes
 BY_ROWS = "set_by_number_of_patients"
 RIVAL, RIVAL_RUN = "compared_with", "compared_with_run"  # the champion that was trained beside the version
@@ -37,10 +38,10 @@ RIVAL, RIVAL_RUN = "compared_with", "compared_with_run"  # the champion that was
 class Origin:
     """recipe, evaluation: as they were set. data, code: digests of their content. libraries: versions by name.
 
-    source, commit and device are for people and for a second try. They do not change what is made from the rest,
-    except that another device may round differently. members: how many networks the model has, if that is not what
-    the recipe asked for, because averaging was not shown to help. by_rows: the settings of the recipe that nobody set,
-    so that the number of patients decided them.
+    source, snapshot, commit and device are for people and for a second try. They do not change what is made from the
+    rest, except that another device may round differently. members: how many networks the model has, if that is not
+    what the recipe asked for, because averaging was not shown to help. by_rows: the settings of the recipe that nobody
+    set, so that the number of patients decided them.
     """
 
     recipe: Recipe
@@ -53,6 +54,7 @@ class Origin:
     device: str = ""
     members: int | None = None
     by_rows: tuple[str, ...] = ()
+    snapshot: str = ""
 
     @property
     def shipped(self) -> Recipe:
@@ -117,11 +119,12 @@ def origin_of(ref: ModelRef) -> Origin:
         recipe, evaluation, params.get("data_digest", ""), tags.get(CODE_DIGEST, ""), libraries,
         tags.get(SOURCE, ""), tags.get(COMMIT, ""), tags.get(DEVICE, ""),
         int(tags[MEMBERS]) if MEMBERS in tags else None, tuple(tags.get(BY_ROWS, "").split()),
+        tags.get(SNAPSHOT, ""),
     )  # fmt: skip
 
 
 def patients_of(title: str, origin: Origin, then: str) -> Table:
-    """The patients that a version learned from: those of the recorded file, or the bundled ones if they are the same.
+    """The patients that a version learned from: those of the snapshot or file, or the bundled ones if the same.
 
     title: of the version. then: what to do if they are gone.
 
@@ -129,7 +132,7 @@ def patients_of(title: str, origin: Origin, then: str) -> Table:
         UnavailableError: the file is gone, or cannot be read.
     """
     try:
-        return sources.load(origin.source)
+        return sources.load(origin.source, origin.snapshot)
     except SourceError as error:
         bundled = sources.load()
         if bundled.digest == origin.data:  # recorded when the project was in another folder
@@ -153,7 +156,7 @@ def _recorded(ref: ModelRef) -> tuple[Mapping[str, str], Mapping[str, str]]:
 
 def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Those tags of a run that belong to its origin."""
-    kept = (COMMIT, DIRTY, CODE_DIGEST, DEVICE, SOURCE, MEMBERS, BY_ROWS)
+    kept = (COMMIT, DIRTY, CODE_DIGEST, DEVICE, SOURCE, SNAPSHOT, MEMBERS, BY_ROWS)
     return {name: value for name, value in tags.items() if name in kept or name.startswith("library.")}
 
 

@@ -5,6 +5,7 @@ Every call names its run: MLflow's "active run" belongs to a thread, and a pipel
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 import warnings
@@ -14,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.autologging_utils import disable_autologging
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE as NOTE
 
+from heart_disease.data.remote import addresses
 from heart_disease.data.sources import Table
 from heart_disease.model import schema
 from heart_disease.model.errors import HeartError, UnavailableError, hide
@@ -184,7 +186,7 @@ def log_start(run: Run, table: Table, origin: Origin) -> None:
 @reachable()
 def log_data(run: Run, table: Table, use: str = "training") -> None:
     """Log the patients as the run's data set. use: what they are for, as MLflow's page shows it."""
-    found = dataset_input(table, Path(table.source).stem, use)
+    found = dataset_input(table, addresses.title(table.source), use)
     mlflow.MlflowClient().log_inputs(run.run_id, [found])
 
 
@@ -194,12 +196,28 @@ def dataset_input(table: Table, name: str, context: str) -> DatasetInput:
         warnings.simplefilter("ignore", UserWarning)  # MLflow knows two kinds of local file; it chooses the right one
         dataset = mlflow.data.from_pandas(
             table.frame,
-            source=table.source,
+            source=str(table.snapshot.paths[0]) if table.snapshot else table.source,
             targets=schema.LABEL.name if schema.LABEL.name in table.frame else None,
             name=name,
             digest=table.digest,
         )
-    return DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", context)])
+    found = dataset._to_mlflow_entity()
+    if table.snapshot:
+        kind, origin = _fetched(table)
+        found = Dataset(found.name, found.digest, kind, json.dumps(origin), found.schema, found.profile)
+    return DatasetInput(found, [InputTag("mlflow.data.context", context)])
+
+
+def _fetched(table: Table) -> tuple[str, dict[str, Any]]:
+    """What was fetched, in the words of MLflow's kinds of sources; it has none for a database, but one for tags."""
+    assert table.snapshot
+    origin, scheme = table.source, table.source.partition("://")[0].lower()
+    about = {"taken": table.snapshot.taken, "snapshot": table.snapshot.digest, "rows": str(len(table))}
+    if scheme in addresses.WEB:
+        return "http", {"url": origin, **about}
+    if scheme in ("s3", "gs"):
+        return scheme, {"uri": origin, **about}
+    return "code", {"tags": {"mlflow.source.name": origin, **about}}
 
 
 @reachable()

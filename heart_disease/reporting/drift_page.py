@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from expectations.failure import Failure
+from heart_disease.data.remote import addresses
 from heart_disease.evaluation.other_patients.drift import ALPHA, Drift
 from heart_disease.reporting import hospital, pages
 
@@ -15,7 +15,7 @@ def render(source: str, version: str, known: int, broken: Sequence[Failure], dri
     return pages.fill(
         "heart_disease.reporting",
         "drift_page.html",
-        source=Path(source).name,
+        source=addresses.name(source),
         version=version,
         known=known,
         broken=broken,

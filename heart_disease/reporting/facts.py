@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from heart_disease.data.remote import addresses
 from heart_disease.evaluation import clinical
 from heart_disease.evaluation.clinical import Calibration, Slice, Stability, Threshold
 from heart_disease.evaluation.contest import NETWORK, Report
@@ -61,7 +61,7 @@ def collect(frame: pd.DataFrame, source: str, report: Report, title: str) -> Fac
     threshold = clinical.threshold_for(TARGET, labels, p, SEED)
     return Facts(
         title,
-        Path(source).name,
+        addresses.name(source),
         frame,
         looked,
         tested,

@@ -92,7 +92,9 @@ def replace_unknown_signs() -> None:
 
 
 def short(path: str) -> str:
-    """A path relative to the working directory if that is shorter."""
+    """A path relative to the working directory if that is shorter; an address as it is."""
+    if "://" in path:
+        return path
     relative = os.path.relpath(path)
     return relative if len(relative) < len(path) else path
 

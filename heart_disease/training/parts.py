@@ -16,10 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
-from heart_disease.data import files
 from heart_disease.model import schema
 from heart_disease.model.encoding import HOT_CODES, NUMBERS, Encoder, hot, unseen
 from heart_disease.model.errors import RejectedError, SourceError
+from heart_disease.model.words import reason
 from heart_disease.training import libraries
 from heart_disease.training.batches import Floats, Ints
 
@@ -74,7 +74,7 @@ class Part:
 
     def _unreadable(self, error: Exception) -> SourceError:
         """Any error of a reader: which one damage causes depends on where it is."""
-        why = files.reason(error)
+        why = reason(error)
         return SourceError(f"'{self.source}' cannot be read: {why}. Expected a Parquet file, one part.")
 
     def summary(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], int]:

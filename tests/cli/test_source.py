@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from heart_disease.data import sources
 from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.operations import deployments
 from heart_disease.operations.server import server
@@ -32,6 +36,36 @@ def test_a_file_that_is_not_there_is_said_before_a_server_starts(
         (tmp_path / "empty.csv").touch()
         assert heart(command, "--source", str(tmp_path / source)) == 3
         assert message in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("command", ["train", "sweep"])
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (["https://me:s3cr3t@example.org/a.csv"], "holds a password or a token"),
+        (["postgresql://me@db/clinic"], "expected what to read from the database"),
+        (["patients.csv", "--table", "patients"], "--table with the source 'patients.csv': expected the address"),
+        (["postgresql://me@db/clinic", "--table", "a", "--query", "SELECT 1"], "expected --table or --query, not both"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_said_before_a_server_starts(
+    command: str, source: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server, "prefect_server", no_server)
+    assert heart(command, "--source", *source) == 2
+    said = one_line(capsys.readouterr().err)
+    assert message in said
+    assert "s3cr3t" not in said
+
+
+def test_a_table_of_a_database_is_checked_like_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with closing(sqlite3.connect(tmp_path / "clinic.db")) as connection:
+        pd.read_csv(sources.BUNDLED).to_sql("patients", connection, index=False)
+    assert heart("check", f"sqlite:///{tmp_path}/clinic.db", "--table", "patients") == 0
+    assert f"303 rows of sqlite:///{tmp_path}/clinic.db#table=patients" in one_line(capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("command", ["train", "sweep"])

@@ -227,3 +227,26 @@ def test_a_column_whose_words_come_late_is_text_as_a_whole(tmp_path: Path, monke
     assert parts.frame.dtypes.equals(whole.frame.dtypes)
     assert parts.frame["chol"].sort_index().tolist()[:2] == ["233", "2.5"]
     assert parts.frame["chol"].isna().sum() == 1
+
+
+def test_a_pattern_is_its_files_by_name(tmp_path: Path) -> None:
+    for name, age in (("b.csv", 37), ("a.csv", 63), ("a.txt", 1)):
+        (tmp_path / name).write_text(f"age,num\n{age},0\n")
+    found = files.look(str(tmp_path / "*.csv"))
+    assert [path.name for path in found.paths] == ["a.csv", "b.csv"]
+    assert found.source == str(tmp_path / "*.csv")
+    with pytest.raises(SourceError, match="is a pattern with 'a.csv', 'a.txt', 'b.csv'"):
+        files.look(str(tmp_path / "?.*"))
+    with pytest.raises(SourceError, match="no file"):
+        files.look(str(tmp_path / "*.parquet"))
+
+
+def test_a_file_may_have_the_signs_of_a_pattern_in_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a[1].csv").write_text("age,num\n63,0\n")
+    assert len(files.look(tmp_path / "a[1].csv").paths) == 1
+
+
+def test_a_folder_of_json_lines_is_one_table(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"age": 63, "num": 0}\n')
+    (tmp_path / "b.jsonl").write_text('{"num": 1, "age": 37}\n')
+    assert sum(len(batch.cells) for batch in files.look(tmp_path).batches()) == 2

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heart_disease.cli.options import add_selection
 from heart_disease.cli.parser import Command
 from heart_disease.data.sites import SITES
 from heart_disease.model import schema
@@ -28,9 +29,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Options: which version, and on which patients."""
     parser.add_argument(
         "source", metavar="SOURCE",
-        help=f"a hospital of the study ({', '.join(SITES)}), or a CSV or Parquet file or a folder of either, in UCI "
+        help=f"a hospital of the study ({', '.join(SITES)}), or a file, folder, pattern or address of patients, in UCI "
         "codes and with the label",
     )  # fmt: skip
+    add_selection(parser)
     parser.add_argument("--model", metavar="VERSION", help="its number or alias (default: the champion)")
     parser.add_argument(
         "--anyway", action="store_true",
@@ -46,11 +48,12 @@ def run(options: argparse.Namespace) -> int:
         UnavailableError: there is no such version, its record is gone, or the store cannot be written.
     """
     from heart_disease.data import sources
+    from heart_disease.data.remote import addresses
     from heart_disease.reporting import hospital as words
 
     place = SITES.get(options.source)
     table = sources.load(place or options.source)
-    name = options.source if place else Path(table.source).stem
+    name = options.source if place else addresses.title(table.source)
     if schema.LABEL.name not in table.frame:
         raise RejectedError(
             f"'{table.source}' lacks the column '{schema.LABEL.name}'; a model is judged on patients with a label: "

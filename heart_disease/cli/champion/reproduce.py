@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from heart_disease.cli.options import add_device
+from heart_disease.cli.options import add_device, add_selection
 from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.evaluation.settings import Evaluation
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Options: which version, from which patients, and on which device."""
     parser.add_argument("version", metavar="VERSION", help="its number or alias")
-    parser.add_argument("--source", metavar="PATH", help="CSV or Parquet file (default: the one that was recorded)")
+    parser.add_argument("--source", metavar="SOURCE", help="patients (default: those that were recorded)")
+    add_selection(parser)
     add_device(parser)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heart_disease.cli.options import add_selection
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
 from heart_disease.model.words import count
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Options: which patients, and what to compare them with."""
-    parser.add_argument("source", metavar="SOURCE", help="CSV or Parquet file, with or without the diagnosis")
+    parser.add_argument(
+        "source", metavar="SOURCE",
+        help="file, folder, pattern or address of patients, with or without the diagnosis",
+    )  # fmt: skip
+    add_selection(parser)
     parser.add_argument(
         "--model", metavar="VERSION", default="champion", help="a version's number or alias (default: champion)"
     )
@@ -32,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     from heart_disease.data import files
     from heart_disease.operations.server.server import prefect_server
 
-    files.find(options.source)  # before any server starts
+    files.check(options.source)  # before any server starts
     with progress(), prefect_server() as server:
         from flows.monitor import monitor
 
@@ -44,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _show(found: Found) -> None:
     from heart_disease import registry
+    from heart_disease.data.remote import addresses
     from heart_disease.reporting import hospital
     from tasks import compare
 
@@ -55,7 +60,7 @@ def _show(found: Found) -> None:
     for test in drift.shifted:
         print(wrapped(f"{test.what}: {test.before}; now {test.now} ({test.how}, adjusted p {test.adjusted:.2g})"))
     if drift.judgement:
-        print(f"\n{hospital.text({Path(found.source).stem: drift.judgement})}\n")
+        print(f"\n{hospital.text({addresses.title(found.source): drift.judgement})}\n")
     print(
         wrapped(
             f"With {count(drift.rows, 'patient')}, a number that moves by {drift.shift:.2g} standard deviations, or a "

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heart_disease.cli.options import add_training, training
 from heart_disease.cli.parser import Command
-from heart_disease.model.errors import ExitCode, UsageError
+from heart_disease.model.errors import ExitCode, SourceError, UsageError
 from heart_disease.reporting.terminal import progress, wrapped
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--timezone", metavar="X", default="UTC",
         help="time zone of these times, such as Europe/Berlin (default %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--on-data", metavar="FILE", help="train on FILE whenever it has new content")
+    parser.add_argument("--on-data", metavar="SOURCE", help="train on SOURCE whenever it has new content")
     parser.add_argument(
         "--if-running", choices=("wait", "skip"), default="wait",
         help="what a second run does while one is running (default %(default)s)",
@@ -48,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
         from flows.prune import prune
         from flows.reconcile import reconcile
         from flows.train import train
+        from heart_disease.data import files
         from heart_disease.operations import deployments, schedule
 
         when = deployments.When(options.cron, options.every, options.timezone, options.on_data, options.if_running)
@@ -61,17 +61,20 @@ def run(options: argparse.Namespace) -> int:
             given = deployments.parameters(**found)
             return [deployments.retrain(train, when, given), deployments.reconcile(reconcile), deployments.prune(prune)]
 
-        if options.source is not None and not Path(options.source).exists():
-            print(wrapped(f"There is no file '{options.source}' yet; until it is there, every run ends as rejected."))
+        if options.source is not None:
+            try:
+                files.check(options.source)
+            except SourceError as error:  # it may come
+                print(wrapped(f"{error} Until then, every run ends as rejected."))
         schedule.run(deploy, when, options.port)
     return ExitCode.DONE
 
 
 COMMAND = Command(
     name="schedule",
-    help="retrain by itself: at set times, or when a file changes",
+    help="retrain by itself: at set times, or when its data changes",
     description="Serve the training as a Prefect deployment from this machine, until Ctrl-C. It runs at the set "
-    "times, when a file has new content, and when somebody triggers it. Starts a Prefect server unless "
+    "times, when a source has new content, and when somebody triggers it. Starts a Prefect server unless "
     "PREFECT_API_URL names one. If runs were missed, only the latest is made up for. Started again, it keeps what was "
     "changed in Prefect's page: pauses, added schedules, and the parameters that no option here sets.",
     add=add,

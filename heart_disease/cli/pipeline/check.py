@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from heart_disease.cli.options import add_selection
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
 from heart_disease.model.words import count
@@ -17,8 +18,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "source",
         nargs="?",
         metavar="SOURCE",
-        help="CSV or Parquet file, or a folder of either (default: the bundled patients)",
+        help="file, folder, pattern or address of patients (default: the bundled patients)",
     )
+    add_selection(parser)
     parser.add_argument("--dask", metavar="ADDRESS", help="read a folder's parts on a Dask cluster that shares it")
     parser.add_argument("--page", metavar="FILE", help="write the validation page (HTML) to this file")
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heart_disease.cli.options import add_selection
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError, UsageError
 from heart_disease.model.words import count
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Options: what to convert, and where to write it."""
-    parser.add_argument("source", metavar="FILE", help="CSV or Parquet file: a published copy of the heart data")
+    parser.add_argument("source", metavar="SOURCE", help="file or address of a published copy of the heart data")
+    add_selection(parser)
     parser.add_argument("output", metavar="OUT", help="CSV or Parquet file to write")
     parser.add_argument(
         "--drop-foreign", action="store_true", help="leave out the rows that are in other codes than the rest"

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heart_disease.cli.options import add_selection
 from heart_disease.cli.parser import Command
 from heart_disease.cli.pipeline import patient
 from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError, UsageError
@@ -24,8 +25,9 @@ ANYWAY = "To score them all the same: --anyway"
 def add(parser: argparse.ArgumentParser) -> None:
     """Options: what to score, and where to write the answers."""
     parser.add_argument(
-        "source", nargs="?", metavar="FILE", help="CSV or Parquet file in UCI codes, or a folder of either"
+        "source", nargs="?", metavar="SOURCE", help="file, folder, pattern or address of patients in UCI codes"
     )
+    add_selection(parser)
     parser.add_argument("-o", "--output", metavar="OUT", help="CSV or Parquet file to write (default: the terminal)")
     parser.add_argument(
         "--prefix", metavar="TEXT", default="",

@@ -21,7 +21,7 @@ from heart_disease.data.writing import Writer
 from heart_disease.model import schema
 from heart_disease.model.errors import RejectedError, SourceError
 from heart_disease.model.patient_model import PatientModel
-from heart_disease.model.words import count
+from heart_disease.model.words import count, reason
 from heart_disease.reporting.terminal import rows_bar, wrapped
 
 TERMINAL_ROWS = 50
@@ -162,7 +162,7 @@ def _write(writer: Writer, file: File, cells: Any) -> None:
         writer.write(cells)
     except pa.ArrowException as error:
         raise SourceError(
-            f"'{file.source}' has parts whose columns differ in type: {files.reason(error)}. Expected the types of the "
+            f"'{file.source}' has parts whose columns differ in type: {reason(error)}. Expected the types of the "
             "first one. Write the parts alike, or name a CSV file as the output."
         ) from error
 

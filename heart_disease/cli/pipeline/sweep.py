@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     from heart_disease.search import space
 
     if options.source is not None:
-        files.find(options.source)  # before any server starts
+        files.check(options.source)  # before any server starts
     evaluation, search = made(EvaluationOptions, options, {}), made(Search, options, {})
     wanted = space.read_space(Path(options.space) if options.space is not None else None)
     if options.grid:

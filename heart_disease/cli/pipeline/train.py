@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     from heart_disease.operations.server.server import prefect_server
 
     if parameters["source"] is not None:
-        files.find(parameters["source"])  # before any server starts
+        files.check(parameters["source"])  # before any server starts
     with progress(), prefect_server() as server:
         from flows.train import Unchanged, train
 

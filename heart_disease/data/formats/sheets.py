@@ -1,0 +1,127 @@
+"""Excel workbooks as tables of text: each cell as it would stand in a CSV file, 63 and not 63.0."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Any
+
+from heart_disease.model.errors import SourceError
+from heart_disease.model.words import reason
+
+SUFFIXES = (".xlsx", ".xlsm", ".xls")
+MOST_UNPACKED = 1 << 29  # bytes; a sheet of a million patients has 0.4 GB
+# The reader makes room for the rectangle around all cells, so that a single one far away would fill the memory.
+MOST_CELLS = 50_000_000
+REFERENCE = re.compile(rb"""\sr\s*=\s*["']([A-Za-z]{0,3})([0-9]{1,7})["']""")  # of a cell, or of a row alone
+BATCH_ROWS = 1 << 16
+
+
+def header(path: Path) -> list[str]:
+    """The names in the first row that is not blank; none if all are.
+
+    Raises:
+        SourceError: it is no workbook, or several of its sheets have cells, or a column has no name.
+        OSError: it cannot be read.
+    """
+    rows = _rows(path)
+    return _names(path, rows) if rows else []
+
+
+def blocks(path: Path) -> Iterator[tuple[Any, int]]:
+    """The rows below the header: tables of text, each with the number of blank rows that were left out of it.
+
+    Raises:
+        SourceError, OSError: as `header`.
+    """
+    import pyarrow as pa
+
+    rows = _rows(path)
+    names = _names(path, rows)
+    for start in range(1, len(rows), BATCH_ROWS):
+        found = rows[start : start + BATCH_ROWS]
+        full = [row for row in found if any(row)]
+        cells = {name: pa.array([row[i] for row in full], pa.string()) for i, name in enumerate(names)}
+        yield pa.table(cells), len(found) - len(full)
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """The rows of the only sheet with cells, from the first that is not blank; all of one length."""
+    from python_calamine import CalamineWorkbook, SheetTypeEnum
+
+    with path.open("rb"):  # an OSError now is one of the file, not of what it holds
+        pass
+    try:
+        _check_size(path)
+        with CalamineWorkbook.from_path(str(path)) as book:
+            names = [one.name for one in book.sheets_metadata if one.typ == SheetTypeEnum.WorkSheet]
+            found = {name: cells for name in names if (cells := book.get_sheet_by_name(name).to_python())}
+    except SourceError:
+        raise
+    except Exception as error:  # damage shows as errors of many types, of zipfile's, zlib's and the reader's
+        raise SourceError(
+            f"'{path}' cannot be read as an Excel workbook: {reason(error)}. Save it again, or export it as CSV."
+        ) from error
+    if len(found) > 1:
+        raise SourceError(
+            f"'{path}' has {len(found)} sheets with cells, {', '.join(map(repr, found))}; expected one with patients. "
+            "Export it as a file of its own."
+        )
+    rows = [[_text(cell) for cell in row] for row in next(iter(found.values()), [])]
+    first = next((i for i, row in enumerate(rows) if any(row)), len(rows))
+    return rows[first:]
+
+
+def _names(path: Path, rows: list[list[str]]) -> list[str]:
+    """The header's names; columns at its end without a name or a cell are left out."""
+    names = [name.strip() for name in rows[0]]
+    while names and not names[-1] and not any(row[len(names) - 1] for row in rows):
+        names.pop()
+    if "" in names:
+        raise SourceError(
+            f"'{path}' has no name for column {names.index('') + 1}; expected the names of the columns in the first "
+            "row that is not blank."
+        )
+    return names
+
+
+def _text(cell: Any) -> str:
+    if isinstance(cell, bool):
+        return str(int(cell))
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else repr(cell)
+    return cell.isoformat() if isinstance(cell, date | datetime | time) else str(cell).strip()
+
+
+def _check_size(path: Path) -> None:
+    """Refuse what would not fit into the memory, before the reader tries."""
+    if not zipfile.is_zipfile(path):
+        return  # .xls has at most 65,536 rows of 256 columns
+    with zipfile.ZipFile(path) as book:
+        parts = book.infolist()
+        if sum(part.file_size for part in parts) > MOST_UNPACKED:
+            raise SourceError(f"'{path}' unpacks to more than {MOST_UNPACKED:,} bytes; expected a sheet of patients.")
+        for part in parts:
+            if part.filename.startswith("xl/worksheets/") and part.filename.endswith(".xml"):
+                rows, columns, tail = 0, 0, b""
+                with book.open(part) as file:
+                    while piece := file.read(1 << 20):
+                        for column, row in REFERENCE.findall(tail + piece):
+                            rows, columns = max(rows, int(row)), max(columns, _number(column))
+                        tail = piece[-20:]
+                if rows * columns > MOST_CELLS:
+                    raise SourceError(
+                        f"'{path}' has cells up to row {rows:,} and column {columns:,}; expected a sheet of patients. "
+                        "Delete what is far from the others."
+                    )
+
+
+def _number(column: bytes) -> int:
+    """``A`` -> 1, ``AA`` -> 27."""
+    found = 0
+    for sign in column.upper():
+        found = 26 * found + sign - ord("A") + 1
+    return found
