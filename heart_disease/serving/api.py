@@ -16,7 +16,7 @@ import os
 import socket
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from heart_disease.model.schema import Column
 from heart_disease.processes.loopback import reason
 from heart_disease.serving.follower import TOKEN, Follower, Loaded
 from heart_disease.serving.limits import Bounds, Protocol
+from heart_disease.training.interrupts import answered
 
 log = logging.getLogger("heart")
 ROWS = 1000
@@ -300,5 +301,5 @@ def serve(listener: socket.socket, follower: Follower) -> None:
         Bounds(make_app(follower), token), http=Protocol, ws="none", lifespan="off", log_level="critical",
         access_log=False, server_header=False, timeout_graceful_shutdown=GRACE_SECONDS,
     )  # fmt: skip
-    with suppress(KeyboardInterrupt, SystemExit):  # uvicorn shuts down cleanly, then raises the signal once more
+    with answered(KeyboardInterrupt, SystemExit):  # uvicorn shuts down cleanly, then raises the signal once more
         uvicorn.Server(config).run(sockets=[listener])
