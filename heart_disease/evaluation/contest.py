@@ -28,7 +28,7 @@ from heart_disease.evaluation.estimates import (
 from heart_disease.evaluation.folds import Splits, split
 from heart_disease.evaluation.influence import Influence, influences
 from heart_disease.evaluation.settings import Evaluation
-from heart_disease.model import drivers, schema
+from heart_disease.model import drivers, schema, support
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.training.batches import Floats, Ints, Job
@@ -124,7 +124,10 @@ class Contest:
         rows, network = own.jobs[0].rows, own.keras_average(self.recipe.widths[0])
         known = sources.learned_from(self.frame, rows, self.recipe.without)
         encoder = Encoder.fit(self.frame, rows).leaving_out(self.recipe.without)
-        return PatientModel(encoder, network, learned_from=known, references=drivers.references(self.frame, rows))
+        references = drivers.references(self.frame, rows)
+        once = self.splits.pairs[: len(self.splits.pairs) // self.splits.repeats]
+        usual = support.fit(encoder, self.frame, rows, once)
+        return PatientModel(encoder, network, learned_from=known, references=references, support=usual)
 
     def influences(self, networks: Networks, members: int) -> tuple[Influence, ...]:
         """What the challenger's networks, `members` per fold, make of each column; see influence.py.

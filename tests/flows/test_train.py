@@ -107,7 +107,7 @@ def test_the_model_has_a_signature_an_example_and_no_pickle(trained: Any) -> Non
     uri = f"models:/{trained.model.name}/{trained.model.version}"
     info = mlflow.models.get_model_info(uri)
     assert info.signature.inputs.input_names() == list(sources.load().frame.columns[:13])
-    assert info.signature.outputs.input_names() == ["probability", "disease", "problem"]
+    assert info.signature.outputs.input_names() == ["probability", "disease", "problem", "unusual"]
     folder = Path(mlflow.artifacts.download_artifacts(uri))
     assert (folder / "input_example.json").exists()
     suffixes = {path.suffix for path in folder.rglob("*") if path.is_file()}
