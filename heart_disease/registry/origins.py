@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 COMMIT, DIRTY, CODE_DIGEST = "mlflow.source.git.commit", "git_dirty", "code_digest"
 DEVICE, SOURCE, MEMBERS = "device", "source", "members_shipped"
 COPY = "copy"  # the published copy of the data that the source is, if it is one in other codes
+DECLARED = "copy_declared"  # the copy that somebody said it is
 BY_ROWS = "set_by_number_of_patients"
 RIVAL, RIVAL_RUN = "compared_with", "compared_with_run"  # the champion that was trained beside the version
 
@@ -40,7 +41,7 @@ class Origin:
     source, commit and device are for people and for a second try. They do not change what is made from the rest,
     except that another device may round differently. members: how many networks the model has, if that is not what
     the recipe asked for, because averaging was not shown to help. by_rows: the settings of the recipe that nobody set,
-    so that the number of patients decided them.
+    so that the number of patients decided them. copy: what the source was said to be a copy of.
     """
 
     recipe: Recipe
@@ -53,6 +54,7 @@ class Origin:
     device: str = ""
     members: int | None = None
     by_rows: tuple[str, ...] = ()
+    copy: str = ""
 
     @property
     def shipped(self) -> Recipe:
@@ -116,7 +118,7 @@ def origin_of(ref: ModelRef) -> Origin:
     return Origin(
         recipe, evaluation, params.get("data_digest", ""), tags.get(CODE_DIGEST, ""), libraries,
         tags.get(SOURCE, ""), tags.get(COMMIT, ""), tags.get(DEVICE, ""),
-        int(tags[MEMBERS]) if MEMBERS in tags else None, tuple(tags.get(BY_ROWS, "").split()),
+        int(tags[MEMBERS]) if MEMBERS in tags else None, tuple(tags.get(BY_ROWS, "").split()), tags.get(DECLARED, ""),
     )  # fmt: skip
 
 
@@ -129,7 +131,7 @@ def patients_of(title: str, origin: Origin, then: str) -> Table:
         UnavailableError: the file is gone, or cannot be read.
     """
     try:
-        return sources.load(origin.source)
+        return sources.load(origin.source, copy=origin.copy or None, force=bool(origin.copy))  # as it was accepted
     except SourceError as error:
         bundled = sources.load()
         if bundled.digest == origin.data:  # recorded when the project was in another folder
@@ -153,7 +155,7 @@ def _recorded(ref: ModelRef) -> tuple[Mapping[str, str], Mapping[str, str]]:
 
 def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Those tags of a run that belong to its origin."""
-    kept = (COMMIT, DIRTY, CODE_DIGEST, DEVICE, SOURCE, MEMBERS, BY_ROWS)
+    kept = (COMMIT, DIRTY, CODE_DIGEST, DEVICE, SOURCE, MEMBERS, BY_ROWS, DECLARED)
     return {name: value for name, value in tags.items() if name in kept or name.startswith("library.")}
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heart_disease.cli.options import add_copy
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
 from heart_disease.model.words import count
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Options: which patients, and what to compare them with."""
     parser.add_argument("source", metavar="SOURCE", help="CSV or Parquet file, with or without the diagnosis")
+    add_copy(parser)
     parser.add_argument(
         "--model", metavar="VERSION", default="champion", help="a version's number or alias (default: champion)"
     )
@@ -37,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         from flows.monitor import monitor
 
         server.wait()
-        found = monitor(options.source, options.model)
+        found = monitor(options.source, options.model, options.copy)
     _show(found)
     return ExitCode.DONE if found.end == "NoDrift" else ExitCode.DRIFTED
 

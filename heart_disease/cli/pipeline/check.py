@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from heart_disease.cli.options import add_copy
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
 from heart_disease.model.words import count
@@ -19,6 +20,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="CSV or Parquet file, or a folder of either (default: the bundled patients)",
     )
+    add_copy(parser)
+    parser.add_argument("--force", action="store_true", help="with --copy: whatever the patients and their codes say")
     parser.add_argument("--dask", metavar="ADDRESS", help="read a folder's parts on a Dask cluster that shares it")
     parser.add_argument("--page", metavar="FILE", help="write the validation page (HTML) to this file")
 
@@ -40,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
 
         if file.notes:
             print(wrapped(f"The file: {'; '.join(file.notes)}."))
-        found = sources.recognised(file)
+        found = sources.recognised(file, copy=options.copy, force=options.force)
         if found is None:
             validation = where.validate(file)
         else:
