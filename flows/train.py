@@ -91,7 +91,7 @@ def train(
     promotion: Promotion = Promotion(),  # noqa: B008
     device: Literal["auto", "cpu", "gpu"] = "auto",
     force: bool = False,
-    copy: str | None = None,
+    read_as: str | None = None,
 ) -> Outcome | Unchanged:
     """Train, evaluate and register the heart-disease network, and make it champion if the evidence says so.
 
@@ -101,8 +101,8 @@ def train(
         evaluation: How the network is judged; likewise.
         promotion: When it becomes champion.
         device: auto is the GPU if there is one.
-        force: Train even if nothing changed since the champion was trained; and believe `copy`.
-        copy: The published copy whose codes the source has (docs/copies.md), if its patients do not tell.
+        force: Train even if nothing changed since the champion was trained; and believe `read_as`.
+        read_as: The published copy whose codes the source has (docs/copies.md), if its patients do not tell.
 
     Raises:
         DataError: the source cannot be read, or validation refused it; nothing was trained.
@@ -110,12 +110,18 @@ def train(
         UnavailableError: the MLflow store or the device is missing.
     """
     given: dict[str, Any] = {"source": source, "recipe": recipe, "evaluation": evaluation}
-    given |= {"promotion": promotion, "device": device, "force": force, "copy": copy}
+    given |= {"promotion": promotion, "device": device, "force": force, "read_as": read_as}
 
     def work() -> Outcome | Unchanged:
         its = parameters.checked(train, parameters.completed(given))
         return pipeline(
-            its["source"], its["recipe"], its["evaluation"], its["promotion"], its["device"], its["force"], its["copy"]
+            its["source"],
+            its["recipe"],
+            its["evaluation"],
+            its["promotion"],
+            its["device"],
+            its["force"],
+            its["read_as"],
         )
 
     with progress() if runtime.deployment.id else nullcontext():  # otherwise the calling command shows it
@@ -138,11 +144,11 @@ def pipeline(
     promotion: Promotion,
     device: str,
     force: bool,
-    copy: str | None,
+    read_as: str | None,
 ) -> Outcome | Unchanged:
     """Do the whole job in order, within a flow run; it raises the same errors as `train`."""
     flow_run, tags = runtime.flow_run.id or "", reconciliation.check_in()
-    table = stages.load(source, copy, force)
+    table = stages.load(source, read_as, force)
     recipe, evaluation = by_rows.recipe_for(len(table), asked), by_rows.evaluation_for(len(table), judged)
     log.info("plan      %s", by_rows.in_words(len(table), asked, judged))
     origin = registry.origin_here(recipe, evaluation, table.digest, by_rows.left_open(asked))
@@ -165,7 +171,7 @@ def pipeline(
     import_tensorflow()  # takes seconds, so it waits until there is something to train
     before = registry.find_try(flow_run, origin)
     tags |= {"source": table.source} | ({registry.COPY: table.finding.title} if table.finding else {})
-    tags |= {registry.DECLARED: copy} if copy else {}
+    tags |= {registry.DECLARED: read_as} if read_as else {}
     with registry.open_run(recipe.title, tags, resume=before) as run:
         registry.log_start(run, table, origin)
         validation = stages.validate(run, table)

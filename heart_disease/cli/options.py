@@ -112,5 +112,5 @@ def training(options: argparse.Namespace, base: Mapping[str, Any] | None = None)
         "evaluation": made(EvaluationOptions, options, base.get("evaluation", {})),
         "promotion": made(Promotion, options, base.get("promotion", {})),
         "device": options.device or base.get("device", "auto"),
-        "copy": options.copy or base.get("copy"),
+        "read_as": options.copy or base.get("read_as"),
     }

@@ -105,7 +105,7 @@ def parameters(
     promotion: Promotion,
     device: str,
     force: bool = False,
-    copy: str | None = None,
+    read_as: str | None = None,
 ) -> dict[str, Any]:
     """The training flow's parameters for JSON. A file is given by its full path, because another process reads it."""
     return {
@@ -115,7 +115,7 @@ def parameters(
         "promotion": asdict(promotion),
         "device": device,
         "force": force,
-        "copy": copy,
+        "read_as": read_as,
     }
 
 

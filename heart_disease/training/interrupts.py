@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
 _CAME: list[int] = []  # the signals that nobody has answered
@@ -42,14 +43,12 @@ def not_lost() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # signals are for the main thread
         yield
         return
-    before = {number: signal.getsignal(number) for number in STOPS}
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in STOPS}
     _CAME.clear()
 
     def note(number: int, frame: FrameType | None) -> None:
         _CAME.append(number)
-        handler = before[number]
-        assert callable(handler)
-        handler(number, frame)
+        before[number](number, frame)
 
     for number, handler in before.items():
         if callable(handler):  # one that is ignored, as in a shell's background job, stays so
@@ -60,8 +59,8 @@ def not_lost() -> Iterator[None]:
         for number, handler in before.items():
             if callable(handler) and signal.getsignal(number) is note:  # otherwise the block chose another one
                 signal.signal(number, handler)
-    for number in _CAME[:1]:
-        signal.raise_signal(number)
+    for lost in _CAME[:1]:
+        signal.raise_signal(lost)
 
 
 @contextmanager

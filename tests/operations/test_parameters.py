@@ -81,7 +81,9 @@ def arrived(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What arrives in the pipeline, which does nothing."""
     found: list[dict[str, Any]] = []
 
-    def pipeline(source: Any, recipe: Any, evaluation: Any, promotion: Any, device: Any, force: Any, copy: Any) -> Any:
+    def pipeline(
+        source: Any, recipe: Any, evaluation: Any, promotion: Any, device: Any, force: Any, read_as: Any
+    ) -> Any:
         given = {"source": source, "recipe": recipe, "evaluation": evaluation, "promotion": promotion}
         found.append({**given, "device": device, "force": force})
         raise RejectedError("nothing was trained")
