@@ -57,7 +57,7 @@ def recognise(
     if len(frame) > MOST_ROWS:
         found = _recognised(Text.of(frame.iloc[:: -(-len(frame) // MOST_ROWS)]), drop_foreign, said, force)
         if found is None or found.refusal:
-            return found and replace(found, known=f"{found.known}, and it has {len(frame)}", frame=frame)
+            return found and replace(found, known=f"{found.known} (of {len(frame)}, these were looked at)", frame=frame)
     return _recognised(Text.of(frame), drop_foreign, said, force)
 
 
@@ -84,7 +84,7 @@ def _recognised(table: Text, drop_foreign: bool, said: Copy | None, force: bool)
         title = "this data, but in the codes of no copy that is known"
         return Finding(title, table.known(n), (), why, table.frame)
     if said and said.codes != copy.codes:
-        why = f"its patients say that, and --copy says {said.title}; leave it out, or add --force"
+        why = f"its patients say {copy.title}, and --copy says {said.title}; leave --copy out, or add --force"
         return Finding(copy.title, table.known(n), (), why, table.frame)
     return _translated(table, known, patients, copy, cells[copy.name], right, drop_foreign)
 

@@ -190,7 +190,8 @@ def test_the_flows_form_has_names_limits_and_defaults(trained: Any) -> None:
     from flows.train import train
 
     form = parameter_schema(train.fn).model_dump()
-    assert list(form["properties"]) == ["source", "recipe", "evaluation", "promotion", "device", "force"]
+    names = ["source", "recipe", "evaluation", "promotion", "device", "force", "read_as"]
+    assert list(form["properties"]) == names
     recipe = form["definitions"]["RecipeOptions"]["properties"]
     assert recipe["epochs"]["anyOf"][0]["minimum"] == 1
     assert recipe["optimizer"]["enum"] == ["adam", "sgd", "gd"]

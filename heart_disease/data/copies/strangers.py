@@ -108,9 +108,9 @@ def _contradictions(table: Text, copy: Copy) -> tuple[list[str], list[str]]:
             few = ", ".join(sorted(written[others].unique())[:FEW])
             foreign.append(f"'{name}' has {few} in {count(int(others.sum()), 'row')}, which is not in {copy.title}")
     if "cp" in cells:
-        pain = cells["cp"].dropna()
+        pain = cells["cp"]
         from_zero = np.isinf(pain[table.cells["cp"] == "0"]).any()
-        if len(pain) >= LEAST_FOR_PAIN and from_zero and not (pain == ASYMPTOMATIC).any():
+        if pain.notna().sum() >= LEAST_FOR_PAIN and from_zero and not (pain == ASYMPTOMATIC).any():
             order.append("nobody has 'cp' 4, asymptomatic, as at least two in five have at every hospital of the study")
     if LABEL in table.cells and copy.labels and all(_has_others(table, meaning) for meaning in copy.labels):
         foreign.append(f"'{LABEL}' has values that are no label in {copy.title}")
