@@ -79,7 +79,8 @@ def _recognised(table: Text, drop_foreign: bool, said: Copy | None, force: bool)
         if right[copy.name].all():  # no other can be better, and no row is foreign
             break
     copy = BY_NAME[max(right, key=lambda name: right[name].mean())]
-    if right[copy.name].mean() < AGREE:
+    explained = np.any([*right.values()], axis=0).mean()
+    if right[copy.name].mean() < AGREE and not (drop_foreign and explained >= AGREE):
         why = _in_no_codes(table.cells[known], cells["uci"][known], patients, right)
         title = "this data, but in the codes of no copy that is known"
         return Finding(title, table.known(n), (), why, table.frame)
@@ -235,7 +236,9 @@ def _in_no_codes(
     first, second, *_ = sorted(right, key=lambda name: -right[name].sum())
     if (right[second] & ~right[first]).mean() >= MIXED:
         parts = [f"{int(right[name].sum())} rows as in {titles[name]}" for name in (first, second)]
-        return f"two codings are mixed, {' and '.join(parts)}"
+        _, where = _named(text.index[right[second] & ~right[first]], "in the second one")
+        mixed = f"two codings are mixed, {' and '.join(parts)}; {where}"
+        return f"{mixed}; `heart convert` leaves out whatever is not in the first one with --drop-foreign"
     agree, parts = _agree(cells, patients), []
     for k, name in enumerate(cells):
         wrong = ~agree[:, k]

@@ -86,8 +86,13 @@ def test_a_column_in_codes_of_no_copy_is_named(column: str, tmp_path: Path) -> N
 
 def test_two_codings_in_one_file_are_refused(tmp_path: Path) -> None:
     mixed = pd.concat([copies.cleveland(), copies.renamed(copies.kaggle())])
-    with pytest.raises(RejectedError, match="two codings are mixed"):
+    with pytest.raises(RejectedError, match="two codings are mixed") as refused:
         sources.load(as_file(mixed, tmp_path))
+    assert "rows 304, 305, 306, " in str(refused.value)
+    found = sources.recognised(files.look(as_file(mixed, tmp_path)), drop_foreign=True)
+    assert found is not None
+    assert found[0].refusal == ""
+    same_patients(found[0].frame, copies.cleveland())
 
 
 def test_foreign_rows_are_named_and_left_out_if_asked() -> None:
