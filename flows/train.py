@@ -91,6 +91,7 @@ def train(
     promotion: Promotion = Promotion(),  # noqa: B008
     device: Literal["auto", "cpu", "gpu"] = "auto",
     force: bool = False,
+    read_as: str | None = None,
 ) -> Outcome | Unchanged:
     """Train, evaluate and register the heart-disease network, and make it champion if the evidence says so.
 
@@ -100,7 +101,8 @@ def train(
         evaluation: How the network is judged; likewise.
         promotion: When it becomes champion.
         device: auto is the GPU if there is one.
-        force: Train even if nothing changed since the champion was trained.
+        force: Train even if nothing changed since the champion was trained; and believe `read_as`.
+        read_as: The published copy whose codes the source has (docs/copies.md), if its patients do not tell.
 
     Raises:
         DataError: the source cannot be read, or validation refused it; nothing was trained.
@@ -108,11 +110,19 @@ def train(
         UnavailableError: the MLflow store or the device is missing.
     """
     given: dict[str, Any] = {"source": source, "recipe": recipe, "evaluation": evaluation}
-    given |= {"promotion": promotion, "device": device, "force": force}
+    given |= {"promotion": promotion, "device": device, "force": force, "read_as": read_as}
 
     def work() -> Outcome | Unchanged:
         its = parameters.checked(train, parameters.completed(given))
-        return pipeline(its["source"], its["recipe"], its["evaluation"], its["promotion"], its["device"], its["force"])
+        return pipeline(
+            its["source"],
+            its["recipe"],
+            its["evaluation"],
+            its["promotion"],
+            its["device"],
+            its["force"],
+            its["read_as"],
+        )
 
     with progress() if runtime.deployment.id else nullcontext():  # otherwise the calling command shows it
         return missed.ended(work)
@@ -134,10 +144,11 @@ def pipeline(
     promotion: Promotion,
     device: str,
     force: bool,
+    read_as: str | None,
 ) -> Outcome | Unchanged:
     """Do the whole job in order, within a flow run; it raises the same errors as `train`."""
     flow_run, tags = runtime.flow_run.id or "", reconciliation.check_in()
-    table = stages.load(source)
+    table = stages.load(source, read_as, force)
     recipe, evaluation = by_rows.recipe_for(len(table), asked), by_rows.evaluation_for(len(table), judged)
     log.info("plan      %s", by_rows.in_words(len(table), asked, judged))
     origin = registry.origin_here(recipe, evaluation, table.digest, by_rows.left_open(asked))
@@ -161,6 +172,7 @@ def pipeline(
     before = registry.find_try(flow_run, origin)
     tags |= {"source": table.source} | ({registry.COPY: table.finding.title} if table.finding else {})
     tags |= {registry.SNAPSHOT: table.snapshot.digest} if table.snapshot else {}
+    tags |= {registry.DECLARED: read_as} if read_as else {}
     with registry.open_run(recipe.title, tags, resume=before) as run:
         registry.log_start(run, table, origin)
         validation = stages.validate(run, table)

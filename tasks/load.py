@@ -12,9 +12,9 @@ from heart_disease.reporting.terminal import short
 log = logging.getLogger("heart")
 
 
-def load_table(source: str | None) -> Table:
-    """See `sources.load`; an empty `source`, as a form sends it, means the bundled patients as well."""
-    table = sources.load(source or None)
+def load_table(source: str | None, copy: str | None = None, force: bool = False) -> Table:
+    """See `sources.load`; an empty text, as a form sends it, means the bundled patients, or no copy, as well."""
+    table = sources.load(source or None, copy=copy or None, force=force)
     log.info("load      %d patients from %s, digest %s", len(table), short(table.source), table.digest[:8])
     for line in table.finding.lines() if table.finding else ():
         log.info("          %s", line)

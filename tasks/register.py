@@ -54,23 +54,29 @@ def register_model(
         server.check(ref, model, checked)
     if registry.find_champion() != ref:  # otherwise an earlier try has already moved the alias
         # Before the alias moves, so that a crash after that loses nothing.
-        _decided(run, ref, table, report, decision, champion)
+        _decided(run, ref, model, table, report, decision, champion)
         if decision.promote:
             try:
                 registry.move_champion(ref, expected=champion, kind="promotion", why=decision.reason)
             except (MovedError, HistoryError) as error:
                 then = f", then: heart promote {ref.version} --because WHY" if isinstance(error, HistoryError) else ""
                 decision = replace(decision, promote=False, reason=f"{error}{then}")
-                _decided(run, ref, table, report, decision, champion)
+                _decided(run, ref, model, table, report, decision, champion)
     _decision_artifacts(run, ref, report, decision)
     log.info("register  %s version %s, loaded back and checked", ref.name, ref.version)
     return ref, decision
 
 
 def _decided(
-    run: Run, ref: ModelRef, table: Table, report: Report, decision: Decision, champion: ModelRef | None
+    run: Run,
+    ref: ModelRef,
+    model: PatientModel,
+    table: Table,
+    report: Report,
+    decision: Decision,
+    champion: ModelRef | None,
 ) -> None:
-    found = facts.collect(table.frame, table.source, report, f"{ref.name} version {ref.version}")
+    found = facts.collect(table.frame, table.source, report, f"{ref.name} version {ref.version}", model.support)
     page = report_page.render(found, decision, _changed(ref, champion))
     card = model_card.render(found, registry.file_link(run, REPORT))
     registry.log_files(run, report_page.FOLDER, {report_page.FILE: page, model_card.FILE: card})

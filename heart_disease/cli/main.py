@@ -20,6 +20,7 @@ from heart_disease.cli.pipeline import check, convert, distribute, learn, predic
 from heart_disease.model.errors import ExitCode, HeartError, hide
 from heart_disease.processes.loopback import spare_from_proxies
 from heart_disease.reporting.terminal import replace_unknown_signs, wrapped
+from heart_disease.training.interrupts import not_lost
 
 DESCRIPTION = "Train, check and use the heart-disease model."
 # The only list of commands; the parser, docs/commands.md and the tests are derived from it.
@@ -82,8 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     spare_from_proxies()
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        select(options)
-        return int(options.run(options))
+        with not_lost():
+            select(options)
+            return int(options.run(options))
     except HeartError as error:
         if options.verbose:
             output.write_origin(error)

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 
+from heart_disease.data.copies.published import COPIES
 from heart_disease.data.remote import addresses
 from heart_disease.evaluation.settings import EvaluationOptions, Promotion
 from heart_disease.model.errors import UsageError
@@ -95,6 +96,15 @@ def select(options: argparse.Namespace) -> None:
         options.source = addresses.with_selection(options.source, table, query)
 
 
+def add_copy(parser: argparse.ArgumentParser) -> None:
+    """Add --copy, what the source's codes mean; None, if it is not given, means what the patients tell."""
+    names = [copy.name for copy in COPIES if not copy.lost]
+    parser.add_argument(
+        "--copy", choices=names, metavar="NAME",
+        help=f"read the source as this copy of the data ({', '.join(names)}); it must fit what is found",
+    )  # fmt: skip
+
+
 def _path(text: str) -> str:
     if not text:  # for example an unset variable: the bundled patients would be a surprise
         raise argparse.ArgumentTypeError("expected a file; without the option, the bundled patients are used")
@@ -104,6 +114,7 @@ def _path(text: str) -> str:
 def add_training(parser: argparse.ArgumentParser) -> None:
     """Options: what is trained on which patients, and how it is judged."""
     add_source(parser)
+    add_copy(parser)
     add_device(parser)
     add_options(parser.add_argument_group("evaluation"), EvaluationOptions)
     add_options(parser.add_argument_group("promotion", "When the new model becomes champion."), Promotion)
@@ -122,4 +133,5 @@ def training(options: argparse.Namespace, base: Mapping[str, Any] | None = None)
         "evaluation": made(EvaluationOptions, options, base.get("evaluation", {})),
         "promotion": made(Promotion, options, base.get("promotion", {})),
         "device": options.device or base.get("device", "auto"),
+        "read_as": options.copy or base.get("read_as"),
     }

@@ -77,12 +77,13 @@ def make_parser(groups: Mapping[str, Sequence[Command]], description: str, *, li
     found = parser.add_subparsers(metavar="COMMAND", help="`heart COMMAND --help` says more", required=True)
     for commands in groups.values():
         for command in commands:
+            listing: Any = {"help": command.help} if listed else {}
             one = found.add_parser(
                 command.name,
                 aliases=command.aliases,
                 description=wrapped(command.description, indent=""),
                 epilog=command.epilog,
-                **({"help": command.help} if listed else {}),
+                **listing,
             )
             one.set_defaults(run=command.run)
             command.add(one)

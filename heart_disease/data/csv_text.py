@@ -23,6 +23,7 @@ from heart_disease.model import schema
 from heart_disease.model.errors import SourceError
 
 BLOCK_BYTES, BLOCK_ROWS = 1 << 23, 65_536
+MOST_LINE = 1 << 20  # bytes of a line that goes on in the next block; 10,000 columns have a tenth of it
 WHITESPACE = "".join(sign for sign in map(chr, range(0x3001)) if sign.isspace())  # there is none above
 
 
@@ -67,8 +68,7 @@ def _style(path: Path, form: Form, otherwise: SourceError | None = None) -> Styl
     spaced, plain, done = False, True, 0
     opening = re.compile(rb'(?:^|%s) +"(?!")' % re.escape(form.separator.encode()), re.MULTILINE)
     with text.binary(path, form) as file:
-        while lines := _lines(file, path, otherwise):
-            block = b"".join(lines)
+        for block in _blocks_of_lines(file, path, otherwise):
             try:
                 decoder.decode(block)
             except UnicodeDecodeError as error:
@@ -87,9 +87,28 @@ def _style(path: Path, form: Form, otherwise: SourceError | None = None) -> Styl
     return Style(spaced, plain, form)
 
 
-def _lines(file: io.BufferedIOBase, path: Path, otherwise: SourceError | None) -> list[bytes]:
+def _blocks_of_lines(file: io.BufferedIOBase, path: Path, otherwise: SourceError | None) -> Iterator[bytes]:
+    """The file in blocks that end where a line does."""
+    left = b""
+    while piece := _read(file, path, otherwise):
+        block = left + piece
+        # A carriage return at the very end may be half of a line end.
+        end = 1 + max(block.rfind(b"\n"), block.rfind(b"\r", 0, len(block) - 1))
+        block, left = block[:end], block[end:]
+        if len(left) > MOST_LINE:
+            raise SourceError(
+                f"'{path}' has a line of more than {MOST_LINE:,} bytes; expected one line per patient. Export it again "
+                "as CSV, or name a Parquet file *.parquet."
+            )
+        if block:
+            yield block
+    if left:
+        yield left
+
+
+def _read(file: io.BufferedIOBase, path: Path, otherwise: SourceError | None) -> bytes:
     try:
-        return file.readlines(BLOCK_BYTES)
+        return file.read(BLOCK_BYTES)
     except UnicodeDecodeError as error:
         raise otherwise or SourceError(
             f"'{path}' is not {error.encoding.upper()} text: {error.reason} at offset {error.start}. "

@@ -9,6 +9,7 @@ file; only a workbook is held as a whole.
 from __future__ import annotations
 
 import glob
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from heart_disease.model.errors import SourceError
 EMPTY = "'{}' is empty; expected a header line and one line per patient."
 NO_ROWS = "'{}' has a header and no rows; expected one line per patient."
 KINDS = (".csv", *parquet.SUFFIXES, *json_lines.SUFFIXES, *sheets.SUFFIXES)
+MOST_COLUMNS = 10_000
 BATCH_ROWS = parquet.BATCH_ROWS
 
 
@@ -273,9 +275,13 @@ def _look(path: Path) -> File:
         names = csv_text.header(path, styles[0])
     if not names:
         raise SourceError(EMPTY.format(path))
-    twice = sorted({name for name in names if names.count(name) > 1})
+    if len(names) > MOST_COLUMNS:
+        raise SourceError(
+            f"'{path}' has {len(names):,} columns; expected those of docs/columns.md, and at most {MOST_COLUMNS:,}."
+        )
+    twice = sorted((name, n) for name, n in Counter(names).items() if n > 1)
     if twice:
-        raise SourceError(f"'{path}' has the column '{twice[0]}' {names.count(twice[0])} times; expected each once.")
+        raise SourceError(f"'{path}' has the column '{twice[0][0]}' {twice[0][1]} times; expected each once.")
     return File(str(path), (path,), tuple(names), tuple(index), styles)
 
 

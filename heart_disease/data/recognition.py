@@ -3,179 +3,185 @@
 Copies of this data share a header and a range of codes and mean different things. But none of them changes a patient's
 age, blood pressure, cholesterol and heart rate, and these four tell the known patients of the study's four hospitals
 apart. So a table's rows are looked up by them, and what a code or a label means in it is read off. A table whose
-patients are not known is left to the validation, unless two correlations tell that its codes cannot be UCI's.
+patients are not known is judged by its codes and correlations (copies/strangers.py).
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from heart_disease.data.copies import BLANKS, COPIES, LABELS, NAMES, Codes, Copy
+from heart_disease.data.copies import strangers, translation
+from heart_disease.data.copies.published import BY_NAME, COPIES, LABELS, NAMES, Copy
+from heart_disease.data.copies.strangers import AGREE
+from heart_disease.data.copies.translation import LABEL, Finding, Text
 from heart_disease.data.sites import SITES
 from heart_disease.model import schema
+from heart_disease.model.errors import UsageError
 from heart_disease.model.words import count
 
 KEY = ["age", "trestbps", "chol", "thalach"]
-LABEL = schema.LABEL.name
-MOST_ROWS = 20_000  # no copy has a tenth of it
-LEAST_KNOWN, SHARE_KNOWN = 5, 0.5  # rows, and their share, that must be known before anything is said
-AGREE = 0.9  # share of the known rows that a copy's codes must get right
+MOST_ROWS = 20_000  # of a longer table, so many rows are looked at; no copy has a tenth of it
+LEAST_KNOWN, SHARE_KNOWN = 5, 0.5  # rows, and their share, that must be known before a copy is recognised
 LABELS_AGREE = 0.97  # share of those rows whose label must be that of the patient
 MIXED = 0.1  # share of rows in the codes of another copy from which on two are mixed
-# Both correlations are +0.58 and +0.38 among the 303 patients, and -0.58 and -0.39 in the codes of Kaggle's heart.csv.
-SIGNS = (("slope", "oldpeak"), ("cp", "exang"))
-# Of 200,000 samples of 40 of those patients, none had both below this.
-WRONG_SIGN, LEAST_FOR_SIGNS = -0.2, 40
-SHOWN = 10
+ODD_ROWS, ODD_SHARE = 2, 0.01  # rows, and their share, that may differ from what is known of the patients
+MOST = 0.5  # share of a few known rows that must be right
 NUMBERING = re.compile(r"|index|unnamed: \d+", re.IGNORECASE)  # the name of a column that numbers the rows
-DECIMAL_COMMA = re.compile(r"^(-?\d+),(\d+)$")
+CANDIDATES = [copy for copy in COPIES if copy.codes or copy is COPIES[0]]  # the others have UCI's codes
 
 
-@dataclass(frozen=True, eq=False)
-class Finding:
-    """What a table was recognised as.
+def recognise(
+    frame: pd.DataFrame, *, drop_foreign: bool = False, declared: str | None = None, force: bool = False
+) -> Finding | None:
+    """What `frame` is, with its cells as they came; None if it is in UCI's codes, as far as can be told.
 
-    title: the copy. known: how many of its rows are known patients. changes: what was translated, in words.
-    refusal: why it cannot be used; empty if it can.
-    frame: the patients in UCI codes, each once: float64, and the rows are numbered as they came.
+    drop_foreign: leave out the rows that are in other codes than the rest, instead of refusing the table. declared: the
+    name of the copy that it is said to be; if the evidence says something else, it is refused, unless `force`.
+
+    Raises:
+        UsageError: there is no copy of that name.
     """
-
-    title: str
-    known: str
-    changes: tuple[str, ...]
-    refusal: str
-    frame: pd.DataFrame
-
-    def lines(self) -> list[str]:
-        """What was found and done, a sentence each."""
-        return [f"This is {self.title}: {self.known}.", *(f"  {change}" for change in self.changes)]
-
-
-def recognise(frame: pd.DataFrame, *, drop_foreign: bool = False) -> Finding | None:
-    """What `frame` is, with its cells as they came; None if its patients are not known, or if it is in UCI's codes.
-
-    drop_foreign: leave out the rows that are in other codes than the rest, instead of refusing the table.
-    """
-    renamed = _renamed([str(name) for name in frame])
-    if len(frame) > MOST_ROWS or not set(KEY) <= set(renamed.values()) or set(schema.BY_NAME) != set(NAMES):
+    if declared is not None and declared not in BY_NAME:
+        raise UsageError(f"copy '{declared}': expected one of {', '.join(BY_NAME)}; see docs/copies.md")
+    if set(schema.BY_NAME) != set(NAMES):
         return None  # whoever declares other columns has other patients
-    text = pd.DataFrame({new: _texts(frame[old]) for old, new in renamed.items()}, index=frame.index)
-    rows = _known_rows(text)
+    said = BY_NAME[declared] if declared else None
+    if len(frame) > MOST_ROWS:
+        found = _recognised(Text.of(frame.iloc[:: -(-len(frame) // MOST_ROWS)]), drop_foreign, said, force)
+        if found is None or found.refusal:
+            return found and replace(found, known=f"{found.known} (of {len(frame)}, these were looked at)", frame=frame)
+    return _recognised(Text.of(frame), drop_foreign, said, force)
+
+
+def _recognised(table: Text, drop_foreign: bool, said: Copy | None, force: bool) -> Finding | None:
+    if not set(KEY) <= set(table.cells):
+        return strangers.judge(table, 0, said, force) if said else None
+    rows = _known_rows(table.cells)
     known = rows >= 0
-    if known.sum() < LEAST_KNOWN or known.mean() < SHARE_KNOWN:
-        return _of_strangers(frame, text, int(known.sum()))
-    patients = _patients().iloc[rows[known]].set_axis(frame.index[known])
-    decoded, right = {}, {}
-    for copy in COPIES:
-        decoded[copy.name] = _decoded(text, copy)
-        right[copy.name] = _rows_agree(decoded[copy.name][known], patients)
+    n = int(known.sum())
+    if (said and force) or not n or known.mean() < SHARE_KNOWN:
+        return strangers.judge(table, n, said, force)
+    patients = _patients().iloc[rows[known]].set_axis(table.cells.index[known])
+    if n < LEAST_KNOWN:
+        return _of_few(table, known, patients, said)
+    cells, right = {}, {}
+    for copy in CANDIDATES:
+        cells[copy.name] = table.decoded(copy)
+        right[copy.name] = _rows_agree(cells[copy.name][known], patients)
         if right[copy.name].all():  # no other can be better, and no row is foreign
             break
-    copy = max((one for one in COPIES if one.name in right), key=lambda one: right[one.name].mean())
-    said = f"{int(known.sum())} of its {count(len(frame), 'row')} are known patients"
-    if right[copy.name].mean() < AGREE:
-        why = _in_no_codes(text[known], decoded["uci"][known], patients, right)
-        return Finding("this data, but in the codes of no copy that is known", said, (), why, frame)
-    cells, changes = decoded[copy.name], _renames(renamed)
-    changes += _written_otherwise(frame, renamed)
-    for name in (name for name in copy.codes if name in text):
-        changes += _mapping(name, copy.codes_of(name), text[name])
+    copy = BY_NAME[max(right, key=lambda name: right[name].mean())]
+    explained = np.any([*right.values()], axis=0).mean()
+    if right[copy.name].mean() < AGREE and not (drop_foreign and explained >= AGREE):
+        why = _in_no_codes(table.cells[known], cells["uci"][known], patients, right)
+        title = "this data, but in the codes of no copy that is known"
+        return Finding(title, table.known(n), (), why, table.frame)
+    if said and said.codes != copy.codes:
+        why = f"its patients say {copy.title}, and --copy says {said.title}; leave --copy out, or add --force"
+        return Finding(copy.title, table.known(n), (), why, table.frame)
+    return _translated(table, known, patients, copy, cells[copy.name], right, drop_foreign)
+
+
+def _translated(
+    table: Text,
+    known: NDArray[np.bool_],
+    patients: pd.DataFrame,
+    copy: Copy,
+    cells: pd.DataFrame,
+    right: Mapping[str, NDArray[np.bool_]],
+    drop_foreign: bool,
+) -> Finding | None:
+    """The table as `copy`, whose codes make `cells` of it; `known` (n,) of its rows are these patients.
+
+    right: which of these rows are right in the codes of each copy.
+    """
+    changes, refusal = table.in_words(copy), copy.lost
     filled = patients[list(cells)].isna() & cells[known].notna()
     if filled.to_numpy().any():
         cells[known] = cells[known].mask(filled)
         changes.append(f"{count(int(filled.to_numpy().sum()), 'cell')} filled in by the copy, blank again")
-    refusal = copy.lost
-    if LABEL in text:
-        meaning, wrong = _label(text.loc[known, LABEL], patients[LABEL], right[copy.name])
+    foreign, why = _foreign(known, patients, cells, right, right[copy.name])
+    if not refusal and (order := strangers.backwards(cells[~known])):
+        refusal = f"of its {count(int((~known).sum()), 'unknown patient')}, {order[0]}"
+    if LABEL in table.cells:
+        meaning, wrong = _label(table.cells.loc[known, LABEL], patients[LABEL], right[copy.name])
         refusal = refusal or wrong
-        numbers = text[LABEL].map(LABELS[meaning]).astype("float64")
-        cells[LABEL] = numbers.where(numbers.notna() | (text[LABEL] == ""), np.inf)
+        cells[LABEL] = table.labels(meaning)
         if meaning != next(iter(LABELS)):
             changes.append(f"'{LABEL}': {meaning}")
-    elsewhere = np.array([*right.values()]).any(axis=0)
-    foreign = sorted(int(row) for row in frame.index[known][~right[copy.name] & elsewhere])
     if foreign and not drop_foreign:
-        refusal = (
-            refusal
-            or f"{_rows(foreign)} in other codes than the rest; `heart convert` leaves them out with --drop-foreign"
-        )
-    extra = [str(name) for name in frame if str(name) not in renamed]
-    if copy is COPIES[0] and not (changes or foreign or refusal or any(map(NUMBERING.fullmatch, extra))):
+        refusal = refusal or f"{why}; `heart convert` leaves them out with --drop-foreign"
+    numbering = any(map(NUMBERING.fullmatch, table.extra))
+    if copy is COPIES[0] and not (changes or foreign or refusal or numbering):
         return None
-    # A cell that the copy's codes do not have stays as it is, for the validation to name.
-    kept = cells.mask(np.isinf(cells), text[list(cells)]).drop(foreign)
-    changes += [f"{count(len(foreign), 'row')} in other codes, left out"] * bool(foreign and drop_foreign)
-    if extra:
-        changes.append(f"left out: {', '.join(map(repr, extra))}")
+    kept = table.kept(cells).drop(foreign)
+    changes += [f"{count(len(foreign), 'row')} left out: {why}"] * bool(foreign and drop_foreign)
+    changes += table.without_extra()
     once = kept[~kept.sort_index().duplicated().reindex(kept.index)]
     if len(once) < len(kept):
         changes.append(f"{count(len(kept) - len(once), 'repeated row')} left out")
-    return Finding(copy.title, said, tuple(changes), refusal, once)
+    return Finding(copy.title, table.known(int(known.sum())), tuple(changes), refusal, once)
 
 
-def _of_strangers(frame: pd.DataFrame, text: pd.DataFrame, known: int) -> Finding | None:
-    """A refusal if both `SIGNS` are the wrong way round in a table of patients that are not known."""
-    said = []
-    for pair in SIGNS:
-        if not set(pair) <= set(text):
-            return None
-        both = text[list(pair)].apply(pd.to_numeric, errors="coerce").dropna()
-        if len(both) < LEAST_FOR_SIGNS or (both.nunique() < 2).any():
-            return None
-        found = float(np.corrcoef(both.to_numpy().T)[0, 1])
-        if found > WRONG_SIGN:
-            return None
-        said.append(f"'{pair[0]}' falls with '{pair[1]}' (correlation {found:+.2f})")
-    why = f"{' and '.join(said)}, and both rise in UCI's codes: as in Kaggle's heart.csv, they mean something else"
-    title = "a table of unknown patients, in codes that are not UCI's"
-    return Finding(title, f"{known} of its {count(len(frame), 'row')} are known patients", (), why, frame)
+def _foreign(
+    known: NDArray[np.bool_],
+    patients: pd.DataFrame,
+    cells: pd.DataFrame,
+    right: Mapping[str, NDArray[np.bool_]],
+    agree: NDArray[np.bool_],
+) -> tuple[list[int], str]:
+    """The rows that do not belong to the rest, and why; for the other arguments see `_translated`.
+
+    agree: which of the known rows are right. The others are in the codes of another copy; if more than a few are in
+    none, somebody has changed them, or has a second coding. A patient whose row is there again with one measurement
+    changed would be in training and test.
+    """
+    odd, numbers = ~agree, cells.index[known]
+    elsewhere, many = odd & np.array([*right.values()]).any(axis=0), odd.sum() > max(ODD_ROWS, ODD_SHARE * len(odd))
+    if many and (odd & ~elsewhere).any():
+        where = str(list(cells)[int((~_agree(cells[known], patients))[odd].sum(axis=0).argmax())])
+        return _named(numbers[odd], f"not what is known of these patients, mostly in '{where}'")
+    if elsewhere.any():
+        return _named(numbers[elsewhere], "in other codes than the rest")
+    changed = _changed_in_one(cells[~known])
+    if changed.sum() > max(ODD_ROWS, ODD_SHARE * len(cells)):
+        return _named(cells.index[~known][changed], "known patients again, with one measurement changed")
+    return [], ""
 
 
-def _renamed(names: Sequence[str]) -> dict[str, str]:
-    """The names of columns, and the schema's names for them; a name that is right goes first."""
-    found = {name: name for name in names if name in NAMES}
-    for name in names:
-        plain = re.sub(r"[^a-z0-9]", "", name.lower())
-        for own, others in NAMES.items():
-            if own not in found.values() and plain in (own, *others):
-                found[name] = own
-                break
+def _named(numbers: pd.Index, what: str) -> tuple[list[int], str]:
+    rows = sorted(map(int, numbers))
+    return rows, f"{translation.rows_in_words(rows)} {what}"
+
+
+def _changed_in_one(cells: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which rows (n,) have all inputs of a known patient except one of the four measurements."""
+    found = np.zeros(len(cells), bool)
+    for name in KEY:
+        others = [one for one in cells if one != name]
+        ours, theirs = (pd.MultiIndex.from_frame(one[others].fillna(-1.0)) for one in (cells, _patients()))
+        found |= ours.isin(theirs)
     return found
 
 
-def _texts(values: pd.Series) -> pd.Series:
-    """Each cell in lower case, a number as short as it can be written; a blank one is empty."""
-    found = {cell: _plain(cell) for cell in values.unique() if pd.notna(cell)}
-    return pd.Series([found.get(cell, "") for cell in values], values.index, dtype="object")
-
-
-def _plain(cell: object) -> str:
-    text = DECIMAL_COMMA.sub(r"\1.\2", str(cell).strip().lower())
-    try:
-        number = float(text)
-    except ValueError:
-        return "" if text in BLANKS else text
-    text = f"{number + 0.0:.10g}"  # -0.0 is 0
-    return "" if text in BLANKS else text
-
-
-def _written_otherwise(frame: pd.DataFrame, names: Iterable[str]) -> list[str]:
-    """In words: the signs for a missing value that are not blank cells, and decimal commas."""
-    cells: Counter[str] = Counter()
-    for name in names:
-        for cell, n in frame[name].value_counts().items():
-            cells[f"{cell:g}" if isinstance(cell, float) else str(cell).strip().lower()] += n
-    changes = [f"{count(n, 'cell')} with '{sign}', blank" for sign, n in sorted(cells.items()) if sign in BLANKS[1:]]
-    commas = sum(n for cell, n in cells.items() if DECIMAL_COMMA.search(cell))
-    return changes + ([f"{count(commas, 'decimal comma')} read as points"] if commas else [])
+def _of_few(table: Text, known: NDArray[np.bool_], patients: pd.DataFrame, said: Copy | None) -> Finding | None:
+    """Judge a few rows, most of them known: too few to tell a copy, but enough to tell that the codes are not UCI's."""
+    right = {copy.name: _rows_agree(table.decoded(copy)[known], patients).mean() for copy in CANDIDATES}
+    if right[said.name if said and said.codes else "uci"] > MOST:
+        return strangers.judge(table, int(known.sum()), said, force=False) if said else None
+    fits = [BY_NAME[name] for name, share in right.items() if share == 1]
+    which = strangers.in_words(fits) if fits else "no copy that is known"
+    codes = f"those of {said.title}" if said else "UCI's codes"
+    why = f"what it says of them is not in {codes}. It may be in those of {which}"
+    return Finding("this data in other codes", table.known(int(known.sum())), (), why, table.frame)
 
 
 @cache
@@ -191,23 +197,6 @@ def _known_rows(text: pd.DataFrame) -> NDArray[np.int64]:
     key = pd.DataFrame({name: pd.to_numeric(text[name], errors="coerce").astype("float64") for name in KEY})
     number = pd.Series(np.arange(len(_patients())), index=pd.MultiIndex.from_frame(_patients()[KEY]))
     return number.reindex(pd.MultiIndex.from_frame(key)).fillna(-1).to_numpy(np.int64)
-
-
-def _decoded(text: pd.DataFrame, copy: Copy) -> pd.DataFrame:
-    """The inputs as the codes of `copy` say, float64: NaN for a blank cell, infinity for one that they do not have."""
-    found = {}
-    for column in schema.COLUMNS:
-        if column.name not in text:
-            continue
-        cells = text[column.name]
-        if column.codes:
-            codes = copy.codes_of(column.name)
-            numbers, known = cells.map(codes).astype("float64"), cells.isin(codes)
-        else:
-            numbers = pd.to_numeric(cells, errors="coerce").astype("float64")
-            known = numbers.notna() | (cells == "")
-        found[column.name] = numbers.where(known, np.inf)
-    return pd.DataFrame(found, index=text.index)
 
 
 def _agree(cells: pd.DataFrame, patients: pd.DataFrame) -> NDArray[np.bool_]:
@@ -247,7 +236,9 @@ def _in_no_codes(
     first, second, *_ = sorted(right, key=lambda name: -right[name].sum())
     if (right[second] & ~right[first]).mean() >= MIXED:
         parts = [f"{int(right[name].sum())} rows as in {titles[name]}" for name in (first, second)]
-        return f"two codings are mixed, {' and '.join(parts)}"
+        _, where = _named(text.index[right[second] & ~right[first]], "in the second one")
+        mixed = f"two codings are mixed, {' and '.join(parts)}; {where}"
+        return f"{mixed}; `heart convert` leaves out whatever is not in the first one with --drop-foreign"
     agree, parts = _agree(cells, patients), []
     for k, name in enumerate(cells):
         wrong = ~agree[:, k]
@@ -257,21 +248,3 @@ def _in_no_codes(
             said = f"{ours or 'a blank'} for {schema.show(theirs)}"
             parts.append(f"'{name}' is wrong for {int(wrong.sum())} of {len(wrong)} known patients, mostly {said}")
     return "; ".join(parts) or "its rows differ from the known patients in several columns"
-
-
-def _renames(renamed: Mapping[str, str]) -> list[str]:
-    pairs = [f"'{old}' is '{new}'" for old, new in renamed.items() if old != new]
-    return [f"columns: {', '.join(pairs)}"] if pairs else []
-
-
-def _mapping(name: str, codes: Codes, text: pd.Series) -> list[str]:
-    """What the values that occur in a column become, in words; nothing if they stay."""
-    found = [(value, codes[value]) for value in sorted(text.unique()) if value and value in codes]
-    pairs = [(value, "blank" if code is None else f"{code:g}") for value, code in found]
-    changed = [f"{value} is {code}" for value, code in pairs if value != code]
-    return [f"'{name}': {', '.join(changed)}"] if changed else []
-
-
-def _rows(numbers: Sequence[int]) -> str:
-    shown = ", ".join(map(str, numbers[:SHOWN])) + (", ..." if len(numbers) > SHOWN else "")
-    return f"row{'s' * (len(numbers) > 1)} {shown} ({len(numbers)} in all) {'are' if len(numbers) > 1 else 'is'}"

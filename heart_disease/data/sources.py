@@ -18,9 +18,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from heart_disease.data import csv_text, digests, files, recognition
+from heart_disease.data.copies.translation import Finding
 from heart_disease.data.digests import Digests
 from heart_disease.data.files import Batch, File
-from heart_disease.data.recognition import Finding
 from heart_disease.data.remote import snapshots
 from heart_disease.data.remote.snapshots import Snapshot
 from heart_disease.data.sites import SITES
@@ -91,11 +91,13 @@ class Rows:
         return pd.DataFrame(columns, copy=False).set_axis(self.index)
 
 
-def load(source: str | Path | None = None, snapshot: str = "") -> Table:
+def load(
+    source: str | Path | None = None, snapshot: str = "", *, copy: str | None = None, force: bool = False
+) -> Table:
     """Read `source` (see `files.look`), or the bundled 303 Cleveland patients.
 
     snapshot: the digest of the one to take, if it is still in the cache, instead of reading an address again.
-    Memory holds the table once (8 bytes a cell) and a few columns.
+    copy, force: see `recognition.recognise`. Memory holds the table once (8 bytes a cell) and a few columns.
 
     Raises:
         SourceError: there is no such file, or it cannot be read as a table.
@@ -103,10 +105,11 @@ def load(source: str | Path | None = None, snapshot: str = "") -> Table:
         UsageError, UnavailableError: see `snapshots.take`; only for an address.
     """
     kept = snapshots.kept(snapshot, str(source)) if snapshot else None
-    return from_file(files.of_snapshot(kept) if kept else files.look(BUNDLED if source is None else source))
+    file = files.of_snapshot(kept) if kept else files.look(BUNDLED if source is None else source)
+    return from_file(file, copy=copy, force=force)
 
 
-def from_file(file: File) -> Table:
+def from_file(file: File, *, copy: str | None = None, force: bool = False) -> Table:
     """The patients of a file, in UCI codes if it is a published copy in other ones.
 
     Raises:
@@ -114,27 +117,43 @@ def from_file(file: File) -> Table:
         RejectedError: it is a published copy of this data that cannot be turned into UCI codes.
     """
     table = _table(rows_of(file), file.source, file.capacity)
-    finding = None if file.paths == (BUNDLED,) else recognition.recognise(table.frame)
+    bundled = file.paths == (BUNDLED,)
+    finding = None if bundled else recognition.recognise(table.frame, declared=copy, force=force)
     found = table if finding is None else translated(finding, file.source, table.blank_lines)
     return replace(found, snapshot=file.snapshot)
 
 
-def recognised(file: File, *, drop_foreign: bool = False) -> tuple[Finding, int] | None:
-    """What `recognition.recognise` finds in a file, and its blank rows; only the beginning of a long file is read.
+def recognised(
+    file: File, *, drop_foreign: bool = False, copy: str | None = None, force: bool = False
+) -> tuple[Finding, int] | None:
+    """What `recognition.recognise` finds in a file, and its blank rows.
+
+    The beginning of a long file decides whether it is used as it is or refused. Only to translate it is all of it read.
 
     Raises:
         SourceError: as `from_file`.
     """
-    if file.paths == (BUNDLED,) or file.capacity > recognition.MOST_ROWS:
+    if file.paths == (BUNDLED,):
         return None
     chunks: list[Rows] = []
-    for rows in rows_of(file):
-        chunks.append(rows)
-        if sum(len(chunk.index) for chunk in chunks) > recognition.MOST_ROWS:
-            return None
-    table = _table(chunks, file.source)
-    finding = recognition.recognise(table.frame, drop_foreign=drop_foreign)
-    return (finding, table.blank_lines) if finding else None
+    rows, length = rows_of(file), 0
+    for chunk in rows:
+        chunks.append(chunk)
+        length += len(chunk.index)
+        if length > recognition.MOST_ROWS:
+            break
+    finding = _recognised(chunks, file, drop_foreign, copy, force)
+    if finding and not finding.refusal and length > recognition.MOST_ROWS:
+        chunks += rows
+        finding = _recognised(chunks, file, drop_foreign, copy, force)
+    return (finding, sum(chunk.blank_lines for chunk in chunks)) if finding else None
+
+
+def _recognised(
+    chunks: Iterable[Rows], file: File, drop_foreign: bool, copy: str | None, force: bool
+) -> Finding | None:
+    frame = _table(chunks, file.source).frame
+    return recognition.recognise(frame, drop_foreign=drop_foreign, declared=copy, force=force)
 
 
 def translated(finding: Finding, source: str, blank_lines: int = 0) -> Table:

@@ -28,7 +28,7 @@ from heart_disease.evaluation.estimates import (
 from heart_disease.evaluation.folds import Splits, split
 from heart_disease.evaluation.influence import Influence, influences
 from heart_disease.evaluation.settings import Evaluation
-from heart_disease.model import drivers, schema
+from heart_disease.model import drivers, schema, support
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.folds import Folds
 from heart_disease.model.patient_model import PatientModel
@@ -131,7 +131,9 @@ class Contest:
         if self._ships_more:
             inputs = self.inputs.leaving_out(self.recipe.without)
             folds = stacked(self._tested(networks, members), inputs, len(self.splits.pairs))
-        return PatientModel(encoder, network, learned_from=known, references=references, folds=folds)
+        once = self.splits.pairs[: len(self.splits.pairs) // self.splits.repeats]
+        usual = support.fit(encoder, self.frame, rows, once)
+        return PatientModel(encoder, network, learned_from=known, references=references, folds=folds, support=usual)
 
     def influences(self, networks: Networks, members: int) -> tuple[Influence, ...]:
         """What the challenger's networks, `members` per fold, make of each column; see influence.py.

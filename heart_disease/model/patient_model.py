@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +21,15 @@ from .drivers import Drivers
 from .encoding import Encoder
 from .errors import RejectedError, UsageError
 from .folds import Folds, Spread
+from .support import Support
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Written = Callable[[str, NDArray[np.intp]], NDArray[Any]]
+# What a model is stored as; older versions lack some of them.
+FILES = ("encoder.json", "network.keras", "threshold.json", "learned_from.npy", "references.npy", "folds.npy",
+         "support.json")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,13 @@ class Scores:
     probability: of heart disease, (n,) float64; NaN if there is a problem.
     disease: (n,) "yes", "no", or "" if there is a problem.
     problem: (n,) why a patient was not scored, or "".
+    unusual: (n,) how a patient is unlike those that the network learned from, or ""; it is less sure of such a patient.
     """
 
     probability: NDArray[np.float64]
     disease: NDArray[np.object_]
     problem: NDArray[np.object_]
+    unusual: NDArray[np.object_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +63,9 @@ class PatientModel:
 
     folds: the networks of the cross-validation, whose range is shown beside a probability (folds.py); none in older
     versions, and where the networks that were tested are those that are shipped.
+
+    support: tells which patients are unlike those of the training (support.py); None in older versions. abstains: such
+    a patient gets no probability, but the reason as `problem`. It is not stored: whoever asks decides.
     """
 
     encoder: Encoder
@@ -65,9 +74,11 @@ class PatientModel:
     learned_from: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
     references: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, len(schema.COLUMNS))))
     folds: Folds = ()
+    support: Support | None = None
+    abstains: bool = False
 
     def predict(self, patients: pd.DataFrame, threshold: float | None = None, explain: bool = False) -> pd.DataFrame:
-        """One row per patient: `probability` of heart disease, `disease` ("yes", "no"), and `problem`.
+        """One row per patient: `probability` of heart disease, `disease` ("yes", "no"), `problem` and `unusual`.
 
         A row that the schema does not allow, or with a code that no patient of the training had, has the reason in
         `problem`, and neither probability nor answer. Columns that the model does not know are ignored.
@@ -91,6 +102,7 @@ class PatientModel:
             "probability": pd.Series(scores.probability, patients.index),
             "disease": pd.Series(scores.disease, patients.index, dtype="object"),
             "problem": pd.Series(scores.problem, patients.index, dtype="object"),
+            "unusual": pd.Series(scores.unusual, patients.index, dtype="object"),
         }
         if explain:
             columns |= {name: pd.Series(held, patients.index) for name, held in self._explained(cells, scores).items()}
@@ -106,6 +118,19 @@ class PatientModel:
             if known := self.drivers(cells[k]):
                 found[k, 2:] = known.average, *known.each.values()
         return dict(zip(names, found.T, strict=True))
+
+    def abstaining(self) -> PatientModel:
+        """This model, but a patient unlike those of the training gets the reason as `problem`, and no probability.
+
+        Raises:
+            RejectedError: an older version, which does not know what those patients were like.
+        """
+        if not self.support:
+            raise RejectedError(
+                "this version does not know which patients are unlike those of its training; expected one of this "
+                "release. Train it again, or leave out --abstain."
+            )
+        return replace(self, abstains=True)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -136,14 +161,20 @@ class PatientModel:
         """
         bad, new = self.refused(cells)
         good = ~(bad | new).any(axis=1)
-        probability = np.full(len(cells), np.nan)
+        probability, unusual = np.full(len(cells), np.nan), np.full(len(cells), "", "object")
+        problem = self._problems(cells, bad, new, written)
         if good.any():
-            probability[good] = np.asarray(self.network(self.encoder.encode(cells[good])))[:, 0]
+            inputs = self.encoder.encode(cells[good])
+            probability[good] = np.asarray(self.network(inputs))[:, 0]
+            if self.support:
+                unusual[good] = self.support.unusual(inputs, self.encoder)
+        if self.abstains:
+            flagged = unusual != ""
+            problem[flagged], probability[flagged], good = unusual[flagged], np.nan, good & ~flagged
         edge = self.threshold if threshold is None else threshold
         answer = np.where(probability >= edge, "yes", "no").astype("object")
         answer[~good] = ""
-        problem = self._problems(cells, bad, new, written)
-        return Scores(probability, answer, problem)
+        return Scores(probability, answer, problem, unusual)
 
     def refused(self, cells: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """The cells that the schema does not allow, and the others with a code that no patient of the training had.
@@ -195,7 +226,7 @@ class PatientModel:
         return problem
 
     def save(self, folder: Path) -> None:
-        """Write the network, all that it needs, and what is known about it, as JSON, arrays and a .keras file."""
+        """Write `FILES` into it; `support.json` only if there is one."""
         folder.mkdir(parents=True, exist_ok=True)
         self.network.save(folder / "network.keras")
         (folder / "encoder.json").write_text(self.encoder.to_json())
@@ -203,6 +234,8 @@ class PatientModel:
         np.save(folder / "learned_from.npy", self.learned_from, allow_pickle=False)
         np.save(folder / "references.npy", self.references, allow_pickle=False)
         folds.save(self.folds, folder / "folds.npy")
+        if self.support:
+            (folder / "support.json").write_text(self.support.to_json())
 
     @classmethod
     def load(cls, folder: Path) -> PatientModel:
@@ -211,14 +244,16 @@ class PatientModel:
         Raises:
             ValueError, LookupError, OSError: `save` did not write this.
         """
-        network = keras_file.read(folder / "network.keras")
+        encoder = Encoder.from_json((folder / "encoder.json").read_text())
+        network, stored = keras_file.read(folder / "network.keras"), folder / "support.json"
         return cls(
-            Encoder.from_json((folder / "encoder.json").read_text()),
+            encoder,
             network,
             json.loads((folder / "threshold.json").read_text())["threshold"],
             _read(folder / "learned_from.npy", np.empty(0, np.uint64)),
             _read(folder / "references.npy", np.empty((0, len(schema.COLUMNS)))),
             folds.load(folder / "folds.npy", network),
+            Support.from_json(stored.read_text(), encoder.width) if stored.exists() else None,
         )
 
 

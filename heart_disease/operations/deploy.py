@@ -5,6 +5,8 @@ that were added. Here they are read before, and put back after. The work pool is
 making it again would resume it.
 
 HEART_SOURCE, if it is set, is the file, folder or address of patients that the retraining reads, as the worker sees it.
+HEART_MONITOR is the one that is compared, once a day, with what the champion learned from; as long as it was never
+set, the schedule of `monitor` is paused.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from prefect.exceptions import ObjectNotFound
 
 from heart_disease.data.remote import addresses
 from heart_disease.operations import kept, reconciliation
-from heart_disease.operations.deployments import OURS, PRUNE, RECONCILE, RETRAIN
+from heart_disease.operations.deployments import MONITOR, OURS, PRUNE, RECONCILE, RETRAIN
 
 POOL = "heart"
 PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
@@ -29,7 +31,7 @@ PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
 def main() -> None:
     """Deploy what prefect.yaml, in the working directory, declares."""
     with get_client(sync_client=True) as client:
-        before = [found for name in (RETRAIN, RECONCILE, PRUNE) if (found := kept.find(client, name))]
+        before = [found for name in (RETRAIN, RECONCILE, PRUNE, MONITOR) if (found := kept.find(client, name))]
         try:
             client.read_work_pool(POOL)
         except ObjectNotFound:
@@ -44,6 +46,18 @@ def main() -> None:
                 addresses.parse(source)  # refuses one with a password, which Prefect would keep
             client.update_deployment(retrain.id, DeploymentUpdate(parameters={**retrain.parameters, "source": source}))
             print(f"{retrain.name}: reads {source}")
+        if source := os.environ.get("HEART_MONITOR"):
+            _watch(client, source)
+
+
+def _watch(client: SyncPrefectClient, source: str) -> None:
+    """Let the monitor read `source`; the first time, its schedule is resumed."""
+    found = client.read_deployment_by_name(MONITOR)
+    if "source" not in found.parameters:
+        for schedule in found.schedules:
+            client.update_deployment_schedule(found.id, schedule.id, active=True)
+    client.update_deployment(found.id, DeploymentUpdate(parameters={**found.parameters, "source": source}))
+    print(f"{found.name}: reads {source}")
 
 
 def _put_back(client: SyncPrefectClient, before: DeploymentResponse) -> None:

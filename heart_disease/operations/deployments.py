@@ -27,11 +27,13 @@ from heart_disease.training.recipe import RecipeOptions
 RETRAIN = "heart-disease-train/retrain"
 RECONCILE = "heart-disease-reconcile/reconcile"
 PRUNE = "heart-disease-prune/prune"
+MONITOR = "heart-disease-monitor/monitor"
 DATA_CHANGED = "heart.data.changed"
 OURS = "heart"  # the slug of the schedule that `heart schedule` or prefect.yaml sets; people add others in the page
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 IF_RUNNING = {"wait": ConcurrencyLimitStrategy.ENQUEUE, "skip": ConcurrencyLimitStrategy.CANCEL_NEW}
 SUNDAYS = "0 3 * * 0"  # when old runs are pruned, UTC
+DAILY = "0 5 * * *"  # when new patients are compared with those that the champion learned from, UTC
 ANCHOR = datetime(2020, 1, 6, tzinfo=UTC)  # a Monday; fixed, so that an interval means the same times after a restart
 
 
@@ -103,6 +105,7 @@ def parameters(
     promotion: Promotion,
     device: str,
     force: bool = False,
+    read_as: str | None = None,
 ) -> dict[str, Any]:
     """The training flow's parameters for JSON. A file is given by its full path, because another process reads it.
 
@@ -116,6 +119,7 @@ def parameters(
         "promotion": asdict(promotion),
         "device": device,
         "force": force,
+        "read_as": read_as,
     }
 
 
@@ -170,6 +174,19 @@ def prune(flow: Flow[..., Any]) -> RunnerDeployment:
     made = flow.to_deployment(
         name="prune",
         schedules=[Cron(SUNDAYS, timezone="UTC", active=False, slug=OURS)],
+        tags=["heart"],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    assert isinstance(made, RunnerDeployment)
+    return made
+
+
+def monitor(flow: Flow[..., Any], source: str) -> RunnerDeployment:
+    """The flow that compares the patients of `source` with those that the champion learned from, once a day."""
+    made = flow.to_deployment(
+        name="monitor",
+        schedules=[Cron(DAILY, timezone="UTC", slug=OURS)],
+        parameters={"source": addresses.absolute(source)},
         tags=["heart"],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )

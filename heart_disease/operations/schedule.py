@@ -20,7 +20,7 @@ from prefect.runner import Runner
 
 from heart_disease.model.errors import HeartError, UnavailableError, UsageError
 from heart_disease.operations import kept, missed, reconciliation
-from heart_disease.operations.deployments import PRUNE, RECONCILE, RETRAIN, When
+from heart_disease.operations.deployments import MONITOR, PRUNE, RECONCILE, RETRAIN, When
 from heart_disease.operations.server import configured, own
 from heart_disease.operations.server.server import ANYWHERE, Server
 from heart_disease.operations.watch import Watch
@@ -55,6 +55,8 @@ def run(deploy: Deploy, when: When, port: int) -> None:
             print("\n".join(wrapped(f"  {line}", indent="    ") for line in _in_words(served[0], declared, when)))
             print(f"{RECONCILE}, every hour{', paused in Prefect' * bool(served[1].paused)}")
             print(f"{PRUNE}, {_pruning(served[2])}")
+            for made in served[3:]:
+                print("\n".join([f"{MONITOR}:", *_monitoring(made)]))
             print(f"Prefect  {page}/deployments\nCtrl-C ends it.", flush=True)
             while True:
                 look_after()
@@ -97,6 +99,12 @@ def _pruning(served: RunnerDeployment) -> str:
     return "; ".join(kept.in_words(one) for one in served.schedules or [])
 
 
+def _monitoring(served: RunnerDeployment) -> list[str]:
+    """What is compared with what the champion learned from, and when, a line each."""
+    lines = [f"  reads {served.parameters['source']}", *(f"  {kept.in_words(one)}" for one in served.schedules or [])]
+    return [*lines, *["  PAUSED in Prefect"] * bool(served.paused)]
+
+
 def _deployed(deploy: Deploy) -> Sequence[RunnerDeployment]:
     """The deployments, with what people have changed in Prefect's page.
 
@@ -116,8 +124,8 @@ def _deployed(deploy: Deploy) -> Sequence[RunnerDeployment]:
             before = kept.find(client, made.full_name)
             if before:
                 kept.keep(client, made, before)
-                if made.full_name != RETRAIN:  # no option of the command sets the others' parameters
-                    made.parameters = before.parameters
+                if made.full_name != RETRAIN:  # what an option sets is in `made`, for the others only the monitor's
+                    made.parameters = {**before.parameters, **made.parameters}
     return served
 
 

@@ -74,6 +74,7 @@ from heart_disease.registry.models import (
 from heart_disease.registry.moves import Kind, Move
 from heart_disease.registry.origins import (
     COPY,
+    DECLARED,
     DEVICE,
     MEMBERS,
     RIVAL,
@@ -114,6 +115,7 @@ __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "COPY",
+    "DECLARED",
     "DEVICE",
     "EXPERIMENT",
     "FLOW_API",

@@ -18,7 +18,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from heart_disease.model import folds, schema
 from heart_disease.model.errors import UnavailableError, hide
-from heart_disease.model.patient_model import PatientModel, difference
+from heart_disease.model.patient_model import FILES, PatientModel, difference
 from heart_disease.registry import uploads
 from heart_disease.registry.access import failures
 from heart_disease.registry.access.artifacts import DIGEST, differing, digest_of, download, fetched
@@ -90,6 +90,7 @@ def _is(ref: ModelRef, model: PatientModel, example: pd.DataFrame) -> bool:
         and np.array_equal(stored.learned_from, model.learned_from)
         and np.array_equal(stored.references, model.references, equal_nan=True)
         and folds.same(stored.folds, model.folds)
+        and (stored.support and stored.support.to_json()) == (model.support and model.support.to_json())
         and difference(stored.predict(example), model.predict(example)) <= SAME
     )
 
@@ -156,8 +157,8 @@ def copy_model(ref: ModelRef, folder: Path) -> None:
         UnavailableError: as `load_model`.
     """
     with fetched(ref.name, ref.version) as files:
-        for name in ("encoder.json", "network.keras", "threshold.json", "references.npy", "folds.npy"):
-            with suppress(FileNotFoundError):  # older versions lack the last two; `load` misses the others
+        for name in set(FILES) - {"learned_from.npy"}:  # large, and asked by nobody
+            with suppress(FileNotFoundError):  # in older versions; `load` misses what must be there
                 shutil.copyfile(files / "artifacts" / "model" / name, folder / name)
 
 

@@ -30,6 +30,7 @@ COMMIT, DIRTY, CODE_DIGEST = "mlflow.source.git.commit", "git_dirty", "code_dige
 DEVICE, SOURCE, MEMBERS = "device", "source", "members_shipped"
 SNAPSHOT = "snapshot"  # the digest of what was fetched, if the source is an address
 COPY = "copy"  # the published copy of the data that the source is, if it is one in other codes
+DECLARED = "copy_declared"  # the copy that somebody said it is
 BY_ROWS = "set_by_number_of_patients"
 RIVAL, RIVAL_RUN = "compared_with", "compared_with_run"  # the champion that was trained beside the version
 
@@ -41,7 +42,7 @@ class Origin:
     source, snapshot, commit and device are for people and for a second try. They do not change what is made from the
     rest, except that another device may round differently. members: how many networks the model has, if that is not
     what the recipe asked for, because averaging was not shown to help. by_rows: the settings of the recipe that nobody
-    set, so that the number of patients decided them.
+    set, so that the number of patients decided them. copy: what the source was said to be a copy of.
     """
 
     recipe: Recipe
@@ -55,6 +56,7 @@ class Origin:
     members: int | None = None
     by_rows: tuple[str, ...] = ()
     snapshot: str = ""
+    copy: str = ""
 
     @property
     def shipped(self) -> Recipe:
@@ -119,7 +121,7 @@ def origin_of(ref: ModelRef) -> Origin:
         recipe, evaluation, params.get("data_digest", ""), tags.get(CODE_DIGEST, ""), libraries,
         tags.get(SOURCE, ""), tags.get(COMMIT, ""), tags.get(DEVICE, ""),
         int(tags[MEMBERS]) if MEMBERS in tags else None, tuple(tags.get(BY_ROWS, "").split()),
-        tags.get(SNAPSHOT, ""),
+        tags.get(SNAPSHOT, ""), tags.get(DECLARED, ""),
     )  # fmt: skip
 
 
@@ -132,7 +134,8 @@ def patients_of(title: str, origin: Origin, then: str) -> Table:
         UnavailableError: the file is gone, or cannot be read.
     """
     try:
-        return sources.load(origin.source, origin.snapshot)
+        # As it was accepted.
+        return sources.load(origin.source, origin.snapshot, copy=origin.copy or None, force=bool(origin.copy))
     except SourceError as error:
         bundled = sources.load()
         if bundled.digest == origin.data:  # recorded when the project was in another folder
@@ -156,7 +159,7 @@ def _recorded(ref: ModelRef) -> tuple[Mapping[str, str], Mapping[str, str]]:
 
 def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Those tags of a run that belong to its origin."""
-    kept = (COMMIT, DIRTY, CODE_DIGEST, DEVICE, SOURCE, SNAPSHOT, MEMBERS, BY_ROWS)
+    kept = (COMMIT, DIRTY, CODE_DIGEST, DEVICE, SOURCE, SNAPSHOT, MEMBERS, BY_ROWS, DECLARED)
     return {name: value for name, value in tags.items() if name in kept or name.startswith("library.")}
 
 

@@ -48,7 +48,7 @@ def upload(run: Run, model: PatientModel, folder: Path, example: pd.DataFrame) -
     # For a value that is not a number, the model itself gives the reason.
     inputs = Schema([ColSpec(AnyType(), name) for name in model.columns])
     outputs = Schema([ColSpec(DataType.double, "probability"), ColSpec(DataType.string, "disease"),
-                      ColSpec(DataType.string, "problem")])  # fmt: skip
+                      ColSpec(DataType.string, "problem"), ColSpec(DataType.string, "unusual")])  # fmt: skip
     params = ParamSchema([ParamSpec("threshold", DataType.double, model.threshold),
                           ParamSpec("explain", DataType.boolean, False)])  # fmt: skip
     client = mlflow.MlflowClient()

@@ -12,6 +12,7 @@ from heart_disease.evaluation import clinical
 from heart_disease.evaluation.clinical import Calibration, Slice, Stability, Threshold
 from heart_disease.evaluation.contest import NETWORK, Report
 from heart_disease.evaluation.estimates import Numbers
+from heart_disease.model.support import Support
 
 TARGET = 0.9  # the share of sick patients that the threshold finds
 SEED = 0  # of the intervals, and of the rows that are looked at if there are very many
@@ -24,7 +25,7 @@ class Facts:
 
     title: the version in words. source: the name of the file. frame: all patients. report: of at most `MOST_ROWS` of
     the tested ones, its metrics and influences of all. tested: these patients. sampled: their number if it is not all,
-    else 0.
+    else 0. usual: which patients the version flags as unlike those of its training, if it does.
     """
 
     title: str
@@ -37,6 +38,7 @@ class Facts:
     threshold: Threshold
     slices: list[Slice]
     stable: Stability | None
+    usual: Support | None
 
     @property
     def probabilities(self) -> Numbers:
@@ -54,7 +56,7 @@ class Facts:
         )
 
 
-def collect(frame: pd.DataFrame, source: str, report: Report, title: str) -> Facts:
+def collect(frame: pd.DataFrame, source: str, report: Report, title: str, usual: Support | None = None) -> Facts:
     """The facts about a version that was made from the patients of `frame`, of which `report.rows` were tested."""
     looked = _sample(report)
     labels, p, tested = looked.labels, looked.probabilities[NETWORK], frame.iloc[looked.rows]
@@ -70,6 +72,7 @@ def collect(frame: pd.DataFrame, source: str, report: Report, title: str) -> Fac
         threshold,
         clinical.slices(clinical.groups(tested), labels, p, threshold.value, SEED),
         clinical.stability(p, threshold.value),
+        usual,
     )
 
 

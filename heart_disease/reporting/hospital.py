@@ -67,6 +67,9 @@ def left_out(found: Hospital, patients: int) -> list[str]:
     if missing:
         lines.append(f"{count(missing, 'patient')} cannot be judged, some for several reasons:")
         lines += [f"  {one.column}: {one.patients} {one.what}" for one in found.obstacles]
+    if found.unusual:
+        judged = count(found.judgement.patients, "judged patient")
+        lines.append(f"{found.unusual} of the {judged} are unlike those that the version learned from.")
     return lines
 
 

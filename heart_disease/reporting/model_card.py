@@ -6,7 +6,7 @@ import re
 
 from heart_disease.evaluation.contest import LOGISTIC, NETWORK
 from heart_disease.evaluation.estimates import METRICS
-from heart_disease.model import schema
+from heart_disease.model import schema, support
 from heart_disease.model.words import count
 from heart_disease.reporting.facts import Facts
 
@@ -50,12 +50,26 @@ def render(facts: Facts, link: str) -> str:
     if report.influences:
         first = [schema.BY_NAME[one.column].meaning for one in report.influences[:MOST_IMPORTANT]]
         lines.append(f"* **What it uses most:** {', '.join(first)}.")
+    may_be_blank = [column.name for column in schema.COLUMNS if column.optional and column.name not in report.without]
+    lines.append(f"* **Blanks:** {_blanks(may_be_blank)} Nothing is filled in.")
+    if facts.usual:
+        lines.append(
+            f"* **Unlike these patients:** whoever is farther from their mean than {100 * support.USUAL:.0f} % of them "
+            f"is flagged. Of {facts.usual.patients} patients who were left out, {100 * facts.usual.flagged:.1f} % were."
+        )
     lines += [
         "* **Use:** learning and engineering. It is not a medical device: do not diagnose or treat anybody by it.",
         "* **Limits:** it was tested on patients from the same source, who were referred for an examination. Other "
         "hospitals and people in general may give other results.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _blanks(names: list[str]) -> str:
+    if not names:
+        return "a patient with a blank is not scored."
+    named = " or ".join(names)
+    return f"a blank in {named} is an input of its own, learned like a code; a patient with another one is not scored."
 
 
 def _plain(text: str) -> str:

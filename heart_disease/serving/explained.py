@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from heart_disease.model import schema
-from heart_disease.model.patient_model import PatientModel
+from heart_disease.model.patient_model import PatientModel, Scores
 from heart_disease.serving.follower import Loaded
 
 
@@ -57,26 +57,27 @@ def explain(loaded: Loaded, cells: NDArray[np.float64]) -> Explanations:
     """What the version says about patients (n, 13), as `PatientModel.score` takes them."""
     model, scores = loaded.model, loaded.model.score(cells)
     answers = [
-        Explained(probability=None, disease="", problem=problem) if problem else _one(model, row, probability, disease)
-        for row, probability, disease, problem in zip(
-            cells, scores.probability.tolist(), scores.disease.tolist(), scores.problem.tolist(), strict=True
-        )
+        Explained(probability=None, disease="", problem=scores.problem[k])
+        if scores.problem[k]
+        else _one(model, row, scores, k)
+        for k, row in enumerate(cells)
     ]
     return Explanations(model=loaded.ref.name, version=loaded.ref.version, threshold=model.threshold, answers=answers)
 
 
-def _one(model: PatientModel, cells: NDArray[np.float64], probability: float, disease: str) -> Explained:
+def _one(model: PatientModel, cells: NDArray[np.float64], scores: Scores, k: int) -> Explained:
+    """Explain the answer to patient k of those that were scored, with these values (13,)."""
     spread, found = model.spread(cells), model.drivers(cells)
     held = dict(zip(schema.INPUT_NAMES, cells.tolist(), strict=True))
     each = sorted(found.each.items(), key=lambda item: -abs(item[1])) if found else []
     return Explained(
-        probability=probability,
-        disease=disease,
+        probability=float(scores.probability[k]),
+        disease=scores.disease[k],
         problem="",
         range=Range(lowest=spread.lowest, highest=spread.highest, networks=spread.networks) if spread else None,
         average=found.average if found else None,
         drivers=[Driver(column=name, says=schema.BY_NAME[name].says(held[name]), adds=by) for name, by in each],
-        unusual=unusual(model, held),
+        unusual=[f"this patient is {scores.unusual[k]}"] * bool(scores.unusual[k]) + unusual(model, held),
     )
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -16,6 +16,7 @@ from heart_disease.processes.loopback import reason
 from heart_disease.serving.api import application
 from heart_disease.serving.follower import TOKEN, Follower
 from heart_disease.serving.limits import Protocol
+from heart_disease.training.interrupts import answered
 
 log = logging.getLogger("heart")
 GRACE_SECONDS = 8  # for requests under way to end after SIGTERM
@@ -92,7 +93,7 @@ def serve(listener: socket.socket, follower: Follower) -> None:
     host, port, *_ = listener.getsockname()
     guard = f"with the token of {TOKEN}" if token else f"without a token: {TOKEN} is not set"
     log.info("listening on http://%s:%d, %s", f"[{host}]" if ":" in host else host, port, guard)
-    with suppress(KeyboardInterrupt, SystemExit):  # uvicorn shuts down cleanly, then raises the signal once more
+    with answered(KeyboardInterrupt, SystemExit):  # uvicorn shuts down cleanly, then raises the signal once more
         web_server(follower, token).run(sockets=[listener])
 
 

@@ -74,3 +74,26 @@ def test_convert_says_that_a_file_is_no_copy(tmp_path: Path, capsys: pytest.Capt
     assert heart("convert", str(sources.BUNDLED), str(tmp_path / "out.csv")) == ExitCode.REJECTED
     assert "no published copy" in one_line(capsys.readouterr().err)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_patients_in_other_codes_are_translated_only_if_somebody_says_which(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "ward.csv", tmp_path / "uci.csv"
+    copies.renamed(copies.strangers(copies.kaggle())).head(302).to_csv(path, index=False)
+    assert heart("check", str(path)) == ExitCode.REJECTED
+    assert "Kaggle's heart.csv (ronitf, johnsmith88, rashikrahman) (--copy kaggle)" in one_line(capsys.readouterr().err)
+    assert heart("check", str(path), "--copy", "kaggle") == ExitCode.DONE
+    assert "0 of its 302 rows are known patients, and --copy kaggle says so" in one_line(capsys.readouterr().out)
+    assert heart("convert", str(path), str(out), "--copy", "kaggle") == ExitCode.DONE
+    assert sources.load(out).finding is None
+    expected = copies.strangers(copies.cleveland()).head(302)
+    pd.testing.assert_series_equal(pd.read_csv(out)["cp"], expected["cp"])
+
+
+def test_what_is_said_against_the_evidence_takes_force(kaggle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert heart("check", str(kaggle), "--copy", "cherngs") == ExitCode.REJECTED
+    assert "leave --copy out, or add --force" in one_line(capsys.readouterr().err)
+    heart("check", str(kaggle), "--copy", "cherngs", "--force")
+    assert "This is Kaggle's heart_cleveland_upload.csv" in one_line(capsys.readouterr().out)
+    assert heart("check", str(kaggle), "--copy", "keras") == ExitCode.WRONG_USAGE

@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from heart_disease.cli.pipeline import remembered
 from heart_disease.data import sources
-from heart_disease.model import drivers, schema
+from heart_disease.model import drivers, schema, support
 from heart_disease.model.encoding import NUMBERED, Encoder
 from heart_disease.model.patient_model import PatientModel
 from tests.harness import models, patients
@@ -95,6 +95,31 @@ def test_a_value_that_breaks_a_limit_is_refused(change: dict[str, Any], said: st
     code, out, err = predict(patients.FIRST | change)
     assert (code, out) == (3, "")
     assert said in err
+
+
+def test_a_patient_unlike_those_of_the_training_is_flagged_or_gets_no_answer(
+    predict: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = sources.load().frame
+    encoder, rows = Encoder.fit(table), np.arange(len(table))
+    halves = [(rows[::2], rows[1::2]), (rows[1::2], rows[::2])]
+    usual = support.fit(encoder, table, rows, halves)
+    model = PatientModel(encoder, lambda inputs: np.full((len(inputs), 1), 0.7312), support=usual)
+    monkeypatch.setattr(remembered, "champion", lambda: ("heart-disease version 1", model))
+    why = "unlike the patients of the training, mostly in chol"
+    code, out, _ = predict(patients.FIRST | {"chol": 600})
+    assert code == 0
+    assert out.startswith("probability 0.731, disease yes\nThis patient is ")
+    assert why in out
+    code, out, err = predict(patients.FIRST | {"chol": 600}, "--abstain")
+    assert (code, out) == (3, "")
+    assert f"not scored: {why}" in err
+    assert predict(patients.FIRST, "--abstain")[:2] == (0, "probability 0.731, disease yes\n")
+
+
+def test_a_version_that_does_not_know_who_is_unusual_cannot_abstain(predict: Any) -> None:
+    code, _, err = predict(patients.FIRST, "--abstain")
+    assert (code, "Train it again, or leave out --abstain" in err) == (3, True)
 
 
 @pytest.mark.parametrize("more", [["a.csv"], ["-o", "out.csv"], ["--anyway"], ["--prefix", "x"]])

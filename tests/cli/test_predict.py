@@ -16,7 +16,7 @@ import pytest
 from heart_disease import registry
 from heart_disease.data import sources
 from heart_disease.lessons.columns import FOREIGN
-from heart_disease.model import schema
+from heart_disease.model import schema, support
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef
@@ -67,7 +67,7 @@ def test_every_cell_of_a_csv_file_leaves_as_it_came(heart_predict: Said, tmp_pat
     path = with_column("mrn", NUMBERS, tmp_path)
     assert heart_predict(path, "-o", tmp_path / "out.csv")[0] == 0
     header, *rows = read(tmp_path / "out.csv")
-    assert header == ["row", "mrn", *schema.BY_NAME, "probability", "disease", "problem"]
+    assert header == ["row", "mrn", *schema.BY_NAME, "probability", "disease", "problem", "unusual"]
     assert [row[:16] for row in rows] == [
         [str(i), cell, *line.split(",")] for i, (cell, line) in enumerate(zip(NUMBERS, LINES[1:], strict=False), 1)
     ]
@@ -102,7 +102,7 @@ def test_every_column_of_a_parquet_file_keeps_its_type_and_its_values(heart_pred
     pq.write_table(original, tmp_path / "in.parquet")
     assert heart_predict(tmp_path / "in.parquet", "-o", tmp_path / "out.parquet")[0] == 0
     written = pq.read_table(tmp_path / "out.parquet")
-    assert written.column_names == ["row", *original.column_names, "probability", "disease", "problem"]
+    assert written.column_names == ["row", *original.column_names, "probability", "disease", "problem", "unusual"]
     assert written.select(original.column_names).equals(pq.read_table(tmp_path / "in.parquet"))
     assert written["probability"].null_count == 0
 
@@ -146,7 +146,7 @@ def test_without_an_own_column_the_terminal_shows_the_answers_alone(heart_predic
 # Names.
 
 
-@pytest.mark.parametrize("name", ["row", "probability", "disease", "problem"])
+@pytest.mark.parametrize("name", ["row", "probability", "disease", "problem", "unusual"])
 def test_a_column_with_the_name_of_an_answer_is_refused_and_not_overwritten(
     name: str, heart_predict: Said, tmp_path: Path
 ) -> None:
@@ -158,7 +158,8 @@ def test_a_column_with_the_name_of_an_answer_is_refused_and_not_overwritten(
 
     assert heart_predict(path, "--prefix", "heart_", "-o", tmp_path / "out.csv")[0] == 0
     header, *rows = read(tmp_path / "out.csv")
-    assert header == ["heart_row", name, *schema.BY_NAME, "heart_probability", "heart_disease", "heart_problem"]
+    answers = ["heart_probability", "heart_disease", "heart_problem", "heart_unusual"]
+    assert header == ["heart_row", name, *schema.BY_NAME, *answers]
     assert [row[1] for row in rows] == ["a", "b"]
 
 
@@ -168,7 +169,7 @@ def test_an_output_can_be_scored_again_with_a_prefix(heart_predict: Said, tmp_pa
         assert heart_predict(sources.BUNDLED, "-o", first)[0] == 0
         code, _, err = heart_predict(first, "-o", second)
         assert code == 2
-        assert "has the columns 'row', 'probability', 'disease', 'problem'; expected" in err
+        assert "has the columns 'row', 'probability', 'disease', 'problem', 'unusual'; expected" in err
         assert heart_predict(first, "--prefix", "again_", "-o", second)[0] == 0
         found = pd.read_csv(second) if suffix == "csv" else pd.read_parquet(second)
         assert found["again_probability"].tolist() == pytest.approx(found["probability"].tolist())
@@ -314,6 +315,29 @@ def test_blank_rows_are_left_out_and_said(heart_predict: Said, tmp_path: Path) -
     assert "2 blank rows left out" in err
     assert "3 rows scored" in err
     assert len(read(tmp_path / "out.csv")) == 4
+
+
+def test_patients_unlike_those_of_the_training_are_flagged_or_get_no_answer(
+    heart_predict: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.arange(len(PATIENTS))
+    usual = support.fit(ENCODER, PATIENTS, rows, [(rows[::2], rows[1::2])])
+    model = PatientModel(ENCODER, lambda inputs: 1 / (1 + np.exp(-inputs[:, :1])), support=usual)
+    monkeypatch.setattr(registry, "load_model", lambda ref: model)
+    PATIENTS.head(3).assign(chol=[233, 600, 700]).to_csv(tmp_path / "in.csv", index=False)
+    _, out, err = heart_predict(tmp_path / "in.csv")
+    assert [line.split()[1].endswith("!") for line in out.splitlines()[1:]] == [False, True, True]
+    assert "2 patients unlike those of the training: marked with ! above" in err
+    assert heart_predict(tmp_path / "in.csv", "-o", tmp_path / "out.csv")[0] == 0
+    scored = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert ["mostly in chol" in why for why in scored["unusual"]] == [False, True, True]
+    assert scored["problem"].tolist() == ["", "", ""]
+
+    _, _, err = heart_predict(tmp_path / "in.csv", "--abstain", "-o", tmp_path / "out.csv")
+    assert "1 row scored row 2 not scored: unlike the patients of the training" in err
+    scored = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert (scored["probability"] == "").tolist() == [False, True, True]
+    assert scored["problem"].tolist() == scored["unusual"].tolist()
 
 
 def test_a_published_copy_in_other_codes_is_not_scored(heart_predict: Said, tmp_path: Path) -> None:

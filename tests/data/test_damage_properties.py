@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import gzip
+import io
 import tempfile
+import tracemalloc
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from heart_disease.data import sources
 from heart_disease.data.recognition import KEY
 from heart_disease.model import schema
-from heart_disease.model.errors import DataError
+from heart_disease.model.errors import DataError, ExitCode, SourceError
 from tests.harness import copies
+from tests.harness.command import heart
 
 UCI_CODES = ("sex", "cp", "fbs", "restecg", "exang", "slope", "ca", "thal")
 CELLS = (
@@ -121,6 +127,81 @@ def test_a_damaged_file_is_a_table_or_an_error_and_nobody_becomes_another(
             table = sources.load(path)
             if table.finding:
                 nobody_is_another(table.frame, len(frames) + len(changes))
+
+
+DAMAGED: dict[str, Callable[[pd.DataFrame], bytes]] = {
+    "cut off": lambda frame: as_parquet(frame)[:-50],
+    "cut in the middle": lambda frame: as_parquet(frame)[:2000],
+    "bytes overwritten": lambda frame: as_parquet(frame)[:100] + bytes(500) + as_parquet(frame)[600:],
+    "dates": lambda frame: as_parquet(frame.assign(age=pd.Timestamp("2024-01-31"))),
+    "lists": lambda frame: as_parquet(frame.assign(chol=[[1, 2]] * len(frame))),
+    "records": lambda frame: as_parquet(frame.assign(thal=[{"a": 1}] * len(frame))),
+    "bytes": lambda frame: as_parquet(frame.assign(sex=[b"\xff"] * len(frame))),
+    "decimals": lambda frame: as_parquet(frame.assign(oldpeak=frame["oldpeak"].map(lambda value: Decimal(str(value))))),
+    "5,000 columns": lambda frame: wide(frame).to_csv(index=False).encode(),
+    "gzip cut off": lambda frame: gzip.compress(frame.to_csv().encode())[:-100],
+    "a path that leaves its folder": lambda frame: zipped("../../evil.csv", frame.to_csv(index=False)),
+}
+
+
+def as_parquet(frame: pd.DataFrame) -> bytes:
+    file = io.BytesIO()
+    frame.to_parquet(file, index=False)
+    return file.getvalue()
+
+
+def wide(frame: pd.DataFrame) -> pd.DataFrame:
+    more = pd.DataFrame(0, index=frame.index, columns=[f"c{i}" for i in range(5000)])
+    return pd.concat([frame, more], axis=1)
+
+
+def zipped(name: str, text: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, text)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_check_ends_in_a_verdict_or_an_error_and_writes_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = DAMAGED[name](copies.cleveland().head(60))
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    path = folder / ("heart.parquet" if content.startswith(b"PAR1") else "heart.csv")
+    path.write_bytes(content)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+    code, (out, err) = heart("check", path.name), capsys.readouterr()
+    assert code in (ExitCode.DONE, ExitCode.REJECTED)
+    assert (code == ExitCode.DONE) == ("passed:" in out)
+    assert "Traceback" not in out + err
+    assert len(out + err) < 20_000
+    assert [one.name for one in tmp_path.rglob("*")] == ["a", "b", path.name]
+
+
+@pytest.mark.parametrize("end", ["", "\n63,1\n"], ids=["alone", "with others"])
+def test_a_line_of_200_megabytes_is_refused_and_not_held_in_memory(end: str, tmp_path: Path) -> None:
+    path = tmp_path / "heart.csv"
+    with path.open("w") as file:
+        for _ in range(200):
+            file.write("1," * (1 << 19))
+        file.write(end)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceError, match="has a line of more than 1,048,576 bytes"):
+            sources.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_more_columns_than_anybody_has_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "heart.csv"
+    path.write_text(",".join(f"c{i}" for i in range(10_001)) + "\n")
+    with pytest.raises(SourceError, match="has 10,001 columns; expected those of docs/columns.md, and at most 10,000"):
+        sources.load(path)
 
 
 def nobody_is_another(patients: pd.DataFrame, damages: int) -> None:

@@ -22,7 +22,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("trained")]
 
 def others(n: int = 100) -> pd.DataFrame:
     """Patients like those that the champion learned from, who are none of them."""
-    return sources.load().frame.sample(n, random_state=4).assign(chol=lambda frame: frame["chol"] + 1)
+    known = sources.load().frame.sample(n, random_state=4)
+    return known.assign(chol=known["chol"] + 1, trestbps=known["trestbps"] + 1)
 
 
 @pytest.fixture

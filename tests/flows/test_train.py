@@ -107,7 +107,7 @@ def test_the_model_has_a_signature_an_example_and_no_pickle(trained: Any) -> Non
     uri = f"models:/{trained.model.name}/{trained.model.version}"
     info = mlflow.models.get_model_info(uri)
     assert info.signature.inputs.input_names() == list(sources.load().frame.columns[:13])
-    assert info.signature.outputs.input_names() == ["probability", "disease", "problem"]
+    assert info.signature.outputs.input_names() == ["probability", "disease", "problem", "unusual"]
     folder = Path(mlflow.artifacts.download_artifacts(uri))
     assert (folder / "input_example.json").exists()
     suffixes = {path.suffix for path in folder.rglob("*") if path.is_file()}
@@ -190,7 +190,8 @@ def test_the_flows_form_has_names_limits_and_defaults(trained: Any) -> None:
     from flows.train import train
 
     form = parameter_schema(train.fn).model_dump()
-    assert list(form["properties"]) == ["source", "recipe", "evaluation", "promotion", "device", "force"]
+    names = ["source", "recipe", "evaluation", "promotion", "device", "force", "read_as"]
+    assert list(form["properties"]) == names
     recipe = form["definitions"]["RecipeOptions"]["properties"]
     assert recipe["epochs"]["anyOf"][0]["minimum"] == 1
     assert recipe["optimizer"]["enum"] == ["adam", "sgd", "gd"]

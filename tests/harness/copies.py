@@ -1,4 +1,4 @@
-"""The published copies, made from the bundled patients by hand, independently of heart_disease/data/copies.py."""
+"""The published copies, made from the bundled patients by hand, independently of heart_disease/data/copies."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 from heart_disease.data import sources
 
 THALS = {3.0: "normal", 6.0: "fixed", 7.0: "reversible"}
+LABEL_NAMES = ("target", "output", "condition", "class", "AHD", "HeartDisease")
 SLOPES = {1.0: "upsloping", 2.0: "flat", 3.0: "downsloping"}
 
 
@@ -122,6 +123,17 @@ def fedesoriano() -> pd.DataFrame:
             "oldpeak": "Oldpeak", "slope": "ST_Slope", "num": "HeartDisease",
         }
     )  # fmt: skip
+
+
+def strangers(frame: pd.DataFrame) -> pd.DataFrame:
+    """A copy, but its patients are not known: nobody has half a milligram of cholesterol."""
+    name = next(name for name in frame if name.lower() in ("chol", "cholesterol"))
+    return frame.assign(**{name: frame[name] + 0.5})
+
+
+def renamed(frame: pd.DataFrame) -> pd.DataFrame:
+    """What everybody tries first: call the label `num`."""
+    return frame.rename(columns=dict.fromkeys(LABEL_NAMES, "num"))
 
 
 Maker = Callable[[], pd.DataFrame]

@@ -45,7 +45,7 @@ def assert_scored(scored: pd.DataFrame) -> None:
 
 def test_a_patient_gets_a_probability_and_an_answer(model: PatientModel) -> None:
     scored = model.predict(PATIENTS)
-    assert list(scored.columns) == ["probability", "disease", "problem"]
+    assert list(scored.columns) == ["probability", "disease", "problem", "unusual"]
     assert scored.index.equals(PATIENTS.index)
     assert_scored(scored)
     assert scored["probability"].nunique() > 30
@@ -202,7 +202,7 @@ def test_a_blank_in_a_nullable_column_is_named_and_spoils_no_other_row(dtype: st
 @pytest.mark.parametrize("dtype", ["float64", "object", "str"])
 def test_no_patients_get_no_answers(dtype: str, model: PatientModel) -> None:
     scored = model.predict(PATIENTS.head(0).astype(dtype))
-    assert list(scored.columns) == ["probability", "disease", "problem"]
+    assert list(scored.columns) == ["probability", "disease", "problem", "unusual"]
     assert len(scored) == 0
     assert scored["probability"].dtype == "float64"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ from prefect.settings import PREFECT_API_URL
 
 from heart_disease.cli.main import make_parser
 from heart_disease.cli.operate import schedule as command
-from heart_disease.operations import deploy, kept, schedule
-from heart_disease.operations.deployments import PRUNE, RECONCILE, RETRAIN, SUNDAYS, When, interval_in_words
+from heart_disease.operations import deploy, deployments, kept, schedule
+from heart_disease.operations.deployments import MONITOR, PRUNE, RECONCILE, RETRAIN, SUNDAYS, When, interval_in_words
 from tests.harness.command import one_line, root
 
 pytestmark = pytest.mark.usefixtures("prefect")
@@ -41,7 +42,7 @@ def start(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[str]:
 @pytest.fixture
 def client() -> Any:
     with get_client(sync_client=True) as client:
-        for name in (RETRAIN, RECONCILE, PRUNE):
+        for name in (RETRAIN, RECONCILE, PRUNE, MONITOR):
             if found := kept.find(client, name):
                 client.delete_deployment(found.id)
         yield client
@@ -150,6 +151,23 @@ def test_nothing_is_pruned_until_the_schedule_is_resumed_in_the_page_and_that_st
     assert again.parameters == {"older_than": "26w"}
 
 
+def test_the_monitor_reads_what_the_command_names_at_the_times_of_the_page(
+    client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    start(monkeypatch)
+    assert kept.find(client, MONITOR) is None
+    start(monkeypatch, "--monitor", str(tmp_path / "new.csv"))
+    found = client.read_deployment_by_name(MONITOR)
+    assert found.parameters == {"source": str(tmp_path / "new.csv")}
+    assert times(found) == {deployments.DAILY: True}
+    client.update_deployment_schedule(found.id, found.schedules[0].id, active=False)
+    client.update_deployment(found.id, DeploymentUpdate(parameters={"source": "old.csv", "version": "2"}))
+    start(monkeypatch, "--monitor", str(tmp_path / "new.csv"))
+    again = client.read_deployment_by_name(MONITOR)
+    assert again.parameters == {"source": str(tmp_path / "new.csv"), "version": "2"}
+    assert times(again) == {deployments.DAILY: False}
+
+
 @pytest.mark.parametrize(("every", "text"), [({"hours": 6}, "6h"), ({"days": 14}, "2w"), ({"seconds": 90}, "90 s")])
 def test_an_interval_in_words(every: Mapping[str, int], text: str) -> None:
     assert interval_in_words(timedelta(**every)) == text
@@ -165,6 +183,7 @@ def test_deploying_again_keeps_what_was_changed(client: SyncPrefectClient, monke
     assert times(found) == {"0 6 * * 1": True}
     pruning = client.read_deployment_by_name(PRUNE)
     assert times(pruning) == {SUNDAYS: True}
+    assert times(client.read_deployment_by_name(MONITOR)) == {deployments.DAILY: False}
     client.update_deployment_schedule(pruning.id, pruning.schedules[0].id, active=False)
     client.pause_deployment(found.id)
     client.update_deployment_schedule(found.id, found.schedules[0].id, active=False)
@@ -175,10 +194,13 @@ def test_deploying_again_keeps_what_was_changed(client: SyncPrefectClient, monke
 
     monkeypatch.setenv("HEART_CRON", "0 8 * * 1")
     monkeypatch.setenv("HEART_SOURCE", "/patients")
+    monkeypatch.setenv("HEART_MONITOR", "/monitored")
     deploy.main()
     again = training(client)
     assert again.paused
     assert times(again) == {"0 8 * * 1": False, DAILY.cron: True}
     assert again.parameters == {"force": True, "source": "/patients"}
     assert times(client.read_deployment_by_name(PRUNE)) == {SUNDAYS: False}
+    watching = client.read_deployment_by_name(MONITOR)
+    assert (watching.parameters, times(watching)) == ({"source": "/monitored"}, {deployments.DAILY: True})
     assert client.read_work_pool(deploy.POOL).is_paused

@@ -81,9 +81,11 @@ def arrived(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What arrives in the pipeline, which does nothing."""
     found: list[dict[str, Any]] = []
 
-    def pipeline(source: Any, recipe: Any, evaluation: Any, promotion: Any, device: Any, force: Any) -> Any:
+    def pipeline(
+        source: Any, recipe: Any, evaluation: Any, promotion: Any, device: Any, force: Any, read_as: Any
+    ) -> Any:
         given = {"source": source, "recipe": recipe, "evaluation": evaluation, "promotion": promotion}
-        found.append({**given, "device": device, "force": force})
+        found.append({**given, "device": device, "force": force, "read_as": read_as})
         raise RejectedError("nothing was trained")
 
     monkeypatch.setattr(training, "pipeline", pipeline)

@@ -29,10 +29,20 @@ def test_it_has_the_metrics_of_network_and_logistic_regression(card: str) -> Non
 
 
 def test_it_names_data_threshold_groups_columns_and_use(card: str) -> None:
-    for part in ("Data:", "Judged by", "Threshold:", "Groups", "Too few to judge:", "What it uses most:", "Use:"):
+    for part in (
+        "Data:",
+        "Judged by",
+        "Threshold:",
+        "Groups",
+        "Too few to judge:",
+        "What it uses most:",
+        "Blanks:",
+        "Use:",
+    ):
         assert f"* **{part}" in card
     assert "to find 90 % of the patients with disease, say yes from 0." in card
     assert "thallium scan, ST depression by exercise, relative to rest, sex." in card
+    assert "a blank in ca or thal is an input of its own" in card
     assert "[The report](https://example.org/report)" in card
 
 

@@ -104,12 +104,16 @@ def test_a_run_has_time_to_end_before_its_service_is_killed(name: str, tmp_path:
             assert stack.grace(name) > worker.RUNS_SECONDS + worker.WORD_SECONDS + 10
 
 
-def test_the_worker_sees_a_folder_of_the_host_only_if_it_is_named() -> None:
+@pytest.mark.parametrize(
+    ("variable", "volume", "seen"),
+    [("HEART_SOURCE", "patients", "/patients"), ("HEART_MONITOR", "monitored", "/monitored")],
+)
+def test_the_worker_sees_a_folder_of_the_host_only_if_it_is_named(variable: str, volume: str, seen: str) -> None:
     given = dict.fromkeys(variables(TEXT), "x")
-    for source, mount, told in (("", "patients", ""), ("./mine", "./mine", "/patients")):
-        services = interpolated(yaml.safe_load(TEXT), {**given, "HEART_SOURCE": source})["services"]
-        assert services["worker"]["volumes"] == [f"{mount}:/patients:ro"]
-        assert services["deploy"]["environment"]["HEART_SOURCE"] == told
+    for source, mount, told in (("", volume, ""), ("./mine", "./mine", seen)):
+        services = interpolated(yaml.safe_load(TEXT), {**given, variable: source})["services"]
+        assert f"{mount}:{seen}:ro" in services["worker"]["volumes"]
+        assert services["deploy"]["environment"][variable] == told
 
 
 def test_only_the_worker_of_the_profile_runs(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heart_disease.cli.options import add_selection
+from heart_disease.cli.options import add_copy, add_selection
 from heart_disease.cli.parser import Command
 from heart_disease.data.sites import SITES
 from heart_disease.model import schema
@@ -33,10 +33,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         "codes and with the label",
     )  # fmt: skip
     add_selection(parser)
+    add_copy(parser)
     parser.add_argument("--model", metavar="VERSION", help="its number or alias (default: the champion)")
     parser.add_argument(
         "--anyway", action="store_true",
-        help="judge it even if the file as a whole seems to be in other codes, or its label inverted",
+        help="judge it even if the file as a whole seems to be in other codes, or its label inverted, or not to be the "
+        "copy that --copy names",
     )  # fmt: skip
 
 
@@ -52,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     from heart_disease.reporting import hospital as words
 
     place = SITES.get(options.source)
-    table = sources.load(place or options.source)
+    table = sources.load(place or options.source, copy=options.copy, force=options.anyway)
     name = options.source if place else addresses.title(table.source)
     if schema.LABEL.name not in table.frame:
         raise RejectedError(

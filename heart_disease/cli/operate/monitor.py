@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from heart_disease.cli.options import add_selection
+from heart_disease.cli.options import add_copy, add_selection
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
 from heart_disease.model.words import count
@@ -22,6 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="file, folder, pattern or address of patients, with or without the diagnosis",
     )  # fmt: skip
     add_selection(parser)
+    add_copy(parser)
     parser.add_argument(
         "--model", metavar="VERSION", default="champion", help="a version's number or alias (default: champion)"
     )
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         from flows.monitor import monitor
 
         server.wait()
-        found = monitor(options.source, options.model)
+        found = monitor(options.source, options.model, options.copy)
     _show(found)
     return ExitCode.DONE if found.end == "NoDrift" else ExitCode.DRIFTED
 

@@ -26,6 +26,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--on-data", metavar="SOURCE", help="train on SOURCE whenever it has new content")
     parser.add_argument(
+        "--monitor", metavar="SOURCE",
+        help="once a day, compare SOURCE with what the champion learned from, as `heart monitor` does; Prefect's page "
+        "can change the times",
+    )  # fmt: skip
+    parser.add_argument(
         "--if-running", choices=("wait", "skip"), default="wait",
         help="what a second run does while one is running (default %(default)s)",
     )  # fmt: skip
@@ -44,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
     """
     training(options)  # refuses wrong usage before the heavy imports
     with progress():
+        from flows.monitor import monitor
         from flows.prune import prune
         from flows.reconcile import reconcile
         from flows.train import train
@@ -59,7 +65,8 @@ def run(options: argparse.Namespace) -> int:
                 print(wrapped(f"The deployment's earlier parameters no longer fit, and are reset: {error}"))
                 found = training(options)
             given = deployments.parameters(**found)
-            return [deployments.retrain(train, when, given), deployments.reconcile(reconcile), deployments.prune(prune)]
+            made = [deployments.retrain(train, when, given), deployments.reconcile(reconcile), deployments.prune(prune)]
+            return [*made, deployments.monitor(monitor, options.monitor)] if options.monitor is not None else made
 
         if options.source is not None:
             try:

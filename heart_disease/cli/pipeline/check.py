@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from heart_disease.cli.options import add_selection
+from heart_disease.cli.options import add_copy, add_selection
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
 from heart_disease.model.words import count
@@ -21,6 +21,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="file, folder, pattern or address of patients (default: the bundled patients)",
     )
     add_selection(parser)
+    add_copy(parser)
+    parser.add_argument("--force", action="store_true", help="with --copy: whatever the patients and their codes say")
     parser.add_argument("--dask", metavar="ADDRESS", help="read a folder's parts on a Dask cluster that shares it")
     parser.add_argument("--page", metavar="FILE", help="write the validation page (HTML) to this file")
 
@@ -42,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
 
         if file.notes:
             print(wrapped(f"The file: {'; '.join(file.notes)}."))
-        found = sources.recognised(file)
+        found = sources.recognised(file, copy=options.copy, force=options.force)
         if found is None:
             validation = where.validate(file)
         else:

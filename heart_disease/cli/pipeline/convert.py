@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heart_disease.cli.options import add_selection
+from heart_disease.cli.options import add_copy, add_selection
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError, UsageError
 from heart_disease.model.words import count
@@ -21,9 +21,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help="file or address of a published copy of the heart data")
     add_selection(parser)
     parser.add_argument("output", metavar="OUT", help="CSV or Parquet file to write")
-    parser.add_argument(
-        "--drop-foreign", action="store_true", help="leave out the rows that are in other codes than the rest"
-    )
+    parser.add_argument("--drop-foreign", action="store_true", help="leave out the rows that do not belong to the rest")
+    add_copy(parser)
+    parser.add_argument("--force", action="store_true", help="with --copy: whatever the patients and their codes say")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,11 +45,12 @@ def run(options: argparse.Namespace) -> int:
     from heart_disease.data.writing import Writer
 
     file = files.look(options.source)
-    found = sources.recognised(file, drop_foreign=options.drop_foreign)
+    found = sources.recognised(file, drop_foreign=options.drop_foreign, copy=options.copy, force=options.force)
     if found is None:
         raise RejectedError(
             f"'{file.source}' is no published copy in other codes than UCI's, as far as its patients tell; nothing was "
-            "written. If it is in UCI codes, use it as it is; `heart check` looks at it."
+            "written. If it is in UCI codes, use it as it is; `heart check` looks at it. If you know that it is in "
+            "other ones: --copy NAME."
         )
     finding, blank_lines = found
     frame = sources.translated(finding, file.source, blank_lines).frame.sort_index()
@@ -74,7 +75,8 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
 COMMAND = Command(
     name="convert",
     help="write a published copy of the heart data in UCI codes",
-    description="Write a published copy of the heart data in UCI codes. The copy is recognised by the patients in it.",
+    description="Write a published copy of the heart data in UCI codes. The copy is recognised by the patients in it, "
+    "or named with --copy.",
     add=add,
     run=run,
 )

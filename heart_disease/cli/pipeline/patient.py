@@ -11,6 +11,7 @@ from heart_disease.model import schema
 from heart_disease.model.errors import ExitCode, RejectedError, UsageError
 from heart_disease.model.schema import Column
 from heart_disease.model.words import count
+from heart_disease.reporting.terminal import wrapped
 
 if TYPE_CHECKING:  # `heart --help` needs neither
     import numpy as np
@@ -45,12 +46,12 @@ def given(options: argparse.Namespace) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def score(values: dict[str, float]) -> int:
-    """Print what the champion says about one patient.
+def score(values: dict[str, float], *, abstain: bool = False) -> int:
+    """Print what the champion says about one patient; nothing with `abstain`, if it knows no such patients.
 
     Raises:
         UsageError: a column is missing that may not be blank.
-        RejectedError: a value breaks a limit.
+        RejectedError: a value breaks a limit, or nothing shall be said of such a patient.
         UnavailableError: there is no champion, or it cannot be used.
     """
     import numpy as np
@@ -63,7 +64,7 @@ def score(values: dict[str, float]) -> int:
     if missing:
         raise UsageError(f"one patient also needs {', '.join(missing)}; see `heart predict --help` for the codes.")
     cells = np.array([[values.get(name, math.nan) for name in schema.INPUT_NAMES]])
-    scores = model.score(cells)
+    scores = (model.abstaining() if abstain else model).score(cells)
     if scores.problem[0]:
         raise RejectedError(f"not scored: {scores.problem[0]}")
     print(f"{title} (champion)", file=sys.stderr)
@@ -71,6 +72,8 @@ def score(values: dict[str, float]) -> int:
     if spread := model.spread(cells[0]):
         networks = count(spread.networks, "network")
         print(f"{networks}, each trained without some of the patients: {spread.lowest:.3f} to {spread.highest:.3f}")
+    if scores.unusual[0]:
+        print(wrapped(f"This patient is {scores.unusual[0]}: the probability may be wrong."))
     if found := model.drivers(cells[0]):
         print("\n".join(in_words(found, cells[0])))
     return ExitCode.DONE

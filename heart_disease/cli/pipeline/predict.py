@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from heart_disease.cli.pipeline.places import Place
     from heart_disease.data.files import File
 
-ANSWERS = ("row", "probability", "disease", "problem")
+ANSWERS = ("row", "probability", "disease", "problem", "unusual")
 ANYWAY = "To score them all the same: --anyway"
 
 
@@ -38,6 +38,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="score the rows that break no rule, even if the file as a whole seems to be in other codes",
     )  # fmt: skip
     parser.add_argument(
+        "--abstain", action="store_true",
+        help="give no probability to a patient who is unlike those that the champion learned from, but the reason",
+    )  # fmt: skip
+    parser.add_argument(
         "--dask", metavar="ADDRESS",
         help="score a folder's parts on a Dask cluster that shares it; OUT is then a new folder, with the same parts",
     )  # fmt: skip
@@ -47,7 +51,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Score the rows in the file's order, and write them to a file, every cell as it came, or show them.
 
-    Rows that break a limit get a reason instead of an answer; stderr reports them.
+    Rows that break a limit get a reason instead of an answer; stderr reports them. A patient who is unlike those that
+    the champion learned from is flagged, with the reason, or gets no answer with --abstain.
 
     Raises:
         UsageError: the output has no known suffix or is there already, or its columns would have the names of the
@@ -60,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     if (source is None) != bool(values) or (values and (output or options.prefix or options.anyway or options.dask)):
         raise UsageError("expected a FILE, with or without options for it, or the values of one patient alone")
     if values:
-        return patient.score(values)
+        return patient.score(values, abstain=options.abstain)
     if output and options.dask and Path(output).exists():
         raise UsageError(f"output '{output}' is there already; expected the name of a new folder with --dask")
     if output and not options.dask and Path(output).suffix not in (".csv", ".parquet"):
@@ -70,13 +75,15 @@ def run(options: argparse.Namespace) -> int:
     from heart_disease.cli.pipeline.places import place
 
     with place(options.dask) as where:
-        _score(where, source, Path(output) if output else None, options.prefix, anyway=options.anyway)
+        _score(where, source, Path(output) if output else None, options)
     return ExitCode.DONE
 
 
-def _score(where: Place, source: str, output: Path | None, prefix: str, *, anyway: bool) -> None:
+def _score(where: Place, source: str, output: Path | None, options: argparse.Namespace) -> None:
     from heart_disease.cli.pipeline import remembered, scored
     from heart_disease.model import schema
+
+    prefix, anyway = options.prefix, options.anyway
 
     file = where.look(source)
     taken = [prefix + name for name in ANSWERS if prefix + name in file.columns]
@@ -86,6 +93,7 @@ def _score(where: Place, source: str, output: Path | None, prefix: str, *, anywa
             f"that the answers do not have. Name the answers differently with --prefix, or rename the file's columns."
         )
     title, model = remembered.champion()
+    model = model.abstaining() if options.abstain else model
     screen = where.look_through(file)
     if screen.may_be_doubted:
         _ask_validation(where, file, model.columns, anyway)
@@ -104,7 +112,8 @@ def _in_other_codes(file: File) -> str:
     if found is None:
         return ""
     finding, _ = found
-    then = f"Not usable: {finding.refusal}." if finding.refusal else "Score what `heart convert` makes of it."
+    then = f"Not usable: {finding.refusal}." if finding.refusal else ""
+    then += " Score what `heart convert` makes of it." if not finding.refusal or "--copy" in finding.refusal else ""
     return "\n".join([*finding.lines(), then])
 
 

@@ -32,11 +32,13 @@ TERMINAL_ID = 30  # characters
 class Scored:
     """What came of a file: how many rows have an answer, how many a problem, and the first of both.
 
+    unusual: how many with an answer are flagged as unlike the patients of the training.
     own: of the first answers, the cells of the first column that is not one of the schema's; None if there is none.
     """
 
     rows: int = 0
     refused: int = 0
+    unusual: int = 0
     blank_lines: int = 0
     answers: list[pd.DataFrame] = field(default_factory=list)
     problems: list[pd.DataFrame] = field(default_factory=list)
@@ -53,6 +55,7 @@ class Scored:
             self.problems.append(found[~answered].head(TERMINAL_ROWS - self.refused))
         self.rows += int(answered.sum())
         self.refused += int((~answered).sum())
+        self.unusual += int((answered & (found["unusual"] != "")).sum())
 
     def join(self, below: Scored) -> None:
         """Add what came of the rows below these."""
@@ -63,6 +66,7 @@ class Scored:
             self.problems += _head(below.problems, left)
         self.rows += below.rows
         self.refused += below.refused
+        self.unusual += below.unusual
         self.blank_lines += below.blank_lines
 
 
@@ -174,7 +178,7 @@ def _columns(batch: Batch, rows: Rows, found: pd.DataFrame, prefix: str, numbers
         for name, column in zip(batch.cells.column_names, batch.cells.columns, strict=True)
     }
     probability = pa.array(found["probability"], pa.float64(), from_pandas=True)
-    words = {name: pa.array(found[name].to_numpy(), pa.string()) for name in ("disease", "problem")}
+    words = {name: pa.array(found[name].to_numpy(), pa.string()) for name in ("disease", "problem", "unusual")}
     given = {prefix + name: column for name, column in {"probability": probability, **words}.items()}
     return pa.table({f"{prefix}row": pa.array(found.index), **held, **given})
 
@@ -190,14 +194,18 @@ def tell(scored: Scored, version: str, own: str | None, prefix: str, *, shown: b
             print(f"... the first {TERMINAL_ROWS}; -o FILE writes all", file=sys.stderr)
     for row, problem in pd.concat(scored.problems)["problem"].items():
         print(wrapped(f"row {row} not scored: {problem}"), file=sys.stderr)
+    if scored.unusual:
+        where = "marked with ! above" if shown else f"the column '{prefix}unusual' says how"
+        print(wrapped(f"{count(scored.unusual, 'patient')} unlike those of the training: {where}"), file=sys.stderr)
     if scored.refused > TERMINAL_ROWS:
         print(f"... and {count(scored.refused - TERMINAL_ROWS, 'more row')} not scored", file=sys.stderr)
 
 
 def _table(scored: Scored, own: str | None, prefix: str) -> str:
     """The first answers as a table for the terminal, with the first column that is the file's own."""
-    table = pd.concat(scored.answers)[["probability", "disease"]]
-    table["probability"] = table["probability"].map("{:.3f}".format)
+    found = pd.concat(scored.answers)
+    table = found[["probability", "disease"]]
+    table["probability"] = table["probability"].map("{:.3f}".format) + np.where(found["unusual"] == "", "", "!")
     table = table.rename_axis(index="row").reset_index().rename(columns=lambda name: prefix + name)
     if own is not None:
         table.insert(1, _short(own), [_short(text or "") for text in scored.own])

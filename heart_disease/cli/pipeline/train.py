@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Options: what to train on which patients, and where."""
-    parser.add_argument("--force", action="store_true", help="train even if nothing changed since the champion")
+    parser.add_argument(
+        "--force", action="store_true",
+        help="train even if nothing changed since the champion; with --copy, whatever the patients and their codes say",
+    )  # fmt: skip
     parser.add_argument(
         "--on-server", action="store_true",
         help="let the deployment on the Prefect server do it (see `heart schedule`), and follow its run to the end; "

@@ -69,12 +69,14 @@ class Judgement:
 class Hospital:
     """A model on all patients of a table: the judgement, and how many patients are left out and why.
 
-    learned: how many of those who could be judged the model learned from.
+    learned: how many of those who could be judged the model learned from. unusual: how many of the judged it flags as
+    unlike the patients of its training.
     """
 
     judgement: Judgement
     learned: int
     obstacles: tuple[Obstacle, ...]
+    unusual: int = 0
 
 
 def judge(labels: Numbers, probabilities: Numbers, seed: int) -> Judgement:
@@ -101,8 +103,9 @@ def judge_there(model: PatientModel, table: Table, seed: int) -> Hospital:
             f"'{table.source}' was not judged: {len(labels)} of its {len(table)} patients can be, {sick} of them "
             f"with heart disease; expected at least {LEAST}, and {LEAST_OF_CLASS} of each class.\n" + "\n".join(why)
         )
-    found = model.predict(table.frame[fresh])["probability"].to_numpy()
-    return Hospital(judge(labels, found[None], seed), learned, tuple(obstacles))
+    found = model.predict(table.frame[fresh])
+    unusual = int((found["unusual"] != "").sum())
+    return Hospital(judge(labels, found["probability"].to_numpy()[None], seed), learned, tuple(obstacles), unusual)
 
 
 def fit_to_judge(model: PatientModel, table: Table) -> tuple[NDArray[np.bool_], list[Obstacle]]:

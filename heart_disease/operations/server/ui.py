@@ -9,7 +9,7 @@ import os
 import shlex
 import subprocess
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 from heart_disease import registry
 from heart_disease.model.errors import UnavailableError, UsageError
@@ -18,6 +18,7 @@ from heart_disease.operations.server.server import ANYWHERE, problem_of
 from heart_disease.processes import tethered
 from heart_disease.processes.loopback import check_free
 from heart_disease.reporting.terminal import say
+from heart_disease.training.interrupts import answered
 
 END_SECONDS = 20  # seconds a page has to end with all its processes before it is killed
 
@@ -45,7 +46,7 @@ def run(mlflow_port: int, prefect_port: int) -> None:
         del commands["MLflow"], waiting["MLflow"]
     else:
         check_free(mlflow_port, "MLflow's page", "--mlflow-port")
-    with suppress(KeyboardInterrupt), own.prefect_settings(api), ExitStack() as stack:
+    with answered(KeyboardInterrupt), own.prefect_settings(api), ExitStack() as stack:
         its = {"MLflow": (own.mlflow_environment(), None), "Prefect": (own.prefect_page(api), ANYWHERE)}
         processes = {
             name: stack.enter_context(

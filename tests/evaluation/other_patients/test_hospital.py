@@ -14,9 +14,11 @@ from heart_disease.data import sources
 from heart_disease.data.sites import SITES
 from heart_disease.evaluation.other_patients import hospital
 from heart_disease.evaluation.other_patients.hospital import Obstacle
+from heart_disease.model import support
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.errors import RejectedError
 from heart_disease.model.patient_model import PatientModel
+from heart_disease.reporting import hospital as words
 from tests.harness import patients
 
 # A model that needs no training: older patients with a lower heart rate are sick.
@@ -44,6 +46,18 @@ def test_the_figures_are_those_of_scikit_learn() -> None:
     assert found.metrics["roc_auc"].value == pytest.approx(roc_auc_score(y, p))
     assert all(one.low < one.value < one.high for one in found.metrics.values())
     assert found.calibration
+
+
+def test_who_is_unlike_the_patients_of_the_training_is_counted() -> None:
+    rows = np.arange(len(TABLE))
+    usual = support.fit(MODEL.encoder, TABLE.frame, rows, [(rows[::2], rows[1::2])])
+    frame = patients.make(200, seed=4)
+    one = replace(MODEL, support=usual)
+    found = hospital.judge_there(one, table(frame.assign(chol=[600.0] * 30 + [240.0] * 170)), seed=0)
+    assert 30 <= found.unusual < 60
+    assert words.left_out(found, 200) == [
+        f"{found.unusual} of the 200 judged patients are unlike those that the version learned from."
+    ]
 
 
 def test_whoever_cannot_be_scored_is_left_out_and_counted_by_column_and_reason() -> None:

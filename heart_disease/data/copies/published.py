@@ -1,7 +1,8 @@
 """The published copies of this data, declared: the names of their columns, and what each value means in UCI codes.
 
 Each mapping was read off the data: the copy's rows were joined to UCI's own by the measurements that no copy changes,
-not taken from its documentation. recognition.py does the same with every file that holds known patients.
+not taken from its documentation. recognition.py does the same with every file that holds known patients. A file of
+unknown patients is read by these declarations only if somebody says which copy it is (strangers.py).
 """
 
 from __future__ import annotations
@@ -63,12 +64,14 @@ WORDS: Mapping[str, Codes] = {
 class Copy:
     """A published copy.
 
-    codes: what the values of a column mean, where they are not UCI's. lost: why it cannot be turned back, if so.
+    codes: what the values of a column mean, where they are not UCI's. labels: what its label may mean (`LABELS`); none
+    if it has no label that can be used. lost: why it cannot be turned back, if so.
     """
 
     name: str
     title: str
     codes: Mapping[str, Codes] = field(default_factory=dict)
+    labels: tuple[str, ...] = ("above 0 is heart disease",)
     lost: str = ""
 
     def codes_of(self, column: str) -> Codes:
@@ -81,6 +84,7 @@ COPIES: tuple[Copy, ...] = (
     Copy(
         "tensorflow", "TensorFlow's heart.csv",
         {"thal": {"normal": 3.0, "fixed": 6.0, "reversible": 7.0}},
+        labels=(),
     ),
     Copy(
         "kaggle", "Kaggle's heart.csv (ronitf, johnsmith88, rashikrahman)",
@@ -91,6 +95,7 @@ COPIES: tuple[Copy, ...] = (
             "ca": {**_numbers(0, 1, 2, 3), "4": None},
             "thal": {"0": None, "1": 6.0, "2": 3.0, "3": 7.0},
         },
+        labels=("1 is healthy and 0 is heart disease",),
     ),
     Copy(
         "cherngs", "Kaggle's heart_cleveland_upload.csv (cherngs)",
@@ -119,6 +124,7 @@ COPIES: tuple[Copy, ...] = (
             "ca": {"zero": 0.0, "one": 1.0, "two": 2.0, "three": 3.0, "four": None},
             "thal": {"no": None, "fixed defect": 3.0, "normal": 6.0, "reversable defect": 7.0},
         },
+        labels=(),
     ),
     Copy(
         "islr", "Heart.csv of An Introduction to Statistical Learning",
@@ -136,7 +142,13 @@ COPIES: tuple[Copy, ...] = (
         },
         lost="it has no 'ca' and no 'thal', and hundreds of its cells were made up where a value was missing",
     ),
+    Copy(
+        "statlog", "Statlog's heart data",
+        labels=("1 is healthy and 2 is heart disease", "presence is heart disease"),
+    ),
+    Copy("keel", "KEEL's heart data", lost="its oldpeak has lost the decimal point"),
 )  # fmt: skip
+BY_NAME: Mapping[str, Copy] = {copy.name: copy for copy in COPIES}
 
 # What a label may mean: the words or numbers of a cell -> whether the patient has heart disease.
 LABELS: Mapping[str, Mapping[str, float]] = {
