@@ -7,22 +7,15 @@ that did not learn from that patient. A figure is the mean over the repeats. All
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import statsmodels.api as sm
-from numpy.typing import NDArray
 from scipy.special import logit
 
 from heart_disease.evaluation.estimates import Estimate, Numbers, Z, estimate, losses, resamples
-from heart_disease.model import schema
+from heart_disease.evaluation.groups import Members, can_be_judged
 from heart_disease.training.batches import Ints
-
-# Patients of each class that a group needs: with fewer, an interval is too wide to act on.
-ENOUGH = 20
-AGE_BANDS = (50, 60)  # years at which the next band begins
 
 
 @dataclass(frozen=True)
@@ -131,30 +124,14 @@ def _at(threshold: float, labels: Numbers, probabilities: Numbers, seed: int) ->
     return found[0], found[1]
 
 
-def groups(frame: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
-    """The groups that are looked at, each a mask of the rows: age in three bands, sex, chest pain type, if declared."""
-    found: dict[str, NDArray[np.bool_]] = {}
-    if "age" in frame:
-        age, (middle, old) = frame["age"].to_numpy(), AGE_BANDS
-        found[f"under {middle} years"] = age < middle
-        found[f"{middle} to {old - 1} years"] = (age >= middle) & (age < old)
-        found[f"{old} years and over"] = age >= old
-    for name in (name for name in ("sex", "cp") if name in frame):
-        held = {code: (frame[name] == code).to_numpy() for code in schema.BY_NAME[name].codes}
-        found |= {schema.BY_NAME[name].codes[code]: mask for code, mask in held.items() if mask.any()}
-    return found
-
-
-def slices(
-    members: Mapping[str, NDArray[np.bool_]], labels: Numbers, probabilities: Numbers, threshold: float, seed: int
-) -> list[Slice]:
-    """Each group of `members` (masks of the n patients), judged if it has `ENOUGH` patients of both classes."""
+def slices(groups: Members, labels: Numbers, probabilities: Numbers, threshold: float, seed: int) -> list[Slice]:
+    """Each of `groups` (masks of the n patients), judged if it has enough patients of both classes."""
     found = []
-    for name, mask in members.items():
+    for name, mask in groups.items():
         y, p = labels[mask], probabilities[:, mask]
         sick = int(y.sum())
         judged: tuple[Estimate | None, ...] = (None, None, None)
-        if min(sick, len(y) - sick) >= ENOUGH:
+        if can_be_judged(y):
             judged = (estimate(losses(y, p), resamples(len(y), seed)), *_at(threshold, y, p, seed))
         found.append(Slice(name, len(y), sick, float(p.mean()) if len(y) else 0.0, *judged))
     return found

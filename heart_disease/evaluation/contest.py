@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from heart_disease.data import sources
+from heart_disease.evaluation import groups
 from heart_disease.evaluation.estimates import (
     Estimate,
     Numbers,
@@ -26,6 +27,7 @@ from heart_disease.evaluation.estimates import (
     resamples,
 )
 from heart_disease.evaluation.folds import Splits, split
+from heart_disease.evaluation.groups import GroupDifference
 from heart_disease.evaluation.influence import Influence, influences
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model import drivers, schema
@@ -54,7 +56,8 @@ class Report:
     averaged into one answer. without: the columns that the network does not get; if there are some, `ALL_COLUMNS` is
     among the models, and what leaving them out costs among the differences. averaging: if the recipe asks for several,
     the loss of their mean probability minus the mean of their losses; never above 0, since the loss is convex.
-    influences: what the network makes of each column that it gets; none if nobody asked.
+    influences: what the network makes of each column that it gets; none if nobody asked. groups: network minus
+    champion in each group of patients that can be judged; none without a champion.
     """
 
     description: str
@@ -68,6 +71,7 @@ class Report:
     averaging: Estimate | None = None
     without: tuple[str, ...] = ()
     influences: tuple[Influence, ...] = ()
+    groups: tuple[GroupDifference, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +190,16 @@ class Contest:
             members,
             averaging,
             self.recipe.without,
+            groups=self._groups(tested, probabilities),
         )
+
+    def _groups(self, tested: Numbers, probabilities: Mapping[str, Numbers]) -> tuple[GroupDifference, ...]:
+        """The network minus the champion, group by group. tested: the labels of the tested rows."""
+        if not self.rival:
+            return ()
+        masks = {name: mask[self.splits.test_rows] for name, mask in groups.members(self.frame).items()}
+        ours, theirs = probabilities[NETWORK], probabilities[CHAMPION]
+        return groups.differences(masks, tested, ours, theirs, self.splits.widening)
 
 
 def with_all_columns(recipe: Recipe) -> Recipe | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from heart_disease.evaluation import clinical
+from heart_disease.evaluation import clinical, groups
 from heart_disease.evaluation.clinical import Calibration, Slice, Stability, Threshold
 from heart_disease.evaluation.contest import NETWORK, Report
 from heart_disease.evaluation.estimates import Numbers
@@ -68,7 +68,7 @@ def collect(frame: pd.DataFrame, source: str, report: Report, title: str) -> Fac
         len(labels) if len(labels) < len(report.rows) else 0,
         clinical.calibration(labels, p),
         threshold,
-        clinical.slices(clinical.groups(tested), labels, p, threshold.value, SEED),
+        clinical.slices(groups.members(tested), labels, p, threshold.value, SEED),
         clinical.stability(p, threshold.value),
     )
 

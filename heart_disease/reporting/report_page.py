@@ -11,6 +11,7 @@ import pandas as pd
 
 from heart_disease.evaluation import clinical
 from heart_disease.evaluation.contest import NETWORK, Report
+from heart_disease.evaluation.groups import ENOUGH
 from heart_disease.evaluation.influence import Influence
 from heart_disease.evaluation.verdict import Decision
 from heart_disease.model import schema
@@ -80,7 +81,8 @@ def render(facts: Facts, decision: Decision, changed: Mapping[str, str] | None) 
         figures=_figures(report, stable),
         influences=[_Column(one.column, _direction(one)) for one in report.influences],
         drawn=DRAWN,
-        enough=clinical.ENOUGH,
+        enough=ENOUGH,
+        against={one.group: one for one in report.groups},
         mape=float(stable.error.mean()) if stable else 0.0,
         flips=float(stable.flips.mean()) if stable else 0.0,
         wrong=patients(wrong, [f"{abs(report.labels[k] - mean[k]):.2f}" for k in wrong]),

@@ -8,8 +8,7 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, recall_score
 
-from heart_disease.evaluation import clinical
-from tests.harness import patients
+from heart_disease.evaluation import clinical, groups
 
 N = 160
 RNG = np.random.default_rng(3)
@@ -66,21 +65,16 @@ def test_the_threshold_is_the_highest_that_finds_enough(target: float) -> None:
     assert found.specificity.value == pytest.approx(specificity)
 
 
-def test_every_patient_is_in_one_age_band_one_sex_and_one_type_of_pain() -> None:
-    masks = clinical.groups(patients.make(N))
-    assert (np.sum(list(masks.values()), axis=0) == 3).all()
-
-
 def test_a_group_is_judged_on_its_own_patients_and_only_if_it_is_large_enough() -> None:
     large = np.arange(N) < 120
     small = np.zeros(N, bool)
-    small[np.flatnonzero(LABELS)[: clinical.ENOUGH - 1]] = True
+    small[np.flatnonzero(LABELS)[: groups.ENOUGH - 1]] = True
     small[np.flatnonzero(LABELS == 0)[:60]] = True
     one, other = clinical.slices({"large": large, "small": small}, LABELS, P, 0.5, seed=0)
     assert one.log_loss
     assert one.log_loss.value == pytest.approx(np.mean([log_loss(LABELS[large], p[large]) for p in P]))
     assert (one.n, one.sick) == (120, int(LABELS[:120].sum()))
-    assert other.sick == clinical.ENOUGH - 1
+    assert other.sick == groups.ENOUGH - 1
     assert (other.log_loss, other.sensitivity, other.specificity) == (None, None, None)
 
 
@@ -99,8 +93,3 @@ def test_one_repeat_says_nothing_of_stability() -> None:
 
 def test_the_farthest_come_first() -> None:
     assert clinical.farthest(np.array([0.1, 0.9, 0.3, 0.9]), 3).tolist() == [1, 3, 2]
-
-
-def test_groups_of_columns_that_are_not_declared_are_left_out() -> None:
-    frame = patients.make(60).drop(columns=["age", "cp"])
-    assert list(clinical.groups(frame)) == ["female", "male"]

@@ -13,6 +13,7 @@ import pytest
 from heart_disease.evaluation.clinical import Threshold
 from heart_disease.evaluation.contest import LOGISTIC, Report
 from heart_disease.evaluation.estimates import Estimate
+from heart_disease.evaluation.groups import GroupDifference
 from heart_disease.evaluation.influence import Influence
 from heart_disease.evaluation.settings import Promotion
 from heart_disease.evaluation.verdict import decide
@@ -98,6 +99,17 @@ def test_one_split_has_a_page_without_stability() -> None:
     text = page(make(n=61, repeats=1, folds=1), patients.make(61))
     assert len(Outline(text).images) == 5
     assert "Each patient was tested once" in text
+
+
+def test_groups_that_were_compared_with_the_champion_say_where_it_is_worse() -> None:
+    one, other = (
+        GroupDifference(name, 40, Estimate(0.05, low, 0.09)) for name, low in (("male", 0.01), ("female", -0.01))
+    )
+    text = page(replace(make(), groups=(one, other)), patients.make(90))
+    assert "minus champion</th>" in text
+    assert "+0.050 [+0.010, +0.090] <strong>worse</strong>" in text
+    assert "+0.050 [-0.010, +0.090]</td>" in text
+    assert "minus champion" not in page(make(), patients.make(90))
 
 
 def test_very_many_patients_are_sampled_and_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
