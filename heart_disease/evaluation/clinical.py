@@ -17,6 +17,8 @@ from heart_disease.evaluation.estimates import Estimate, Numbers, Z, estimate, l
 from heart_disease.evaluation.groups import Members, can_be_judged
 from heart_disease.training.batches import Ints
 
+GRID = 50  # points of a smooth curve
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -24,6 +26,16 @@ class Calibration:
 
     slope: Estimate
     intercept: Estimate
+
+
+@dataclass(frozen=True)
+class Smooth:
+    """A smooth calibration curve: the share with disease at each probability of `grid`, and its 95 % band; all (G,)."""
+
+    grid: Numbers
+    share: Numbers
+    low: Numbers
+    high: Numbers
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,32 @@ def calibration(labels: Numbers, probabilities: Numbers) -> Calibration | None:
     return Calibration(_wald(slope, slope_error), _wald(intercept, intercept_error))
 
 
+def smooth(labels: Numbers, probabilities: Numbers) -> Smooth | None:
+    """The share with disease at each probability, smoothed; None if (nearly) all probabilities are equal.
+
+    A local linear regression with a Gaussian kernel (Fan and Gijbels, Local Polynomial Modelling and Its Applications,
+    1996), whose bandwidth is the rule of thumb 1.06 s n^(-1/5). The band is 1.96 standard errors, which count the
+    repeats of a patient as one (the sandwich with clusters). `GRID` times R n steps.
+    """
+    low, high = np.quantile(probabilities, [0.01, 0.99])
+    width = 1.06 * probabilities.std() * len(labels) ** -0.2
+    if high - low < 0.01:
+        return None
+    grid = np.linspace(low, high, GRID)
+    weights = np.stack([_local_linear(probabilities - at, width) for at in grid])  # (G, R, n)
+    share = (weights * labels).sum(axis=(1, 2))
+    residuals = labels - np.interp(probabilities, grid, share)  # (R, n)
+    error = np.sqrt(((weights * residuals).sum(axis=1) ** 2).sum(axis=1))
+    return Smooth(grid, *(np.clip(share + side * Z * error, 0, 1) for side in (0, -1, 1)))
+
+
+def _local_linear(distances: Numbers, width: float) -> Numbers:
+    """The weight of each observation, at these distances, in the regression's value at distance 0; their sum is 1."""
+    kernel = np.exp(-0.5 * (distances / width) ** 2)
+    s0, s1, s2 = (float((kernel * distances**power).sum()) for power in range(3))
+    return np.asarray(kernel * (s2 - s1 * distances) / (s0 * s2 - s1**2))
+
+
 def _wald(value: float, error: float) -> Estimate:
     return Estimate(value, value - Z * error, value + Z * error)
 
@@ -114,14 +152,21 @@ def threshold_for(target: float, labels: Numbers, probabilities: Numbers, seed: 
     sick = labels > 0.5
     found = np.sort(probabilities[:, sick].ravel())[::-1]
     value = float(found[max(int(np.ceil(target * len(found) - 1e-9)), 1) - 1])
-    return Threshold(target, value, *_at(value, labels, probabilities, seed))
+    return threshold_at(value, target, labels, probabilities, seed)
 
 
-def _at(threshold: float, labels: Numbers, probabilities: Numbers, seed: int) -> tuple[Estimate, Estimate]:
-    """Sensitivity and specificity at a threshold; the patients of each class are resampled."""
+def threshold_at(value: float, target: float, labels: Numbers, probabilities: Numbers, seed: int) -> Threshold:
+    """A threshold that was chosen for `target`, with what it gives on these patients."""
+    return Threshold(target, value, *_at(value, labels, probabilities, resamples(len(labels), seed)))
+
+
+def _at(
+    threshold: float, labels: Numbers, probabilities: Numbers, weights: Numbers | None
+) -> tuple[Estimate, Estimate]:
+    """Sensitivity and specificity at a threshold, with intervals from `resamples` (W, n) or computed."""
     sick, yes = labels > 0.5, (probabilities >= threshold).mean(axis=0)
-    found = [estimate(values, resamples(len(values), seed)) for values in (yes[sick], 1 - yes[~sick])]
-    return found[0], found[1]
+    w = (None, None) if weights is None else (weights[:, sick], weights[:, ~sick])
+    return estimate(yes[sick], w[0]), estimate(1 - yes[~sick], w[1])
 
 
 def slices(groups: Members, labels: Numbers, probabilities: Numbers, threshold: float, seed: int) -> list[Slice]:
@@ -132,7 +177,8 @@ def slices(groups: Members, labels: Numbers, probabilities: Numbers, threshold: 
         sick = int(y.sum())
         judged: tuple[Estimate | None, ...] = (None, None, None)
         if can_be_judged(y):
-            judged = (estimate(losses(y, p), resamples(len(y), seed)), *_at(threshold, y, p, seed))
+            weights = resamples(len(y), seed)
+            judged = (estimate(losses(y, p), weights), *_at(threshold, y, p, weights))
         found.append(Slice(name, len(y), sick, float(p.mean()) if len(y) else 0.0, *judged))
     return found
 

@@ -57,7 +57,8 @@ class Report:
     among the models, and what leaving them out costs among the differences. averaging: if the recipe asks for several,
     the loss of their mean probability minus the mean of their losses; never above 0, since the loss is convex.
     influences: what the network makes of each column that it gets; none if nobody asked. groups: network minus
-    champion in each group of patients that can be judged; none without a champion.
+    champion in each group of patients that can be judged; none without a champion. sensitivity: what was asked for;
+    threshold: the probability from which on the model answers yes, so that it finds so many of the sick.
     """
 
     description: str
@@ -72,13 +73,16 @@ class Report:
     without: tuple[str, ...] = ()
     influences: tuple[Influence, ...] = ()
     groups: tuple[GroupDifference, ...] = ()
+    sensitivity: float | None = None
+    threshold: float = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Contest:
     """`recipe` on the patients of `frame` with labels (n,), judged on `splits`, beside the champion's recipe `rival`.
 
-    The rival trains on the same folds and from the challenger's seed, so that only the recipes differ.
+    The rival trains on the same folds and from the challenger's seed, so that only the recipes differ. sensitivity: the
+    share of the sick that the shipped model's answer must find; None leaves its threshold at 0.5.
     """
 
     frame: pd.DataFrame
@@ -86,6 +90,7 @@ class Contest:
     recipe: Recipe
     splits: Splits
     rival: Recipe | None = None
+    sensitivity: float | None = None
 
     @classmethod
     def on(cls, frame: pd.DataFrame, recipe: Recipe, evaluation: Evaluation, rival: Recipe | None = None) -> Contest:
@@ -95,7 +100,7 @@ class Contest:
             UsageError: there are too few patients for the folds.
         """
         labels = schema.label(frame).to_numpy()
-        return cls(frame, labels, recipe, split(labels, evaluation, recipe.seed), rival)
+        return cls(frame, labels, recipe, split(labels, evaluation, recipe.seed), rival, evaluation.sensitivity)
 
     @cached_property
     def jobs(self) -> tuple[Job, ...]:
@@ -118,17 +123,17 @@ class Contest:
         """Whether other networks are shipped than those that are tested; with one held-out part they are the same."""
         return len(self.splits.pairs) > 1
 
-    def model(self, networks: Networks, members: int) -> PatientModel:
+    def model(self, networks: Networks, members: int, threshold: float = 0.5) -> PatientModel:
         """The model to ship: the average of `members` networks that learned from all rows.
 
-        networks: those trained for `jobs`.
+        networks: those trained for `jobs`. threshold: the probability from which on it answers yes.
         """
         fold = None if self._ships_more else 0
         own = networks.pick(lambda job: job.side == NETWORK and job.fold == fold and job.member < members)
         rows, network = own.jobs[0].rows, own.keras_average(self.recipe.widths[0])
         known = sources.learned_from(self.frame, rows, self.recipe.without)
         encoder = Encoder.fit(self.frame, rows).leaving_out(self.recipe.without)
-        return PatientModel(encoder, network, learned_from=known, references=drivers.references(self.frame, rows))
+        return PatientModel(encoder, network, threshold, known, drivers.references(self.frame, rows))
 
     def influences(self, networks: Networks, members: int) -> tuple[Influence, ...]:
         """What the challenger's networks, `members` per fold, make of each column; see influence.py.
@@ -191,7 +196,17 @@ class Contest:
             averaging,
             self.recipe.without,
             groups=self._groups(tested, probabilities),
+            sensitivity=self.sensitivity,
+            threshold=self._threshold(tested, probabilities[NETWORK]),
         )
+
+    def _threshold(self, tested: Numbers, probabilities: Numbers) -> float:
+        """The probability from which on the shipped model answers yes. tested: the labels of the tested rows."""
+        if self.sensitivity is None:
+            return 0.5
+        from heart_disease.evaluation import clinical  # imports statsmodels, which few need
+
+        return clinical.threshold_for(self.sensitivity, tested, probabilities, self.recipe.seed).value
 
     def _groups(self, tested: Numbers, probabilities: Mapping[str, Numbers]) -> tuple[GroupDifference, ...]:
         """The network minus the champion, group by group. tested: the labels of the tested rows."""

@@ -7,6 +7,7 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, recall_score
+from statsmodels.nonparametric.kernel_regression import KernelReg
 
 from heart_disease.evaluation import clinical, groups
 
@@ -93,3 +94,29 @@ def test_one_repeat_says_nothing_of_stability() -> None:
 
 def test_the_farthest_come_first() -> None:
     assert clinical.farthest(np.array([0.1, 0.9, 0.3, 0.9]), 3).tolist() == [1, 3, 2]
+
+
+def test_the_smooth_curve_is_the_local_linear_regression_of_statsmodels() -> None:
+    found = clinical.smooth(LABELS, P)
+    assert found
+    width = 1.06 * P.std() * N**-0.2
+    theirs = KernelReg(np.tile(LABELS, 4), P.ravel(), "c", reg_type="ll", bw=[width]).fit(found.grid)[0]
+    np.testing.assert_allclose(found.share, np.clip(theirs, 0, 1), atol=1e-6)
+
+
+def test_the_band_of_the_smooth_curve_is_that_of_resampled_patients() -> None:
+    found = clinical.smooth(LABELS, P)
+    assert found
+    rng, curves = np.random.default_rng(0), []
+    for _ in range(200):
+        drawn = rng.integers(0, N, N)
+        again = clinical.smooth(LABELS[drawn], P[:, drawn])
+        assert again
+        curves.append(np.interp(found.grid, again.grid, again.share))
+    inside = slice(5, -5)  # the ends of the grid are drawn anew each time
+    spread = 1.96 * np.std(curves, axis=0)[inside]
+    assert np.median((found.high - found.low)[inside] / 2 / spread) == pytest.approx(1, abs=0.1)
+
+
+def test_equal_probabilities_have_no_curve() -> None:
+    assert clinical.smooth(LABELS, np.full((2, N), 0.4)) is None

@@ -288,3 +288,14 @@ def test_the_model_of_a_recipe_without_columns_does_not_take_them() -> None:
     expected = answer(shipped.weights[0], without_them(contest.inputs[4], without))
     scored = model.predict(PATIENTS.drop(columns=list(without)))
     np.testing.assert_allclose(scored["probability"], expected, rtol=1e-4)
+
+
+def test_a_model_answers_yes_from_where_it_finds_the_share_that_was_asked_for() -> None:
+    splits = folds.cross_validation(Y, 4, 2, seed=1)
+    usual, asked = (on(splits, sensitivity=share) for share in (None, 0.8))
+    networks = untrained(usual)
+    assert usual.report(networks).threshold == 0.5
+    found = asked.report(networks)
+    sick = found.probabilities[NETWORK][:, Y > 0.5]
+    assert (sick >= found.threshold).mean() >= 0.8 > (sick > found.threshold).mean()
+    assert asked.model(networks, 1, found.threshold).threshold == found.threshold
