@@ -182,7 +182,7 @@ def pipeline(
         networks = stages.train(contest, device)
         report = stages.evaluate(contest, networks)
 
-        model = contest.model(networks, report.members)
+        model = contest.model(networks, report.members, report.threshold)
         decision = decide(
             report,
             promotion,

@@ -114,6 +114,8 @@ def _decision_artifacts(run: Run, ref: ModelRef, report: Report, decision: Decis
         )
         if found
     ]
+    if decision.groups:
+        lines.append(f"* worse than the champion in groups of patients: **{tables.in_groups(decision)}**")
     create_markdown_artifact(
         f"**{ref.name} version {ref.version}** is now `{alias}`: {decision.reason}.\n\n"
         f"Difference in log loss, 95 % interval, margin {decision.logistic.margin:g}:\n\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from heart_disease.cli import output, parser
-from heart_disease.cli.champion import champion, compare, evaluate, history, promote, reproduce, rollback
+from heart_disease.cli.champion import champion, compare, evaluate, explain, history, promote, reproduce, rollback
 from heart_disease.cli.operate import completion, monitor, notify, prune, reconcile, schedule, serve, snapshots, ui
 from heart_disease.cli.options import select
 from heart_disease.cli.pipeline import check, convert, distribute, learn, predict, sweep, train
@@ -30,8 +30,8 @@ GROUPS = {
         predict.COMMAND, learn.COMMAND,
     ),
     "champion and runs": (
-        champion.COMMAND, history.COMMAND, promote.COMMAND, rollback.COMMAND, compare.COMMAND, evaluate.COMMAND,
-        reproduce.COMMAND,
+        champion.COMMAND, history.COMMAND, promote.COMMAND, rollback.COMMAND, compare.COMMAND, explain.COMMAND,
+        evaluate.COMMAND, reproduce.COMMAND,
     ),
     "operation": (
         schedule.COMMAND, monitor.COMMAND, notify.COMMAND, reconcile.COMMAND, prune.COMMAND, snapshots.COMMAND,

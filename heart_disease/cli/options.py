@@ -15,6 +15,7 @@ from heart_disease.model.errors import UsageError
 from heart_disease.training.recipe import PRESETS, RecipeOptions
 
 T = TypeVar("T")
+OPEN = {"sensitivity": "none: yes from 0.5 on"}  # what it means that a setting is not given
 
 
 def add_options(
@@ -25,7 +26,7 @@ def add_options(
         if name in leave_out:
             continue
         default = getattr(base, name, field.default)
-        shown = {(): "none", None: "by the number of patients"}.get(default, default)
+        shown = {(): "none", None: OPEN.get(name, "by the number of patients")}.get(default, default)
         if isinstance(shown, tuple):
             shown = ",".join(map(str, shown))
         what = field.description.rstrip(".")

@@ -39,11 +39,11 @@ def evaluation_for(rows: int, asked: EvaluationOptions, *, may_hold_out: bool = 
     may_hold_out: a search cross-validates whatever the number.
     """
     if asked.holdout is not None:
-        return Evaluation(holdout=asked.holdout)
+        return Evaluation(holdout=asked.holdout, sensitivity=asked.sensitivity)
     if may_hold_out and rows >= HOLD_OUT and asked.folds is None and asked.repeats is None:
-        return Evaluation(holdout=HELD_OUT)
+        return Evaluation(holdout=HELD_OUT, sensitivity=asked.sensitivity)
     repeats = asked.repeats or (Evaluation.repeats if rows < ONE_REPEAT else 1)
-    return Evaluation(folds=asked.folds or Evaluation.folds, repeats=repeats)
+    return Evaluation(folds=asked.folds or Evaluation.folds, repeats=repeats, sensitivity=asked.sensitivity)
 
 
 def in_words(rows: int, asked: RecipeOptions, judged: EvaluationOptions) -> str:

@@ -7,22 +7,17 @@ that did not learn from that patient. A figure is the mean over the repeats. All
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import statsmodels.api as sm
-from numpy.typing import NDArray
 from scipy.special import logit
 
 from heart_disease.evaluation.estimates import Estimate, Numbers, Z, estimate, losses, resamples
-from heart_disease.model import schema
+from heart_disease.evaluation.groups import Members, can_be_judged
 from heart_disease.training.batches import Ints
 
-# Patients of each class that a group needs: with fewer, an interval is too wide to act on.
-ENOUGH = 20
-AGE_BANDS = (50, 60)  # years at which the next band begins
+GRID = 50  # points of a smooth curve
 
 
 @dataclass(frozen=True)
@@ -31,6 +26,16 @@ class Calibration:
 
     slope: Estimate
     intercept: Estimate
+
+
+@dataclass(frozen=True)
+class Smooth:
+    """A smooth calibration curve: the share with disease at each probability of `grid`, and its 95 % band; all (G,)."""
+
+    grid: Numbers
+    share: Numbers
+    low: Numbers
+    high: Numbers
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,32 @@ def calibration(labels: Numbers, probabilities: Numbers) -> Calibration | None:
     return Calibration(_wald(slope, slope_error), _wald(intercept, intercept_error))
 
 
+def smooth(labels: Numbers, probabilities: Numbers) -> Smooth | None:
+    """The share with disease at each probability, smoothed; None if (nearly) all probabilities are equal.
+
+    A local linear regression with a Gaussian kernel (Fan and Gijbels, Local Polynomial Modelling and Its Applications,
+    1996), whose bandwidth is the rule of thumb 1.06 s n^(-1/5). The band is 1.96 standard errors, which count the
+    repeats of a patient as one (the sandwich with clusters). `GRID` times R n steps.
+    """
+    low, high = np.quantile(probabilities, [0.01, 0.99])
+    width = 1.06 * probabilities.std() * len(labels) ** -0.2
+    if high - low < 0.01:
+        return None
+    grid = np.linspace(low, high, GRID)
+    weights = np.stack([_local_linear(probabilities - at, width) for at in grid])  # (G, R, n)
+    share = (weights * labels).sum(axis=(1, 2))
+    residuals = labels - np.interp(probabilities, grid, share)  # (R, n)
+    error = np.sqrt(((weights * residuals).sum(axis=1) ** 2).sum(axis=1))
+    return Smooth(grid, *(np.clip(share + side * Z * error, 0, 1) for side in (0, -1, 1)))
+
+
+def _local_linear(distances: Numbers, width: float) -> Numbers:
+    """The weight of each observation, at these distances, in the regression's value at distance 0; their sum is 1."""
+    kernel = np.exp(-0.5 * (distances / width) ** 2)
+    s0, s1, s2 = (float((kernel * distances**power).sum()) for power in range(3))
+    return np.asarray(kernel * (s2 - s1 * distances) / (s0 * s2 - s1**2))
+
+
 def _wald(value: float, error: float) -> Estimate:
     return Estimate(value, value - Z * error, value + Z * error)
 
@@ -121,41 +152,33 @@ def threshold_for(target: float, labels: Numbers, probabilities: Numbers, seed: 
     sick = labels > 0.5
     found = np.sort(probabilities[:, sick].ravel())[::-1]
     value = float(found[max(int(np.ceil(target * len(found) - 1e-9)), 1) - 1])
-    return Threshold(target, value, *_at(value, labels, probabilities, seed))
+    return threshold_at(value, target, labels, probabilities, seed)
 
 
-def _at(threshold: float, labels: Numbers, probabilities: Numbers, seed: int) -> tuple[Estimate, Estimate]:
-    """Sensitivity and specificity at a threshold; the patients of each class are resampled."""
+def threshold_at(value: float, target: float, labels: Numbers, probabilities: Numbers, seed: int) -> Threshold:
+    """A threshold that was chosen for `target`, with what it gives on these patients."""
+    return Threshold(target, value, *_at(value, labels, probabilities, resamples(len(labels), seed)))
+
+
+def _at(
+    threshold: float, labels: Numbers, probabilities: Numbers, weights: Numbers | None
+) -> tuple[Estimate, Estimate]:
+    """Sensitivity and specificity at a threshold, with intervals from `resamples` (W, n) or computed."""
     sick, yes = labels > 0.5, (probabilities >= threshold).mean(axis=0)
-    found = [estimate(values, resamples(len(values), seed)) for values in (yes[sick], 1 - yes[~sick])]
-    return found[0], found[1]
+    w = (None, None) if weights is None else (weights[:, sick], weights[:, ~sick])
+    return estimate(yes[sick], w[0]), estimate(1 - yes[~sick], w[1])
 
 
-def groups(frame: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
-    """The groups that are looked at, each a mask of the rows: age in three bands, sex, chest pain type, if declared."""
-    found: dict[str, NDArray[np.bool_]] = {}
-    if "age" in frame:
-        age, (middle, old) = frame["age"].to_numpy(), AGE_BANDS
-        found[f"under {middle} years"] = age < middle
-        found[f"{middle} to {old - 1} years"] = (age >= middle) & (age < old)
-        found[f"{old} years and over"] = age >= old
-    for name in (name for name in ("sex", "cp") if name in frame):
-        held = {code: (frame[name] == code).to_numpy() for code in schema.BY_NAME[name].codes}
-        found |= {schema.BY_NAME[name].codes[code]: mask for code, mask in held.items() if mask.any()}
-    return found
-
-
-def slices(
-    members: Mapping[str, NDArray[np.bool_]], labels: Numbers, probabilities: Numbers, threshold: float, seed: int
-) -> list[Slice]:
-    """Each group of `members` (masks of the n patients), judged if it has `ENOUGH` patients of both classes."""
+def slices(groups: Members, labels: Numbers, probabilities: Numbers, threshold: float, seed: int) -> list[Slice]:
+    """Each of `groups` (masks of the n patients), judged if it has enough patients of both classes."""
     found = []
-    for name, mask in members.items():
+    for name, mask in groups.items():
         y, p = labels[mask], probabilities[:, mask]
         sick = int(y.sum())
         judged: tuple[Estimate | None, ...] = (None, None, None)
-        if min(sick, len(y) - sick) >= ENOUGH:
-            judged = (estimate(losses(y, p), resamples(len(y), seed)), *_at(threshold, y, p, seed))
+        if can_be_judged(y):
+            weights = resamples(len(y), seed)
+            judged = (estimate(losses(y, p), weights), *_at(threshold, y, p, weights))
         found.append(Slice(name, len(y), sick, float(p.mean()) if len(y) else 0.0, *judged))
     return found
 

@@ -8,13 +8,14 @@ two as they are, and is not widened.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from heart_disease.data import digests
 from heart_disease.data.sources import Table
 from heart_disease.evaluation import estimates, verdict
 from heart_disease.evaluation.estimates import Numbers
@@ -22,11 +23,12 @@ from heart_disease.evaluation.settings import Evaluation
 from heart_disease.evaluation.verdict import Comparison
 from heart_disease.model import schema
 from heart_disease.model.errors import DataError
+from heart_disease.training.batches import Ints
 
 LEAST, LEAST_OF_CLASS = 30, 10  # fewest patients on which two models are compared
 DATA = "data_digest"
 EVALUATION = tuple(field.name for field in fields(Evaluation))
-TEST = (*EVALUATION, "seed", DATA)  # what decides which patients are tested by which network
+TEST = ("folds", "repeats", "holdout", "seed", DATA)  # what decides which patients are tested by which network
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class OutOfFold:
     patients: tuple[str, ...]
     labels: Numbers
     probabilities: Numbers
+
+    def at(self, rows: Ints) -> OutOfFold:
+        """Only these patients, in this order."""
+        return OutOfFold(tuple(self.patients[k] for k in rows.tolist()), self.labels[rows], self.probabilities[:, rows])
 
 
 def read_out_of_fold(text: str) -> OutOfFold:
@@ -77,21 +83,42 @@ def paired(ours: OutOfFold, theirs: OutOfFold, *, widen: float, margin: float, s
     Raises:
         ValueError: they have none in common.
     """
-    both = _numbered(ours).merge(_numbered(theirs), on=["patient", "time"])
-    if not len(both):
-        raise ValueError("no patient in common")
-    mine, other = both["row_x"].to_numpy(), both["row_y"].to_numpy()
+    ours, theirs = shared(ours, theirs)
+    n = len(ours.labels)
     found = estimates.difference(
-        ours.labels[mine], ours.probabilities[:, mine], theirs.probabilities[:, other],
-        estimates.resamples(len(both), seed), widen,
-    )  # fmt: skip
-    return verdict.compare(found, margin), len(both)
+        ours.labels, ours.probabilities, theirs.probabilities, estimates.resamples(n, seed), widen
+    )
+    return verdict.compare(found, margin), n
 
 
-def _numbered(found: OutOfFold) -> pd.DataFrame:
-    """Each row's patient, and how many rows before it have the same: by chance, large data repeat a patient."""
-    frame = pd.DataFrame({"patient": found.patients, "row": np.arange(len(found.patients))})
-    return frame.assign(time=frame.groupby("patient").cumcount())
+def shared(ours: OutOfFold, theirs: OutOfFold) -> tuple[OutOfFold, OutOfFold]:
+    """Both on the patients that both have, in one order.
+
+    Raises:
+        ValueError: they have none in common.
+    """
+    mine, other = same(ours.patients, theirs.patients)
+    if not len(mine):
+        raise ValueError("no patient in common")
+    return ours.at(mine), theirs.at(other)
+
+
+def find(patients: Sequence[str], table: Table) -> Ints | None:
+    """The rows (n,) of `table` that are these n patients, by digest; None if some are not there."""
+    rows, order = same(digests.as_text(table.row_ids), patients)
+    if len(order) < len(patients):
+        return None
+    return rows[np.argsort(order)]
+
+
+def same(ours: Sequence[str], theirs: Sequence[str]) -> tuple[Ints, Ints]:
+    """The positions in each of the patients that both have. By chance, large data repeat one: the k-th is the k-th."""
+    frames = []
+    for patients in (ours, theirs):
+        frame = pd.DataFrame({"patient": patients, "row": np.arange(len(patients))})
+        frames.append(frame.assign(time=frame.groupby("patient").cumcount()))
+    both = frames[0].merge(frames[1], on=["patient", "time"])
+    return both["row_x"].to_numpy(), both["row_y"].to_numpy()
 
 
 def other_test(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from heart_disease.data import sources
+from heart_disease.evaluation import groups
 from heart_disease.evaluation.estimates import (
     Estimate,
     Numbers,
@@ -26,6 +27,7 @@ from heart_disease.evaluation.estimates import (
     resamples,
 )
 from heart_disease.evaluation.folds import Splits, split
+from heart_disease.evaluation.groups import GroupDifference
 from heart_disease.evaluation.influence import Influence, influences
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model import drivers, schema, support
@@ -56,7 +58,9 @@ class Report:
     averaged into one answer. without: the columns that the network does not get; if there are some, `ALL_COLUMNS` is
     among the models, and what leaving them out costs among the differences. averaging: if the recipe asks for several,
     the loss of their mean probability minus the mean of their losses; never above 0, since the loss is convex.
-    influences: what the network makes of each column that it gets; none if nobody asked.
+    influences: what the network makes of each column that it gets; none if nobody asked. groups: network minus
+    champion in each group of patients that can be judged; none without a champion. sensitivity: what was asked for;
+    threshold: the probability from which on the model answers yes, so that it finds so many of the sick.
     """
 
     description: str
@@ -70,13 +74,17 @@ class Report:
     averaging: Estimate | None = None
     without: tuple[str, ...] = ()
     influences: tuple[Influence, ...] = ()
+    groups: tuple[GroupDifference, ...] = ()
+    sensitivity: float | None = None
+    threshold: float = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Contest:
     """`recipe` on the patients of `frame` with labels (n,), judged on `splits`, beside the champion's recipe `rival`.
 
-    The rival trains on the same folds and from the challenger's seed, so that only the recipes differ.
+    The rival trains on the same folds and from the challenger's seed, so that only the recipes differ. sensitivity: the
+    share of the sick that the shipped model's answer must find; None leaves its threshold at 0.5.
     """
 
     frame: pd.DataFrame
@@ -84,6 +92,7 @@ class Contest:
     recipe: Recipe
     splits: Splits
     rival: Recipe | None = None
+    sensitivity: float | None = None
 
     @classmethod
     def on(cls, frame: pd.DataFrame, recipe: Recipe, evaluation: Evaluation, rival: Recipe | None = None) -> Contest:
@@ -93,7 +102,7 @@ class Contest:
             UsageError: there are too few patients for the folds.
         """
         labels = schema.label(frame).to_numpy()
-        return cls(frame, labels, recipe, split(labels, evaluation, recipe.seed), rival)
+        return cls(frame, labels, recipe, split(labels, evaluation, recipe.seed), rival, evaluation.sensitivity)
 
     @cached_property
     def jobs(self) -> tuple[Job, ...]:
@@ -116,10 +125,10 @@ class Contest:
         """Whether other networks are shipped than those that are tested; with one held-out part they are the same."""
         return len(self.splits.pairs) > 1
 
-    def model(self, networks: Networks, members: int) -> PatientModel:
+    def model(self, networks: Networks, members: int, threshold: float = 0.5) -> PatientModel:
         """The model to ship: the average of `members` networks that learned from all rows.
 
-        networks: those trained for `jobs`.
+        networks: those trained for `jobs`. threshold: the probability from which on it answers yes.
         """
         fold = None if self._ships_more else 0
         own = networks.pick(lambda job: job.side == NETWORK and job.fold == fold and job.member < members)
@@ -133,7 +142,7 @@ class Contest:
             folds = stacked(self._tested(networks, members), inputs, len(self.splits.pairs))
         once = self.splits.pairs[: len(self.splits.pairs) // self.splits.repeats]
         usual = support.fit(encoder, self.frame, rows, once)
-        return PatientModel(encoder, network, learned_from=known, references=references, folds=folds, support=usual)
+        return PatientModel(encoder, network, threshold, known, references, folds, usual)
 
     def influences(self, networks: Networks, members: int) -> tuple[Influence, ...]:
         """What the challenger's networks, `members` per fold, make of each column; see influence.py.
@@ -199,7 +208,26 @@ class Contest:
             members,
             averaging,
             self.recipe.without,
+            groups=self._groups(tested, probabilities),
+            sensitivity=self.sensitivity,
+            threshold=self._threshold(tested, probabilities[NETWORK]),
         )
+
+    def _threshold(self, tested: Numbers, probabilities: Numbers) -> float:
+        """The probability from which on the shipped model answers yes. tested: the labels of the tested rows."""
+        if self.sensitivity is None:
+            return 0.5
+        from heart_disease.evaluation import clinical  # imports statsmodels, which few need
+
+        return clinical.threshold_for(self.sensitivity, tested, probabilities, self.recipe.seed).value
+
+    def _groups(self, tested: Numbers, probabilities: Mapping[str, Numbers]) -> tuple[GroupDifference, ...]:
+        """The network minus the champion, group by group. tested: the labels of the tested rows."""
+        if not self.rival:
+            return ()
+        masks = {name: mask[self.splits.test_rows] for name, mask in groups.members(self.frame).items()}
+        ours, theirs = probabilities[NETWORK], probabilities[CHAMPION]
+        return groups.differences(masks, tested, ours, theirs, self.splits.widening)
 
 
 def with_all_columns(recipe: Recipe) -> Recipe | None:

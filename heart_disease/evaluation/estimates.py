@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,17 +87,41 @@ def measure(labels: Numbers, probabilities: Numbers, weights: Numbers | None) ->
 
     Accuracy, sensitivity and specificity are at the threshold 0.5.
     """
-    sick = labels > 0.5
-    hits = ((probabilities >= 0.5) == sick).mean(axis=0)  # (n,) over the repeats
     found = {
-        "log_loss": estimate(losses(labels, probabilities), weights),
-        "brier": estimate(((probabilities - labels) ** 2).mean(axis=0), weights),
-        "roc_auc": roc_auc(labels, probabilities, weights),
-        "accuracy": estimate(hits, weights),
-        "sensitivity": estimate(hits[sick], None if weights is None else weights[:, sick]),
-        "specificity": estimate(hits[~sick], None if weights is None else weights[:, ~sick]),
+        metric: estimate(values[of], None if weights is None else weights[:, of])
+        for metric, (values, of) in _by_patient(labels, probabilities).items()
     }
+    found["roc_auc"] = roc_auc(labels, probabilities, weights)
     return {metric: found[metric] for metric in METRICS}
+
+
+def differences(
+    labels: Numbers, ours: Numbers, theirs: Numbers, weights: Numbers | None, widening: float
+) -> dict[str, Estimate]:
+    """All metrics of probabilities `ours` minus `theirs`, each (R, n) with its own R, paired patient by patient.
+
+    widening: see `Splits.widening`.
+    """
+    own, other = (_by_patient(labels, p) for p in (ours, theirs))
+    found = {
+        metric: estimate((values - other[metric][0])[of], None if weights is None else weights[:, of], widening)
+        for metric, (values, of) in own.items()
+    }
+    found["roc_auc"] = _roc_auc_difference(labels, ours, theirs, weights, widening)
+    return {metric: found[metric] for metric in METRICS}
+
+
+def _by_patient(labels: Numbers, probabilities: Numbers) -> dict[str, tuple[Numbers, Any]]:
+    """The metrics that are means over patients: a number for each (n,), the mean over the repeats, and whose count."""
+    sick, everyone = labels > 0.5, slice(None)
+    hits = ((probabilities >= 0.5) == sick).mean(axis=0)
+    return {
+        "log_loss": (losses(labels, probabilities), everyone),
+        "brier": (((probabilities - labels) ** 2).mean(axis=0), everyone),
+        "accuracy": (hits, everyone),
+        "sensitivity": (hits, sick),
+        "specificity": (hits, ~sick),
+    }
 
 
 def roc_auc(labels: Numbers, probabilities: Numbers, weights: Numbers | None) -> Estimate:
@@ -108,11 +133,35 @@ def roc_auc(labels: Numbers, probabilities: Numbers, weights: Numbers | None) ->
     """
     sick = labels > 0.5
     if weights is None:
-        above, below = (np.zeros(count) for count in (sick.sum(), (~sick).sum()))
-        for p in probabilities:
-            above += _share_below(p[sick], p[~sick]) / len(probabilities)
-            below += (1 - _share_below(p[~sick], p[sick])) / len(probabilities)
-        return _normal(above.mean(), np.sqrt(above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below)))
+        return _delong(*_rightly(sick, probabilities))
+    return _percentiles(_areas(sick, probabilities, weights))
+
+
+def _roc_auc_difference(
+    labels: Numbers, ours: Numbers, theirs: Numbers, weights: Numbers | None, widening: float
+) -> Estimate:
+    sick = labels > 0.5
+    if weights is None:
+        (above, below), (other_above, other_below) = (_rightly(sick, p) for p in (ours, theirs))
+        return _delong(above - other_above, below - other_below, widening)
+    gaps = _areas(sick, ours, weights) - _areas(sick, theirs, weights)
+    return _percentiles(gaps[0] + widening * (gaps - gaps[0]))
+
+
+def _delong(above: Numbers, below: Numbers, widening: float = 1.0) -> Estimate:
+    error = np.sqrt(above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below))
+    return _normal(above.mean(), widening * error)
+
+
+def _rightly(sick: NDArray[np.bool_], probabilities: Numbers) -> tuple[Numbers, Numbers]:
+    """Against what share of the other class each sick (s,) and each healthy (n - s,) patient is ordered rightly."""
+    above = np.mean([_share_below(p[sick], p[~sick]) for p in probabilities], axis=0)
+    below = np.mean([1 - _share_below(p[~sick], p[sick]) for p in probabilities], axis=0)
+    return above, below
+
+
+def _areas(sick: NDArray[np.bool_], probabilities: Numbers, weights: Numbers) -> Numbers:
+    """The area in each resample (W,), the mean over the repeats; NaN without one of the classes."""
     w_sick, w_healthy = (np.ascontiguousarray(weights[:, rows].T) for rows in (sick, ~sick))  # (sick, W), (healthy, W)
     right = np.zeros(len(weights))
     for p in probabilities:
@@ -120,8 +169,8 @@ def roc_auc(labels: Numbers, probabilities: Numbers, weights: Numbers | None) ->
         total = np.vstack([np.zeros(len(weights)), np.cumsum(w_healthy[order], axis=0)])  # weight of the k lowest
         first, last = (np.searchsorted(p[~sick], p[sick], side, sorter=order) for side in ("left", "right"))
         right += np.einsum("sw,sw->w", w_sick, total[first] + total[last]) / 2 / len(probabilities)
-    with np.errstate(invalid="ignore"):  # a resample without one of the classes has no area
-        return _percentiles(right / (w_sick.sum(axis=0) * w_healthy.sum(axis=0)))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(right / (w_sick.sum(axis=0) * w_healthy.sum(axis=0)))
 
 
 def _share_below(values: Numbers, others: Numbers) -> Numbers:

@@ -20,6 +20,10 @@ class EvaluationOptions:
         float | None,
         Field(gt=0, lt=1, description="Share to hold out once, instead of cross-validation; the course holds out 0.2."),
     ] = None
+    sensitivity: Annotated[
+        float | None,
+        Field(gt=0, le=1, description="Share of the sick that the model's answer, yes or no, must find."),
+    ] = None
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
@@ -31,9 +35,10 @@ class Evaluation(EvaluationOptions):
 
     def as_dict(self) -> dict[str, Any]:
         """The settings that apply, by name, for JSON and for a tracker."""
+        target = {} if self.sensitivity is None else {"sensitivity": self.sensitivity}
         if self.holdout is not None:
-            return {"holdout": self.holdout}
-        return {"folds": self.folds, "repeats": self.repeats}
+            return {"holdout": self.holdout, **target}
+        return {"folds": self.folds, "repeats": self.repeats, **target}
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))

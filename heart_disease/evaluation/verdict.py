@@ -12,6 +12,8 @@ A log loss of 0.38 means that a model gives the true outcome a probability of 0.
 default margin of 0.02 that may fall to 0.670. The margin is also just above the half width that 303 patients give
 the comparison of two good models: a smaller one would leave nearly all of them inconclusive. (On such margins: Piaggio
 et al., Reporting of noninferiority and equivalence randomized trials, JAMA 308, 2012.)
+
+A challenger that is worse in a group of patients is held back, however good it is on average; see groups.py.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from dataclasses import dataclass, replace
 
 from heart_disease.evaluation.contest import ALL_COLUMNS, CHAMPION, LOGISTIC, PREVALENCE, Report
 from heart_disease.evaluation.estimates import Estimate
+from heart_disease.evaluation.groups import GroupDifference
 from heart_disease.evaluation.settings import Promotion
 
 BETTER, NOT_WORSE, WORSE, INCONCLUSIVE = "better", "not worse", "worse", "inconclusive"
@@ -49,6 +52,7 @@ class Decision:
     """Whether to promote, and why; with the comparisons to logistic regression and, if there is one, the champion.
 
     all_columns: if the network does not get some columns, the comparison to the same recipe with all of them.
+    groups: network minus champion in each group of patients that can be judged.
     """
 
     promote: bool
@@ -56,6 +60,12 @@ class Decision:
     logistic: Comparison
     champion: Comparison | None = None
     all_columns: Comparison | None = None
+    groups: tuple[GroupDifference, ...] = ()
+
+    @property
+    def worse_in(self) -> list[GroupDifference]:
+        """The groups in which the network is certainly worse than the champion."""
+        return [one for one in self.groups if one.worse]
 
 
 def compare(difference: Estimate, margin: float) -> Comparison:
@@ -76,10 +86,14 @@ def decide(
 
     It never does if it does not beat the prevalence, or if it is worse than logistic regression, or inconclusive
     against it. Otherwise the first model does, and one whose report has no champion to compare with; later ones do if
-    they are better than the champion, or if they are not worse and either refit on other data or `promotion` says so.
+    they are better than the champion, or if they are not worse and either refit on other data or `promotion` says so,
+    unless they are worse than the champion in a group of patients.
     What a network loses because it does not get some columns is said, and decides nothing.
     """
-    found = _decided(report, promotion, champion, data_changed)
+    found = replace(_decided(report, promotion, champion, data_changed), groups=report.groups)
+    if found.promote and (worse := found.worse_in):
+        where = f"{len(worse)} of {len(found.groups)} groups of patients: {', '.join(map(str, worse))}"
+        found = replace(found, promote=False, reason=f"{found.reason}; but worse in {where}")
     if ALL_COLUMNS not in report.differences:
         return found
     lost = compare(report.differences[ALL_COLUMNS], promotion.margin)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # In the order of the lecture.
-NAMES = ("descent", "gradient", "loss", "regression", "backprop", "optimizers", "overfitting", "columns")
+NAMES = ("descent", "gradient", "loss", "regression", "backprop", "optimizers", "overfitting", "columns", "landscape")
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ from heart_disease.registry.champions import (
 from heart_disease.registry.cleaning.orphans import Open, close_run, open_runs
 from heart_disease.registry.cleaning.prune import Unneeded, delete, find_unneeded
 from heart_disease.registry.hospitals import log_hospital
-from heart_disease.registry.lookup import Record, find_record, read_text, two_records
+from heart_disease.registry.lookup import Record, find_record, read_curve, read_text, two_records
 from heart_disease.registry.models import (
     SAME,
     all_versions,
@@ -82,6 +82,7 @@ from heart_disease.registry.origins import (
     SNAPSHOT,
     Origin,
     origin_here,
+    origin_in,
     origin_of,
     patients_of,
 )
@@ -179,10 +180,12 @@ __all__ = [
     "open_runs",
     "open_sweep",
     "origin_here",
+    "origin_in",
     "origin_of",
     "page",
     "patients_of",
     "read_batches",
+    "read_curve",
     "read_run",
     "read_text",
     "run_url",

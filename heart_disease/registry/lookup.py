@@ -138,6 +138,13 @@ def read_text(record: Record, path: str) -> str | None:
     return mlflow.artifacts.load_text(f"runs:/{record.run_id}/{path}")
 
 
+@reachable()
+def read_curve(record: Record, name: str) -> list[float]:
+    """A curve that the run recorded, such as ``loss/train``: its value at each epoch; empty if there is none."""
+    history = mlflow.MlflowClient().get_metric_history(record.run_id, name)
+    return [point.value for point in sorted(history, key=lambda point: point.step)]
+
+
 def _registered() -> _Registered:
     client = mlflow.MlflowClient()
     try:

@@ -109,12 +109,21 @@ def origin_of(ref: ModelRef) -> Origin:
             "expected the run that made it"
         )
     try:
-        recipe = Recipe.from_text(params)
+        return origin_in(params, tags)
     except ValueError as error:
         raise OriginError(
             f"the recipe of {ref.name} version {ref.version} cannot be read from its run {ref.run_id}: {error}"
         ) from error
-    evaluation = {name: params[name] for name in ("folds", "repeats", "holdout") if name in params}
+
+
+def origin_in(params: Mapping[str, str], tags: Mapping[str, str]) -> Origin:
+    """The origin among the parameters and tags of a run.
+
+    Raises:
+        ValueError: a value of the recipe makes no sense.
+    """
+    recipe = Recipe.from_text(params)
+    evaluation = {name: params[name] for name in ("folds", "repeats", "holdout", "sensitivity") if name in params}
     prefix = "library."
     libraries = {name.removeprefix(prefix): value for name, value in tags.items() if name.startswith(prefix)}
     return Origin(

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from heart_disease.data.remote import addresses
-from heart_disease.evaluation import clinical
+from heart_disease.evaluation import clinical, groups
 from heart_disease.evaluation.clinical import Calibration, Slice, Stability, Threshold
 from heart_disease.evaluation.contest import NETWORK, Report
 from heart_disease.evaluation.estimates import Numbers
 from heart_disease.model.support import Support
+from heart_disease.training.batches import Ints
 
-TARGET = 0.9  # the share of sick patients that the threshold finds
+TARGET = 0.9  # the share of sick patients that the threshold finds, if nobody asked for another
 SEED = 0  # of the intervals, and of the rows that are looked at if there are very many
 MOST_ROWS = 20_000  # more patients would cost time and show the same
 
@@ -48,19 +49,17 @@ class Facts:
     @property
     def people(self) -> str:
         """The threshold's figures as whole patients."""
-        found = round(100 * self.threshold.sensitivity.value)
-        alarmed = round(100 * (1 - self.threshold.specificity.value))
-        return (
-            f"Of 100 patients with disease, it finds {found} and misses {100 - found}. "
-            f"Of 100 without, {alarmed} are alarmed needlessly."
-        )
+        return people(self.threshold)
 
 
 def collect(frame: pd.DataFrame, source: str, report: Report, title: str, usual: Support | None = None) -> Facts:
     """The facts about a version that was made from the patients of `frame`, of which `report.rows` were tested."""
     looked = _sample(report)
     labels, p, tested = looked.labels, looked.probabilities[NETWORK], frame.iloc[looked.rows]
-    threshold = clinical.threshold_for(TARGET, labels, p, SEED)
+    if looked.sensitivity is None:
+        threshold = clinical.threshold_for(TARGET, labels, p, SEED)
+    else:
+        threshold = clinical.threshold_at(looked.threshold, looked.sensitivity, labels, p, SEED)
     return Facts(
         title,
         addresses.name(source),
@@ -70,17 +69,34 @@ def collect(frame: pd.DataFrame, source: str, report: Report, title: str, usual:
         len(labels) if len(labels) < len(report.rows) else 0,
         clinical.calibration(labels, p),
         threshold,
-        clinical.slices(clinical.groups(tested), labels, p, threshold.value, SEED),
+        clinical.slices(groups.members(tested), labels, p, threshold.value, SEED),
         clinical.stability(p, threshold.value),
         usual,
     )
+
+
+def people(threshold: Threshold) -> str:
+    """A threshold's figures as whole patients."""
+    found = round(100 * threshold.sensitivity.value)
+    alarmed = round(100 * (1 - threshold.specificity.value))
+    return (
+        f"Of 100 patients with disease, it finds {found} and misses {100 - found}. "
+        f"Of 100 without, {alarmed} are alarmed needlessly."
+    )
+
+
+def sampled(n: int) -> Ints:
+    """Which of n patients are looked at: all, or `MOST_ROWS` at random, ascending."""
+    if n <= MOST_ROWS:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(SEED).choice(n, MOST_ROWS, replace=False))
 
 
 def _sample(report: Report) -> Report:
     """The report on at most `MOST_ROWS` of its patients; its metrics are left as they are."""
     if len(report.rows) <= MOST_ROWS:
         return report
-    which = np.sort(np.random.default_rng(SEED).choice(len(report.rows), MOST_ROWS, replace=False))
+    which = sampled(len(report.rows))
     return replace(
         report,
         rows=report.rows[which],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +13,9 @@ from scipy.stats import binomtest
 from sklearn.metrics import roc_curve
 
 from heart_disease.evaluation.contest import LOGISTIC, NETWORK, Report
+from heart_disease.evaluation.estimates import Numbers
 from heart_disease.reporting.tables import MODEL_NAMES
+from heart_disease.training.batches import Floats
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # colour-blind readers can tell them apart (Okabe and Ito)
 COLORS = {NETWORK: BLUE, LOGISTIC: ORANGE}
@@ -31,16 +34,42 @@ def draw_all(report: Report) -> dict[str, bytes]:
 
 def loss_curves(axes: Axes, report: Report) -> None:
     """Loss on training and on test rows at each epoch: mean over the folds, and the band of one standard deviation."""
-    for name, color, label in (("train_loss", GREY, "training rows"), ("validation_loss", BLUE, "test rows")):
-        values = report.curves[name]
-        epochs = np.arange(1, values.shape[1] + 1)
-        mean, spread = values.mean(axis=0), values.std(axis=0)
-        axes.plot(epochs, mean, color=color, label=f"{label}: {mean[-1]:.3f} at the end")
-        axes.fill_between(epochs, mean - spread, mean + spread, color=color, alpha=0.15, linewidth=0)
-    folds = len(report.curves["train_loss"])
+    train, test = (report.curves[name] for name in ("train_loss", "validation_loss"))  # (folds, epochs)
+    draw_curves(
+        axes,
+        [
+            Curve("training rows", train.mean(axis=0), train.std(axis=0), GREY),
+            Curve("test rows", test.mean(axis=0), test.std(axis=0), BLUE),
+        ],
+    )
+    if len(train) > 1:
+        axes.legend(title=f"mean of {len(train)} folds, band: 1 SD")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A loss at each epoch, from 1 on: the mean over the folds (epochs,), and their standard deviation or nothing."""
+
+    label: str
+    mean: Numbers | Floats
+    spread: Numbers | Floats | None
+    color: str
+    style: str = "-"
+    weight: float = 1.0  # how strong the line is
+
+
+def draw_curves(axes: Axes, curves: Sequence[Curve]) -> None:
+    """Each curve with a band of one standard deviation."""
+    for one in curves:
+        epochs = np.arange(1, len(one.mean) + 1)
+        label = f"{one.label}: {one.mean[-1]:.3f} at the end"
+        axes.plot(epochs, one.mean, color=one.color, linestyle=one.style, alpha=one.weight, label=label)
+        if one.spread is not None:
+            low, high = one.mean - one.spread, one.mean + one.spread
+            axes.fill_between(epochs, low, high, color=one.color, alpha=0.15, linewidth=0)
     axes.set(xlabel="epoch", ylabel="binary cross-entropy", title="Loss")
     axes.set_ylim(bottom=0)
-    axes.legend(title=f"mean of {folds} folds, band: 1 SD" if folds > 1 else None)
+    axes.legend()
 
 
 def roc(axes: Axes, report: Report) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from heart_disease.evaluation.clinical import ENOUGH
 from heart_disease.evaluation.estimates import METRICS, Estimate
+from heart_disease.evaluation.groups import ENOUGH
 from heart_disease.evaluation.other_patients.hospital import Hospital, Judgement
 from heart_disease.model.words import count
 from heart_disease.reporting import tables

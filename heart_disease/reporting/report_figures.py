@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from textwrap import fill
 
 import matplotlib as mpl
@@ -17,7 +19,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from heart_disease.evaluation import clinical
 from heart_disease.evaluation.clinical import Stability
 from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, NETWORK, Report
-from heart_disease.evaluation.estimates import Numbers
+from heart_disease.evaluation.estimates import Estimate, Numbers
 from heart_disease.evaluation.influence import Influence
 from heart_disease.model import schema
 from heart_disease.reporting import figures
@@ -32,61 +34,113 @@ GRID = np.linspace(0.01, 0.99, 99)
 TOO_FINE = re.compile(r"(?<=\.\d\d)\d+(?=[\s\"])")  # digits of a coordinate beyond hundredths of a point
 
 
+@dataclass(frozen=True)
+class Line:
+    """A model in the figures. probabilities: (R, n), out of fold. area: under its ROC curve."""
+
+    name: str
+    probabilities: Numbers
+    area: Estimate
+    color: str
+    style: str
+
+    def pooled(self, labels: Numbers) -> tuple[Numbers, Numbers]:
+        """The labels and probabilities (R n,) of all repeats, one after another."""
+        return np.tile(labels, len(self.probabilities)), self.probabilities.ravel()
+
+
+def lines(report: Report) -> list[Line]:
+    """The models of a report that have a line."""
+    return [
+        Line(MODEL_NAMES[model], report.probabilities[model], report.metrics[model]["roc_auc"], *style)
+        for model, style in STYLES.items()
+        if model in report.probabilities
+    ]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as an address that holds it, and what it shows in words."""
+
+    address: str
+    alt: str
+
+    @classmethod
+    def of(cls, svg: str, alt: str) -> Picture:
+        """An SVG that stands in the page itself."""
+        return cls(f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}", alt)
+
+
 def losses(report: Report) -> str:
     """Loss against epochs, with the spread over the folds."""
     return _svg(lambda axes: figures.loss_curves(axes, report))
 
 
-def roc(report: Report) -> str:
+def recorded_losses(curves: Sequence[figures.Curve]) -> str:
+    """Likewise, from curves that runs recorded."""
+    return _svg(lambda axes: figures.draw_curves(axes, curves))
+
+
+def roc(labels: Numbers, shown: Sequence[Line]) -> str:
     """Sensitivity against 1 - specificity, all repeats pooled."""
-    return _svg(lambda axes: _roc(axes, report))
+    return _svg(lambda axes: _roc(axes, labels, shown))
 
 
-def _roc(axes: Axes, report: Report) -> None:
-    for model, y, p, (color, style) in _pooled(report):
-        x, sensitivity, _ = roc_curve(y, p)
-        area = f"{MODEL_NAMES[model]}: {report.metrics[model]['roc_auc']}"
-        axes.plot(*_thin(x, sensitivity), color=color, linestyle=style, label=area)
+def _roc(axes: Axes, labels: Numbers, shown: Sequence[Line]) -> None:
+    for line in shown:
+        x, sensitivity, _ = roc_curve(*line.pooled(labels))
+        axes.plot(*_thin(x, sensitivity), color=line.color, linestyle=line.style, label=f"{line.name}: {line.area}")
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
     axes.set(xlabel="healthy patients alarmed (1 - specificity)", ylabel="sick patients found (sensitivity)")
     axes.legend(title="area under the curve", loc="lower right", fontsize=8)
 
 
-def precision_recall(report: Report) -> str:
+def precision_recall(labels: Numbers, shown: Sequence[Line]) -> str:
     """How many of those who are alarmed are sick, against how many of the sick are found."""
-    return _svg(lambda axes: _precision_recall(axes, report))
+    return _svg(lambda axes: _precision_recall(axes, labels, shown))
 
 
-def _precision_recall(axes: Axes, report: Report) -> None:
-    for model, y, p, (color, style) in _pooled(report):
-        precision, recall, _ = precision_recall_curve(y, p)
-        axes.plot(*_thin(recall, precision), color=color, linestyle=style, label=MODEL_NAMES[model])
-    axes.axhline(report.labels.mean(), color=GREY, linewidth=0.8, label="everybody alarmed")
+def _precision_recall(axes: Axes, labels: Numbers, shown: Sequence[Line]) -> None:
+    for line in shown:
+        precision, recall, _ = precision_recall_curve(*line.pooled(labels))
+        axes.plot(*_thin(recall, precision), color=line.color, linestyle=line.style, label=line.name)
+    axes.axhline(labels.mean(), color=GREY, linewidth=0.8, label="everybody alarmed")
     axes.set(
         xlabel="sick patients found (sensitivity)", ylabel="of the alarmed, share sick (precision)", ylim=(0, 1.01)
     )
     axes.legend(loc="lower left", fontsize=8)
 
 
-def calibration(report: Report) -> str:
-    """Share with disease against probability, in groups of equal size with 95 % intervals."""
-    return _svg(lambda axes: figures.calibration(axes, report))
+def calibration(labels: Numbers, shown: Sequence[Line], banded: int = 1) -> str:
+    """Share with disease against probability, smoothed; the first `banded` lines have their 95 % bands."""
+    return _svg(lambda axes: _calibration(axes, labels, shown, banded))
 
 
-def decision(report: Report) -> str:
+def _calibration(axes: Axes, labels: Numbers, shown: Sequence[Line], banded: int) -> None:
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, label="right")
+    for k, line in enumerate(shown):
+        found = clinical.smooth(labels, line.probabilities)
+        if found:
+            axes.plot(found.grid, found.share, color=line.color, linestyle=line.style, label=line.name)
+            if k < banded:
+                axes.fill_between(found.grid, found.low, found.high, color=line.color, alpha=0.15, linewidth=0)
+    axes.set(xlabel="predicted probability", ylabel="share with heart disease", xlim=(0, 1), ylim=(0, 1))
+    axes.legend(loc="upper left", fontsize=8)
+
+
+def decision(labels: Numbers, shown: Sequence[Line]) -> str:
     """Net benefit against the threshold, beside treating everybody and nobody."""
-    return _svg(lambda axes: _decision(axes, report))
+    return _svg(lambda axes: _decision(axes, labels, shown))
 
 
-def _decision(axes: Axes, report: Report) -> None:
-    for model, (color, style) in STYLES.items():
-        if model in report.probabilities:
-            found = clinical.net_benefit(report.labels, report.probabilities[model], GRID)
-            axes.plot(GRID, found, color=color, linestyle=style, label=MODEL_NAMES[model])
-    everybody = clinical.net_benefit(report.labels, np.ones((1, len(report.labels))), GRID)
+def _decision(axes: Axes, labels: Numbers, shown: Sequence[Line]) -> None:
+    for line in shown:
+        found = clinical.net_benefit(labels, line.probabilities, GRID)
+        axes.plot(GRID, found, color=line.color, linestyle=line.style, label=line.name)
+    everybody = clinical.net_benefit(labels, np.ones((1, len(labels))), GRID)
     axes.plot(GRID, everybody, color=GREY, linewidth=0.8, linestyle="-.", label="treat everybody")
     axes.axhline(0, color=GREY, linewidth=0.8, label="treat nobody")
-    share = report.labels.mean()
+    share = labels.mean()
     axes.set(xlabel="probability from which to treat", ylabel="net benefit (true positives per patient)", xlim=(0, 1))
     axes.set_ylim(-0.1 * share, 1.05 * share)
     axes.legend(loc="lower left", fontsize=8)
@@ -143,15 +197,6 @@ def _dependence(axes: Axes, found: Influence) -> None:
     else:
         axes.set_xlabel(column.unit)
     axes.set(ylabel="probability", ylim=(0, 1))
-
-
-def _pooled(report: Report) -> list[tuple[str, Numbers, Numbers, tuple[str, str]]]:
-    """Labels and probabilities of all repeats, one after another, for each model that has a curve."""
-    return [
-        (model, np.tile(report.labels, len(report.probabilities[model])), report.probabilities[model].ravel(), style)
-        for model, style in STYLES.items()
-        if model in report.probabilities
-    ]
 
 
 def _thin(x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:

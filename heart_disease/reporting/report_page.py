@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,24 +10,18 @@ import pandas as pd
 
 from heart_disease.evaluation import clinical
 from heart_disease.evaluation.contest import NETWORK, Report
+from heart_disease.evaluation.groups import ENOUGH
 from heart_disease.evaluation.influence import Influence
 from heart_disease.evaluation.verdict import Decision
 from heart_disease.model import schema
-from heart_disease.reporting import pages, report_figures, tables
+from heart_disease.reporting import pages, report_figures, tables, tripod
 from heart_disease.reporting.facts import Facts
+from heart_disease.reporting.report_figures import Picture
 from heart_disease.training.batches import Ints
 
 FOLDER, FILE = "report", "report.html"  # among the artifacts of a run
 LISTED = 5
 DRAWN = 6  # columns whose influence is a picture; that of the others is a sentence
-
-
-@dataclass(frozen=True)
-class _Figure:
-    """A picture as an address that holds it, and what it shows in words."""
-
-    address: str
-    alt: str
 
 
 @dataclass(frozen=True)
@@ -80,12 +73,13 @@ def render(facts: Facts, decision: Decision, changed: Mapping[str, str] | None) 
         figures=_figures(report, stable),
         influences=[_Column(one.column, _direction(one)) for one in report.influences],
         drawn=DRAWN,
-        enough=clinical.ENOUGH,
+        enough=ENOUGH,
+        against={one.group: one for one in report.groups},
         mape=float(stable.error.mean()) if stable else 0.0,
         flips=float(stable.flips.mean()) if stable else 0.0,
         wrong=patients(wrong, [f"{abs(report.labels[k] - mean[k]):.2f}" for k in wrong]),
         unstable=patients(unstable, [f"{p[:, k].min():.2f} to {p[:, k].max():.2f}" for k in unstable]),
-        items=TRIPOD,
+        items=tripod.ITEMS,
     )
 
 
@@ -131,14 +125,18 @@ def _direction(one: Influence) -> str:
     return f"{column.meaning}: on average from {ends[0]} to {ends[1]}"
 
 
-def _figures(report: Report, stable: clinical.Stability | None) -> dict[str, _Figure]:
-    network = report.metrics[NETWORK]
+def _figures(report: Report, stable: clinical.Stability | None) -> dict[str, Picture]:
+    labels, lines = report.labels, report_figures.lines(report)
+    area = report.metrics[NETWORK]["roc_auc"]
     drawn = {
         "losses": (report_figures.losses(report), "Loss against epochs on training and on test rows."),
-        "roc": (report_figures.roc(report), f"ROC curves. Area of the network: {network['roc_auc']}."),
-        "precision_recall": (report_figures.precision_recall(report), "Precision against sensitivity."),
-        "calibration": (report_figures.calibration(report), "Share with disease against predicted probability."),
-        "decision": (report_figures.decision(report), "Net benefit against the threshold, with treat all and none."),
+        "roc": (report_figures.roc(labels, lines), f"ROC curves. Area of the network: {area}."),
+        "precision_recall": (report_figures.precision_recall(labels, lines), "Precision against sensitivity."),
+        "calibration": (report_figures.calibration(labels, lines), "Share with disease against probability."),
+        "decision": (
+            report_figures.decision(labels, lines),
+            "Net benefit against the threshold.",
+        ),
     }
     if stable:
         svg = report_figures.stability(stable, report.probabilities[NETWORK])
@@ -148,23 +146,4 @@ def _figures(report: Report, stable: clinical.Stability | None) -> dict[str, _Fi
         drawn["importance"] = (report_figures.importance(report.influences), f"The most important columns: {first}.")
     for one in report.influences[:DRAWN]:
         drawn[one.column] = (report_figures.dependence(one), f"Probability against {_direction(one)}.")
-    return {
-        name: _Figure(f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}", alt)
-        for name, (svg, alt) in drawn.items()
-    }
-
-
-# Topics of TRIPOD+AI (Collins et al., BMJ 385, e078378, 2024), and where the page has them.
-TRIPOD = (
-    ("Source of data, participants", "Patients; the data set's own page says how they were recruited"),
-    ("Outcome and predictors", "Patients: disease is over 50 % narrowing of a major vessel"),
-    ("Sample size", "Patients; the number was not planned"),
-    ("Missing data", "Patients: blanks are counted, and are an input of their own"),
-    ("Analytical methods", "How it was judged; the run's parameters hold the recipe"),
-    ("Fairness", "Groups of patients"),
-    ("Interpretation", "Which columns matter, and which way"),
-    ("Model performance, with intervals", "Results, Calibration, Groups of patients"),
-    ("Model updating", "Verdict: what changed against the champion"),
-    ("Limitations, usability", "Use and limits"),
-    ("Protocol, registration, patient involvement", "Not reported: this is software for learning, not a study"),
-)
+    return {name: Picture.of(svg, alt) for name, (svg, alt) in drawn.items()}

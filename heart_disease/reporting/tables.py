@@ -51,7 +51,7 @@ def figures(estimates: Mapping[str, Estimate], prefix: str = "") -> dict[str, fl
 
 
 def decision_tags(decision: Decision) -> dict[str, str]:
-    """A decision as the tags of a run or version: the verdicts and their intervals."""
+    """A decision as the tags of a run or version: the verdicts, their intervals, and groups that are worse off."""
     out = {"decision": decision.reason}
     compared = {LOGISTIC: decision.logistic, CHAMPION: decision.champion, ALL_COLUMNS: decision.all_columns}
     for name, found in compared.items():
@@ -59,7 +59,14 @@ def decision_tags(decision: Decision) -> dict[str, str]:
             ends = found.difference.named(f"log_loss_minus/{name}")
             out |= {f"verdict/{name}": found.kind, "margin": f"{found.margin:g}"}
             out |= {key: f"{value:.6f}" for key, value in ends.items()}
+    if decision.groups:
+        out |= {"groups_judged": str(len(decision.groups)), "worse_in": in_groups(decision)}
     return out
+
+
+def in_groups(decision: Decision) -> str:
+    """The groups of patients in which the network is worse than the champion; ``none`` if there are none."""
+    return ", ".join(map(str, decision.worse_in)) or "none"
 
 
 def out_of_fold(report: Report, ids: Sequence[str]) -> str:

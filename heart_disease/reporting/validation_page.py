@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from expectations.failure import in_words, listed, percent
@@ -59,6 +60,7 @@ def render(validation: Validation) -> str:
         "heart_disease.reporting",
         "validation_page.html",
         validation=validation,
+        source=Path(validation.source).name,
         headline=headline(validation),
         whole=_whole(validation),
         columns=_columns(validation),

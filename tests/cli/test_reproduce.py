@@ -191,3 +191,64 @@ def test_a_run_without_a_version_ends_in_2(heart: Any) -> None:
 def test_agreement_in_words(gap: float, words: str) -> None:
     theirs = np.array([0.25, 0.5, 0.75])
     assert str(reproduction.agreement(theirs + np.array([0, gap, 0]), theirs)) == words
+
+
+# --- heart explain, on the same store
+
+
+def test_explain_says_what_a_new_recipe_did(heart: Any) -> None:
+    code, out, _ = heart("explain", "2")
+    assert code == 0
+    assert out.startswith("version 2 against version 1, the champion that it was compared with")
+    assert "recipe: epochs 75 -> 300, learning_rate 0.001 -> 0.01, weight_decay 1.0 -> 0.0" in out
+    effect = float(out.split("the new recipe ")[1].split()[0])
+    assert effect > 0.1
+    assert "judged on 303 patients of version 2" in out
+
+
+def test_explain_tells_new_data_and_a_new_recipe_apart(heart: Any) -> None:
+    code, out, _ = heart("explain", "4")
+    assert code == 0
+    assert "data: 303 -> 100 patients: 100 new, 303 gone" in out
+    for change in (
+        "the new recipe on the old data",
+        "the new data with the old recipe",
+        "both",
+        "both, beyond the sum",
+    ):
+        assert f"{change} " in out
+
+
+def test_explain_says_what_it_cannot_know_without_the_old_patients(heart: Any, store: Path) -> None:
+    code, out, _ = heart("explain", "4", "--before", str(store / "patients.csv"))
+    assert code == 0
+    assert "What the new data accounts for cannot be said: the patients of version 1 are not kept" in out
+    assert "the new recipe " in out
+
+
+def test_explain_says_what_code_and_libraries_did(heart: Any) -> None:
+    client = mlflow.MlflowClient()
+    before = client.get_run(run_id("1")).data.tags["library.keras"]
+    client.set_tag(run_id("1"), "library.keras", "0.1")
+    try:
+        code, out, _ = heart("explain", "2")
+    finally:
+        client.set_tag(run_id("1"), "library.keras", before)
+    assert code == 0
+    assert f"versions: keras 0.1 -> {before}" in out
+    assert "version 1 trained again today, minus what it recorded: +0.000 [" in out.replace("-0.000", "+0.000")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("1",), 4, "version 1 was compared with no champion"),
+        (("2", "--source", "nowhere.csv"), 3, "nowhere.csv"),
+        (("9",), 4, "no version 9"),
+    ],
+)
+def test_explain_needs_a_run_a_champion_and_patients(
+    words: tuple[str, ...], code: int, message: str, heart: Any
+) -> None:
+    found, _, err = heart("explain", *words)
+    assert (found, message in err) == (code, True), err

@@ -7,9 +7,9 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, recall_score
+from statsmodels.nonparametric.kernel_regression import KernelReg
 
-from heart_disease.evaluation import clinical
-from tests.harness import patients
+from heart_disease.evaluation import clinical, groups
 
 N = 160
 RNG = np.random.default_rng(3)
@@ -66,21 +66,16 @@ def test_the_threshold_is_the_highest_that_finds_enough(target: float) -> None:
     assert found.specificity.value == pytest.approx(specificity)
 
 
-def test_every_patient_is_in_one_age_band_one_sex_and_one_type_of_pain() -> None:
-    masks = clinical.groups(patients.make(N))
-    assert (np.sum(list(masks.values()), axis=0) == 3).all()
-
-
 def test_a_group_is_judged_on_its_own_patients_and_only_if_it_is_large_enough() -> None:
     large = np.arange(N) < 120
     small = np.zeros(N, bool)
-    small[np.flatnonzero(LABELS)[: clinical.ENOUGH - 1]] = True
+    small[np.flatnonzero(LABELS)[: groups.ENOUGH - 1]] = True
     small[np.flatnonzero(LABELS == 0)[:60]] = True
     one, other = clinical.slices({"large": large, "small": small}, LABELS, P, 0.5, seed=0)
     assert one.log_loss
     assert one.log_loss.value == pytest.approx(np.mean([log_loss(LABELS[large], p[large]) for p in P]))
     assert (one.n, one.sick) == (120, int(LABELS[:120].sum()))
-    assert other.sick == clinical.ENOUGH - 1
+    assert other.sick == groups.ENOUGH - 1
     assert (other.log_loss, other.sensitivity, other.specificity) == (None, None, None)
 
 
@@ -101,6 +96,27 @@ def test_the_farthest_come_first() -> None:
     assert clinical.farthest(np.array([0.1, 0.9, 0.3, 0.9]), 3).tolist() == [1, 3, 2]
 
 
-def test_groups_of_columns_that_are_not_declared_are_left_out() -> None:
-    frame = patients.make(60).drop(columns=["age", "cp"])
-    assert list(clinical.groups(frame)) == ["female", "male"]
+def test_the_smooth_curve_is_the_local_linear_regression_of_statsmodels() -> None:
+    found = clinical.smooth(LABELS, P)
+    assert found
+    width = 1.06 * P.std() * N**-0.2
+    theirs = KernelReg(np.tile(LABELS, 4), P.ravel(), "c", reg_type="ll", bw=[width]).fit(found.grid)[0]
+    np.testing.assert_allclose(found.share, np.clip(theirs, 0, 1), atol=1e-6)
+
+
+def test_the_band_of_the_smooth_curve_is_that_of_resampled_patients() -> None:
+    found = clinical.smooth(LABELS, P)
+    assert found
+    rng, curves = np.random.default_rng(0), []
+    for _ in range(200):
+        drawn = rng.integers(0, N, N)
+        again = clinical.smooth(LABELS[drawn], P[:, drawn])
+        assert again
+        curves.append(np.interp(found.grid, again.grid, again.share))
+    inside = slice(5, -5)  # the ends of the grid are drawn anew each time
+    spread = 1.96 * np.std(curves, axis=0)[inside]
+    assert np.median((found.high - found.low)[inside] / 2 / spread) == pytest.approx(1, abs=0.1)
+
+
+def test_equal_probabilities_have_no_curve() -> None:
+    assert clinical.smooth(LABELS, np.full((2, N), 0.4)) is None

@@ -309,3 +309,33 @@ def test_a_version_that_does_not_record_what_it_learned_from_is_refused(heart: A
     code, _, err = heart("compare", "5", ref.version, "--on", str(store / "new.csv"))
     assert code == 4
     assert f"version {ref.version} does not say which patients it learned from" in err
+
+
+# The page.
+
+
+def test_a_page_has_the_difference_of_the_terminal_the_curves_and_the_groups(heart: Any, tmp_path: Path) -> None:
+    code, out, _ = heart("compare", "1", "2", "-o", str(tmp_path / "page.html"))
+    assert code == 0
+    assert out.rstrip().endswith("page.html")
+    page = (tmp_path / "page.html").read_text()
+    line = next(line for line in out.splitlines() if line.startswith("version 2  "))
+    assert f"worse than version 1: difference in log loss {' '.join(line.split()[2:5])}" in page
+    assert page.count("<img") == 5
+    assert '<th scope="row">asymptomatic</th>' in page
+
+
+def test_a_page_about_two_models_is_about_the_patients_of_the_file(heart: Any, store: Path, tmp_path: Path) -> None:
+    code, _, _ = heart("compare", "5", "6", "--on", str(store / "new.csv"), "-o", str(tmp_path / "page.html"))
+    assert code == 0
+    assert "on 100 patients" in (tmp_path / "page.html").read_text()
+
+
+def test_a_page_is_about_two_runs(heart: Any, tmp_path: Path) -> None:
+    for words, code, message in [
+        (("1", "2", "3"), 2, "about two runs; got 3"),
+        (("1", "5"), 4, "no patient in common"),
+    ]:
+        found, _, err = heart("compare", *words, "-o", str(tmp_path / "page.html"))
+        assert (found, message in err) == (code, True), err
+    assert not (tmp_path / "page.html").exists()

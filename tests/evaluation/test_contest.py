@@ -309,3 +309,14 @@ def test_the_model_carries_the_networks_of_the_folds_for_the_inputs_of_its_encod
 def test_with_one_held_out_part_the_tested_network_is_shipped_and_there_are_no_others() -> None:
     contest = on(folds.holdout(Y, 0.2, seed=0))
     assert contest.model(untrained(contest), 1).folds == ()
+
+
+def test_a_model_answers_yes_from_where_it_finds_the_share_that_was_asked_for() -> None:
+    splits = folds.cross_validation(Y, 4, 2, seed=1)
+    usual, asked = (on(splits, sensitivity=share) for share in (None, 0.8))
+    networks = untrained(usual)
+    assert usual.report(networks).threshold == 0.5
+    found = asked.report(networks)
+    sick = found.probabilities[NETWORK][:, Y > 0.5]
+    assert (sick >= found.threshold).mean() >= 0.8 > (sick > found.threshold).mean()
+    assert asked.model(networks, 1, found.threshold).threshold == found.threshold

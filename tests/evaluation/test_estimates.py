@@ -262,3 +262,25 @@ def test_widening_moves_the_ends_and_not_the_value() -> None:
     assert wide.value == plain.value
     assert wide.low - wide.value == pytest.approx(1.5 * (plain.low - plain.value))
     assert wide.high - wide.value == pytest.approx(1.5 * (plain.high - plain.value))
+
+
+def test_differences_of_all_metrics_equal_a_plain_loop_over_the_same_resamples() -> None:
+    labels, ours = sample(repeats=2)
+    theirs = np.clip(ours[:1] + 0.2 * np.random.default_rng(1).standard_normal((3, N)), 0.01, 0.99)
+    weights = estimates.resamples(N, 0)[:41]
+    found = estimates.differences(labels, ours, theirs, weights, widening=1.5)
+    each = [[plainly(labels[rows], p[:, rows]) for p in (ours, theirs)] for rows in drawn(weights)]
+    for metric, one in found.items():
+        gaps = np.array([mine[metric] - other[metric] for mine, other in each])
+        ends = np.quantile(gaps[0] + 1.5 * (gaps[1:] - gaps[0]), [0.025, 0.975])
+        assert (one.value, one.low, one.high) == pytest.approx((gaps[0], *ends), abs=1e-9), metric
+
+
+def test_computed_differences_of_all_metrics_equal_drawn_ones_within_monte_carlo_error() -> None:
+    labels, ours = sample(1000, repeats=2)
+    theirs = np.clip(ours + 0.2 * np.random.default_rng(1).standard_normal(ours.shape), 0.01, 0.99)
+    some, none = (estimates.differences(labels, ours, theirs, w, 1.2) for w in (estimates.resamples(1000, 0), None))
+    for metric in METRICS:
+        assert some[metric].value == pytest.approx(none[metric].value)
+        widths = [one.high - one.low for one in (some[metric], none[metric])]
+        assert widths[0] == pytest.approx(widths[1], rel=0.1), metric

@@ -8,6 +8,7 @@ import pytest
 from heart_disease.evaluation import verdict
 from heart_disease.evaluation.contest import ALL_COLUMNS, CHAMPION, LOGISTIC, PREVALENCE, Report, averaging_helps
 from heart_disease.evaluation.estimates import Estimate
+from heart_disease.evaluation.groups import GroupDifference
 from heart_disease.evaluation.settings import Promotion
 
 CLEARLY_LESS = Estimate(-0.3, -0.4, -0.2)
@@ -23,10 +24,11 @@ def decide(
     champion: Estimate | None = None,
     data_changed: bool = False,
     promotion: Promotion = Promotion(),  # noqa: B008
+    groups: tuple[GroupDifference, ...] = (),
 ) -> verdict.Decision:
     """The decision on a report with these differences: network minus each other model, in log loss."""
     differences = {LOGISTIC: logistic, PREVALENCE: prevalence} | ({CHAMPION: champion} if champion else {})
-    report = Report("", np.zeros(0, np.int64), np.zeros(0), {}, {}, differences, {})
+    report = Report("", np.zeros(0, np.int64), np.zeros(0), {}, {}, differences, {}, groups=groups)
     return verdict.decide(
         report, promotion, champion="champion version 7" if champion else None, data_changed=data_changed
     )
@@ -192,3 +194,30 @@ def test_what_leaving_columns_out_costs_is_said_and_decides_nothing(cost: Estima
     assert decision.all_columns == verdict.compare(cost, 0.02)
     assert f"; without ca, thal it is {kind} than the same recipe with all columns" in decision.reason
     assert decision.reason.endswith(f"difference in log loss {cost.signed}")
+
+
+# --- groups of patients
+
+WORSE, EQUAL = GroupDifference("female", 97, CLEARLY_MORE), GroupDifference("male", 206, ABOUT_EQUAL)
+
+
+@pytest.mark.parametrize("champion", [CLEARLY_LESS, ABOUT_EQUAL])
+def test_a_challenger_that_is_worse_in_a_group_is_held_back(champion: Estimate) -> None:
+    decision = decide(champion=champion, data_changed=True, groups=(WORSE, EQUAL))
+    assert not decision.promote
+    assert decision.worse_in == [WORSE]
+    assert decision.reason.endswith(
+        f"{champion.signed}; but worse in 1 of 2 groups of patients: female +0.150 [+0.090, +0.210]"
+    )
+
+
+def test_groups_that_are_not_certainly_worse_change_nothing() -> None:
+    with_groups = decide(champion=CLEARLY_LESS, groups=(EQUAL, GroupDifference("60 years and over", 91, CANNOT_TELL)))
+    assert with_groups.promote
+    assert with_groups.reason == decide(champion=CLEARLY_LESS).reason
+
+
+def test_a_challenger_that_stays_one_anyway_keeps_its_reason() -> None:
+    worse = decide(champion=CANNOT_TELL, groups=(WORSE,))
+    assert not worse.promote
+    assert worse.reason == decide(champion=CANNOT_TELL).reason

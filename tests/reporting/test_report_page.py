@@ -13,10 +13,11 @@ import pytest
 from heart_disease.evaluation.clinical import Threshold
 from heart_disease.evaluation.contest import LOGISTIC, Report
 from heart_disease.evaluation.estimates import Estimate
+from heart_disease.evaluation.groups import GroupDifference
 from heart_disease.evaluation.influence import Influence
 from heart_disease.evaluation.settings import Promotion
 from heart_disease.evaluation.verdict import decide
-from heart_disease.reporting import facts, report_page
+from heart_disease.reporting import facts, report_page, tripod
 from tests.harness import patients
 from tests.reporting.test_report import make
 
@@ -98,6 +99,35 @@ def test_one_split_has_a_page_without_stability() -> None:
     text = page(make(n=61, repeats=1, folds=1), patients.make(61))
     assert len(Outline(text).images) == 5
     assert "Each patient was tested once" in text
+
+
+def test_groups_that_were_compared_with_the_champion_say_where_it_is_worse() -> None:
+    one, other = (
+        GroupDifference(name, 40, Estimate(0.05, low, 0.09)) for name, low in (("male", 0.01), ("female", -0.01))
+    )
+    text = page(replace(make(), groups=(one, other)), patients.make(90))
+    assert "minus champion</th>" in text
+    assert "+0.050 [+0.010, +0.090] <strong>worse</strong>" in text
+    assert "+0.050 [-0.010, +0.090]</td>" in text
+    assert "minus champion" not in page(make(), patients.make(90))
+
+
+def test_the_page_says_from_where_on_the_model_answers_yes() -> None:
+    asked = replace(make(), sensitivity=0.8, threshold=0.4321)
+    assert facts.collect(patients.make(90), "", asked, "").threshold.value == 0.4321
+    text = page(asked, patients.make(90))
+    assert "To find 80 % of the patients with disease, say yes from a probability of <strong>0.43</strong> on" in text
+    assert "From here on, the registered model answers yes." in text
+    assert "heart train --sensitivity 0.9" in page(make(), patients.make(90))
+
+
+def test_all_27_items_of_tripod_ai_are_listed_and_lead_to_headings(found: str) -> None:
+    headings = " ".join(Outline(found).headings)
+    assert [item.number for item in tripod.ITEMS] == list(range(1, 28))
+    for item in tripod.ITEMS:
+        assert f'<th scope="row">{item.topic}</th>' in found
+    for section in ("Results", "Groups of patients", "Which columns matter", "Use and limits", "Patients", "Stability"):
+        assert section in headings
 
 
 def test_very_many_patients_are_sampled_and_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

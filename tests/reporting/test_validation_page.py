@@ -48,11 +48,12 @@ def test_the_page_says_what_was_found_and_loads_nothing() -> None:
 
 def test_the_page_escapes_what_came_from_the_table() -> None:
     frame = put("chol", (3, "<script>x</script>"))(patients.make()).rename(columns={"age": "<img src=x>"})
-    html = validation_page.render(validate(sources.make_table(frame, "<b>march</b>.csv")))
+    html = validation_page.render(validate(sources.make_table(frame, "/home/somebody/<b>march.csv")))
     read = Reader(html)
     assert not {"script", "img", "b"} & set(read.tags)
     assert "<script>x</script>" in read.text
-    assert "<b>march</b>.csv" in read.text
+    assert "<b>march.csv" in read.text
+    assert "somebody" not in html  # where the file lies is nobody else's business
     assert "<img src=x>" in read.text
     assert "Refused: 120 patients cannot be used; there are 3 errors." in read.text
 

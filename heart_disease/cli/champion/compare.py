@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heart_disease.cli.options import add_options, made
@@ -32,6 +33,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--on", metavar="FILE",
         help="compare two registered models, not their recipes, on the patients of FILE that neither learned from",
     )  # fmt: skip
+    parser.add_argument("-o", "--output", metavar="FILE", help="also write a page (HTML) about two runs to this file")
     add_options(parser, Promotion, leave_out=("promote_if",))
 
 
@@ -40,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 
     Raises:
         UsageError: only one run, a word that fits several runs, or --on without exactly two versions.
-        UnavailableError: there is no such run.
+        UnavailableError: there is no such run, or the page cannot be written.
         DataError: the file is refused, or has too few patients that neither model learned from.
     """
     words, on, margin = options.runs, options.on, made(Promotion, options, {}).margin
@@ -57,14 +59,19 @@ def run(options: argparse.Namespace) -> int:
     for record in records:
         if "epochs" not in record.params:
             raise UsageError(f"{record.label} ('{record.name}') has no recipe; expected the run of a training")
-    if on is None:
-        _runs(records, margin)
-    else:
-        _models(records, on, margin)
+    if options.output is not None and len(records) != 2:
+        raise UsageError(f"--output writes a page about two runs; got {len(records)}")
+    render = _runs(records, margin) if on is None else _models(records, on, margin)
+    if options.output is not None:
+        from heart_disease.data import writing
+
+        writing.write_text(Path(options.output), render())
+        print(f"page: {options.output}")
     return ExitCode.DONE
 
 
-def _runs(records: Sequence[Record], margin: float) -> None:
+def _runs(records: Sequence[Record], margin: float) -> Callable[[], str]:
+    """Print the comparison; gives a function that makes the page."""
     from heart_disease.reporting import side_by_side
 
     _heads(records)
@@ -80,6 +87,13 @@ def _runs(records: Sequence[Record], margin: float) -> None:
     for note in notes:
         print(wrapped(note))
     print(wrapped(f"Below 0 is better than {first.label}. {_margin(margin)}"))
+
+    def page() -> str:
+        from heart_disease.cli.champion import comparison
+
+        return comparison.of_runs(records, tested, notes, margin)
+
+    return page
 
 
 def _out_of_fold(record: Record, notes: list[str]) -> OutOfFold | None:
@@ -123,7 +137,8 @@ def _pair(
     return found, n
 
 
-def _models(records: Sequence[Record], source: str, margin: float) -> None:
+def _models(records: Sequence[Record], source: str, margin: float) -> Callable[[], str]:
+    """Print the comparison; gives a function that makes the page."""
     if len(records) != 2:
         raise UsageError(f"--on compares two models; got {len(records)}")
     import numpy as np
@@ -167,6 +182,13 @@ def _models(records: Sequence[Record], source: str, margin: float) -> None:
     found = comparison.on_rows_minus(labels, probabilities[other], probabilities[first], margin)
     print(_shown(side_by_side.pairs([(other, found, len(labels))], first)))
     print(wrapped(f"Below 0 is better than {first}, for these two models as they are. {_margin(margin)}"))
+
+    def page() -> str:
+        from heart_disease.cli.champion.comparison import of_models
+
+        return of_models(records, patients, labels, [probabilities[first], probabilities[other]], told, margin)
+
+    return page
 
 
 def _margin(margin: float) -> str:

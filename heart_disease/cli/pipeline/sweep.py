@@ -31,7 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     cluster = parser.add_mutually_exclusive_group()
     cluster.add_argument("--dask", metavar="ADDRESS", help="train on a Dask cluster, such as tcp://10.0.0.1:8786")
     cluster.add_argument("--ray", metavar="ADDRESS", help="train on a Ray cluster, such as ray://10.0.0.1:10001")
-    add_options(parser.add_argument_group("evaluation"), EvaluationOptions, leave_out=("holdout",))
+    add_options(parser.add_argument_group("evaluation"), EvaluationOptions, leave_out=("holdout", "sensitivity"))
 
 
 def run(options: argparse.Namespace) -> int:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from heart_disease.evaluation import estimates
-from heart_disease.evaluation.clinical import ENOUGH
 from heart_disease.evaluation.estimates import Numbers
+from heart_disease.evaluation.groups import ENOUGH
 from heart_disease.evaluation.other_patients.hospital import Judgement, judge
 from heart_disease.model import schema
 from heart_disease.model.schema import Column

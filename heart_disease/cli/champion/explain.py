@@ -1,0 +1,184 @@
+"""`heart explain`: what changed between a version and the champion before it, and what each change accounts for."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from heart_disease.cli.options import add_device
+from heart_disease.cli.parser import Command
+from heart_disease.model.errors import ExitCode, HeartError, OriginError, UnavailableError
+from heart_disease.model.words import count
+from heart_disease.reporting.terminal import import_tensorflow, wrapped
+
+if TYPE_CHECKING:
+    from heart_disease.data.sources import Table
+    from heart_disease.registry import Origin, Record
+
+NOT_EXPLAINED = {"code", "versions"}  # parts of a change that cannot be brought back
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Options: which run, and where the patients are."""
+    parser.add_argument(
+        "which", nargs="?", metavar="RUN",
+        help="a version, an alias, a run id or its beginning, or a run's name (default: the newest version)",
+    )  # fmt: skip
+    parser.add_argument("--source", metavar="PATH", help="the run's patients (default: the file that it recorded)")
+    parser.add_argument("--before", metavar="PATH", help="the champion's patients (default: the file that it recorded)")
+    add_device(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what changed, and what each change does to the log loss.
+
+    Raises:
+        UnavailableError: there is no such run, no champion before it, or its patients are gone.
+        DataError: a file cannot be read.
+    """
+    from heart_disease import registry
+    from heart_disease.evaluation import explanation
+    from heart_disease.evaluation.settings import Evaluation
+    from heart_disease.reporting import tables
+
+    record = registry.find_record(options.which or _newest())
+    champion, how = _champion(record)
+    ours, theirs = (_origin(one) for one in (record, champion))
+    print(wrapped(f"{record.label} against {champion.label}, {how}"))
+    if decision := record.tags.get("decision"):
+        print(wrapped(f"{record.label}: {decision}"))
+    changed = theirs.differences(ours)
+    if not changed:
+        print("Nothing changed: data, recipe, evaluation, code and libraries are the same.")
+        return ExitCode.DONE
+    after = _patients(record, ours, options.source, "--source")
+    before, lost = None, ""
+    if theirs.data != ours.data:
+        try:
+            before = _patients(champion, theirs, options.before, "--before")
+        except HeartError as error:
+            lost = str(error)
+    _say_what_changed(changed, after, before)
+    if lost:
+        print(wrapped(f"What the new data accounts for cannot be said: {lost}"))
+
+    evaluation = Evaluation(**ours.evaluation)  # type: ignore[arg-type]
+    seed = ours.recipe.seed
+    old, new = (replace(one.asked, seed=seed) for one in (theirs, ours))
+    trials = explanation.Trials(before, after, old, new, evaluation, seed)
+    import_tensorflow()
+    device = options.device or "auto"
+    if before is not None or old != new:
+        told = f"training {count(len(trials.jobs), 'network')} to tell the changes apart"
+        print(wrapped(told), file=sys.stderr)
+        found = trials.effects(trials.train(device))
+        rows = [(one.change, one.difference.signed) for one in found]
+        print(tables.aligned([("what it accounts for", "log loss"), *rows]))
+        whom = f"{count(len(trials.judged), 'patient')} of {record.label}"
+        print(wrapped(f"Below 0 is better; 95 % intervals; judged on {whom}.\n"))
+    if NOT_EXPLAINED & set(changed):
+        learned = after if theirs.data == ours.data else before
+        print(wrapped(f"code, libraries and device: {_rest(champion, theirs, learned, device)}"))
+    return ExitCode.DONE
+
+
+def _newest() -> str:
+    from heart_disease import registry
+
+    registry.check_embedded_store()
+    found = registry.versions()
+    if not found:
+        raise UnavailableError(f"'{registry.MODEL}' in {registry.uri()} has no version; run `heart train` first.")
+    return found[0]
+
+
+def _champion(record: Record) -> tuple[Record, str]:
+    """The version that the run was compared with, or else the present champion; and which of the two it is."""
+    from heart_disease import registry
+
+    if then := record.tags.get(registry.RIVAL, "").removeprefix("version "):
+        found = registry.find_record(then)
+        if found.run_id == record.tags.get(registry.RIVAL_RUN, found.run_id):  # otherwise it has the number by now
+            return found, "the champion that it was compared with"
+        raise UnavailableError(f"version {then}, the champion that {record.label} was compared with, is gone.")
+    now = registry.find_champion()
+    if now is None or now.run_id == record.run_id:
+        raise UnavailableError(f"{record.label} was compared with no champion, so nothing changed against one.")
+    return registry.find_record(now.version), "the champion now; it was compared with none"
+
+
+def _origin(record: Record) -> Origin:
+    from heart_disease import registry
+
+    try:
+        return registry.origin_in(record.params, record.tags)
+    except ValueError as error:
+        raise OriginError(f"the recipe of {record.label} cannot be read from its run: {error}") from error
+
+
+def _patients(record: Record, origin: Origin, source: str | None, option: str) -> Table:
+    """The patients that a run learned from.
+
+    Raises:
+        UnavailableError: the file is gone, or holds other patients by now.
+        DataError: it cannot be read.
+    """
+    from heart_disease import registry
+    from heart_disease.data import sources
+
+    then = f"name a copy of them: {option} FILE"
+    table = registry.patients_of(record.label, origin, then) if source is None else sources.load(source)
+    if table.digest != origin.data:
+        raise UnavailableError(
+            f"the patients of {record.label} are not kept, and '{table.source}' holds others by now (digest "
+            f"{table.digest[:8]}; expected {origin.data[:8]}); {then}"
+        )
+    return table
+
+
+def _say_what_changed(changed: dict[str, str], after: Table, before: Table | None) -> None:
+    if before is not None and "data" in changed:
+        from heart_disease.data import digests
+        from heart_disease.evaluation import comparison
+
+        both = len(comparison.same(digests.as_text(before.row_ids), digests.as_text(after.row_ids))[0])
+        rows = f"{len(before)} -> {count(len(after), 'patient')}: {len(after) - both} new, {len(before) - both} gone"
+        changed = changed | {"data": rows}
+    print("\nwhat changed")
+    for part, words in changed.items():
+        print(wrapped(f"  {part}: {words}", indent="    "))
+    print()
+
+
+def _rest(champion: Record, origin: Origin, table: Table | None, device: str) -> str:
+    """What code, libraries and device did since the champion was trained, in words."""
+    from heart_disease import registry
+    from heart_disease.evaluation import comparison, explanation
+    from heart_disease.evaluation.settings import Evaluation
+    from heart_disease.reporting import tables
+
+    if table is None:
+        return "what they account for cannot be said without the champion's patients"
+    text = registry.read_text(champion, f"evaluation/{tables.OUT_OF_FOLD}")
+    if text is None:
+        return f"what they account for cannot be said, because {champion.label} recorded no probabilities"
+    evaluation = Evaluation(**origin.evaluation)  # type: ignore[arg-type]
+    try:
+        recorded = comparison.read_out_of_fold(text)
+        found = explanation.the_rest(table, origin.shipped, evaluation, recorded, device)
+    except ValueError as error:
+        return f"what they account for cannot be said, because what {champion.label} recorded cannot be used: {error}"
+    return f"{champion.label} trained again today, minus what it recorded: {found.signed}"
+
+
+COMMAND = Command(
+    name="explain",
+    help="what changed against the champion, and what that did",
+    description="Say what changed between a run and the champion that it was compared with (data, recipe, code, "
+    "libraries), and what each change does to the log loss: the new recipe on the old data, and the new data with the "
+    "old recipe.",
+    add=add,
+    run=run,
+)

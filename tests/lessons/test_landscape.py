@@ -1,0 +1,84 @@
+"""The lesson `landscape`: values against plain NumPy and Keras, and what the directions are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from heart_disease.lessons import landscape
+from heart_disease.lessons.landscape import Settings
+from heart_disease.lessons.lesson import Lesson
+from heart_disease.training import network
+from heart_disease.training.recipe import Recipe
+
+WIDTHS = (29, 8, 1)
+RNG = np.random.default_rng(0)
+SIZE = 29 * 8 + 8 + 8 + 1
+WEIGHTS = 0.3 * RNG.standard_normal(SIZE)
+X, Y = RNG.standard_normal((40, 29)), (RNG.random(40) < 0.5).astype(float)
+WAYS = RNG.standard_normal((2, SIZE))
+GRID, OTHER = np.linspace(-1, 1, 7), np.linspace(-0.5, 1, 4)
+
+
+def test_every_point_is_the_loss_of_the_network_there() -> None:
+    found = landscape.losses(WEIGHTS, WAYS, GRID, OTHER, X, Y, WIDTHS)
+    assert found.shape == (4, 7)
+    for i, b in enumerate(OTHER):
+        for j, a in enumerate(GRID):
+            expected = landscape.plainly(WEIGHTS + a * WAYS[0] + b * WAYS[1], X, Y, WIDTHS)
+            assert found[i, j] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("hidden", [(8,), (5, 3)])
+def test_the_plain_loss_is_kerass(hidden: tuple[int, ...]) -> None:
+    made = network.build(Recipe(hidden=hidden), 29)
+    made.compile(loss="binary_crossentropy")
+    flat = np.concatenate([part.ravel() for part in made.get_weights()])
+    expected = made.evaluate(X, Y[:, None], verbose=0)
+    assert landscape.plainly(flat, X, Y, (29, *hidden, 1)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_normalised_direction_moves_each_units_weights_by_their_own_length_and_no_bias() -> None:
+    parts = landscape.split(landscape.normalised(WAYS[0], WEIGHTS, WIDTHS), WIDTHS)
+    own = landscape.split(WEIGHTS, WIDTHS)
+    for k in (0, 2):
+        np.testing.assert_allclose(np.linalg.norm(parts[k], axis=0), np.linalg.norm(own[k], axis=0))
+    assert not parts[1].any()
+    assert not parts[3].any()
+
+
+def test_twice_the_weights_in_one_layer_and_half_in_the_next_make_the_same_picture() -> None:
+    scale = np.concatenate([np.full(29 * 8 + 8, 2.0), np.full(8, 0.5), [1.0]])
+    pictures = [
+        landscape.losses(
+            w, np.stack([landscape.normalised(way, w, WIDTHS) for way in WAYS]), GRID, GRID, X, Y, WIDTHS
+        )
+        for w in (WEIGHTS, scale * WEIGHTS)
+    ]  # fmt: skip
+    np.testing.assert_allclose(*pictures, rtol=1e-4)
+
+
+def test_the_main_directions_of_a_path_in_a_plane_hold_all_of_it() -> None:
+    path = RNG.standard_normal((20, 2)) @ WAYS + WEIGHTS
+    main = landscape.of_the_path(path)
+    np.testing.assert_allclose(main @ main.T, np.eye(2), atol=1e-9)
+    found = landscape.plane(path, main, GRID, GRID, X, Y, WIDTHS)
+    assert found.share == pytest.approx(1)
+    np.testing.assert_allclose(found.path @ main + path[-1], path, atol=1e-9)
+    random = landscape.plane(path, RNG.standard_normal((2, SIZE)), GRID, GRID, X, Y, WIDTHS)
+    assert random.share < 0.2
+
+
+@pytest.fixture(scope="module")
+def lesson() -> Lesson:
+    return landscape.run(Settings(epochs=20, points=21, units=4))
+
+
+def test_the_lesson_trains_looks_around_and_checks_itself(lesson: Lesson) -> None:
+    assert lesson.metrics["largest difference to NumPy"] < 1e-4
+    assert lesson.metrics["loss at the end"] < lesson.metrics["loss at the start"]
+    assert len(lesson.curves["loss"]) == 21
+    assert lesson.metrics["share of the way in the random plane"] < 0.2
+    assert lesson.metrics["share of the way in its main plane"] > 0.9
+    assert "Li et al. 2018" in lesson.text
+    assert lesson.png.startswith(b"\x89PNG")

@@ -1,0 +1,104 @@
+"""The page about two runs: one escaped file, whose numbers are those of the metrics, differences and groups."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from heart_disease.evaluation import estimates, groups
+from heart_disease.evaluation.estimates import METRICS
+from heart_disease.model import schema
+from heart_disease.reporting import comparison_page, facts
+from heart_disease.reporting.comparison_page import Duel, Side
+from tests.harness import patients
+from tests.reporting.test_report_page import Outline
+
+FRAME = patients.make(200)
+LABELS = schema.label(FRAME).to_numpy()
+RNG = np.random.default_rng(1)
+FIRST, OTHER = (expit(size * (2 * LABELS - 1) + RNG.standard_normal((3, 200))) for size in (2.0, 0.3))
+CURVES = {"loss/train": np.linspace(0.7, 0.3, 6), "loss/validation": np.linspace(0.7, 0.4, 6)}
+DUEL = Duel(
+    Side("version 1", "29-16-1, <b>", FIRST, CURVES), Side("version 2", "29-32-1", OTHER, CURVES), LABELS, FRAME,
+    FRAME.index, ["other folds"], 1.14, 0.02, 0, [("recipe", "version 1", "version 2"), ("hidden", "16", "32")],
+    {"code": "digest 1234 -> <5678>"},
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return comparison_page.render(DUEL)
+
+
+def cells(page: str, first: str) -> list[str]:
+    """The cells of the table's row that starts with `first`, as text."""
+    row = page.split(f'<th scope="row">{first}</th>')[1].split("</tr>")[0]
+    return [re.sub("<.*?>", "", cell) for cell in re.findall("<td.*?</td>", row)]
+
+
+def test_the_page_is_one_well_formed_file_that_loads_nothing(page: str) -> None:
+    outline = Outline(page)
+    assert not outline.open
+    assert len(outline.images) == 5
+    assert all(image["alt"] for image in outline.images)
+    assert not re.search(r"<script|<link|@import|(?:src|href)=\"(?!data:|#)", page)
+    assert all(f'id="{target}"' in page for target in re.findall(r'href="#(\w+)"', page))
+    assert len(page.encode()) < 1_000_000
+
+
+def test_what_comes_from_outside_is_escaped(page: str) -> None:
+    assert "29-16-1, &lt;b&gt;" in page
+    assert "&lt;5678&gt;" in page
+
+
+def test_every_metric_has_both_figures_and_their_paired_difference(page: str) -> None:
+    weights = estimates.resamples(200, 0)
+    first, other = (estimates.measure(LABELS, p, weights) for p in (FIRST, OTHER))
+    gaps = estimates.differences(LABELS, OTHER, FIRST, weights, 1.14)
+    for metric, title in METRICS.items():
+        assert cells(page, title)[:3] == [str(first[metric]), str(other[metric]), gaps[metric].signed]
+        assert cells(page, title)[3] == "worse"  # for some metrics that is higher, for others lower
+
+
+def test_the_verdict_is_that_of_a_training(page: str) -> None:
+    gap = estimates.difference(LABELS, OTHER, FIRST, estimates.resamples(200, 0), 1.14)
+    assert f"worse than version 1: difference in log loss {gap.signed}" in page
+
+
+def test_groups_have_their_differences_or_are_too_small(page: str) -> None:
+    found = {one.group: one for one in groups.differences(groups.members(FRAME), LABELS, OTHER, FIRST, 1.14)}
+    for name, mask in groups.members(FRAME).items():
+        assert cells(page, name)[0] == str(mask.sum())
+        if name in found:
+            assert cells(page, name)[-1].startswith(found[name].difference.signed)
+        else:
+            assert cells(page, name)[-1] == "too few to judge"
+    assert found
+
+
+def test_the_patients_about_whom_they_disagree_most_are_named_by_their_row(page: str) -> None:
+    apart = np.abs(FIRST.mean(axis=0) - OTHER.mean(axis=0))
+    listed = re.findall(r'<th scope="row">(\d+)</th>', page)
+    assert int(listed[0]) == FRAME.index[apart.argmax()]
+
+
+def test_without_their_columns_patients_are_named_by_digest_and_groups_are_left_out() -> None:
+    digests = [f"{k:016x}" for k in range(200)]
+    text = comparison_page.render(replace(DUEL, frame=None, names=digests))
+    assert "groups cannot be told apart" in text
+    assert re.search(r'<th scope="row">[0-9a-f]{16}</th>', text)
+
+
+def test_equal_runs_are_not_shown_to_differ_in_anything() -> None:
+    text = comparison_page.render(replace(DUEL, other=replace(DUEL.first, name="version 2"), recipes=[], changed={}))
+    assert text.count("not shown to differ") == len(METRICS)
+    assert "Recipe, evaluation and data are equal." in text
+
+
+def test_very_many_patients_are_sampled_and_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "MOST_ROWS", 100)
+    assert "random sample of 100 of them" in comparison_page.render(DUEL)
