@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, NoReturn
 
 from heart_disease.cli import output
@@ -67,13 +68,15 @@ def _did_you_mean(word: str, known: Sequence[str] | Mapping[str, object]) -> str
 def make_parser(groups: Mapping[str, Sequence[Command]], description: str, *, listed: bool = False) -> Parser:
     """The parser of `heart` with these commands, by group; `run` of the parsed options is the command's action.
 
-    listed: argparse lists the commands itself, in one group; programs that look into a parser need that.
+    listed: argparse lists the commands itself, in one group; programs that look into a parser need that, and get such
+    a one by calling `listed` of the parsed options.
     """
     lines = [description]
     width = max(len(command.name) for commands in groups.values() for command in commands)
     for title, commands in groups.items():
         lines += ["", f"{title}:", *(f"  {command.name:{width}}  {command.help}" for command in commands)]
     parser = Parser(prog="heart", description="\n".join(lines), epilog=exit_codes())
+    parser.set_defaults(listed=partial(make_parser, groups, description, listed=True))
     found = parser.add_subparsers(metavar="COMMAND", help="`heart COMMAND --help` says more", required=True)
     for commands in groups.values():
         for command in commands:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from heart_disease.cli.parser import Command, make_parser
+from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
 
 SHELLS = ("bash", "zsh", "tcsh")
@@ -22,9 +22,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the script."""
     import shtab
 
-    from heart_disease.cli.main import DESCRIPTION, GROUPS
-
-    print(shtab.complete(make_parser(GROUPS, DESCRIPTION, listed=True), options.shell))
+    print(shtab.complete(options.listed(), options.shell))
     return ExitCode.DONE
 
 
