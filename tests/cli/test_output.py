@@ -6,16 +6,16 @@ import json
 import logging
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from heart_disease.cli import output
+from heart_disease.data import sources
 from heart_disease.evaluation.estimates import Estimate
 from heart_disease.reporting.terminal import progress, say
 from tests.harness.command import heart
-
-NOWHERE = "file:///nowhere/of/that/name"
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,19 @@ def test_an_error_is_one_line_and_with_verbose_also_where_it_comes_from(capsys: 
     told = capsys.readouterr().err
     assert told.startswith("Traceback")
     assert told.endswith(brief)
+
+
+def test_what_a_check_found_is_there_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = sources.load().frame
+    for cell, code in ((63, 0), (400, 3)):
+        table.loc[table.index[0], "age"] = cell
+        table.to_csv(tmp_path / "patients.csv", index=False)
+        assert heart("check", str(tmp_path / "patients.csv"), "--json") == code
+        found = json.loads(capsys.readouterr().out)
+        assert found["rows"] == 303
+        assert found["passed"] == (code == 0)
+        errors = [one for one in found["failures"] if one["severity"] == "critical"]
+        assert [one["cells"] for one in errors] == [[{"row": 1, "column": "age", "value": "400"}]] * (code == 3)
 
 
 def test_quiet_and_verbose_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -56,6 +57,24 @@ def test_what_drives_the_answer_is_said_in_words(predict: Any, monkeypatch: pyte
     ]
     start, *moves = [float(re.findall(r"\d\.\d{3}", line)[0]) for line in lines]
     assert start + moves[0] - moves[1] == pytest.approx(float(first.split()[1].rstrip(",")), abs=0.002)
+
+
+def test_programs_get_the_answer_as_json(predict: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = models.make(sources.load().frame, folds=12)
+    monkeypatch.setattr(remembered, "champion", lambda: ("heart-disease version 1", model))
+    code, out, err = predict(patients.FIRST, "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    cells = np.array([float(patients.FIRST[name]) for name in schema.INPUT_NAMES])
+    assert found["probability"] == pytest.approx(model.score(cells[None]).probability[0])
+    assert found["networks"]["networks"] == 12
+    assert found["version"] == "heart-disease version 1"
+
+
+def test_the_answers_of_a_file_are_written_and_not_printed_as_json(predict: Any) -> None:
+    code, _, err = predict({}, "patients.csv", "--json")
+    assert code == 2
+    assert "-o OUT.csv" in err
 
 
 def test_how_far_networks_differ_is_said(predict: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heart_disease.cli.options import add_copy, add_selection
+from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.data.sites import SITES
 from heart_disease.model import schema
@@ -77,6 +78,10 @@ def run(options: argparse.Namespace) -> int:
     described = "\n\n".join([words.markdown(judgements), *notes])
     logged = registry.log_hospital(ref, table, name, words.values(judgement), described)
 
+    if options.json:
+        facts = {"version": ref, "source": table.source, "digest": table.digest, "rows": len(table)}
+        write_json({**facts, "judged": judgements, "notes": notes, "page": registry.run_url(logged)})
+        return ExitCode.DONE
     for line in table.finding.lines() if table.finding else ():
         print(wrapped(line))
     if table.blank_lines:
@@ -156,4 +161,5 @@ COMMAND = Command(
     "intervals, on those that it can score, and why it cannot score the others.",
     add=add,
     run=run,
+    facts=True,
 )

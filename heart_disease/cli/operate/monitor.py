@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from heart_disease.cli.options import add_copy, add_selection
+from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
 from heart_disease.model.words import count
@@ -43,8 +44,20 @@ def run(options: argparse.Namespace) -> int:
 
         server.wait()
         found = monitor(options.source, options.model, options.copy)
-    _show(found)
+    if options.json:
+        write_json(_facts(found))
+    else:
+        _show(found)
     return ExitCode.DONE if found.end == "NoDrift" else ExitCode.DRIFTED
+
+
+def _facts(found: Found) -> dict[str, object]:
+    from heart_disease import registry
+    from tasks import compare
+
+    names = ("end", "version", "source", "known", "broken", "drift")
+    page = registry.file_url(found.run, f"{compare.FOLDER}/{compare.FILE}")
+    return {name: getattr(found, name) for name in names} | {"page": page}
 
 
 def _show(found: Found) -> None:
@@ -80,4 +93,5 @@ COMMAND = Command(
     "reported as different.",
     add=add,
     run=run,
+    facts=True,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
 from heart_disease.model.words import count
@@ -24,9 +25,13 @@ def run(options: argparse.Namespace) -> int:
     from heart_disease.data.remote import snapshots
 
     if options.empty:
-        print(f"{count(snapshots.empty(), 'snapshot')} deleted")
+        deleted = snapshots.empty()
+        write_json({"deleted": deleted}) if options.json else print(f"{count(deleted, 'snapshot')} deleted")
         return ExitCode.DONE
     found = snapshots.every()
+    if options.json:
+        write_json(found)
+        return ExitCode.DONE
     for one in found:
         print(wrapped(f"{one.digest[:8]}  {one.taken}  {one.size:,} bytes  {one.source}", indent=" " * 10))
     most = f"{snapshots.MOST_KEPT >> 30} GiB"
@@ -41,4 +46,5 @@ COMMAND = Command(
     "were then. Trainings are reproduced from them. Those that were not used for longest make room for new ones.",
     add=add,
     run=run,
+    facts=True,
 )

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from heart_disease.cli.options import add_copy, add_selection
+from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
 from heart_disease.model.words import count
 from heart_disease.reporting.terminal import short, wrapped
+
+if TYPE_CHECKING:
+    from expectations.gate import Validation
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -42,18 +48,34 @@ def run(options: argparse.Namespace) -> int:
         from expectations import gate
         from heart_disease.reporting import validation_page
 
-        if file.notes:
-            print(wrapped(f"The file: {'; '.join(file.notes)}."))
+        notes = [f"The file: {'; '.join(file.notes)}."] if file.notes else []
         found = sources.recognised(file, copy=options.copy, force=options.force)
         if found is None:
             validation = where.validate(file)
         else:
             finding, blank_lines = found
             validation = gate.validate(sources.translated(finding, file.source, blank_lines))
-            for line in finding.lines():
-                print(wrapped(line))
+            notes += finding.lines()
     if options.page:
         writing.write_text(Path(options.page), validation_page.render(validation))
+    if options.json:
+        write_json(_facts(validation, notes))
+    else:
+        _show(validation, notes)
+    return ExitCode.DONE if validation.passed else ExitCode.REJECTED
+
+
+def _facts(validation: Validation, notes: Sequence[str]) -> dict[str, object]:
+    """What Great Expectations answered is left out, being long; the page has it."""
+    names = ("source", "digest", "rows", "blank_lines", "passed", "checked")
+    found = {name: getattr(validation, name) for name in names}
+    failures = [{"message": one.message(), **vars(one)} for one in validation.failures]
+    return {**found, "failures": failures, "notes": notes}
+
+
+def _show(validation: Validation, notes: Sequence[str]) -> None:
+    for note in notes:
+        print(wrapped(note))
     print(wrapped(f"{count(validation.rows, 'row')} of {short(validation.source)}, digest {validation.digest}"))
     if validation.blank_lines:
         print(f"{count(validation.blank_lines, 'blank row')} left out")
@@ -64,7 +86,6 @@ def run(options: argparse.Namespace) -> int:
         f"{count(len(validation.warnings), 'warning')}"
     )
     print(f"{'passed' if validation.passed else 'REJECTED'}: {summary}")
-    return ExitCode.DONE if validation.passed else ExitCode.REJECTED
 
 
 COMMAND = Command(
@@ -73,4 +94,5 @@ COMMAND = Command(
     description="Load and validate a file of patients, of any length: memory holds a part of it at a time.",
     add=add,
     run=run,
+    facts=True,
 )

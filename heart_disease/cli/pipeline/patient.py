@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from typing import TYPE_CHECKING
 
+from heart_disease.cli.output import write_json
 from heart_disease.model import schema
 from heart_disease.model.errors import ExitCode, RejectedError, UsageError
 from heart_disease.model.schema import Column
 from heart_disease.model.words import count
-from heart_disease.reporting.terminal import wrapped
+from heart_disease.reporting.terminal import say, wrapped
 
 if TYPE_CHECKING:  # `heart --help` needs neither
     import numpy as np
@@ -46,7 +46,7 @@ def given(options: argparse.Namespace) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def score(values: dict[str, float], *, abstain: bool = False) -> int:
+def score(values: dict[str, float], *, abstain: bool, as_json: bool) -> int:
     """Print what the champion says about one patient; nothing with `abstain`, if it knows no such patients.
 
     Raises:
@@ -67,14 +67,19 @@ def score(values: dict[str, float], *, abstain: bool = False) -> int:
     scores = (model.abstaining() if abstain else model).score(cells)
     if scores.problem[0]:
         raise RejectedError(f"not scored: {scores.problem[0]}")
-    print(f"{title} (champion)", file=sys.stderr)
+    spread, found = model.spread(cells[0]), model.drivers(cells[0])
+    if as_json:
+        answer = {"probability": scores.probability[0], "disease": scores.disease[0], "unusual": scores.unusual[0]}
+        write_json({"version": title, **answer, "networks": spread, "drivers": found})
+        return ExitCode.DONE
+    say(f"{title} (champion)")
     print(f"probability {scores.probability[0]:.3f}, disease {scores.disease[0]}")
-    if spread := model.spread(cells[0]):
+    if spread:
         networks = count(spread.networks, "network")
         print(f"{networks}, each trained without some of the patients: {spread.lowest:.3f} to {spread.highest:.3f}")
     if scores.unusual[0]:
         print(wrapped(f"This patient is {scores.unusual[0]}: the probability may be wrong."))
-    if found := model.drivers(cells[0]):
+    if found:
         print("\n".join(in_words(found, cells[0])))
     return ExitCode.DONE
 

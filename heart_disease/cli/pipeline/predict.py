@@ -65,7 +65,9 @@ def run(options: argparse.Namespace) -> int:
     if (source is None) != bool(values) or (values and (output or options.prefix or options.anyway or options.dask)):
         raise UsageError("expected a FILE, with or without options for it, or the values of one patient alone")
     if values:
-        return patient.score(values, abstain=options.abstain)
+        return patient.score(values, abstain=options.abstain, as_json=options.json)
+    if options.json:
+        raise UsageError("--json prints the answer about one patient; the answers of a file: -o OUT.csv or OUT.parquet")
     if output and options.dask and Path(output).exists():
         raise UsageError(f"output '{output}' is there already; expected the name of a new folder with --dask")
     if output and not options.dask and Path(output).suffix not in (".csv", ".parquet"):
@@ -140,4 +142,5 @@ COMMAND = Command(
     description="Score raw rows of patients with the champion: a file of any length, or one patient.",
     add=add,
     run=run,
+    facts=True,
 )

@@ -22,7 +22,7 @@ from heart_disease.model import schema
 from heart_disease.model.errors import RejectedError, SourceError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.model.words import count, reason
-from heart_disease.reporting.terminal import rows_bar, wrapped
+from heart_disease.reporting.terminal import rows_bar, say, wrapped
 
 TERMINAL_ROWS = 50
 TERMINAL_ID = 30  # characters
@@ -186,12 +186,12 @@ def _columns(batch: Batch, rows: Rows, found: pd.DataFrame, prefix: str, numbers
 def tell(scored: Scored, version: str, own: str | None, prefix: str, *, shown: bool) -> None:
     """Say how many rows were scored, show the first answers if asked for, and say why others have none."""
     if scored.blank_lines:
-        print(f"{count(scored.blank_lines, 'blank row')} left out", file=sys.stderr)
-    print(f"{version}: {count(scored.rows, 'row')} scored", file=sys.stderr)
+        say(f"{count(scored.blank_lines, 'blank row')} left out")
+    say(f"{version}: {count(scored.rows, 'row')} scored")
     if shown:
         print(_table(scored, own, prefix))
         if scored.rows > TERMINAL_ROWS:
-            print(f"... the first {TERMINAL_ROWS}; -o FILE writes all", file=sys.stderr)
+            say(f"... the first {TERMINAL_ROWS}; -o FILE writes all")
     for row, problem in pd.concat(scored.problems)["problem"].items():
         print(wrapped(f"row {row} not scored: {problem}"), file=sys.stderr)
     if scored.unusual:
