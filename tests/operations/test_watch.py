@@ -76,7 +76,8 @@ def test_an_address_with_a_password_is_refused_before_anything_is_recorded() -> 
 
 
 @pytest.mark.usefixtures("prefect")
-def test_a_password_may_be_a_secret_block_of_prefect() -> None:
+def test_a_password_may_be_a_secret_block_of_prefect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     Secret(value="s3cr3t").save("clinic", overwrite=True)
     with serving(Answer(sources.BUNDLED.read_bytes())) as site:
         sources.load(site.address("a.csv?token=${prefect.clinic}"))
