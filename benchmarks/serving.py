@@ -22,7 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -47,7 +47,7 @@ START_SECONDS = 120
 
 @dataclass
 class Server:
-    """One of the two. body: makes the body of a request for that many rows."""
+    """A server, or a protocol of one. body: makes the body of a request for that many rows."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -234,13 +234,15 @@ def main() -> None:
             start("heart serve", serve, first, "/health", "/predict", ours) as api,
             start("mlflow models serve", mlflow, second, "/ping", "/invocations", stock) as other,
         ):
+            protocol = replace(api, name="heart serve, MLflow's protocol", path="/invocations", body=stock, found={})
+            asked = [api, protocol, other]
             for _ in range(options.rounds):
                 for case, (count, connections) in CASES.items():
-                    for server in (api, other):
+                    for server in asked:
                         found = load(server, count, connections, after(options.seconds))
                         server.found.setdefault(case, []).append(found)
             print(f"{os.cpu_count()} cores, {options.rounds} rounds of {options.seconds:g} s, medians.\n")
-            print(table([api, other]))
+            print(table(asked))
             for it in (api, other):
                 print(f"\n{it.name}: {it.start:.1f} s to the first answer, {it.memory():.0f} MB after the load")
             print(f"\n{move(api, options.moves, 3)}")

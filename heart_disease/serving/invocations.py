@@ -1,8 +1,8 @@
 """MLflow's protocol, that of `mlflow models serve`, so that its clients and load tests can ask `heart serve` as well.
 
-A body is JSON with one of MLflow's four forms and perhaps `params`, read by MLflow's own code, or CSV. What is
-different: a probability that does not exist is null and not NaN, which is no JSON; a parameter that the model does not
-have is refused instead of ignored; and there is no Parquet, of which a megabyte may unpack to gigabytes.
+A body is JSON in one of MLflow's four forms, perhaps with `params`, or CSV. Three things are different: a probability
+that does not exist is null and not NaN, which is no JSON; a parameter that the model does not have is refused and not
+ignored; and there is no Parquet, of which a megabyte may unpack to gigabytes.
 """
 
 from __future__ import annotations
@@ -112,8 +112,9 @@ def _checked(params: Any) -> dict[str, Any]:
 def _from_json(content: Any) -> tuple[pd.DataFrame, Any]:
     if not isinstance(content, dict) or len(forms := [form for form in FORMS if form in content]) != 1:
         raise ValueError(f"expected an object with exactly one of {', '.join(FORMS)}")
-    found = scoring_server.infer_and_parse_data({forms[0]: content[forms[0]]})
-    frame = found if isinstance(found, pd.DataFrame) else pd.DataFrame(found)
+    held = {form: content[form] for form in forms}
+    # MLflow makes arrays of the other two, which are for tensors; rows or columns of patients need none.
+    frame = scoring_server.infer_and_parse_data(held) if "dataframe" in forms[0] else pd.DataFrame(held[forms[0]])
     if not frame.columns.is_unique:
         raise ValueError("two columns have the same name")
     for name in schema.BY_NAME.keys() & set(frame.select_dtypes("object")):

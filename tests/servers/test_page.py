@@ -272,6 +272,19 @@ def test_a_file_comes_back_scored(visit: Visit, model: PatientModel, tmp_path: P
     expect(page.locator("#scored")).to_contain_text("missing; expected age, sex")
 
 
+def test_a_file_can_be_dropped_anywhere(visit: Visit) -> None:
+    page = visit()
+    page.evaluate(
+        """text => {
+            const data = new DataTransfer()
+            data.items.add(new File([text], "ward.csv", { type: "text/csv" }))
+            document.querySelector("h1").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }))
+        }""",
+        FRAME.head(20).to_csv(index=False),
+    )
+    expect(page.locator("#scored")).to_contain_text("20 of 20 patients scored.")
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [
