@@ -17,7 +17,7 @@ from heart_disease.evaluation.groups import GroupDifference
 from heart_disease.evaluation.influence import Influence
 from heart_disease.evaluation.settings import Promotion
 from heart_disease.evaluation.verdict import decide
-from heart_disease.reporting import facts, report_page, tripod
+from heart_disease.reporting.report import facts, report_page, tripod
 from tests.harness import patients
 from tests.reporting.test_report import make
 

@@ -13,8 +13,9 @@ from heart_disease.evaluation import comparison
 from heart_disease.evaluation.comparison import OutOfFold
 from heart_disease.evaluation.estimates import Numbers
 from heart_disease.model.errors import HeartError, UnavailableError
-from heart_disease.reporting import comparison_page, side_by_side
-from heart_disease.reporting.comparison_page import Duel, Side
+from heart_disease.reporting import side_by_side
+from heart_disease.reporting.report import comparison_page
+from heart_disease.reporting.report.comparison_page import Duel, Side
 
 if TYPE_CHECKING:
     import pandas as pd

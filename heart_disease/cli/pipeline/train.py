@@ -61,7 +61,8 @@ def _show(outcome: Outcome) -> None:
     from prefect.settings import get_current_settings
 
     from heart_disease import registry
-    from heart_disease.reporting import report_page, tables
+    from heart_disease.reporting import tables
+    from heart_disease.reporting.report import report_page
 
     print(f"\n{tables.text(outcome.report)}\n")
     print(outcome.headline)
