@@ -15,7 +15,8 @@ from heart_disease.evaluation.verdict import Decision
 from heart_disease.model.errors import HistoryError, MovedError, OriginError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef, Run
-from heart_disease.reporting import facts, figures, model_card, report_page, tables
+from heart_disease.reporting import figures, tables
+from heart_disease.reporting.report import facts, model_card, report_page
 from heart_disease.serving.rehearsal import fresh_process
 
 log = logging.getLogger("heart")

@@ -260,7 +260,7 @@ def _gap(one: Plane, end: Numbers, x: Numbers, y: Numbers, widths: Sequence[int]
         weights = end + one.a[j] * one.directions[0] + one.b[i] * one.directions[1]
         expected = plainly(weights, x, y, widths)
         found.append(abs(one.loss[i, j] - expected) / expected)
-    return max(found)
+    return float(max(found))
 
 
 def _rises(end: Numbers, start: Numbers, x: Numbers, y: Numbers, widths: Sequence[int]) -> str:

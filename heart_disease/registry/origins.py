@@ -108,21 +108,19 @@ def origin_of(ref: ModelRef) -> Origin:
             f"the run {ref.run_id or '(none)'} of {ref.name} version {ref.version} is gone, and its recipe with it; "
             "expected the run that made it"
         )
-    try:
-        return origin_in(params, tags)
-    except ValueError as error:
-        raise OriginError(
-            f"the recipe of {ref.name} version {ref.version} cannot be read from its run {ref.run_id}: {error}"
-        ) from error
+    return origin_in(params, tags, f"{ref.name} version {ref.version}")
 
 
-def origin_in(params: Mapping[str, str], tags: Mapping[str, str]) -> Origin:
-    """The origin among the parameters and tags of a run.
+def origin_in(params: Mapping[str, str], tags: Mapping[str, str], title: str) -> Origin:
+    """The origin among the parameters and tags of a run; title: what to call it.
 
     Raises:
-        ValueError: a value of the recipe makes no sense.
+        OriginError: a value of the recipe makes no sense.
     """
-    recipe = Recipe.from_text(params)
+    try:
+        recipe = Recipe.from_text(params)
+    except ValueError as error:
+        raise OriginError(f"the recipe of {title} cannot be read from its run: {error}") from error
     evaluation = {name: params[name] for name in ("folds", "repeats", "holdout", "sensitivity") if name in params}
     prefix = "library."
     libraries = {name.removeprefix(prefix): value for name, value in tags.items() if name.startswith(prefix)}

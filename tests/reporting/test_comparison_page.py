@@ -12,8 +12,8 @@ from scipy.special import expit
 from heart_disease.evaluation import estimates, groups
 from heart_disease.evaluation.estimates import METRICS
 from heart_disease.model import schema
-from heart_disease.reporting import comparison_page, facts
-from heart_disease.reporting.comparison_page import Duel, Side
+from heart_disease.reporting.report import comparison_page, facts
+from heart_disease.reporting.report.comparison_page import Duel, Side
 from tests.harness import patients
 from tests.reporting.test_report_page import Outline
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from matplotlib.figure import Figure
 
 from heart_disease.evaluation import estimates
 from heart_disease.evaluation.contest import LOGISTIC, NETWORK, PREVALENCE, Report
+from heart_disease.evaluation.estimates import Estimate
+from heart_disease.evaluation.groups import GroupDifference
+from heart_disease.evaluation.verdict import Decision, compare
 from heart_disease.reporting import figures, tables
 from heart_disease.training.engine import CURVES
 
@@ -129,6 +133,15 @@ def test_the_curves_of_one_fit_have_no_spread(holdout: Report) -> None:
         "loss/validation",
         "accuracy/validation",
     }
+
+
+def test_a_decision_says_in_which_groups_the_network_is_worse_than_the_champion() -> None:
+    alone = Decision(True, "", compare(Estimate(0, -0.1, 0.1), 0.02))
+    worse, equal = (GroupDifference(g, 50, Estimate(0.1, low, 0.2)) for g, low in (("female", 0.05), ("male", -0.1)))
+    assert "worse_in" not in tables.decision_tags(alone)
+    tags = tables.decision_tags(replace(alone, groups=(worse, equal)))
+    assert (tags["groups_judged"], tags["worse_in"]) == ("2", "female +0.100 [+0.050, +0.200]")
+    assert tables.decision_tags(replace(alone, groups=(equal,)))["worse_in"] == "none"
 
 
 # --- tables

@@ -17,7 +17,7 @@ from heart_disease.evaluation.groups import GroupDifference
 from heart_disease.evaluation.influence import Influence
 from heart_disease.evaluation.settings import Promotion
 from heart_disease.evaluation.verdict import decide
-from heart_disease.reporting import facts, report_page, tripod
+from heart_disease.reporting.report import facts, report_page, tripod
 from tests.harness import patients
 from tests.reporting.test_report import make
 
@@ -106,7 +106,7 @@ def test_groups_that_were_compared_with_the_champion_say_where_it_is_worse() -> 
         GroupDifference(name, 40, Estimate(0.05, low, 0.09)) for name, low in (("male", 0.01), ("female", -0.01))
     )
     text = page(replace(make(), groups=(one, other)), patients.make(90))
-    assert "minus champion</th>" in text
+    assert "log loss minus champion</th>" in text
     assert "+0.050 [+0.010, +0.090] <strong>worse</strong>" in text
     assert "+0.050 [-0.010, +0.090]</td>" in text
     assert "minus champion" not in page(make(), patients.make(90))

@@ -13,8 +13,9 @@ from heart_disease.evaluation import comparison
 from heart_disease.evaluation.comparison import OutOfFold
 from heart_disease.evaluation.estimates import Numbers
 from heart_disease.model.errors import HeartError, UnavailableError
-from heart_disease.reporting import comparison_page, side_by_side
-from heart_disease.reporting.comparison_page import Duel, Side
+from heart_disease.reporting import side_by_side
+from heart_disease.reporting.report import comparison_page
+from heart_disease.reporting.report.comparison_page import Duel, Side
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +85,7 @@ def _side(record: Record, probabilities: Numbers) -> Side:
 
 
 def _differing(records: Sequence[Record]) -> tuple[side_by_side.Cells, dict[str, str]]:
-    first, other = (registry.origin_in(record.params, record.tags) for record in records)
+    first, other = (registry.origin_in(record.params, record.tags, record.label) for record in records)
     changed = {part: words for part, words in first.differences(other).items() if part in SHOWN}
     return side_by_side.settings({record.label: record.params for record in records}), changed
 
@@ -93,7 +94,7 @@ def _patients(records: Sequence[Record], digests: Sequence[str]) -> pd.DataFrame
     """The columns of these patients, from the file that one of the runs recorded; None if none has them any more."""
     for record in records:
         with suppress(HeartError):
-            table = registry.patients_of(record.label, registry.origin_in(record.params, record.tags), "")
+            table = registry.patients_of(record.label, registry.origin_in(record.params, record.tags, record.label), "")
             rows = comparison.find(digests, table)
             if rows is not None:
                 return table.frame.iloc[rows]

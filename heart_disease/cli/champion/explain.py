@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from heart_disease.cli.options import add_device
 from heart_disease.cli.parser import Command
-from heart_disease.model.errors import ExitCode, HeartError, OriginError, UnavailableError
+from heart_disease.model.errors import ExitCode, HeartError, UnavailableError, UsageError
 from heart_disease.model.words import count
 from heart_disease.reporting.terminal import import_tensorflow, wrapped
 
@@ -35,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
     """Print what changed, and what each change does to the log loss.
 
     Raises:
+        UsageError: the run is no training.
         UnavailableError: there is no such run, no champion before it, or its patients are gone.
         DataError: a file cannot be read.
     """
@@ -44,8 +45,10 @@ def run(options: argparse.Namespace) -> int:
     from heart_disease.reporting import tables
 
     record = registry.find_record(options.which or _newest())
+    if "epochs" not in record.params:
+        raise UsageError(f"{record.label} ('{record.name}') has no recipe; expected the run of a training")
     champion, how = _champion(record)
-    ours, theirs = (_origin(one) for one in (record, champion))
+    ours, theirs = (registry.origin_in(one.params, one.tags, one.label) for one in (record, champion))
     print(wrapped(f"{record.label} against {champion.label}, {how}"))
     if decision := record.tags.get("decision"):
         print(wrapped(f"{record.label}: {decision}"))
@@ -107,15 +110,6 @@ def _champion(record: Record) -> tuple[Record, str]:
     if now is None or now.run_id == record.run_id:
         raise UnavailableError(f"{record.label} was compared with no champion, so nothing changed against one.")
     return registry.find_record(now.version), "the champion now; it was compared with none"
-
-
-def _origin(record: Record) -> Origin:
-    from heart_disease import registry
-
-    try:
-        return registry.origin_in(record.params, record.tags)
-    except ValueError as error:
-        raise OriginError(f"the recipe of {record.label} cannot be read from its run: {error}") from error
 
 
 def _patients(record: Record, origin: Origin, source: str | None, option: str) -> Table:

@@ -81,7 +81,7 @@ def _pages(outcome: Outcome) -> dict[str, str]:
     from prefect.settings import get_current_settings
 
     from heart_disease import registry
-    from heart_disease.reporting import report_page
+    from heart_disease.reporting.report import report_page
 
     prefect = hide(get_current_settings().ui_url or "http://127.0.0.1:4200").rstrip("/")
     return {

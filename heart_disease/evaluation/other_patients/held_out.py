@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from heart_disease.data import sources
 from heart_disease.data.sources import Table
-from heart_disease.evaluation import comparison
+from heart_disease.evaluation import comparison, groups
 from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, NETWORK, PREVALENCE, Report
 from heart_disease.evaluation.estimates import difference, measure, resamples
 from heart_disease.model import schema
@@ -73,6 +73,10 @@ def judge(
         probabilities[CHAMPION] = champion.predict(frame)["probability"].to_numpy()[None]
     probabilities[LOGISTIC] = LogisticRegression(max_iter=1000).fit(x, learned).predict_proba(y)[:, 1][None]
     probabilities[PREVALENCE] = np.full((1, len(rows)), learned.mean())
+    compared: tuple[groups.GroupDifference, ...] = ()
+    if champion:
+        ours, theirs = probabilities[NETWORK], probabilities[CHAMPION]
+        compared = groups.differences(groups.members(frame), labels, ours, theirs, widening=1.0)
     weights = resamples(len(rows), seed)
     left_out = held_out.left_out + int((~scored).sum())
     return Report(
@@ -87,4 +91,5 @@ def judge(
             if name != NETWORK
         },
         {},
+        groups=compared,
     )

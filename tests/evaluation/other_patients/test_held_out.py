@@ -69,6 +69,7 @@ def test_the_verdict_is_that_of_a_training() -> None:
         report = held_out.judge(model, found, LEARNED, champion, seed=0)
         decision = decide(report, Promotion(), champion="version 1" if champion else None, data_changed=True)
         assert (decision.promote, decision.reason.startswith(reason)) == (promote, True)
+        assert bool(report.groups) == bool(champion)
 
 
 def test_patients_of_the_part_and_of_the_champion_are_left_out() -> None:

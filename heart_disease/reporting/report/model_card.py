@@ -8,7 +8,7 @@ from heart_disease.evaluation.contest import LOGISTIC, NETWORK
 from heart_disease.evaluation.estimates import METRICS
 from heart_disease.model import schema, support
 from heart_disease.model.words import count
-from heart_disease.reporting.facts import Facts
+from heart_disease.reporting.report.facts import Facts
 
 FILE = "model_card.md"  # in the report's folder among the artifacts of a run
 MOST_IMPORTANT = 3

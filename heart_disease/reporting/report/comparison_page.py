@@ -12,9 +12,10 @@ from heart_disease.evaluation import clinical, estimates, groups, verdict
 from heart_disease.evaluation.clinical import Calibration, Slice, Stability, Threshold
 from heart_disease.evaluation.estimates import METRICS, Estimate, Numbers
 from heart_disease.evaluation.groups import ENOUGH
-from heart_disease.reporting import facts, pages, report_figures
+from heart_disease.reporting import pages
 from heart_disease.reporting.figures import BLUE, ORANGE, Curve
-from heart_disease.reporting.report_figures import Line, Picture
+from heart_disease.reporting.report import facts, report_figures
+from heart_disease.reporting.report.report_figures import Line, Picture
 from heart_disease.reporting.side_by_side import Cells
 from heart_disease.training.batches import Ints
 

@@ -14,9 +14,10 @@ from heart_disease.evaluation.groups import ENOUGH
 from heart_disease.evaluation.influence import Influence
 from heart_disease.evaluation.verdict import Decision
 from heart_disease.model import schema
-from heart_disease.reporting import pages, report_figures, tables, tripod
-from heart_disease.reporting.facts import Facts
-from heart_disease.reporting.report_figures import Picture
+from heart_disease.reporting import pages, tables
+from heart_disease.reporting.report import report_figures, tripod
+from heart_disease.reporting.report.facts import Facts
+from heart_disease.reporting.report.report_figures import Picture
 from heart_disease.training.batches import Ints
 
 FOLDER, FILE = "report", "report.html"  # among the artifacts of a run
