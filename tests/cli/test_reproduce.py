@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,16 @@ def test_explain_tells_new_data_and_a_new_recipe_apart(heart: Any) -> None:
         "both, beyond the sum",
     ):
         assert f"{change} " in out
+
+
+def test_programs_get_what_each_change_did_as_json(heart: Any) -> None:
+    code, out, _ = heart("explain", "2", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["changed"]["recipe"] == "epochs 75 -> 300, learning_rate 0.001 -> 0.01, weight_decay 1.0 -> 0.0"
+    [effect] = found["effects"]
+    assert effect["change"] == "the new recipe"
+    assert effect["difference"]["low"] < effect["difference"]["value"] < effect["difference"]["high"]
 
 
 def test_explain_says_what_it_cannot_know_without_the_old_patients(heart: Any, store: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,16 @@ def test_without_names_it_compares_champion_and_challenger(heart: Any) -> None:
     assert code == 0
     assert out.startswith("version 1 (champion, run ")
     assert "\nversion 2 (challenger, run " in out
+
+
+def test_programs_get_the_comparison_as_json(heart: Any) -> None:
+    code, out, _ = heart("compare", "1", "2", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert [run["version"] for run in found["runs"]] == ["1", "2"]
+    [pair] = found["differences"]
+    assert (pair["of"], pair["minus"], pair["patients"]) == ("version 2", "version 1", 303)
+    assert pair["log_loss"]["difference"]["low"] < pair["log_loss"]["difference"]["value"]
 
 
 def test_only_differences_between_the_recipes_are_shown(heart: Any) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heart_disease.cli.options import add_options, made
+from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.evaluation.settings import Promotion
 from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError, UsageError
 from heart_disease.model.words import count
-from heart_disease.reporting.terminal import wrapped
+from heart_disease.reporting.terminal import say, wrapped
 
 if TYPE_CHECKING:
     from heart_disease.evaluation.comparison import OutOfFold
@@ -61,39 +63,57 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(f"{record.label} ('{record.name}') has no recipe; expected the run of a training")
     if options.output is not None and len(records) != 2:
         raise UsageError(f"--output writes a page about two runs; got {len(records)}")
-    render = _runs(records, margin) if on is None else _models(records, on, margin)
+    found = _runs(records, margin) if on is None else _models(records, on, margin)
+    if options.json:
+        write_json(found.facts)
+    else:
+        print("\n".join(found.lines))
     if options.output is not None:
         from heart_disease.data import writing
 
-        writing.write_text(Path(options.output), render())
-        print(f"page: {options.output}")
+        writing.write_text(Path(options.output), found.page())
+        (say if options.json else print)(f"page: {options.output}")
     return ExitCode.DONE
 
 
-def _runs(records: Sequence[Record], margin: float) -> Callable[[], str]:
-    """Print the comparison; gives a function that makes the page."""
+@dataclass(frozen=True)
+class Compared:
+    """A comparison for people, line by line; for programs; and what makes the page about it."""
+
+    lines: Sequence[str]
+    facts: Mapping[str, object]
+    page: Callable[[], str]
+
+
+def _runs(records: Sequence[Record], margin: float) -> Compared:
     from heart_disease.reporting import side_by_side
 
-    _heads(records)
-    params = {record.label: record.params for record in records}
-    recipes = side_by_side.settings(params)
-    print("recipe, evaluation and data are equal\n" if len(recipes) == 1 else _shown(recipes, len(records)))
-    print(_shown(side_by_side.metrics({record.label: record.metrics for record in records}), len(records)))
+    recipes = side_by_side.settings({record.label: record.params for record in records})
+    metrics = side_by_side.metrics({record.label: record.metrics for record in records})
     first, *others = records
     notes: list[str] = []
     tested = {record.label: _out_of_fold(record, notes) for record in records}
     rows = [(other.label, *_pair(other, first, tested, margin, notes)) for other in others]
-    print(_shown(side_by_side.pairs(rows, first.label)))
-    for note in notes:
-        print(wrapped(note))
-    print(wrapped(f"Below 0 is better than {first.label}. {_margin(margin)}"))
+    lines = [
+        *_heads(records),
+        "recipe, evaluation and data are equal\n" if len(recipes) == 1 else _shown(recipes, len(records)),
+        _shown(metrics, len(records)),
+        _shown(side_by_side.pairs(rows, first.label)),
+        *map(wrapped, notes),
+        wrapped(f"Below 0 is better than {first.label}. {_margin(margin)}"),
+    ]
+    facts = {"runs": records, "differences": _differences(rows, first.label), "notes": notes}
 
     def page() -> str:
         from heart_disease.cli.champion import comparison
 
         return comparison.of_runs(records, tested, notes, margin)
 
-    return page
+    return Compared(lines, facts, page)
+
+
+def _differences(rows: Sequence[tuple[str, Comparison | None, int]], first: str) -> list[dict[str, object]]:
+    return [{"of": other, "minus": first, "patients": n, "log_loss": found} for other, found, n in rows]
 
 
 def _out_of_fold(record: Record, notes: list[str]) -> OutOfFold | None:
@@ -137,8 +157,7 @@ def _pair(
     return found, n
 
 
-def _models(records: Sequence[Record], source: str, margin: float) -> Callable[[], str]:
-    """Print the comparison; gives a function that makes the page."""
+def _models(records: Sequence[Record], source: str, margin: float) -> Compared:
     if len(records) != 2:
         raise UsageError(f"--on compares two models; got {len(records)}")
     import numpy as np
@@ -171,35 +190,39 @@ def _models(records: Sequence[Record], source: str, margin: float) -> Callable[[
     labels = schema.label(patients).to_numpy()
     probabilities = {name: found[fresh] for name, found in every.items()}
     first, other = probabilities
-    _heads(records)
     learned_from = int((scored & ~fresh).sum())
     told = f"{table.source}: {count(len(patients), 'row')} used, {learned_from} left out as training rows ({counts})"
     if not scored.all():
         told += f", {(~scored).sum()} because of codes that a model never saw"
-    print(wrapped(told))
-    print()
-    print(_shown(side_by_side.metrics(comparison.on_rows(labels, probabilities)), 2))
+    metrics = comparison.on_rows(labels, probabilities)
     found = comparison.on_rows_minus(labels, probabilities[other], probabilities[first], margin)
-    print(_shown(side_by_side.pairs([(other, found, len(labels))], first)))
-    print(wrapped(f"Below 0 is better than {first}, for these two models as they are. {_margin(margin)}"))
+    rows = [(other, found, len(labels))]
+    lines = [
+        *_heads(records),
+        wrapped(told) + "\n",
+        _shown(side_by_side.metrics(metrics), 2),
+        _shown(side_by_side.pairs(rows, first)),
+        wrapped(f"Below 0 is better than {first}, for these two models as they are. {_margin(margin)}"),
+    ]
+    facts = {"runs": records, "metrics": metrics, "differences": _differences(rows, first), "notes": [told]}
 
     def page() -> str:
         from heart_disease.cli.champion.comparison import of_models
 
         return of_models(records, patients, labels, [probabilities[first], probabilities[other]], told, margin)
 
-    return page
+    return Compared(lines, facts, page)
 
 
 def _margin(margin: float) -> str:
     return f"Intervals of 95 %; 'not worse' ends below {margin:g}."
 
 
-def _heads(records: Sequence[Record]) -> None:
+def _heads(records: Sequence[Record]) -> Iterator[str]:
     for record in records:
         known = ", ".join([*record.aliases, *([f"run {record.run_id[:8]}"] if record.version else [])])
-        print(wrapped(f"{record.label}{f' ({known})' if known else ''}: {record.name}"))
-    print()
+        yield wrapped(f"{record.label}{f' ({known})' if known else ''}: {record.name}")
+    yield ""
 
 
 def _shown(table: Cells, runs: int = 1) -> str:
@@ -217,4 +240,5 @@ COMMAND = Command(
     "or worse than the first, patient by patient.",
     add=add,
     run=run,
+    facts=True,
 )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from heart_disease.cli.options import add_device
+from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode, HeartError, UnavailableError, UsageError
 from heart_disease.model.words import count
-from heart_disease.reporting.terminal import import_tensorflow, wrapped
+from heart_disease.reporting.terminal import import_tensorflow, say, wrapped
 
 if TYPE_CHECKING:
     from heart_disease.data.sources import Table
@@ -49,12 +50,19 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"{record.label} ('{record.name}') has no recipe; expected the run of a training")
     champion, how = _champion(record)
     ours, theirs = (registry.origin_in(one.params, one.tags, one.label) for one in (record, champion))
-    print(wrapped(f"{record.label} against {champion.label}, {how}"))
+    tell: Callable[[str], None] = (lambda text: None) if options.json else print
+    tell(wrapped(f"{record.label} against {champion.label}, {how}"))
     if decision := record.tags.get("decision"):
-        print(wrapped(f"{record.label}: {decision}"))
+        tell(wrapped(f"{record.label}: {decision}"))
     changed = theirs.differences(ours)
+    facts: dict[str, object] = {
+        "run": record.run_id, "champion": champion.run_id, "decision": decision, "changed": changed, "effects": [],
+        "rest": None,
+    }  # fmt: skip
     if not changed:
-        print("Nothing changed: data, recipe, evaluation, code and libraries are the same.")
+        if options.json:
+            write_json(facts)
+        tell("Nothing changed: data, recipe, evaluation, code and libraries are the same.")
         return ExitCode.DONE
     after = _patients(record, ours, options.source, "--source")
     before, lost = None, ""
@@ -63,9 +71,9 @@ def run(options: argparse.Namespace) -> int:
             before = _patients(champion, theirs, options.before, "--before")
         except HeartError as error:
             lost = str(error)
-    _say_what_changed(changed, after, before)
+    tell(_what_changed(changed, after, before))
     if lost:
-        print(wrapped(f"What the new data accounts for cannot be said: {lost}"))
+        tell(wrapped(f"What the new data accounts for cannot be said: {lost}"))
 
     evaluation = Evaluation(**ours.evaluation)  # type: ignore[arg-type]
     seed = ours.recipe.seed
@@ -74,16 +82,19 @@ def run(options: argparse.Namespace) -> int:
     import_tensorflow()
     device = options.device or "auto"
     if before is not None or old != new:
-        told = f"training {count(len(trials.jobs), 'network')} to tell the changes apart"
-        print(wrapped(told), file=sys.stderr)
+        say(f"training {count(len(trials.jobs), 'network')} to tell the changes apart")
         found = trials.effects(trials.train(device))
         rows = [(one.change, one.difference.signed) for one in found]
-        print(tables.aligned([("what it accounts for", "log loss"), *rows]))
+        facts["effects"] = found
+        tell(tables.aligned([("what it accounts for", "log loss"), *rows]))
         whom = f"{count(len(trials.judged), 'patient')} of {record.label}"
-        print(wrapped(f"Below 0 is better; 95 % intervals; judged on {whom}.\n"))
+        tell(wrapped(f"Below 0 is better; 95 % intervals; judged on {whom}.\n"))
     if NOT_EXPLAINED & set(changed):
         learned = after if theirs.data == ours.data else before
-        print(wrapped(f"code, libraries and device: {_rest(champion, theirs, learned, device)}"))
+        facts["rest"] = _rest(champion, theirs, learned, device)
+        tell(wrapped(f"code, libraries and device: {facts['rest']}"))
+    if options.json:
+        write_json(facts)
     return ExitCode.DONE
 
 
@@ -132,7 +143,8 @@ def _patients(record: Record, origin: Origin, source: str | None, option: str) -
     return table
 
 
-def _say_what_changed(changed: dict[str, str], after: Table, before: Table | None) -> None:
+def _what_changed(changed: dict[str, str], after: Table, before: Table | None) -> str:
+    """The parts that changed, in words, between empty lines."""
     if before is not None and "data" in changed:
         from heart_disease.data import digests
         from heart_disease.evaluation import comparison
@@ -140,10 +152,8 @@ def _say_what_changed(changed: dict[str, str], after: Table, before: Table | Non
         both = len(comparison.same(digests.as_text(before.row_ids), digests.as_text(after.row_ids))[0])
         rows = f"{len(before)} -> {count(len(after), 'patient')}: {len(after) - both} new, {len(before) - both} gone"
         changed = changed | {"data": rows}
-    print("\nwhat changed")
-    for part, words in changed.items():
-        print(wrapped(f"  {part}: {words}", indent="    "))
-    print()
+    lines = [wrapped(f"  {part}: {words}", indent="    ") for part, words in changed.items()]
+    return "\n".join(["", "what changed", *lines, ""])
 
 
 def _rest(champion: Record, origin: Origin, table: Table | None, device: str) -> str:
@@ -175,4 +185,5 @@ COMMAND = Command(
     "old recipe.",
     add=add,
     run=run,
+    facts=True,
 )
