@@ -23,7 +23,7 @@ from heart_disease.data.digests import Digests
 from heart_disease.data.files import Batch, File
 from heart_disease.data.sites import SITES
 from heart_disease.model import schema
-from heart_disease.model.errors import RejectedError, SourceError
+from heart_disease.model.errors import RejectedError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from heart_disease.model.patient_model import PatientModel
@@ -95,6 +95,7 @@ def load(source: str | Path | None = None, *, copy: str | None = None, force: bo
     Raises:
         SourceError: there is no such file, or it cannot be read as a table.
         RejectedError: it is a published copy of this data that cannot be turned into UCI codes.
+        UsageError: there is no such copy, or no source that could be one.
     """
     return from_file(files.look(BUNDLED if source is None else source), copy=copy, force=force)
 
@@ -107,8 +108,7 @@ def from_file(file: File, *, copy: str | None = None, force: bool = False) -> Ta
         RejectedError: it is a published copy of this data that cannot be turned into UCI codes.
     """
     table = _table(rows_of(file), file.source, file.capacity)
-    bundled = file.paths == (BUNDLED,)
-    finding = None if bundled else recognition.recognise(table.frame, declared=copy, force=force)
+    finding = None if _is_bundled(file, copy) else recognition.recognise(table.frame, declared=copy, force=force)
     return table if finding is None else translated(finding, file.source, table.blank_lines)
 
 
@@ -122,7 +122,7 @@ def recognised(
     Raises:
         SourceError: as `from_file`.
     """
-    if file.paths == (BUNDLED,):
+    if _is_bundled(file, copy):
         return None
     chunks: list[Rows] = []
     rows, length = rows_of(file), 0
@@ -136,6 +136,12 @@ def recognised(
         chunks += rows
         finding = _recognised(chunks, file, drop_foreign, copy, force)
     return (finding, sum(chunk.blank_lines for chunk in chunks)) if finding else None
+
+
+def _is_bundled(file: File, copy: str | None) -> bool:
+    if file.paths == (BUNDLED,) and copy not in (None, "uci"):
+        raise UsageError(f"--copy {copy}: expected a source with it; the bundled patients are in UCI's codes")
+    return file.paths == (BUNDLED,)
 
 
 def _recognised(
