@@ -25,8 +25,12 @@ from heart_disease.data.remote import snapshots
 from heart_disease.data.remote.snapshots import Snapshot
 from heart_disease.data.sites import SITES
 from heart_disease.model import schema
+<<<<<<< HEAD
 from heart_disease.model.errors import RejectedError, SourceError
 from heart_disease.model.words import reason
+=======
+from heart_disease.model.errors import RejectedError, SourceError, UsageError
+>>>>>>> copies
 
 if TYPE_CHECKING:
     from heart_disease.model.patient_model import PatientModel
@@ -102,7 +106,11 @@ def load(
     Raises:
         SourceError: there is no such file, or it cannot be read as a table.
         RejectedError: it is a published copy of this data that cannot be turned into UCI codes.
+<<<<<<< HEAD
         UsageError, UnavailableError: see `snapshots.take`; only for an address.
+=======
+        UsageError: there is no such copy, or no source that could be one.
+>>>>>>> copies
     """
     kept = snapshots.kept(snapshot, str(source)) if snapshot else None
     file = files.of_snapshot(kept) if kept else files.look(BUNDLED if source is None else source)
@@ -117,10 +125,15 @@ def from_file(file: File, *, copy: str | None = None, force: bool = False) -> Ta
         RejectedError: it is a published copy of this data that cannot be turned into UCI codes.
     """
     table = _table(rows_of(file), file.source, file.capacity)
+<<<<<<< HEAD
     bundled = file.paths == (BUNDLED,)
     finding = None if bundled else recognition.recognise(table.frame, declared=copy, force=force)
     found = table if finding is None else translated(finding, file.source, table.blank_lines)
     return replace(found, snapshot=file.snapshot)
+=======
+    finding = None if _is_bundled(file, copy) else recognition.recognise(table.frame, declared=copy, force=force)
+    return table if finding is None else translated(finding, file.source, table.blank_lines)
+>>>>>>> copies
 
 
 def recognised(
@@ -133,7 +146,7 @@ def recognised(
     Raises:
         SourceError: as `from_file`.
     """
-    if file.paths == (BUNDLED,):
+    if _is_bundled(file, copy):
         return None
     chunks: list[Rows] = []
     rows, length = rows_of(file), 0
@@ -147,6 +160,12 @@ def recognised(
         chunks += rows
         finding = _recognised(chunks, file, drop_foreign, copy, force)
     return (finding, sum(chunk.blank_lines for chunk in chunks)) if finding else None
+
+
+def _is_bundled(file: File, copy: str | None) -> bool:
+    if file.paths == (BUNDLED,) and copy not in (None, "uci"):
+        raise UsageError(f"--copy {copy}: expected a source with it; the bundled patients are in UCI's codes")
+    return file.paths == (BUNDLED,)
 
 
 def _recognised(

@@ -39,7 +39,7 @@ class Scores:
     probability: of heart disease, (n,) float64; NaN if there is a problem.
     disease: (n,) "yes", "no", or "" if there is a problem.
     problem: (n,) why a patient was not scored, or "".
-    unusual: (n,) how a patient is unlike those that the network learned from, or ""; it is less sure of such a patient.
+    unusual: (n,) how a patient is unlike those that the network learned from, or "".
     """
 
     probability: NDArray[np.float64]

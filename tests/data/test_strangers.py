@@ -121,6 +121,8 @@ def test_without_its_label_tensorflows_copy_can_be_read() -> None:
 def test_a_name_of_no_copy_is_wrong_usage() -> None:
     with pytest.raises(UsageError, match="copy 'keras': expected one of uci, tensorflow, kaggle"):
         recognition.recognise(UNKNOWN, declared="keras")
+    with pytest.raises(UsageError, match="--copy kaggle: expected a source with it"):
+        sources.load(copy="kaggle")
 
 
 @pytest.mark.parametrize("rows", [1, 10, 39])

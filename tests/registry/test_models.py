@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from heart_disease.registry import Run
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
 from tasks import stages
-from tests.harness import patients
+from tests.harness import copies, patients
 from tests.harness.damage import (
     files_of,
     flip_a_byte,
@@ -207,18 +208,28 @@ def test_a_version_of_the_run_that_is_not_this_model_is_left_alone(why: str, sto
 def test_what_a_version_was_made_from_outlives_its_run(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = sources.load()
     here = registry.origin_here(Recipe(hidden=(2,)), Evaluation(folds=3), table.digest)
-    with registry.open_run("made", {"source": table.source}) as run:
+    with registry.open_run("made", {"source": table.source, registry.DECLARED: "uci"}) as run:
         registry.log_start(run, table, here)
         registry.log_tags(run, {registry.DEVICE: "cpu", registry.MEMBERS: "1"})
         ref = registry.log_model(run, a_model(3), EXAMPLE)
     before = registry.origin_of(ref)
     delete_for_good(run.run_id)
     assert registry.origin_of(ref) == before
-    assert (before.device, before.source, before.differences(here)) == ("cpu", table.source, {})
+    assert (before.device, before.source, before.copy) == ("cpu", table.source, "uci")
+    assert before.differences(here) == {}
     assert registry.load_model(ref).encoder == a_model(3).encoder
     registry.move_champion(ref, expected=registry.champion(), kind="by hand", why="a test")
     assert main.main(["champion"]) == 0
     assert f"recipe    {here.recipe.title}" in capsys.readouterr().out
+
+
+def test_patients_that_were_read_as_a_copy_are_read_as_that_copy_again(tmp_path: Path) -> None:
+    path = tmp_path / "ward.csv"
+    copies.renamed(copies.strangers(copies.kaggle())).to_csv(path, index=False)
+    data = sources.load(path, copy="kaggle").digest
+    here = registry.origin_here(Recipe(), Evaluation(), data)
+    again = registry.patients_of("version 1", replace(here, source=str(path), copy="kaggle"), "put them back")
+    assert again.digest == data
 
 
 # Retries if the store is a server.
