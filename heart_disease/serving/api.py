@@ -146,7 +146,7 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
                 scores.probability.tolist(), scores.disease, scores.problem, strict=True
             )
         ]
-        _refuse_if_none(answers)
+        _refuse_if_none(scores.problem.tolist())
         return JSONResponse({"model": loaded.ref.name, "version": loaded.ref.version, "answers": answers})
 
     @app.post(
@@ -162,8 +162,9 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
         loaded = now()
         cells = patients.as_cells(body.patients, loaded.model)
         found = await run_in_threadpool(explained.explain, loaded, cells)  # meanwhile, others are answered
-        metrics.count([answer.problem for answer in found.answers])
-        _refuse_if_none([answer.model_dump() for answer in found.answers])
+        problems = [answer.problem for answer in found.answers]
+        metrics.count(problems)
+        _refuse_if_none(problems)
         return found
 
     @app.post(
@@ -222,10 +223,10 @@ def _answers(kind: str, *refusals: int | str) -> dict[int | str, dict[str, Any]]
     return {200: {"content": {kind: {"schema": {"type": "string"}}}}} | {one: REFUSALS[one] for one in refusals}
 
 
-def _refuse_if_none(answers: list[dict[str, Any]]) -> None:
-    problems = [f"patients[{k}]: {answer['problem']}" for k, answer in enumerate(answers) if answer["problem"]]
-    if len(problems) == len(answers):
-        raise HTTPException(422, patients.some(problems))
+def _refuse_if_none(problems: list[str]) -> None:
+    """Refuse a request of which no patient has an answer, with their problems."""
+    if all(problems):
+        raise HTTPException(422, patients.some([f"patients[{k}]: {problem}" for k, problem in enumerate(problems)]))
 
 
 async def _fail(request: Request, error: Exception) -> JSONResponse:

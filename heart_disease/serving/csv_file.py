@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 from fastapi import HTTPException
 
@@ -39,6 +40,7 @@ def score(body: bytes, model: PatientModel) -> tuple[str, list[str]]:
         file = files.look(came)
         if taken := [name for name in ANSWERS if name in file.columns]:
             raise HTTPException(422, f"the file has the column '{taken[0]}', as its answers do; rename it first")
+        model.cells(pd.DataFrame(columns=list(file.columns)))  # refuses a file that lacks a column
         _doubt(file)
         problems: list[str] = []
         with Writer(scored) as writer:

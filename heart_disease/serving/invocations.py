@@ -1,8 +1,8 @@
 """MLflow's protocol, that of `mlflow models serve`, so that its clients and load tests can ask `heart serve` as well.
 
-A body is JSON in one of MLflow's four forms, perhaps with `params`, or CSV. What is
-different: a probability that does not exist is null and not NaN, which is no JSON; a parameter that the model does not
-have is refused instead of ignored; and there is no Parquet, of which a megabyte may unpack to gigabytes.
+A body is JSON in one of MLflow's four forms, perhaps with `params`, or CSV. Three things are different: a probability
+that does not exist is null and not NaN, which is no JSON; a parameter that the model does not have is refused and not
+ignored; and there is no Parquet, of which a megabyte may unpack to gigabytes.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ class Metrics:
         now = self._follower.now
         about = {"name": now.ref.name, "version": now.ref.version, "since": now.since} if now else {}
         yield InfoMetricFamily("heart_model", "The version that answers; empty if there is none.", about)
-        stale = bool(self._follower.problem)
-        yield GaugeMetricFamily("heart_model_stale", "1 if the store cannot be asked or has nothing better.", stale)
+        what = "1 if it is unknown whether there is a newer version, or the newer one cannot be used."
+        yield GaugeMetricFamily("heart_model_stale", what, bool(self._follower.problem))
 
     def count(self, problems: Iterable[str]) -> None:
         """Count patients, by their problems."""

@@ -46,7 +46,7 @@ def test_a_file_as_people_have_them_is_read(client: TestClient, model: PatientMo
     ("content", "said"),
     [
         (b"", "'patients.csv' is empty"),
-        (b"age,sex\n", "'patients.csv' has a header and no rows"),
+        (",".join(FRAME).encode(), "'patients.csv' has a header and no rows"),
         (b"age,sex\n63,1\n", "columns 'cp', 'trestbps'"),
         (b"age,age\n63,1\n", "'patients.csv' has the column 'age' 2 times"),
         (b"\0\1\2\3" * 100, "'patients.csv' is a binary file"),
