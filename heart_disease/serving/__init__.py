@@ -1,1 +1,1 @@
-"""The scoring API, the version that it follows, and the rehearsal before a version becomes champion."""
+"""The page and the API that score, the version that they follow, and the rehearsal before a version is champion."""

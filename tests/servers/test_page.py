@@ -238,6 +238,15 @@ def test_a_version_that_takes_fewer_columns_asks_for_fewer(visit: Visit) -> None
         expect(page.locator("#answer")).to_be_visible()
 
 
+def test_an_older_version_shows_what_it_knows(visit: Visit, model: PatientModel) -> None:
+    with served(PatientModel(model.encoder, model.network)) as at:
+        page = visit(at)
+        estimate(page)
+        expect(page.locator("#status")).to_contain_text(f"{round(100 * probability(model))} have heart disease.")
+        for part in ("#range", "#drivers-part", "#unusual-part"):
+            expect(page.locator(part)).to_be_hidden()
+
+
 def test_a_token_is_asked_for_and_forgotten(visit: Visit, model: PatientModel) -> None:
     with served(model, "correct horse") as at:
         page = visit(at)
