@@ -25,12 +25,8 @@ from heart_disease.data.remote import snapshots
 from heart_disease.data.remote.snapshots import Snapshot
 from heart_disease.data.sites import SITES
 from heart_disease.model import schema
-<<<<<<< HEAD
-from heart_disease.model.errors import RejectedError, SourceError
-from heart_disease.model.words import reason
-=======
 from heart_disease.model.errors import RejectedError, SourceError, UsageError
->>>>>>> copies
+from heart_disease.model.words import reason
 
 if TYPE_CHECKING:
     from heart_disease.model.patient_model import PatientModel
@@ -106,11 +102,8 @@ def load(
     Raises:
         SourceError: there is no such file, or it cannot be read as a table.
         RejectedError: it is a published copy of this data that cannot be turned into UCI codes.
-<<<<<<< HEAD
-        UsageError, UnavailableError: see `snapshots.take`; only for an address.
-=======
-        UsageError: there is no such copy, or no source that could be one.
->>>>>>> copies
+        UsageError: there is no such copy, or no source that could be one; or see `snapshots.take`.
+        UnavailableError: an address does not answer.
     """
     kept = snapshots.kept(snapshot, str(source)) if snapshot else None
     file = files.of_snapshot(kept) if kept else files.look(BUNDLED if source is None else source)
@@ -125,15 +118,9 @@ def from_file(file: File, *, copy: str | None = None, force: bool = False) -> Ta
         RejectedError: it is a published copy of this data that cannot be turned into UCI codes.
     """
     table = _table(rows_of(file), file.source, file.capacity)
-<<<<<<< HEAD
-    bundled = file.paths == (BUNDLED,)
-    finding = None if bundled else recognition.recognise(table.frame, declared=copy, force=force)
+    finding = None if _is_bundled(file, copy) else recognition.recognise(table.frame, declared=copy, force=force)
     found = table if finding is None else translated(finding, file.source, table.blank_lines)
     return replace(found, snapshot=file.snapshot)
-=======
-    finding = None if _is_bundled(file, copy) else recognition.recognise(table.frame, declared=copy, force=force)
-    return table if finding is None else translated(finding, file.source, table.blank_lines)
->>>>>>> copies
 
 
 def recognised(
