@@ -59,14 +59,13 @@ class Support:
     def unusual(self, inputs: NDArray[Any], encoder: Encoder) -> NDArray[np.object_]:
         """Why each patient is flagged, in words, or "" for most: encoded (n, d) -> (n,)."""
         said: NDArray[np.object_] = np.full(len(inputs), "", "object")
-        parts = _parts(inputs, self.mean, self.precision)
-        rows = np.flatnonzero(parts.sum(axis=1) > self.limit)
+        rows = np.flatnonzero(self.distances(inputs) > self.limit)
         if not len(rows):
             return said
         names = [column.name for column in encoder.columns]
         behind = [schema.INPUT_NAMES.index(name) for name in names]
         of_column = np.asarray(encoder.input_columns)[:, None] == behind  # (d, columns)
-        shares = parts[rows] @ of_column  # (flagged, columns)
+        shares = _parts(inputs[rows], self.mean, self.precision) @ of_column  # (flagged, columns)
         first = np.argsort(-shares, axis=1, kind="stable")[:, :NAMED]
         which, back = np.unique(first, axis=0, return_inverse=True)  # words are made for each set of columns once
         words = [f"unlike the patients of the training, mostly in {_listed([names[k] for k in one])}" for one in which]

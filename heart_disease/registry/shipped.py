@@ -54,7 +54,7 @@ class Stranger:
         self.process, self._said = process, said
 
     def predict(self, folder: Path, patients: pd.DataFrame) -> pd.DataFrame:
-        """What the model in `folder` says about `patients`, to be called once: `probability`, `disease` and `problem`.
+        """What the model in `folder` says about `patients`, to be called once: see `PatientModel.predict`.
 
         This runs the code in `folder`, so use it only for files that this process just wrote and found unchanged.
 

@@ -27,7 +27,7 @@ from prefect.utilities.importtools import import_object
 from heart_disease.cli import main
 from heart_disease.data import sources
 from heart_disease.operations import missed, states
-from heart_disease.operations.deployments import PRUNE, RECONCILE, RETRAIN, When, interval
+from heart_disease.operations.deployments import MONITOR, PRUNE, RECONCILE, RETRAIN, When, interval
 from heart_disease.operations.server.server import problem_of
 from heart_disease.operations.watch import Watch
 from tests.harness.command import heart, one_line, root
@@ -173,7 +173,8 @@ def deployed() -> dict[str, Any]:
 
 
 def test_prefect_yaml_deploys_what_heart_schedule_serves() -> None:
-    for deployment, full_name in zip(deployed()["deployments"], (RETRAIN, RECONCILE, PRUNE), strict=True):
+    served = (RETRAIN, RECONCILE, PRUNE, MONITOR)
+    for deployment, full_name in zip(deployed()["deployments"], served, strict=True):
         flow = import_object(deployment["entrypoint"])
         assert f"{flow.name}/{deployment['name']}" == full_name
         limit = {"limit": 1, "collision_strategy": "ENQUEUE"}
