@@ -44,11 +44,15 @@ DESCRIPTION = (
 
 
 class Answer(BaseModel):
-    """probability of heart disease; disease: yes or no. If the patient cannot be scored: null, empty, the problem."""
+    """probability of heart disease; disease: yes or no. If the patient cannot be scored: null, empty, the problem.
+
+    unusual: how the patient is unlike those that the version learned from; empty for most.
+    """
 
     probability: float | None
     disease: str
     problem: str
+    unusual: str = ""
 
 
 class Answers(BaseModel):
@@ -141,9 +145,14 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
         scores = loaded.model.score(patients.as_cells(body.patients, loaded.model))
         metrics.count(scores.problem)
         answers = [
-            {"probability": None if problem else probability, "disease": disease, "problem": problem}
-            for probability, disease, problem in zip(
-                scores.probability.tolist(), scores.disease, scores.problem, strict=True
+            {
+                "probability": None if problem else probability,
+                "disease": disease,
+                "problem": problem,
+                "unusual": unusual,
+            }
+            for probability, disease, problem, unusual in zip(
+                scores.probability.tolist(), scores.disease, scores.problem, scores.unusual, strict=True
             )
         ]
         _refuse_if_none(scores.problem.tolist())

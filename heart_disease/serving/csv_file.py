@@ -20,7 +20,7 @@ from heart_disease.model.patient_model import PatientModel
 from heart_disease.serving import patients
 
 NAME = "patients.csv"  # what messages call the file
-ANSWERS = ("row", "probability", "disease", "problem")
+ANSWERS = ("row", "probability", "disease", "problem", "unusual")
 EXAMPLE = "\n".join(",".join(map(str, line)) for line in (patients.EXAMPLE, patients.EXAMPLE.values()))
 
 

@@ -32,7 +32,7 @@ class Explained(BaseModel):
 
     average: the mean probability of patients put together from the training data; it and what all drivers add are the
     probability. drivers: the strongest first. Both, and the range, are missing if the version does not know them.
-    unusual: what is unusual about the patient, in words.
+    remarks: what is unusual about the patient, in words: `unusual`, and values that hardly anybody has.
     """
 
     probability: float | None
@@ -41,7 +41,8 @@ class Explained(BaseModel):
     range: Range | None = None
     average: float | None = None
     drivers: list[Driver] = []
-    unusual: list[str] = []
+    unusual: str = ""
+    remarks: list[str] = []
 
 
 class Explanations(BaseModel):
@@ -77,12 +78,13 @@ def _one(model: PatientModel, cells: NDArray[np.float64], scores: Scores, k: int
         range=Range(lowest=spread.lowest, highest=spread.highest, networks=spread.networks) if spread else None,
         average=found.average if found else None,
         drivers=[Driver(column=name, says=schema.BY_NAME[name].says(held[name]), adds=by) for name, by in each],
-        unusual=[f"this patient is {scores.unusual[k]}"] * bool(scores.unusual[k]) + unusual(model, held),
+        unusual=scores.unusual[k],
+        remarks=[f"This patient is {scores.unusual[k]}"] * bool(scores.unusual[k]) + rare_values(model, held),
     )
 
 
-def unusual(model: PatientModel, held: dict[str, float]) -> list[str]:
-    """What is unusual about a patient who can be scored, in words: values that hardly anybody has."""
+def rare_values(model: PatientModel, held: dict[str, float]) -> list[str]:
+    """The values of a patient who can be scored that hardly anybody has, in words."""
     found = []
     for column in model.encoder.columns:
         value = held[column.name]

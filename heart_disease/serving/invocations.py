@@ -52,6 +52,7 @@ class Prediction(BaseModel):
     probability: float | None
     disease: str
     problem: str
+    unusual: str
 
 
 class Predictions(BaseModel):

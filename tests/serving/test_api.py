@@ -55,7 +55,7 @@ def test_a_patient_outside_the_limits_gets_a_reason_and_the_others_are_scored(cl
     assert status == 200
     assert good["problem"] == ""
     problem = "column 'age' has 150; expected 18 to 100 years; column 'thal' has 4; expected 3, 6, 7 or blank"
-    assert bad == {"probability": None, "disease": "", "problem": problem}
+    assert bad == {"probability": None, "disease": "", "problem": problem, "unusual": ""}
 
 
 def test_a_code_that_training_never_saw_is_a_problem(client: TestClient) -> None:
@@ -63,7 +63,7 @@ def test_a_code_that_training_never_saw_is_a_problem(client: TestClient) -> None
     problem = "column 'cp' has 0, which no patient of the training had; expected 1, 2, 3 or 4"
     assert status == 200
     assert content["answers"][0]["problem"] == ""
-    assert content["answers"][1] == {"probability": None, "disease": "", "problem": problem}
+    assert content["answers"][1] == {"probability": None, "disease": "", "problem": problem, "unusual": ""}
 
 
 def test_a_request_is_refused_if_no_patient_can_be_scored(client: TestClient) -> None:

@@ -29,7 +29,7 @@ def test_a_file_comes_back_as_it_was_with_answers(client: TestClient, model: Pat
     assert response.status_code == 200
     assert (response.headers["Heart-Patients"], response.headers["Heart-Problems"]) == ("303", "1")
     found = pd.read_csv(io.StringIO(response.text), dtype={"number": "str"})
-    assert list(found) == ["row", *came, "probability", "disease", "problem"]
+    assert list(found) == ["row", *came, "probability", "disease", "problem", "unusual"]
     assert found["number"].tolist() == came["number"].tolist()
     expected = model.predict(came)
     pd.testing.assert_series_equal(found["probability"], expected["probability"].reset_index(drop=True), rtol=1e-6)

@@ -70,8 +70,8 @@ def test_an_older_version_says_what_it_knows(client: TestClient, follower: Follo
 def test_what_is_possible_but_unusual_is_said(client: TestClient) -> None:
     _, content = ask(client, FIRST, {**FIRST, "age": 95, "oldpeak": -1})
     usual, unusual = content["answers"]
-    assert usual["unusual"] == []
-    assert unusual["unusual"] == [
+    assert usual["remarks"] == []
+    assert unusual["remarks"] == [
         "age: 95 years; usual are 28 to 80",
         "ST depression by exercise, relative to rest: -1 mm; usual are 0 to 4.5",
     ]
@@ -82,7 +82,7 @@ def test_a_patient_who_cannot_be_scored_has_a_problem_and_no_explanation(client:
     assert status == 200
     assert content["answers"][1] == {
         "probability": None, "disease": "", "problem": "column 'age' has 150; expected 18 to 100 years",
-        "range": None, "average": None, "drivers": [], "unusual": [],
+        "range": None, "average": None, "drivers": [], "unusual": "", "remarks": [],
     }  # fmt: skip
     assert ask(client, {**FIRST, "age": 150})[0] == 422
 

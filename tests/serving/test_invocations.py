@@ -78,7 +78,10 @@ def test_the_parameters_are_those_of_the_registered_model(client: TestClient, mo
 def test_patients_with_a_problem_have_no_probability_even_if_all_have_one(client: TestClient) -> None:
     status, content = ask(client, dataframe_records=[{**FIRST, "age": 150}])
     problem = "column 'age' has 150; expected 18 to 100 years"
-    assert (status, content) == (200, {"predictions": [{"probability": None, "disease": "", "problem": problem}]})
+    assert (status, content) == (
+        200,
+        {"predictions": [{"probability": None, "disease": "", "problem": problem, "unusual": ""}]},
+    )
 
 
 @pytest.mark.parametrize(

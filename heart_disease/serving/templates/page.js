@@ -251,8 +251,8 @@ function show(entries, { answers: [answer], threshold, model, version }) {
   }
   $("decision").textContent =
     `${model} version ${version} answers yes from ${of100(threshold)} on. Its answer is ${answer.disease}.`;
-  $("unusual-part").hidden = !answer.unusual.length;
-  list("unusual", answer.unusual);
+  $("unusual-part").hidden = !answer.remarks.length;
+  list("unusual", answer.remarks);
   showDrivers(answer);
   showWhatIf();
 }
