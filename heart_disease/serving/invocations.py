@@ -135,4 +135,4 @@ def answer(asked: Asked, model: PatientModel) -> list[dict[str, Any]]:
     except HeartError as error:
         raise HTTPException(422, str(error)) from error
     cells = [[None if cell != cell else cell for cell in found[name].tolist()] for name in found]  # NaN is not itself
-    return [dict(zip(found, row, strict=True)) for row in zip(*cells, strict=True)]
+    return [dict(zip(map(str, found), row, strict=True)) for row in zip(*cells, strict=True)]
