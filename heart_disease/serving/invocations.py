@@ -135,7 +135,5 @@ def answer(asked: Asked, model: PatientModel) -> list[dict[str, Any]]:
         found = model.predict(asked.frame, **asked.params)
     except HeartError as error:
         raise HTTPException(422, str(error)) from error
-    cells = [
-        [None if cell != cell else cell for cell in found[name].tolist()] for name in found.columns
-    ]  # NaN is not itself
-    return [dict(zip(found.columns, row, strict=True)) for row in zip(*cells, strict=True)]
+    cells = [[None if cell != cell else cell for cell in found[name].tolist()] for name in found]  # NaN is not itself
+    return [dict(zip(map(str, found), row, strict=True)) for row in zip(*cells, strict=True)]
