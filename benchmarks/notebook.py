@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 NUMBERS = ["age", "trestbps", "chol", "thalach", "oldpeak", "slope"]
 CATEGORIES = ["sex", "cp", "fbs", "restecg", "exang", "ca", "thal"]
 
-patients = pd.read_csv(Path(__file__).parent.parent / "heart_disease" / "data" / "cleveland.csv")
+patients = pd.read_csv(Path(__file__).parent.parent / "heart_disease" / "data" / "patients" / "cleveland.csv")
 label = (patients.pop("num") > 0).astype("float32")
 patients = pd.get_dummies(patients.fillna({"ca": -1, "thal": -1}), columns=CATEGORIES, dtype="float32")
 

@@ -86,5 +86,5 @@ def pipeline(path: str) -> float:
 
 if __name__ == "__main__":
     print(
-        f"test accuracy {pipeline(str(Path(__file__).parent.parent / 'heart_disease' / 'data' / 'cleveland.csv')):.3f}"
+        f"test accuracy {pipeline(str(Path(__file__).parent.parent / 'heart_disease' / 'data' / 'patients' / 'cleveland.csv')):.3f}"
     )

@@ -16,8 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from heart_disease.data import csv_text
-from heart_disease.data.formats import json_lines, parquet, sheets
+from heart_disease.data.formats import csv_text, json_lines, parquet, sheets
 from heart_disease.data.remote import addresses, snapshots
 from heart_disease.data.remote.snapshots import Snapshot
 from heart_disease.model.errors import SourceError

@@ -17,10 +17,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from heart_disease.data import csv_text, digests, files, recognition
+from heart_disease.data import digests, files, recognition
 from heart_disease.data.copies.translation import Finding
 from heart_disease.data.digests import Digests
 from heart_disease.data.files import Batch, File
+from heart_disease.data.formats import csv_text
 from heart_disease.data.remote import snapshots
 from heart_disease.data.remote.snapshots import Snapshot
 from heart_disease.data.sites import SITES

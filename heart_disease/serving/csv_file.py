@@ -12,8 +12,9 @@ import pyarrow as pa
 from fastapi import HTTPException
 
 from expectations.screen import Screen
-from heart_disease.data import files, sources, text
+from heart_disease.data import files, sources
 from heart_disease.data.files import File
+from heart_disease.data.formats import text
 from heart_disease.data.writing import Writer
 from heart_disease.model.errors import DataError
 from heart_disease.model.patient_model import PatientModel

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from heart_disease.data import csv_text, files, sources
+from heart_disease.data import files, sources
+from heart_disease.data.formats import csv_text
 from heart_disease.data.writing import Writer
 from heart_disease.model.errors import SourceError
 from tests.harness import patients

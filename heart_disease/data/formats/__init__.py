@@ -1,1 +1,1 @@
-"""Files of patients that are no CSV: Parquet, and as tables of text Excel and JSON lines."""
+"""The kinds of files that patients come in: CSV in any form, Parquet, Excel, JSON lines."""

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from heart_disease.data import text
-from heart_disease.data.text import GZIP, ZIP, Form
+from heart_disease.data.formats import text
+from heart_disease.data.formats.text import GZIP, ZIP, Form
 from heart_disease.model.errors import SourceError
 
 SUFFIXES = (".jsonl", ".ndjson")

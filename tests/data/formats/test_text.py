@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from heart_disease.data import csv_text, files, sources, text
+from heart_disease.data import files, sources
+from heart_disease.data.formats import csv_text, text
 from heart_disease.model import schema
 from heart_disease.model.errors import SourceError
 from tests.harness import copies

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from heart_disease.data import text
-from heart_disease.data.text import Form
+from heart_disease.data.formats import text
+from heart_disease.data.formats.text import Form
 from heart_disease.model import schema
 from heart_disease.model.errors import SourceError
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from heart_disease.data import csv_text
-from heart_disease.data.csv_text import Style
+from heart_disease.data.formats import csv_text
+from heart_disease.data.formats.csv_text import Style
 from heart_disease.model.errors import SourceError
 
 # Everything that one of the readers treats specially, except quotes and lone carriage returns.
