@@ -18,7 +18,8 @@ ROOT = Path(__file__).parent.parent.parent
 COMMANDS = [command.name for group in GROUPS.values() for command in group]
 README = (ROOT / "README.md").read_text()
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "benchmarks/README.md", "heart_disease/data/patients/README.md")),
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "benchmarks/README.md")),
+    ROOT / "heart_disease/data/patients/README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 LONGEST_README = 150  # lines
