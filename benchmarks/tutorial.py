@@ -85,6 +85,5 @@ def pipeline(path: str) -> float:
 
 
 if __name__ == "__main__":
-    print(
-        f"test accuracy {pipeline(str(Path(__file__).parent.parent / 'heart_disease' / 'data' / 'patients' / 'cleveland.csv')):.3f}"
-    )
+    patients = Path(__file__).parent.parent / "heart_disease" / "data" / "patients" / "cleveland.csv"
+    print(f"test accuracy {pipeline(str(patients)):.3f}")
