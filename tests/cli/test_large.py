@@ -87,8 +87,8 @@ def test_scoring_200000_patients_needs_little_more_memory_than_scoring_2000(fold
 
 # A batch takes about 0.1 s, so that there is a middle.
 SLOWLY = (
-    "import sys; from heart_disease.cli.main import main; from heart_disease.data import files; "
-    "files.BATCH_ROWS = 2000; sys.exit(main(sys.argv[1:]))"
+    "import sys; from heart_disease.cli.main import main; from heart_disease.data.formats import parquet; "
+    "parquet.BATCH_ROWS = 2000; sys.exit(main(sys.argv[1:]))"
 )
 
 

@@ -183,7 +183,7 @@ def test_words_late_in_a_long_file_are_no_hindrance(
     frame = PATIENTS.head(40).astype(object)
     frame.loc[35, "age"] = "old"
     frame.to_csv(tmp_path / "in.csv", index=False)
-    monkeypatch.setattr("heart_disease.data.csv_text.BLOCK_BYTES", 400)
+    monkeypatch.setattr("heart_disease.data.formats.csv_text.BLOCK_BYTES", 400)
     code, _, err = heart_predict(tmp_path / "in.csv", "-o", tmp_path / f"out.{suffix}")
     assert (code, "39 rows scored row 35 not scored: column 'age' has 'old'" in err) == (0, True), err
     out = pd.read_csv(tmp_path / "out.csv") if suffix == "csv" else pd.read_parquet(tmp_path / "out.parquet")

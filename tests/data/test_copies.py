@@ -160,7 +160,7 @@ def test_of_a_long_file_the_beginning_decides_and_all_is_translated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recognition, "MOST_ROWS", 100)
-    monkeypatch.setattr("heart_disease.data.csv_text.BLOCK_BYTES", 4000)
+    monkeypatch.setattr("heart_disease.data.formats.csv_text.BLOCK_BYTES", 4000)
     file = files.look(as_file(copies.kaggle_1025(), tmp_path))
     found = sources.recognised(file)
     assert found is not None

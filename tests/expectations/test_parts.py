@@ -14,6 +14,7 @@ from expectations import gate, suite
 from expectations.limits import MOST_CELLS
 from expectations.statistics import MOST_VALUES, Statistics
 from heart_disease.data import files, sources
+from heart_disease.data.formats import parquet
 from heart_disease.model import schema
 from heart_disease.model.errors import SourceError
 from tests.harness import crowd, patients
@@ -73,8 +74,8 @@ def test_a_file_is_judged_as_its_table_is(suffix: str, tmp_path: Path, monkeypat
     frame = damaged([(3, "chol", "high"), (40, "chol", "999"), (50, "age", None)], []).astype("str")
     path = tmp_path / f"a.{suffix}"
     frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path, index=False)
-    monkeypatch.setattr(files, "BATCH_ROWS", 20)
-    monkeypatch.setattr("heart_disease.data.csv_text.BLOCK_BYTES", 1000)
+    monkeypatch.setattr(parquet, "BATCH_ROWS", 20)
+    monkeypatch.setattr("heart_disease.data.formats.csv_text.BLOCK_BYTES", 1000)
     found, expected = gate.validate_file(files.look(path)), gate.validate(sources.load(path))
     assert len(list(files.look(path).batches())) > 2
     assert (found.failures, found.seen, found.digest, found.rows) == (
@@ -90,7 +91,7 @@ def test_parts_that_are_judged_elsewhere_add_up_to_the_verdict_of_one_process(
     frame = pd.concat([frame, frame.iloc[3:9]]).rename(columns=columns)
     for name, rows in {"a": slice(0, 25), "b": slice(25, 25), "c": slice(25, 66)}.items():
         frame.iloc[rows].to_csv(tmp_path / f"{name}.csv", index=False)
-    monkeypatch.setattr("heart_disease.data.csv_text.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("heart_disease.data.formats.csv_text.BLOCK_BYTES", 1000)
     file = files.look(tmp_path)
     assert [len(list(part.batches_of_part(1))) for part in file.parts] > [1, 0, 1]
     found = [sent(gate.look_through(part)) for part in file.parts]
