@@ -8,10 +8,10 @@ BIN := .venv/bin
 train: .venv/installed
 	$(BIN)/heart train
 
-# One process per core, at most four; each takes the next test when it has none left. More than four would each start a
-# Prefect server and TensorFlow for only a few tests.
+# Three processes, because tests wait about as long as they compute; each takes the next test when it has none left. More
+# would each start a Prefect server and TensorFlow for only a few tests.
 test: .venv/installed
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # Whole programs, servers, clusters and a browser. They wait more than they compute, so three run at once. The tests of
 # a file stay in one process, because they share a server or a training.
