@@ -15,8 +15,8 @@ from heart_disease.data.copies import strangers
 from heart_disease.data.copies.translation import Finding
 from heart_disease.data.sites import SITES
 from heart_disease.model.errors import RejectedError, UsageError
+from tests.data.formats.test_text import CELLS, FORMS
 from tests.data.test_copies import same_patients
-from tests.data.test_text import CELLS, FORMS
 from tests.harness import copies
 
 EVERY: Mapping[str, copies.Maker] = {
