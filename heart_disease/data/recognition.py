@@ -67,9 +67,19 @@ def _recognised(table: Text, drop_foreign: bool, said: Copy | None, force: bool)
     rows = _known_rows(table.cells)
     known = rows >= 0
     n = int(known.sum())
-    if (said and force) or not n or known.mean() < SHARE_KNOWN:
+    if not n or known.mean() < SHARE_KNOWN:
         return strangers.judge(table, n, said, force)
     patients = _patients().iloc[rows[known]].set_axis(table.cells.index[known])
+    found = _of_known(table, known, patients, drop_foreign, said)
+    # What is believed by force is only what would be refused: otherwise repeated patients would come back.
+    return strangers.judge(table, n, said, force) if said and force and found and found.refusal else found
+
+
+def _of_known(
+    table: Text, known: NDArray[np.bool_], patients: pd.DataFrame, drop_foreign: bool, said: Copy | None
+) -> Finding | None:
+    """Judge a table, most of whose rows are known: `known` (n,) are these patients."""
+    n = len(patients)
     if n < LEAST_KNOWN:
         return _of_few(table, known, patients, said)
     cells, right = {}, {}

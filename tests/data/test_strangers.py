@@ -157,3 +157,10 @@ def test_the_order_is_backwards_at_no_hospital_of_the_study(hospital: str) -> No
 def test_unknown_patients_in_uci_codes_are_left_to_validation() -> None:
     assert recognition.recognise(UNKNOWN) is None
     assert recognition.recognise(UNKNOWN, declared="uci") is None
+
+
+def test_what_its_patients_say_as_well_is_read_alike_with_and_without_force() -> None:
+    for name in ("kaggle", "ritwikb3"):  # repeated patients are left out, cells that were filled in are blank again
+        frame = EVERY[name]()
+        one, other = translated(frame, name), translated(frame, name, force=True)
+        pd.testing.assert_frame_equal(one.frame, other.frame)
