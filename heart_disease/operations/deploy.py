@@ -29,7 +29,12 @@ PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
 
 
 def main() -> None:
-    """Deploy what prefect.yaml, in the working directory, declares."""
+    """Deploy what prefect.yaml, in the working directory, declares.
+
+    Raises:
+        UsageError: a source is an address that cannot be used, for example one with a password, which Prefect would keep.
+    """
+    patients, new_patients = map(_source, ("HEART_SOURCE", "HEART_MONITOR"))
     with get_client(sync_client=True) as client:
         before = [found for name in (RETRAIN, RECONCILE, PRUNE, MONITOR) if (found := kept.find(client, name))]
         try:
@@ -40,14 +45,21 @@ def main() -> None:
         for one in before:
             _put_back(client, one)
         reconciliation.free_slots(client)
-        if source := os.environ.get("HEART_SOURCE"):
+        if patients:
             retrain = client.read_deployment_by_name(RETRAIN)
-            if addresses.is_remote(source):
-                addresses.parse(source)  # refuses one with a password, which Prefect would keep
-            client.update_deployment(retrain.id, DeploymentUpdate(parameters={**retrain.parameters, "source": source}))
-            print(f"{retrain.name}: reads {source}")
-        if source := os.environ.get("HEART_MONITOR"):
-            _watch(client, source)
+            given = DeploymentUpdate(parameters={**retrain.parameters, "source": patients})
+            client.update_deployment(retrain.id, given)
+            print(f"{retrain.name}: reads {patients}")
+        if new_patients:
+            _watch(client, new_patients)
+
+
+def _source(variable: str) -> str:
+    """The source that an environment variable names; empty if none."""
+    source = os.environ.get(variable, "")
+    if addresses.is_remote(source):
+        addresses.parse(source)
+    return source
 
 
 def _watch(client: SyncPrefectClient, source: str) -> None:

@@ -16,6 +16,7 @@ from prefect.settings import PREFECT_API_URL
 
 from heart_disease.cli.main import make_parser
 from heart_disease.cli.operate import schedule as command
+from heart_disease.model.errors import UsageError
 from heart_disease.operations import deploy, deployments, kept, schedule
 from heart_disease.operations.deployments import MONITOR, PRUNE, RECONCILE, RETRAIN, SUNDAYS, When, interval_in_words
 from tests.harness.command import one_line, root
@@ -171,6 +172,16 @@ def test_the_monitor_reads_what_the_command_names_at_the_times_of_the_page(
 @pytest.mark.parametrize(("every", "text"), [({"hours": 6}, "6h"), ({"days": 14}, "2w"), ({"seconds": 90}, "90 s")])
 def test_an_interval_in_words(every: Mapping[str, int], text: str) -> None:
     assert interval_in_words(timedelta(**every)) == text
+
+
+@pytest.mark.parametrize("variable", ["HEART_SOURCE", "HEART_MONITOR"])
+def test_an_address_with_a_password_is_refused_before_anything_is_deployed(
+    variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, "postgresql://me:s3cr3t@db/clinic#table=patients")
+    with pytest.raises(UsageError, match="holds a password"):
+        deploy.main()
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.slow
