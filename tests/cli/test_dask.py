@@ -112,6 +112,17 @@ def test_scores_are_those_of_one_process_in_a_part_for_each_part(
     assert cluster.tasks >= 3 * len(PARTS)
 
 
+def test_the_answers_about_parts_that_are_no_csv_files_are(
+    cluster: AtOnce, said: Callable[..., Said], tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        patients.make(60).to_json(tmp_path / "in" / f"{name}.jsonl", orient="records", lines=True)
+    assert said("predict", tmp_path / "in", "-o", tmp_path / "out", "--dask", ADDRESS)[0] == ExitCode.DONE
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["a.csv", "b.csv"]
+    assert len(read(tmp_path / "out")) == 120
+
+
 def test_without_an_output_the_terminal_shows_the_same(
     cluster: AtOnce, said: Callable[..., Said], tmp_path: Path
 ) -> None:

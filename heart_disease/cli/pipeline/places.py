@@ -122,7 +122,7 @@ class Cluster:
         return screen
 
     def score(self, file: File, model: PatientModel, output: Path | None, prefix: str, words: set[str]) -> Scored:
-        """Do as `scored.score`, but `output` is a new folder, with a part for each part of `file`, of the same kind."""
+        """Do as `scored.score`, but `output` is a new folder, with a part for each part of `file` (see `part_name`)."""
         from heart_disease.cli.pipeline import scored
 
         firsts = 1 + np.cumsum([0, *self.rows[:-1]])
@@ -132,7 +132,7 @@ class Cluster:
             folder = stack.enter_context(_new_folder(output)) if output else None
             add = stack.enter_context(rows_bar("score", file.capacity))
             tasks = [
-                (part, sent, folder / part.paths[0].name if folder else None, prefix, int(first), rows)
+                (part, sent, folder / part_name(part.paths[0]) if folder else None, prefix, int(first), rows)
                 for part, first, rows in zip(file.parts, firsts, self.rows, strict=True)
             ]
             for one, rows in zip(self._over(scored.score_part, tasks), self.rows, strict=True):
@@ -140,7 +140,7 @@ class Cluster:
                 add(rows)
             scored.check(whole, file)
             if folder:
-                names = [path.name for path, rows in zip(file.paths, self.rows, strict=True) if rows]
+                names = [part_name(path) for path, rows in zip(file.paths, self.rows, strict=True) if rows]
                 _check_there(folder, names)
         return whole
 
@@ -160,6 +160,11 @@ def place(address: str | None) -> Iterator[Place]:
         return
     with dask_client.connected(address) as client:
         yield Cluster(client)
+
+
+def part_name(path: Path) -> str:
+    """What the answers about a part are called: like it, but CSV unless it is a Parquet file."""
+    return path.name if path.suffix.lower() in (".csv", ".parquet") else f"{path.stem}.csv"
 
 
 def _look(path: Path) -> tuple[File, int]:
