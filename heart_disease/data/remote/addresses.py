@@ -151,8 +151,11 @@ def title(source: str | Path) -> str:
 
 
 def suffix(path: str) -> str:
-    """The end of a file's name that says its kind, such as ``.csv.gz``, in lower case; empty if there is none."""
-    return re.search(r"((?:\.[a-z0-9]{1,8}){0,2})$", path.lower())[1]  # type: ignore[index]
+    """The end of a file's name that says its kind, such as ``.csv.gz``, in lower case; empty if there is none.
+
+    Of ``part.0.parquet`` and ``2026.01.csv`` it is ``.parquet`` and ``.csv``.
+    """
+    return re.search(r"((?:\.[a-z0-9]{1,8})?(?:\.(?:gz|zip))?)$", path.lower())[1]  # type: ignore[index]
 
 
 def filled(address: Address) -> Filled:

@@ -52,8 +52,8 @@ def store(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     frame = pd.read_csv(sources.BUNDLED)
     contents = {
         "clinic/heart.csv": sources.BUNDLED.read_bytes(),
-        "clinic/parts/b.parquet": parquet(frame[100:]),
-        "clinic/parts/a.parquet": parquet(frame[:100]),
+        "clinic/parts/part.1.parquet": parquet(frame[100:]),
+        "clinic/parts/part.0.parquet": parquet(frame[:100]),
         "clinic/mixed/a.csv": b"age\n63\n",
         "clinic/mixed/b.parquet": parquet(frame),
     }
