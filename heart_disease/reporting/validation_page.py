@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from expectations.failure import in_words, listed, percent
 from expectations.gate import Seen, Validation
+from heart_disease.data.remote import addresses
 from heart_disease.model import schema
 from heart_disease.model.schema import Column
 from heart_disease.reporting import pages
@@ -60,7 +60,7 @@ def render(validation: Validation) -> str:
         "heart_disease.reporting",
         "validation_page.html",
         validation=validation,
-        source=Path(validation.source).name,
+        source=addresses.name(validation.source),
         headline=headline(validation),
         whole=_whole(validation),
         columns=_columns(validation),
