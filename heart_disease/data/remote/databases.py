@@ -123,7 +123,11 @@ def _postgres(secret: Filled, patience: Patience) -> Iterator[Any]:
 def _sqlalchemy(address: Address, secret: Filled) -> Iterator[tuple[list[str], Any]]:
     import sqlalchemy
 
-    engine = sqlalchemy.create_engine(secret.location, poolclass=sqlalchemy.NullPool, hide_parameters=True)
+    url = sqlalchemy.make_url(secret.location)
+    if url.get_backend_name() == "sqlite" and not url.query and not Path(url.database or "").is_file():
+        # SQLite would make one.
+        raise SourceError(f"no file '{address.text}'; expected a database. Check the path.")
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, hide_parameters=True)
     try:
         with engine.connect() as connection:  # it ends by taking back whatever the query did
             streamed = connection.execution_options(stream_results=True, max_row_buffer=ROWS)

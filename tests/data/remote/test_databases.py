@@ -163,6 +163,12 @@ def test_the_same_server_by_sqlalchemy_gives_the_same_patients(database: Postgre
     assert sources.load(address).digest == sources.load().digest
 
 
+def test_a_database_that_is_not_there_is_said_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="no file 'sqlite:///.*nothing.db#table=patients'"):
+        snapshots.take(f"sqlite:///{tmp_path}/nothing.db#table=patients", ONCE)
+    assert list(tmp_path.glob("*.db")) == []
+
+
 def test_the_state_of_another_database_changes_with_its_rows(lite: Path) -> None:
     address = f"sqlite:///{lite}#table=patients"
     first = snapshots.state(address)
