@@ -45,8 +45,8 @@ class Snapshot:
 
     @property
     def size(self) -> int:
-        """Its bytes."""
-        return sum(path.stat().st_size for path in self.paths)
+        """Its bytes, as far as they are still there."""
+        return sum(path.stat().st_size for path in self.paths if path.exists())
 
 
 def take(source: str, patience: Patience = PATIENCE) -> Snapshot:
@@ -98,7 +98,7 @@ def state(source: str) -> str:
     def look() -> str:
         secret = addresses.filled(address)
         if address.scheme in WEB:
-            return web.state(address, secret)
+            return web.state(address, secret, LOOKING)
         if address.scheme in STORES:
             return objects.state(address, LOOKING)
         return databases.state(address, secret, LOOKING)
@@ -129,9 +129,11 @@ def empty() -> int:
     if not cache().is_dir():
         return 0
     with _writing() as folder, _lock(folder):
-        count = len(list(folder.glob("*.json")))
+        notes = list(folder.glob("*.json"))
+        for note in notes:
+            note.unlink()
         _make_room(folder, 0)
-    return count
+    return len(notes)
 
 
 def _read(address: Address, place: Path, patience: Patience) -> list[Path]:

@@ -19,7 +19,6 @@ from heart_disease.model.errors import SourceError, UnavailableError
 
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})  # the status codes that may pass
 KINDS = {"parquet": ".parquet", "ndjson": ".jsonl", "jsonl": ".jsonl", "json-seq": ".jsonl", "spreadsheetml": ".xlsx"}
-LOOK = Patience(attempts=1, silence=10, total=60)
 
 
 def read(address: Address, secret: Filled, folder: Path, patience: Patience) -> list[Path]:
@@ -30,40 +29,34 @@ def read(address: Address, secret: Filled, folder: Path, patience: Patience) -> 
         TransientError: the server does not answer, or breaks off.
         UnavailableError: it took too long.
     """
-    end = time.monotonic() + patience.total
+    start = b""
     with _answer(address, secret, patience) as answer:
-        path, size = folder / f"0{_suffix(address, answer)}", 0
+        path = folder / f"0{_suffix(address, answer)}"
         with path.open("wb") as file:
-            for piece in answer.iter_bytes(PIECE):
-                size += len(piece)
-                if size > MOST_BYTES:
-                    raise too_long(address)
-                if time.monotonic() > end:
-                    raise UnavailableError(
-                        f"'{address.text}' was not read: after {patience.total:g} s only {size:,} bytes have come."
-                    )
+            for piece in _pieces(answer, address, patience):
+                start = start or piece[:1000]
                 file.write(piece)
-    if "html" in answer.headers.get("content-type", "") and path.read_bytes()[:1000].lstrip()[:1] == b"<":
+    if "html" in answer.headers.get("content-type", "") and start.lstrip()[:1] == b"<":
         raise SourceError(
             f"'{address.text}' is a web page; expected a file of patients. Take the address behind its download button."
         )
     return [path]
 
 
-def state(address: Address, secret: Filled) -> str:
+def state(address: Address, secret: Filled, patience: Patience) -> str:
     """What changes with the file: its ETag, or its date and length, or else a digest of its bytes.
 
     Raises:
         SourceError, TransientError, UnavailableError: as `read`.
     """
     digest = hashlib.sha256()
-    with _answer(address, secret, LOOK) as answer:
+    with _answer(address, secret, patience) as answer:
         headers = answer.headers
         if tag := headers.get("etag"):
             return str(tag)
         if date := headers.get("last-modified"):
             return f"{date}, {headers.get('content-length', '?')} bytes"
-        for piece in answer.iter_bytes(PIECE):
+        for piece in _pieces(answer, address, patience):
             digest.update(piece)
     return digest.hexdigest()
 
@@ -74,6 +67,19 @@ def too_long(address: Address) -> SourceError:
         f"'{address.text}' has more than {MOST_BYTES:,} bytes; expected a table of patients. If it is one, download "
         "it, and name the file."
     )
+
+
+def _pieces(answer: Any, address: Address, patience: Patience) -> Iterator[bytes]:
+    end, size = time.monotonic() + patience.total, 0
+    for piece in answer.iter_bytes(PIECE):
+        size += len(piece)
+        if size > MOST_BYTES:
+            raise too_long(address)
+        if time.monotonic() > end:
+            raise UnavailableError(
+                f"'{address.text}' was not read: after {patience.total:g} s only {size:,} bytes have come."
+            )
+        yield piece
 
 
 @contextmanager

@@ -52,6 +52,9 @@ def test_a_damaged_or_missing_snapshot_is_none(cache: Path) -> None:
     assert snapshots.kept(first.digest, first.source) is None
     assert snapshots.kept(second.digest, second.source) is None
     assert snapshots.kept("nothing", first.source) is None
+    assert {found.size for found in snapshots.every()} == {len(PATIENTS) - 1, 0}
+    assert snapshots.empty() == 2
+    assert snapshots.every() == []
 
 
 def test_what_was_not_used_for_longest_makes_room(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,8 +81,10 @@ def test_a_port_on_which_nothing_listens_is_unavailable() -> None:
 
 def test_a_read_is_bounded(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     monkeypatch.setattr(web, "MOST_BYTES", 1000)
-    with serving(Answer(PATIENTS)) as site, pytest.raises(SourceError, match="has more than 1,000 bytes"):
-        snapshots.take(site.address(), QUICK)
+    with serving(Answer(PATIENTS)) as site:
+        for read in (lambda: snapshots.take(site.address(), QUICK), lambda: snapshots.state(site.address())):
+            with pytest.raises(SourceError, match="has more than 1,000 bytes"):
+                read()
     assert [path.name for path in cache.iterdir()] == []  # nothing half is left
 
 
