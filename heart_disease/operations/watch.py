@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prefect.events import Event, Resource
 from prefect.events.clients import get_events_client
+from prefect.types import MAX_VARIABLE_VALUE_LENGTH
 from prefect.variables import Variable
 
 from heart_disease.data import files
@@ -20,7 +23,6 @@ from heart_disease.model.errors import HeartError, SourceError
 from heart_disease.operations.deployments import DATA_CHANGED, data_resource
 
 VARIABLE = "heart_watched"  # in Prefect: each source's last digest, so that a change during a downtime is noticed
-
 
 log = logging.getLogger("heart")
 REMOTE_SECONDS = 60  # between two looks at an address, which cost somebody else's server something
@@ -86,8 +88,16 @@ class Watch:
         if known.get(path) == digest:
             return False
         asyncio.run(_emit(path, digest))
-        Variable.set(VARIABLE, {**known, path: digest}, overwrite=True)
+        Variable.set(VARIABLE, remembered(known, path, digest), overwrite=True)
         return True
+
+
+def remembered(known: Mapping[str, str], path: str, digest: str) -> dict[str, str]:
+    """`known` with this digest, the newest last; as many of the older ones are left out as Prefect has no room for."""
+    found = {name: value for name, value in known.items() if name != path} | {path: digest}
+    while len(found) > 1 and len(json.dumps(found)) > MAX_VARIABLE_VALUE_LENGTH:
+        found.pop(next(iter(found)))
+    return found
 
 
 async def _emit(path: str, digest: str) -> None:

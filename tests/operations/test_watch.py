@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
 import pytest
 from prefect.blocks.system import Secret
+from prefect.types import MAX_VARIABLE_VALUE_LENGTH
 
 from heart_disease.data import sources
 from heart_disease.data.remote import addresses
@@ -52,6 +54,16 @@ def test_an_address_that_does_not_answer_is_said_once(
         assert one.look() is None
         assert one.look() is not None
     assert [record.levelno for record in caplog.records if record.name == "heart"] == [logging.WARNING]
+
+
+def test_of_more_sources_than_prefect_has_room_for_the_latest_are_remembered() -> None:
+    known: dict[str, str] = {}
+    for i in range(100):
+        known = watch.remembered(known, f"postgresql://db/clinic#query=SELECT {i}", "0" * 64)
+    known = watch.remembered(known, next(iter(known)), "1" * 64)
+    assert list(known.values())[-1] == "1" * 64
+    assert "postgresql://db/clinic#query=SELECT 99" in known
+    assert len(json.dumps(known)) <= MAX_VARIABLE_VALUE_LENGTH
 
 
 @pytest.mark.usefixtures("prefect")
