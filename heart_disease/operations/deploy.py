@@ -32,7 +32,7 @@ def main() -> None:
     """Deploy what prefect.yaml, in the working directory, declares.
 
     Raises:
-        UsageError: a source is an address that cannot be used, for example one with a password, which Prefect would keep.
+        UsageError: a source is an address that cannot be used, such as one with a password, which Prefect would keep.
     """
     patients, new_patients = map(_source, ("HEART_SOURCE", "HEART_MONITOR"))
     with get_client(sync_client=True) as client:

@@ -85,6 +85,7 @@ from heart_disease.registry.origins import (
     origin_in,
     origin_of,
     patients_of,
+    read_again,
 )
 from heart_disease.registry.runs import (
     artifact_uri,
@@ -184,6 +185,7 @@ __all__ = [
     "origin_of",
     "page",
     "patients_of",
+    "read_again",
     "read_batches",
     "read_curve",
     "read_run",

@@ -141,8 +141,7 @@ def patients_of(title: str, origin: Origin, then: str) -> Table:
         UnavailableError: the file is gone, or cannot be read.
     """
     try:
-        # As it was accepted.
-        return sources.load(origin.source, origin.snapshot, copy=origin.copy or None, force=bool(origin.copy))
+        return read_again(origin.source, origin, origin.snapshot)
     except SourceError as error:
         bundled = sources.load()
         if bundled.digest == origin.data:  # recorded when the project was in another folder
@@ -151,6 +150,15 @@ def patients_of(title: str, origin: Origin, then: str) -> Table:
             f"the data of {title} is not where it was recorded: {error} Expected the patients of digest "
             f"{origin.data[:8]}; {then}"
         ) from error
+
+
+def read_again(source: str, origin: Origin, snapshot: str = "") -> Table:
+    """Patients as those of `origin` were read: as what they were said to be, whatever may have spoken against it.
+
+    Raises:
+        HeartError: see `sources.load`.
+    """
+    return sources.load(source, snapshot, copy=origin.copy or None, force=bool(origin.copy))
 
 
 def _recorded(ref: ModelRef) -> tuple[Mapping[str, str], Mapping[str, str]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import mlflow
+import pandas as pd
 import pytest
 
 from heart_disease import registry
@@ -223,13 +224,15 @@ def test_what_a_version_was_made_from_outlives_its_run(store: Path, capsys: pyte
     assert f"recipe    {here.recipe.title}" in capsys.readouterr().out
 
 
-def test_patients_that_were_read_as_a_copy_are_read_as_that_copy_again(tmp_path: Path) -> None:
-    path = tmp_path / "ward.csv"
-    copies.renamed(copies.strangers(copies.kaggle())).to_csv(path, index=False)
+@pytest.mark.parametrize("frame", [copies.kaggle(), copies.renamed(copies.strangers(copies.kaggle()))])
+def test_patients_that_were_read_as_a_copy_are_read_as_that_copy_again(frame: pd.DataFrame, tmp_path: Path) -> None:
+    path, other = tmp_path / "ward.csv", tmp_path / "elsewhere.csv"
+    for each in (path, other):
+        frame.to_csv(each, index=False)
     data = sources.load(path, copy="kaggle").digest
-    here = registry.origin_here(Recipe(), Evaluation(), data)
-    again = registry.patients_of("version 1", replace(here, source=str(path), copy="kaggle"), "put them back")
-    assert again.digest == data
+    here = replace(registry.origin_here(Recipe(), Evaluation(), data), source=str(path), copy="kaggle")
+    assert registry.patients_of("version 1", here, "put them back").digest == data
+    assert registry.read_again(str(other), here).digest == data
 
 
 # Retries if the store is a server.

@@ -131,10 +131,9 @@ def _patients(record: Record, origin: Origin, source: str | None, option: str) -
         DataError: it cannot be read.
     """
     from heart_disease import registry
-    from heart_disease.data import sources
 
     then = f"name a copy of them: {option} FILE"
-    table = registry.patients_of(record.label, origin, then) if source is None else sources.load(source)
+    table = registry.patients_of(record.label, origin, then) if source is None else registry.read_again(source, origin)
     if table.digest != origin.data:
         raise UnavailableError(
             f"the patients of {record.label} are not kept, and '{table.source}' holds others by now (digest "

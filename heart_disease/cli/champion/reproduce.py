@@ -42,7 +42,6 @@ def run(options: argparse.Namespace) -> int:
         DataError: the file cannot be read, or it holds other data and validation refuses it.
     """
     from heart_disease import registry
-    from heart_disease.data import sources
     from heart_disease.evaluation import reproduction
     from heart_disease.model.patient_model import PatientModel
 
@@ -54,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     except ValidationError as error:
         raise UnavailableError(f"the evaluation of {record.label} cannot be read from its run {ref.run_id}") from error
     if options.source is not None:
-        table = sources.load(options.source)
+        table = registry.read_again(options.source, origin)
     else:
         then = f"name their file: heart reproduce {record.version} --source FILE"
         table = registry.patients_of(record.label, origin, then)

@@ -119,8 +119,8 @@ def score(file: File, model: PatientModel, output: Path | None, prefix: str, wor
 def score_part(part: File, model: PatientModel, output: Path | None, prefix: str, first: int, rows: int) -> Scored:
     """Do as `score`, for one part of a folder, in which no row may be there or can be scored.
 
-    output: a Parquet file if the part is one, otherwise CSV; none is written if there are no rows. first: the number of its first row.
-    rows: how many it had when it was looked through.
+    output: a Parquet file if the part is one, otherwise CSV; none is written if there are no rows.
+    first: the number of its first row. rows: how many it had when it was looked through.
 
     Raises:
         DataError: it was changed meanwhile, or lacks a column.
