@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from expectations import gate
@@ -20,7 +21,8 @@ from heart_disease.evaluation.estimates import Numbers
 from heart_disease.evaluation.other_patients import drift
 from heart_disease.evaluation.other_patients.drift import LEAST_ROWS, Drift, Scored
 from heart_disease.model import schema
-from heart_disease.model.errors import RejectedError
+from heart_disease.model.errors import RejectedError, UnavailableError
+from heart_disease.model.patient_model import PatientModel
 from heart_disease.model.words import count
 from heart_disease.registry import Record, Run
 from heart_disease.reporting import drift_page, hospital, tables, validation_page
@@ -36,6 +38,7 @@ def compare_batch(run: Run, table: Table, before: Table, record: Record) -> tupl
 
     Raises:
         RejectedError: a column is missing, or fewer than `LEAST_ROWS` patients are new.
+        UnavailableError: see `learned_from`.
     """
     model = registry.load_model(record.ref)
     missing = [name for name in model.columns if name not in table.frame]
@@ -44,6 +47,7 @@ def compare_batch(run: Run, table: Table, before: Table, record: Record) -> tupl
             f"'{table.source}' has no column {', '.join(map(repr, missing))}; expected those of docs/columns.md, with "
             f"or without '{schema.LABEL.name}'. Nothing was compared."
         )
+    former = learned_from(before, model, record)
     known = sources.rows_learned(table.frame, model)
     new = replace(table, frame=table.frame[~known], row_ids=table.row_ids[~known])
     if len(new) < LEAST_ROWS:
@@ -58,7 +62,7 @@ def compare_batch(run: Run, table: Table, before: Table, record: Record) -> tupl
     scorable = np.isfinite(probabilities)
     labels = _labels(new)
     scored = Scored(probabilities[scorable], None if labels is None else labels[scorable])
-    found = drift.compare(before.frame[list(model.columns)], new.frame, _out_of_fold(record), scored)
+    found = drift.compare(former[list(model.columns)], new.frame, _out_of_fold(record), scored)
     page = drift_page.render(
         table.source, f"{record.ref.name} version {record.version}", int(known.sum()), broken, found
     )
@@ -68,6 +72,24 @@ def compare_batch(run: Run, table: Table, before: Table, record: Record) -> tupl
     log.info("validate  %s", count(len(broken), "broken rule"))
     log.info("compare   %d of %d comparisons differ", len(found.shifted), len(found.tests))
     return int(known.sum()), broken, found
+
+
+def learned_from(before: Table, model: PatientModel, record: Record) -> pd.DataFrame:
+    """The patients that the version learned from, if more have come to the file or table since then.
+
+    Raises:
+        UnavailableError: some are gone, or were changed.
+    """
+    if before.digest == record.params.get("data_digest"):
+        return before.frame
+    known = sources.rows_learned(before.frame, model)
+    found = np.unique(sources.patient_ids(before.frame[known], model.encoder.without))
+    if not known.any() or len(found) < len(model.learned_from):
+        raise UnavailableError(
+            f"'{before.source}' holds other patients by now than those that {record.label} learned from, and these "
+            "are not kept; put them back, or train on patients that stay. Nothing was compared."
+        )
+    return before.frame[known]
 
 
 def _broken(validation: Validation, columns: Sequence[str]) -> tuple[Failure, ...]:

@@ -1,0 +1,33 @@
+"""What a batch is compared with: the patients that a version learned from, and no others that have come since."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from heart_disease.data import sources
+from heart_disease.model.encoding import Encoder
+from heart_disease.model.errors import UnavailableError
+from heart_disease.model.patient_model import PatientModel
+from heart_disease.registry import Record
+from tasks import compare
+
+THEN = sources.make_table(sources.load().frame.head(200), "patients.csv")
+MODEL = PatientModel(Encoder.fit(THEN.frame), None, learned_from=sources.learned_from(THEN.frame, np.arange(200)))
+RECORD = Record("a run", "a name", {"data_digest": THEN.digest}, {}, {}, "1")
+
+
+def ages(frame: pd.DataFrame) -> list[float]:
+    return sorted(compare.learned_from(sources.make_table(frame, "patients.csv"), MODEL, RECORD)["age"])
+
+
+def test_patients_who_have_come_since_are_not_among_them() -> None:
+    assert ages(THEN.frame) == sorted(THEN.frame["age"])
+    assert ages(sources.load().frame) == sorted(THEN.frame["age"])
+
+
+@pytest.mark.parametrize("frame", [THEN.frame.head(199), THEN.frame.assign(chol=999.0)], ids=["gone", "changed"])
+def test_patients_who_are_gone_are_said(frame: pd.DataFrame) -> None:
+    with pytest.raises(UnavailableError, match="holds other patients by now than those that version 1 learned from"):
+        ages(frame)
