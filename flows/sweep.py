@@ -58,7 +58,7 @@ def _run_name() -> str:
 
 @flow(name="heart-disease-sweep", flow_run_name=_run_name, persist_result=False, validate_parameters=True)
 def search(
-    source: Annotated[str | None, Field(description="CSV or Parquet file; empty for the bundled patients.")] = None,
+    source: Annotated[str | None, Field(description="File, folder or address; empty for the bundled patients.")] = None,
     space: Annotated[dict[str, Any], Field(description="What to search.")] = DEFAULT,
     method: Annotated[Literal["random", "grid"], Field(description="Draw configurations, or take all.")] = "random",
     configurations: Configurations = Search.configurations,

@@ -133,14 +133,17 @@ def absolute(source: str | Path) -> str:
 
 
 def name(source: str | Path) -> str:
-    """What a source is called in a list: the name of the file, or of the table."""
+    """What a source is called in a list: the name of the file, or of the table; what is no address, as it is."""
     if not is_remote(source):
         return Path(source).name
     text = str(source)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # a run has a name before `parse` refuses it
+        return hide(text)
     if found := SELECTION.split(text, maxsplit=1)[1:]:
         kind, _, value = found[0].partition("=")
-        return unquote(value) if kind == "table" else f"query of {PurePosixPath(urlsplit(text).path).name}"
-    parts = urlsplit(text)
+        return unquote(value) if kind == "table" else f"query of {PurePosixPath(parts.path).name}"
     return PurePosixPath(unquote(parts.path)).name or parts.netloc.rpartition("@")[2]
 
 

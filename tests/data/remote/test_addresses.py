@@ -25,6 +25,10 @@ def test_a_source_has_a_name_for_lists(source: str, name: str, title: str) -> No
     assert (addresses.name(source), addresses.title(source)) == (name, title)
 
 
+def test_what_is_no_address_has_a_name_all_the_same() -> None:
+    assert addresses.name("http://[me:s3cr3t@db") == "http://[me:***@db"
+
+
 def test_a_path_is_no_address() -> None:
     assert not any(map(addresses.is_remote, (None, "patients.csv", "C:/patients.csv", "/a/b:c", Path("s3://a/b"))))
     assert addresses.is_remote("s3://a/b")
