@@ -188,6 +188,16 @@ def test_a_table_in_other_codes_is_refused(heart: Any, tmp_path: Path) -> None:
     assert err.endswith("--anyway")
 
 
+def test_unknown_patients_who_cannot_be_in_ucis_codes_are_judged_only_anyway(heart: Any, tmp_path: Path) -> None:
+    frame = copies.strangers(copies.cleveland())
+    frame.assign(slope=4 - frame["slope"]).to_csv(tmp_path / "ward.csv", index=False)
+    code, _, err = heart("evaluate", str(tmp_path / "ward.csv"))
+    assert code == 3
+    assert "'slope' falls with 'oldpeak'" in err
+    assert err.endswith("--anyway")
+    assert heart("evaluate", str(tmp_path / "ward.csv"), "--anyway")[0] == 0
+
+
 def test_a_copy_of_the_training_data_is_recognised(heart: Any, tmp_path: Path) -> None:
     copies.kaggle().to_csv(tmp_path / "heart.csv", index=False)
     code, _, err = heart("evaluate", str(tmp_path / "heart.csv"))

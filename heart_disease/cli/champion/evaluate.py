@@ -50,12 +50,11 @@ def run(options: argparse.Namespace) -> int:
         DataError: the file cannot be read, lacks a column, is wrong as a whole, or has too few such patients.
         UnavailableError: there is no such version, its record is gone, or the store cannot be written.
     """
-    from heart_disease.data import sources
     from heart_disease.data.remote import addresses
     from heart_disease.reporting import hospital as words
 
     place = SITES.get(options.source)
-    table = sources.load(place or options.source, copy=options.copy, force=options.anyway)
+    table = _read(place or options.source, options.copy, options.anyway)
     name = options.source if place else addresses.title(table.source)
     if schema.LABEL.name not in table.frame:
         raise RejectedError(
@@ -94,6 +93,19 @@ def run(options: argparse.Namespace) -> int:
         print(wrapped(note, indent="    "))
     print(f"\n  {registry.run_url(logged)}")
     return ExitCode.DONE
+
+
+def _read(source: str | Path, copy: str | None, anyway: bool) -> Table:
+    """The patients; `anyway`: of what would be refused, the codes are taken for UCI's, or for those of `copy`."""
+    from heart_disease.data import files, sources
+
+    file = files.look(source)
+    try:
+        return sources.from_file(file, copy=copy, force=anyway)
+    except RejectedError as error:
+        if not anyway:
+            raise RejectedError(f"{error}\n{ANYWAY}") from error
+        return sources.from_file(file, copy=copy or "uci", force=True)
 
 
 def _judgements(record: Record, table: Table, name: str, anyway: bool) -> tuple[dict[str, Judgement], list[str]]:
