@@ -149,7 +149,9 @@ def find(source: str | Path) -> tuple[Path, ...]:
 
 def _one(path: Path, source: str | Path) -> Path:
     if source == "" or not path.exists():
-        raise SourceError(f"no file '{source}'; expected a CSV or Parquet file of patients. Check the path.")
+        raise SourceError(
+            f"no file '{source}'; expected a file of patients: CSV, Parquet, Excel or JSON lines. Check the path."
+        )
     if not path.is_file():
         raise SourceError(f"'{path}' is a pipe or a device; expected a file. Save the patients to one first.")
     if path.stat().st_size == 0:
@@ -250,8 +252,8 @@ def _parts(what: str, paths: Sequence[Path]) -> tuple[Path, ...]:
     if len(kinds) != 1 or not kinds <= {*KINDS} or not all(path.is_file() for path in found):
         names = ", ".join(repr(path.name) for path in found[:5]) + ", ..." * (len(found) > 5)
         raise SourceError(
-            f"{what} with {names or 'no files'}; expected a CSV or Parquet file of patients, or a folder with parts of "
-            f"one kind: {', '.join(f'all *{kind}' for kind in KINDS)}."
+            f"{what} with {names or 'no files'}; expected a file of patients, or a folder with parts of one "
+            f"kind: {', '.join(f'all *{kind}' for kind in KINDS)}."
         )
     return found
 

@@ -95,7 +95,7 @@ def _of_known(
         title = "this data, but in the codes of no copy that is known"
         return Finding(title, table.known(n), (), why, table.frame)
     if said and said.codes != copy.codes:
-        why = f"its patients say {copy.title}, and --copy says {said.title}; leave --copy out, or add --force"
+        why = f"its patients say {copy.title}, and --copy says {said.title}; leave --copy out, or {strangers.FORCE}"
         return Finding(copy.title, table.known(n), (), why, table.frame)
     return _translated(table, known, patients, copy, cells[copy.name], right, drop_foreign)
 

@@ -100,7 +100,7 @@ def _pruning(served: RunnerDeployment) -> str:
 
 
 def _monitoring(served: RunnerDeployment) -> list[str]:
-    """What is compared with what the champion learned from, and when, a line each."""
+    """One line for the source that is compared with what the champion learned from, and one for each schedule."""
     lines = [f"  reads {served.parameters['source']}", *(f"  {kept.in_words(one)}" for one in served.schedules or [])]
     return [*lines, *["  PAUSED in Prefect"] * bool(served.paused)]
 

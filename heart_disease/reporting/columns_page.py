@@ -33,8 +33,9 @@ the next the same code means different things:
   `thal` too, so it is not enough to invert the label.
 
 Neither the header, nor the codes that occur, nor the name of the file tells which copy it is. A wrong conversion passes
-every check of single cells and makes a worse model. So nothing is converted here, and no message says how: look up
-what the codes of your copy mean. The bundled patients are in the codes above.
+every check of single cells and makes a worse model. So a copy is recognised by the patients in it, and then translated
+to the codes above, or refused. The codes of unknown patients are never translated on a guess: look up what they mean,
+and say so with `--copy` ([copies](copies.md)).
 
 Some mistakes show only in the table as a whole. `heart check` and `heart train` refuse 20 rows or more if over 40 % of
 them have a code that is rare at the hospitals (`cp` 0, `restecg` 1). So does `heart predict`, because then the rows

@@ -58,8 +58,12 @@ def _doubt(file: File) -> None:
     """Refuse a file whose rows may be wrong even if they break no rule."""
     found = sources.recognised(file)
     if found:
-        said = " ".join(found[0].lines())
-        raise HTTPException(422, f"nothing was scored. {said} Score what `heart convert` makes of it.")
+        finding, _ = found
+        said = " ".join(line.strip() for line in finding.lines())
+        why = f" Not usable: {finding.refusal}." if finding.refusal else ""
+        can_be = not finding.refusal or "--copy" in finding.refusal
+        then = " Score what `heart convert` makes of it." if can_be else ""
+        raise HTTPException(422, f"nothing was scored. {said}{why}{then}")
     screen = Screen()
     for rows in sources.rows_of(file):
         screen.add(rows)

@@ -202,7 +202,7 @@ def test_the_parts_of_a_folder_are_one_table(suffix: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("texts", "said"),
     [
-        ({}, "is a folder with no files; expected a CSV or Parquet file of patients, or a folder"),
+        ({}, "is a folder with no files; expected a file of patients, or a folder"),
         ({"a.csv": "age\n1\n", "b.txt": "age\n1\n"}, "is a folder with 'a.csv', 'b.txt'; expected"),
         ({"a.csv": "age,sex\n1,1\n", "b.csv": "age\n1\n"}, "b.csv' has the columns age; expected those of "),
         ({"a.csv": "age\n1\n", "b.csv": ""}, "b.csv' is empty; expected a header line"),

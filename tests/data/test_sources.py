@@ -249,11 +249,11 @@ def test_refused(name: str, tmp_path: Path, recwarn: pytest.WarningsRecorder) ->
 @pytest.mark.parametrize(
     ("name", "part"),
     [
-        ("nothing.csv", "expected a CSV or Parquet file of patients. Check the path."),
-        ("no/such/folder/x.parquet", "expected a CSV or Parquet file of patients. Check the path."),
+        ("nothing.csv", "expected a file of patients: CSV, Parquet, Excel or JSON lines. Check the path."),
+        ("no/such/folder/x.parquet", "expected a file of patients: CSV, Parquet, Excel or JSON lines. Check the path."),
         (
             ".",
-            "is a folder with no files; expected a CSV or Parquet file of patients, or a folder with parts of one kind",
+            "is a folder with no files; expected a file of patients, or a folder with parts of one kind",
         ),
         ("x" * 5000, "cannot be read: File name too long. Check the path"),
     ],

@@ -68,3 +68,10 @@ def test_a_published_copy_in_other_codes_is_refused_by_its_name(client: TestClie
     assert response.status_code == 422
     assert "Kaggle" in response.json()["detail"]
     assert "`heart convert`" in response.json()["detail"]
+
+
+def test_a_copy_that_cannot_be_translated_is_refused_with_the_reason(client: TestClient) -> None:
+    response = send(client, copies.tensorflow().to_csv(index=False))
+    assert response.status_code == 422
+    assert "num >= 2" in response.json()["detail"]
+    assert "`heart convert` makes of it" not in response.json()["detail"]

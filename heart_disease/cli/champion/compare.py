@@ -32,8 +32,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="a version, an alias, a run id or its beginning, or a run's name (default: champion and challenger)",
     )  # fmt: skip
     parser.add_argument(
-        "--on", metavar="FILE",
-        help="compare two registered models, not their recipes, on the patients of FILE that neither learned from",
+        "--on", metavar="SOURCE",
+        help="compare two registered models, not their recipes, on the patients of SOURCE that neither learned from",
     )  # fmt: skip
     parser.add_argument("-o", "--output", metavar="FILE", help="also write a page (HTML) about two runs to this file")
     add_options(parser, Promotion, leave_out=("promote_if",))

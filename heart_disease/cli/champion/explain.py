@@ -27,8 +27,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "which", nargs="?", metavar="RUN",
         help="a version, an alias, a run id or its beginning, or a run's name (default: the newest version)",
     )  # fmt: skip
-    parser.add_argument("--source", metavar="PATH", help="the run's patients (default: the file that it recorded)")
-    parser.add_argument("--before", metavar="PATH", help="the champion's patients (default: the file that it recorded)")
+    parser.add_argument("--source", metavar="SOURCE", help="the run's patients (default: those that it recorded)")
+    parser.add_argument("--before", metavar="SOURCE", help="the champion's patients (default: those that it recorded)")
     add_device(parser)
 
 

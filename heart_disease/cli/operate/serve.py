@@ -19,7 +19,7 @@ EXAMPLE = """example:
   GET  /model         the version, its columns, since when, and what is wrong
   GET  /metrics       for Prometheus
   GET  /health        200 if a model is loaded; needs no token
-  GET  /openapi.json  the same, for programs
+  GET  /openapi.json  all of this, for programs
 """
 
 

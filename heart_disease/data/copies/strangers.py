@@ -35,6 +35,7 @@ BACKWARDS, LEAST_FOR_ORDER = -0.2, 40  # the mean below which an order is backwa
 LEAST_FOR_PAIN = 20  # rows without code 4: of 20 patients of the study, all lack it once in 50,000 draws
 ASYMPTOMATIC = 4.0
 FEW = 3  # values that a message names
+FORCE = "add --force (in `heart evaluate`, --anyway)"
 
 
 def judge(table: Text, known: int, declared: Copy | None, force: bool) -> Finding | None:
@@ -70,7 +71,7 @@ def _as_declared(table: Text, known: int, copy: Copy, force: bool) -> Finding | 
         cells[LABEL] = table.labels(meaning)
         changes += [f"'{LABEL}': {meaning}"] * (meaning != COPIES[0].labels[0])
     if not refusal and not force and (against := [*chain(*_contradictions(table, copy))]):
-        refusal = f"{'; '.join(against)}. If it is {copy.title} all the same, add --force"
+        refusal = f"{'; '.join(against)}. If it is {copy.title} all the same, {FORCE}"
     if copy is COPIES[0] and not changes and not refusal:
         return None
     changes += table.without_extra()
