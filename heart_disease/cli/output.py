@@ -11,7 +11,6 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
-from pathlib import Path
 
 from heart_disease.model.errors import hide
 
@@ -61,10 +60,9 @@ def _plain(value: object) -> object:
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(one) for one in value]
-    if isinstance(value, Path):
-        return str(value)
     if hasattr(value, "tolist"):  # a number or an array of NumPy's
         return _plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value
+    # The rest, such as a path, the ID of a flow run or a time, is text.
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)

@@ -210,7 +210,8 @@ def run(settings: Settings) -> Lesson:
     decayed = f"With a weight decay of {decay:g}" if decay else "Without weight decay"
     bottom = "near the lowest point of the picture"
     if end - lowest[1] > FAR:
-        bottom = "beside the lowest point of the picture, because decay pulls the weights towards 0"
+        why = ", because decay pulls the weights towards 0" if decay else ""
+        bottom = f"beside the lowest point of the picture{why}"
     text = f"""\
 The loss of a network is one number for each setting of its weights. This one has {size} weights, so its loss is a
 landscape over {size} directions. Nobody can see that, but everybody can see a slice through it: choose two directions,

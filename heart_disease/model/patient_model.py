@@ -64,8 +64,9 @@ class PatientModel:
     folds: the networks of the cross-validation, whose range is shown beside a probability (folds.py); none in older
     versions, and where the networks that were tested are those that are shipped.
 
-    support: tells which patients are unlike those of the training (support.py); None in older versions. abstains: such
-    a patient gets no probability, but the reason as `problem`. It is not stored: whoever asks decides.
+    support: tells which patients are unlike those of the training (support.py); None in older versions and in those of
+    a distributed training. abstains: such a patient gets no probability, but the reason as `problem`. It is not stored:
+    whoever asks decides.
     """
 
     encoder: Encoder
@@ -123,12 +124,12 @@ class PatientModel:
         """This model, but a patient unlike those of the training gets the reason as `problem`, and no probability.
 
         Raises:
-            RejectedError: an older version, which does not know what those patients were like.
+            RejectedError: the version has no `support`.
         """
         if not self.support:
             raise RejectedError(
-                "this version does not know which patients are unlike those of its training; expected one of this "
-                "release. Train it again, or leave out --abstain."
+                "this version does not know which patients are unlike those of its training; expected one that `heart "
+                "train` of this release made. Train it again, or leave out --abstain."
             )
         return replace(self, abstains=True)
 

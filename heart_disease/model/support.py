@@ -8,8 +8,9 @@ inputs x and the mean m of the training's, with their covariance C:
 The limit is the quantile `USUAL` of the distances of patients whose own fold gave neither m nor C. So about 1 % of
 patients like those of the training are flagged; how many are is measured again, with limits that other patients gave.
 
-No row of a patient can be read off: there are means and covariances, and a code that fewer than `FEWEST` patients have
-has no covariance with anything, as that would be these patients' values.
+No row of a patient can be read off: there are means and covariances, and patients with a code that fewer than `FEWEST`
+have count for nothing in the covariances of its column, as those would give away what these patients have. (To leave
+out that code alone would not do: the codes of a column add up to 1, so the others' covariances would say the same.)
 """
 
 from __future__ import annotations
@@ -124,11 +125,21 @@ def _rate(distances: NDArray[np.float64]) -> float:
 
 def _moments(inputs: NDArray[Any], encoder: Encoder) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean (d,) and precision (d, d) of encoded patients (n, d)."""
-    inputs = inputs.astype(np.float64)
+    inputs = inputs.astype(np.float64)  # a copy
     mean = inputs.mean(axis=0)
-    covariance = (inputs - mean).T @ (inputs - mean) / len(inputs)
     numbers = sum(name not in encoder.without for name in NUMBERS)  # they come first
     rare = np.flatnonzero(inputs[:, numbers:].sum(axis=0) < FEWEST) + numbers
+    behind, within = encoder.input_columns, []
+    for column in np.unique(behind[rare]):
+        codes = np.flatnonzero(behind == column)
+        few = inputs[:, np.intersect1d(codes, rare)].any(axis=1)
+        within.append((np.ix_(codes, codes), np.cov(inputs[:, codes].T, bias=True)))  # says how many have which code
+        others = inputs[np.ix_(~few, codes)]
+        inputs[np.ix_(few, codes)] = others.sum(axis=0) / max(len(others), 1)  # their mean adds to no covariance
+    apart = inputs - inputs.mean(axis=0)
+    covariance = apart.T @ apart / len(inputs)
+    for where, known in within:
+        covariance[where] = known
     own = covariance[rare, rare]
     covariance[rare], covariance[:, rare] = 0, 0
     covariance[rare, rare] = own

@@ -51,7 +51,7 @@ def score(body: bytes, model: PatientModel) -> tuple[str, list[str]]:
                 own = dict(zip(batch.cells.column_names, batch.cells.columns, strict=True))
                 given = {name: pa.array(found[name], from_pandas=True) for name in ANSWERS[1:]}
                 writer.write(pa.table({"row": pa.array(found.index), **own, **given}))
-        return scored.read_text(encoding="utf-8"), problems
+        return scored.read_bytes().decode(), problems  # not as text: that would change line breaks within cells
 
 
 def _doubt(file: File) -> None:

@@ -25,6 +25,7 @@ from heart_disease.model.patient_model import PatientModel
 from heart_disease.serving import patients
 
 PARAMS = scoring_server.SERVING_PARAMS_KEY
+LONGEST = 18  # digits of a whole number of 64 bits, with its sign
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 EXAMPLE = {"dataframe_records": [patients.EXAMPLE], PARAMS: {"threshold": 0.3}}
 SCHEMA = {
@@ -87,7 +88,7 @@ def read(body: bytes, kind: str) -> Asked:
         if kind.strip() == "text/csv":
             frame = pd.read_csv(io.BytesIO(body))
         elif kind.strip() == "application/json":
-            frame, params = _from_json(json.loads(body))
+            frame, params = _from_json(json.loads(body, parse_int=_whole))
         else:
             raise HTTPException(415, f"the content type is '{kind}'; expected application/json or text/csv")
     except MlflowException as error:
@@ -116,13 +117,18 @@ def _from_json(content: Any) -> tuple[pd.DataFrame, Any]:
     held = {form: content[form] for form in forms}
     # MLflow makes arrays of the other two, which are for tensors; rows or columns of patients need none.
     frame = scoring_server.infer_and_parse_data(held) if "dataframe" in forms[0] else pd.DataFrame(held[forms[0]])
-    if not frame.columns.is_unique:
-        raise ValueError("two columns have the same name")
+    if isinstance(frame.columns, pd.MultiIndex) or not frame.columns.is_unique:
+        raise ValueError("two columns have the same name, or one has a list as its name")
     for name in schema.BY_NAME.keys() & set(frame.select_dtypes("object")):
         for row, cell in enumerate(frame[name]):
             if not (cell is None or isinstance(cell, str | int | float)):
                 raise ValueError(f"column {name!r} has a {type(cell).__name__} in row {row}")
     return frame, content.get(PARAMS)
+
+
+def _whole(digits: str) -> int | float:
+    """A whole number; one that pandas could not hold becomes a float, perhaps infinity."""
+    return int(digits) if len(digits) <= LONGEST else float(digits)
 
 
 def answer(asked: Asked, model: PatientModel) -> list[dict[str, Any]]:

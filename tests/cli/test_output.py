@@ -7,6 +7,7 @@ import logging
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -25,12 +26,20 @@ class Thing:
     loss: Estimate
     seen: tuple[np.int64, ...]
     rows: np.ndarray
+    flow_run: UUID
+    where: Path
 
 
 def test_facts_become_one_json_document(capsys: pytest.CaptureFixture[str]) -> None:
-    output.write_json({"thing": Thing(Estimate(0.4, 0.3, float("nan")), (np.int64(3),), np.array([0.5, np.inf]))})
-    expected = {"thing": {"loss": {"value": 0.4, "low": 0.3, "high": None}, "seen": [3], "rows": [0.5, None]}}
-    assert json.loads(capsys.readouterr().out) == expected
+    thing = Thing(Estimate(0.4, 0.3, float("nan")), (np.int64(3),), np.array([0.5, np.inf]), UUID(int=7), Path("a/b"))
+    output.write_json({"thing": thing, "none": None, "yes": True})
+    found = json.loads(capsys.readouterr().out)
+    assert found["thing"].pop("loss") == {"value": 0.4, "low": 0.3, "high": None}
+    assert found == {
+        "thing": {"seen": [3], "rows": [0.5, None], "flow_run": str(UUID(int=7)), "where": "a/b"},
+        "none": None,
+        "yes": True,
+    }
 
 
 def test_progress_is_silent_with_quiet_and_back_without(capsys: pytest.CaptureFixture[str]) -> None:

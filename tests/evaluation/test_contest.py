@@ -301,6 +301,8 @@ def test_the_model_carries_the_networks_of_the_folds_for_the_inputs_of_its_encod
     weights = {(job.fold, job.member): w for job, w in zip(own.jobs, own.weights, strict=True)}
     found = answers(model.folds, model.encoder.transform(PATIENTS))
     assert len(found) == len(splits.pairs)
+    assert model.support
+    assert model.support.patients == len(Y)  # each is left out once to set the limit
     for i in range(len(splits.pairs)):
         expected = np.mean([answer(weights[i, m], without_them(inputs[i], without)) for m in range(2)], axis=0)
         np.testing.assert_allclose(found[i], expected, atol=1e-6)

@@ -119,6 +119,10 @@ def test_no_value_of_the_few_patients_with_a_rare_code_is_kept(cleveland: Patien
     covariance = np.linalg.inv(cleveland.support.precision) - support.RIDGE * np.eye(29)
     rare = input_names().index("restecg=ST-T wave abnormality")  # four patients
     np.testing.assert_allclose(np.delete(covariance[rare], rare), 0, atol=1e-9)
+    # Nor do the covariances of its column's codes together, which those of the rare one alone would make up for.
+    for name in ("restecg", "ca", "thal"):
+        codes = [k for k, one in enumerate(input_names()) if one.startswith(f"{name}=")]
+        np.testing.assert_allclose(np.delete(covariance[codes].sum(axis=0), codes), 0, atol=1e-9)
 
 
 def test_a_stored_model_flags_the_same_patients(cleveland: PatientModel) -> None:

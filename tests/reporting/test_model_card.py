@@ -41,6 +41,7 @@ def test_it_names_data_threshold_groups_columns_and_use(card: str) -> None:
     ):
         assert f"* **{part}" in card
     assert "to find 90 % of the patients with disease, say yes from 0." in card
+    assert "The model itself answers yes from 0.50 on." in card
     assert "thallium scan, ST depression by exercise, relative to rest, sex." in card
     assert "a blank in ca or thal is an input of its own" in card
     assert "[The report](https://example.org/report)" in card

@@ -211,6 +211,17 @@ def test_a_decimal_comma_and_a_blank_are_understood(visit: Visit, model: Patient
     expect(page.locator("#moved")).to_contain_text(f"Now: {of100(now)}")
 
 
+def test_an_estimate_is_not_shown_beside_other_values(visit: Visit, model: PatientModel) -> None:
+    page = visit()
+    estimate(page)
+    for impossible in ("", "999"):
+        page.locator("#chol").fill(impossible)
+        expect(page.locator("#answer")).to_be_hidden()
+        expect(page.locator("#status")).to_contain_text("missing or impossible")
+        page.locator("#chol").fill("250")
+        expect(page.locator("#moved")).to_contain_text(f"Now: {of100(probability(model, chol=250))}")
+
+
 def test_it_is_used_by_keyboard_alone(visit: Visit) -> None:
     page = visit()
     page.locator("h1").click()

@@ -42,6 +42,11 @@ def test_a_file_as_people_have_them_is_read(client: TestClient, model: PatientMo
     pd.testing.assert_series_equal(found, model.predict(FRAME)["probability"].reset_index(drop=True), rtol=1e-6)
 
 
+def test_a_line_break_within_a_cell_stays_as_it_came(client: TestClient) -> None:
+    response = send(client, FRAME.assign(note="a\r\nb").to_csv(index=False))
+    assert response.content.count(b'"a\r\nb"') == len(FRAME)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from starlette.testclient import TestClient
 
 from heart_disease.data import sources
-from heart_disease.model import folds, schema
+from heart_disease.model import folds, schema, support
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.serving.follower import Follower
+from tests.harness import patients
 from tests.harness.patients import FIRST
 
 CELLS = np.array([[float(FIRST[name]) for name in schema.INPUT_NAMES]])
@@ -75,6 +78,27 @@ def test_what_is_possible_but_unusual_is_said(client: TestClient) -> None:
         "age: 95 years; usual are 28 to 80",
         "ST depression by exercise, relative to rest: -1 mm; usual are 0 to 4.5",
     ]
+
+
+def test_every_route_says_who_is_unlike_the_patients_of_the_training(
+    client: TestClient, follower: Follower, model: PatientModel
+) -> None:
+    table = patients.make(400)
+    rows = np.arange(400)
+    usual = support.fit(model.encoder, table, rows, [(rows[::2], rows[1::2]), (rows[1::2], rows[::2])])
+    assert follower.now
+    follower.now = replace(follower.now, model=replace(model, support=usual))
+    both = [FIRST, {**FIRST, "chol": 690}]
+    [_, explained], [_, predicted] = (ask(client, *both, path=path)[1]["answers"] for path in ("/explain", "/predict"))
+    [_, invoked] = client.post("/invocations", json={"dataframe_records": both}).json()["predictions"]
+    text = client.post("/predict.csv", content=pd.DataFrame(both).to_csv(index=False)).text
+    [without, written] = pd.read_csv(io.StringIO(text))["unusual"]
+    why = "unlike the patients of the training, mostly in chol"
+    assert all(
+        said.startswith(why) for said in (explained["unusual"], predicted["unusual"], invoked["unusual"], written)
+    )
+    assert explained["remarks"][0] == f"This patient is {explained['unusual']}"
+    assert without != without  # an empty cell
 
 
 def test_a_patient_who_cannot_be_scored_has_a_problem_and_no_explanation(client: TestClient) -> None:

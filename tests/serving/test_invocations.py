@@ -75,9 +75,12 @@ def test_the_parameters_are_those_of_the_registered_model(client: TestClient, mo
     pd.testing.assert_frame_equal(pd.DataFrame(content["predictions"])[list(expected)], expected, check_dtype=False)
 
 
-def test_patients_with_a_problem_have_no_probability_even_if_all_have_one(client: TestClient) -> None:
-    status, content = ask(client, dataframe_records=[{**FIRST, "age": 150}])
-    problem = "column 'age' has 150; expected 18 to 100 years"
+@pytest.mark.parametrize(("age", "shown"), [(150, "150"), (10**20, "1e+20"), (10**400, "inf")])
+def test_patients_with_a_problem_have_no_probability_even_if_all_have_one(
+    age: int, shown: str, client: TestClient
+) -> None:
+    status, content = ask(client, dataframe_records=[{**FIRST, "age": age}])
+    problem = f"column 'age' has {shown}; expected 18 to 100 years"
     assert (status, content) == (
         200,
         {"predictions": [{"probability": None, "disease": "", "problem": problem, "unusual": ""}]},
@@ -95,12 +98,14 @@ def test_patients_with_a_problem_have_no_probability_even_if_all_have_one(client
         ({"inputs": "x"}, 400, "the body is not understood"),
         ({"dataframe_records": [{**FIRST, "age": [63]}]}, 400, "column 'age' has a list in row 0"),
         ({"dataframe_split": {"columns": ["age", "age"], "data": [[1, 2]]}}, 400, "two columns have the same name"),
+        ({"dataframe_split": {"columns": [["age"]], "data": [[1]]}}, 400, "or one has a list as its name"),
         ({"dataframe_records": [{"age": 63}]}, 422, "columns 'sex', 'cp', 'trestbps'"),
         ({"dataframe_records": RECORDS, "params": {"limit": 3}}, 400, "expected an object with threshold or explain"),
         ({"dataframe_records": RECORDS, "params": [1]}, 400, "expected an object with threshold or explain"),
         ({"dataframe_records": RECORDS, "params": {"threshold": "high"}}, 400, "expected a number and true or false"),
         ({"dataframe_records": RECORDS, "params": {"explain": 1}}, 400, "expected a number and true or false"),
         ({"dataframe_records": RECORDS, "params": {"threshold": 2}}, 422, "threshold 2; expected a probability"),
+        ({"dataframe_records": RECORDS, "params": {"threshold": 10**400}}, 422, "threshold inf; expected"),
         ({"dataframe_records": [FIRST] * 1001}, 422, "1001 patients; expected at most 1000"),
         ({"dataframe_records": [FIRST] * 11, "params": {"explain": True}}, 422, "11 patients; expected at most 10"),
     ],

@@ -36,7 +36,7 @@ def render(facts: Facts, link: str) -> str:
         f"* **Judged by** {report.description}. Every patient was scored by networks that did not learn from them; "
         "brackets hold 95 % intervals.",
         f"* **Threshold:** to find {100 * threshold.target:.0f} % of the patients with disease, say yes from "
-        f"{threshold.value:.2f} on. {facts.people}",
+        f"{threshold.value:.2f} on. {facts.people} The model itself answers yes from {report.threshold:.2f} on.",
     ]
     if facts.calibration:
         lines.append(

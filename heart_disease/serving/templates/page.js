@@ -125,8 +125,14 @@ async function describe() {
 async function estimate() {
   clearTimeout(timer);
   const entries = values();
-  if (!entries) return;
-  request?.abort();
+  request?.abort(); // its answer would be about other values
+  if (!entries) {
+    if (!live) return;
+    $("answer").hidden = true;
+    $("brief").textContent = "";
+    $("status").textContent = "A finding is missing or impossible. Without it there is no estimate.";
+    return;
+  }
   request = new AbortController();
   const options = {
     method: "POST",
