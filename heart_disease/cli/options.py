@@ -73,7 +73,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_source(parser: argparse.ArgumentParser) -> None:
     """Add --source, the patients; None, if it is not given, means the bundled ones."""
     parser.add_argument(
-        "--source", metavar="SOURCE", type=_path,
+        "--source", metavar="SOURCE", type=not_empty,
         help="patients: a file (CSV, Parquet, Excel, JSON lines), a folder or pattern of files, or an address "
         "(https://, s3://, gs://, az://, postgresql:// and other databases); default: the bundled 303",
     )  # fmt: skip
@@ -106,9 +106,10 @@ def add_copy(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _path(text: str) -> str:
-    if not text:  # for example an unset variable: the bundled patients would be a surprise
-        raise argparse.ArgumentTypeError("expected a file; without the option, the bundled patients are used")
+def not_empty(text: str) -> str:
+    """A source that is not empty, as that of an unset variable would be: what is then read would be a surprise."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; expected a file or an address, or no such option")
     return text
 
 

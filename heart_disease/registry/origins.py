@@ -15,6 +15,7 @@ from pathlib import Path
 
 import mlflow
 from mlflow.entities import Param, RunTag
+from pydantic import ValidationError
 
 from heart_disease.data import sources
 from heart_disease.data.sources import Table
@@ -130,6 +131,21 @@ def origin_in(params: Mapping[str, str], tags: Mapping[str, str], title: str) ->
         int(tags[MEMBERS]) if MEMBERS in tags else None, tuple(tags.get(BY_ROWS, "").split()),
         tags.get(SNAPSHOT, ""), tags.get(DECLARED, ""),
     )  # fmt: skip
+
+
+def evaluation_of(title: str, origin: Origin) -> Evaluation:
+    """The evaluation that judged a version.
+
+    Raises:
+        UnavailableError: its run recorded none, or not one that this release understands.
+    """
+    try:
+        return Evaluation(**origin.evaluation)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise UnavailableError(
+            f"the evaluation of {title} cannot be read from its run; expected what `heart train` records. Name "
+            "another version."
+        ) from error
 
 
 def patients_of(title: str, origin: Origin, then: str) -> Table:

@@ -32,7 +32,7 @@ for name, value in local.items():
 spark = builder.getOrCreate()
 rows = spark.read.parquet("patients.parquet")
 answer = mlflow.pyfunc.spark_udf(
-    spark, "models:/heart-disease/1", result_type="probability double, disease string, problem string"
+    spark, "models:/heart-disease/1", result_type="probability double, disease string, problem string, unusual string"
 )
 inputs = [name for name in rows.columns if name != "mrn"]
 found = rows.withColumn("answer", answer(*inputs)).select("mrn", "answer.*").orderBy("mrn")

@@ -42,7 +42,6 @@ def run(options: argparse.Namespace) -> int:
     """
     from heart_disease import registry
     from heart_disease.evaluation import explanation
-    from heart_disease.evaluation.settings import Evaluation
     from heart_disease.reporting import tables
 
     record = registry.find_record(options.which or _newest())
@@ -75,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     if lost:
         tell(wrapped(f"What the new data accounts for cannot be said: {lost}"))
 
-    evaluation = Evaluation(**ours.evaluation)  # type: ignore[arg-type]
+    evaluation = registry.evaluation_of(record.label, ours)
     seed = ours.recipe.seed
     old, new = (replace(one.asked, seed=seed) for one in (theirs, ours))
     trials = explanation.Trials(before, after, old, new, evaluation, seed)
@@ -159,7 +158,6 @@ def _rest(champion: Record, origin: Origin, table: Table | None, device: str) ->
     """What code, libraries and device did since the champion was trained, in words."""
     from heart_disease import registry
     from heart_disease.evaluation import comparison, explanation
-    from heart_disease.evaluation.settings import Evaluation
     from heart_disease.reporting import tables
 
     if table is None:
@@ -167,7 +165,7 @@ def _rest(champion: Record, origin: Origin, table: Table | None, device: str) ->
     text = registry.read_text(champion, f"evaluation/{tables.OUT_OF_FOLD}")
     if text is None:
         return f"what they account for cannot be said, because {champion.label} recorded no probabilities"
-    evaluation = Evaluation(**origin.evaluation)  # type: ignore[arg-type]
+    evaluation = registry.evaluation_of(champion.label, origin)
     try:
         recorded = comparison.read_out_of_fold(text)
         found = explanation.the_rest(table, origin.shipped, evaluation, recorded, device)

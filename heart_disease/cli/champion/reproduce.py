@@ -9,12 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from heart_disease.cli.options import add_device, add_selection
 from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
-from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError
 from heart_disease.model.words import count
 from heart_disease.reporting.terminal import import_tensorflow, say, wrapped
@@ -48,10 +45,7 @@ def run(options: argparse.Namespace) -> int:
     record = registry.find_record(options.version)
     ref = record.ref
     origin = registry.origin_of(ref)
-    try:
-        evaluation = Evaluation(**origin.evaluation)  # type: ignore[arg-type]
-    except ValidationError as error:
-        raise UnavailableError(f"the evaluation of {record.label} cannot be read from its run {ref.run_id}") from error
+    evaluation = registry.evaluation_of(record.label, origin)
     if options.source is not None:
         table = registry.read_again(options.source, origin)
     else:

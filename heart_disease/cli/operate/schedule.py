@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from heart_disease.cli.options import add_training, training
+from heart_disease.cli.options import add_training, not_empty, training
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode, SourceError, UsageError
 from heart_disease.reporting.terminal import progress, wrapped
@@ -24,9 +24,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--timezone", metavar="X", default="UTC",
         help="time zone of these times, such as Europe/Berlin (default %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--on-data", metavar="SOURCE", help="train on SOURCE whenever it has new content")
+    parser.add_argument("--on-data", metavar="SOURCE", type=not_empty, help="train on SOURCE whenever it has new content")
     parser.add_argument(
-        "--monitor", metavar="SOURCE",
+        "--monitor", metavar="SOURCE", type=not_empty,
         help="once a day, compare SOURCE with what the champion learned from, as `heart monitor` does; Prefect's page "
         "can change the times",
     )  # fmt: skip
