@@ -68,12 +68,15 @@ def test_a_table_of_a_database_is_checked_like_a_file(
     assert f"303 rows of sqlite:///{tmp_path}/clinic.db#table=patients" in one_line(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("command", ["train", "sweep"])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("train", "--source"), ("sweep", "--source"), ("schedule", "--on-data"), ("schedule", "--monitor")],
+)
 def test_an_empty_option_is_not_taken_for_the_bundled_patients(
-    command: str, capsys: pytest.CaptureFixture[str]
+    command: str, option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert heart(command, "--source", "") == 2
-    assert "--source: expected a file" in one_line(capsys.readouterr().err)
+    assert heart(command, option, "") == 2
+    assert f"{option}: is empty; expected a file" in one_line(capsys.readouterr().err)
 
 
 def test_an_empty_source_in_a_form_means_the_bundled_patients() -> None:

@@ -24,7 +24,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--timezone", metavar="X", default="UTC",
         help="time zone of these times, such as Europe/Berlin (default %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--on-data", metavar="SOURCE", type=not_empty, help="train on SOURCE whenever it has new content")
+    parser.add_argument(
+        "--on-data", metavar="SOURCE", type=not_empty, help="train on SOURCE whenever it has new content"
+    )
     parser.add_argument(
         "--monitor", metavar="SOURCE", type=not_empty,
         help="once a day, compare SOURCE with what the champion learned from, as `heart monitor` does; Prefect's page "
