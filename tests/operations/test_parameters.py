@@ -109,7 +109,7 @@ def made_run(client: SyncPrefectClient, deployment: UUID, given: dict[str, Any])
 @pytest.mark.slow
 def test_a_run_without_parameters_has_the_defaults(client: SyncPrefectClient, arrived: list[dict[str, Any]]) -> None:
     made_run(client, deployed({}), {})
-    assert arrived == [{**DEFAULTS, "source": None, "device": "auto", "force": False}]
+    assert arrived == [{**DEFAULTS, "source": None, "device": "auto", "force": False, "read_as": None}]
 
 
 @pytest.mark.slow
