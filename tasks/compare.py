@@ -14,7 +14,7 @@ from expectations import gate
 from expectations.failure import Failure
 from expectations.gate import Validation
 from heart_disease import registry
-from heart_disease.data import sources
+from heart_disease.data import identities
 from heart_disease.data.sources import Table
 from heart_disease.evaluation import comparison
 from heart_disease.evaluation.estimates import Numbers
@@ -48,7 +48,7 @@ def compare_batch(run: Run, table: Table, before: Table, record: Record) -> tupl
             f"or without '{schema.LABEL.name}'. Nothing was compared."
         )
     former = learned_from(before, model, record)
-    known = sources.rows_learned(table.frame, model)
+    known = identities.rows_learned(table.frame, model)
     new = replace(table, frame=table.frame[~known], row_ids=table.row_ids[~known])
     if len(new) < LEAST_ROWS:
         raise RejectedError(
@@ -82,8 +82,8 @@ def learned_from(before: Table, model: PatientModel, record: Record) -> pd.DataF
     """
     if before.digest == record.params.get("data_digest"):
         return before.frame
-    known = sources.rows_learned(before.frame, model)
-    found = np.unique(sources.patient_ids(before.frame[known], model.encoder.without))
+    known = identities.rows_learned(before.frame, model)
+    found = np.unique(identities.patient_ids(before.frame[known], model.encoder.without))
     if not known.any() or len(found) < len(model.learned_from):
         raise UnavailableError(
             f"'{before.source}' holds other patients by now than those that {record.label} learned from, and these "

@@ -135,7 +135,7 @@ def unseen(
 ) -> tuple[NDArray[np.bool_], str]:
     """Which rows of `table` no model learned from (n,), and in words how many of them each model did learn from.
 
-    trained: for each model, the rows that it learned from (n,); see `sources.rows_learned`.
+    trained: for each model, the rows that it learned from (n,); see `identities.rows_learned`.
     scored: the rows that every model can score (n,); the others are left out.
 
     Raises:

@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from heart_disease.data import sources
+from heart_disease.data import identities
 from heart_disease.evaluation import groups
 from heart_disease.evaluation.estimates import (
     Estimate,
@@ -133,7 +133,7 @@ class Contest:
         fold = None if self._ships_more else 0
         own = networks.pick(lambda job: job.side == NETWORK and job.fold == fold and job.member < members)
         rows, network = own.jobs[0].rows, own.keras_average(self.recipe.widths[0])
-        known = sources.learned_from(self.frame, rows, self.recipe.without)
+        known = identities.learned_from(self.frame, rows, self.recipe.without)
         encoder = Encoder.fit(self.frame, rows).leaving_out(self.recipe.without)
         references = drivers.references(self.frame, rows)
         folds: Folds = ()  # with one held-out part, the networks that are tested are shipped

@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from heart_disease.data import digests, sources
+from heart_disease.data import digests, identities
 from heart_disease.data.sources import Table
 from heart_disease.evaluation import by_rows, comparison, folds
 from heart_disease.evaluation.comparison import OutOfFold
@@ -92,7 +92,7 @@ class Trials:
 
         A patient who is in both, even with another label, is in one fold.
         """
-        _, first, who = np.unique(sources.patient_ids(self.frame), return_index=True, return_inverse=True)
+        _, first, who = np.unique(identities.patient_ids(self.frame), return_index=True, return_inverse=True)
         made = folds.split(self.labels[first], self.evaluation, self.seed)
         found = {}
         for name, rows in self.learners.items():

@@ -54,9 +54,9 @@ class PatientModel:
 
     The network is a Keras model after training, and a `keras_file.StoredNetwork` after loading.
 
-    learned_from: the digests of the patients that encoder and network were fitted on (`sources.patient_ids`), sorted,
-    so that a comparison of two models can leave them out; none if that is not known, as in older versions and where
-    there were more patients than `sources.learned_from` keeps.
+    learned_from: the digests of the patients that encoder and network were fitted on (`identities.patient_ids`),
+    sorted, so that a comparison of two models can leave them out; none if that is not known, as in older versions and
+    where there were more patients than `identities.learned_from` keeps.
 
     references: the patients (K, 13), nobody's, that one patient is compared with to say what drives the probability
     (drivers.py); none in older versions.

@@ -18,9 +18,9 @@ from __future__ import annotations
 import logging
 import traceback
 from copy import deepcopy
+from importlib import metadata
 from typing import Any
 
-import mlflow
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -111,7 +111,7 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
     @app.get("/version", response_class=Response, responses=_answers("text/plain", 401, 503))
     async def version() -> Response:
         """MLflow's version, as its protocol has it; /model says which version of the model answers."""
-        return PlainTextResponse(mlflow.__version__)
+        return PlainTextResponse(metadata.version("mlflow"))
 
     @app.get("/model", responses={status: REFUSALS[status] for status in (401, 503)})
     async def model() -> Described:

@@ -15,7 +15,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import cross_val_predict
 
 from heart_disease import registry
-from heart_disease.data import digests, sources
+from heart_disease.data import digests, identities, sources
 from heart_disease.data.sites import SITES
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model import schema
@@ -43,7 +43,7 @@ def registered(regression: LogisticRegression, encoder: Encoder, without: tuple[
     recipe = Recipe(hidden=(), without=without)
     keras_model = network.build(recipe, encoder.width)
     keras_model.set_weights([regression.coef_.T, regression.intercept_])
-    learned = sources.learned_from(TABLE.frame, np.arange(len(TABLE)), without)
+    learned = identities.learned_from(TABLE.frame, np.arange(len(TABLE)), without)
     frame = pd.DataFrame({"patient": digests.as_text(TABLE.row_ids), "label": LABELS, "probability_1": OUT_OF_FOLD})
     with registry.open_run(recipe.title, {}) as run:
         registry.log_start(run, TABLE, registry.origin_here(recipe, Evaluation(), TABLE.digest))

@@ -76,9 +76,6 @@ def table_below(out: str, first: str) -> dict[str, list[str]]:
     return {cells[0]: cells[1:] for cells in (line.split("  ") for line in body)}
 
 
-# Runs.
-
-
 def test_without_names_it_compares_champion_and_challenger(heart: Any) -> None:
     code, out, _ = heart("compare")
     assert code == 0
@@ -320,9 +317,6 @@ def test_a_version_that_does_not_record_what_it_learned_from_is_refused(heart: A
     code, _, err = heart("compare", "5", ref.version, "--on", str(store / "new.csv"))
     assert code == 4
     assert f"version {ref.version} does not say which patients it learned from" in err
-
-
-# The page.
 
 
 def test_a_page_has_the_difference_of_the_terminal_the_curves_and_the_groups(heart: Any, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from heart_disease.data import sources
+from heart_disease.data import identities, sources
 from heart_disease.evaluation.explanation import NEW, OLD, Trials
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.training.recipe import RecipeOptions
@@ -28,9 +28,9 @@ def trials(before: sources.Table | None = BEFORE, old: RecipeOptions = SHORT, ne
 def test_each_version_learns_from_its_own_patients() -> None:
     found = trials()
     assert len(found.frame) == 120 + 60
-    ids = sources.patient_ids(found.frame)
-    assert set(ids[found.learners[NEW]]) == set(sources.patient_ids(AFTER.frame))
-    assert set(ids[found.learners[OLD]]) == set(sources.patient_ids(BEFORE.frame))
+    ids = identities.patient_ids(found.frame)
+    assert set(ids[found.learners[NEW]]) == set(identities.patient_ids(AFTER.frame))
+    assert set(ids[found.learners[OLD]]) == set(identities.patient_ids(BEFORE.frame))
 
 
 def test_each_recipe_learns_from_each_versions_patients_and_all_are_judged_on_the_later_ones() -> None:
@@ -50,7 +50,7 @@ def test_each_recipe_learns_from_each_versions_patients_and_all_are_judged_on_th
 def test_no_network_learned_from_a_patient_whom_it_is_judged_on_even_under_another_label() -> None:
     found = trials(before=WITH_RELABELLED)
     assert len(found.frame) == 120 + 60 + 10
-    ids = sources.patient_ids(found.frame)
+    ids = identities.patient_ids(found.frame)
     for job in found.jobs:
         assert not set(ids[job.rows]) & set(ids[job.watch])
 

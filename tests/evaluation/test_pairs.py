@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from heart_disease.data import sources
+from heart_disease.data import identities, sources
 from heart_disease.evaluation import comparison, estimates, folds
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model import schema
@@ -37,17 +37,17 @@ CHANGES: list[Any] = [
 @pytest.mark.parametrize("change", CHANGES)
 def test_rewriting_a_file_does_not_hide_a_training_row(change: Frame) -> None:
     frame = sources.load().frame
-    learned = sources.learned_from(frame, np.arange(len(frame)))
+    learned = identities.learned_from(frame, np.arange(len(frame)))
     changed = sources.make_table(change(frame), "changed")
     model = PatientModel(Encoder.fit(frame), None, learned_from=learned)
-    assert sources.rows_learned(changed.frame, model).all()
+    assert identities.rows_learned(changed.frame, model).all()
 
 
 def test_a_training_row_is_recognised_by_the_columns_that_the_model_takes() -> None:
     frame, without = sources.load().frame, ("slope", "ca", "thal")
     encoder = Encoder.fit(frame).leaving_out(without)
-    model = PatientModel(encoder, None, learned_from=sources.learned_from(frame, np.arange(100), without))
-    assert sources.rows_learned(frame.drop(columns=list(without)), model).tolist() == [k < 100 for k in range(303)]
+    model = PatientModel(encoder, None, learned_from=identities.learned_from(frame, np.arange(100), without))
+    assert identities.rows_learned(frame.drop(columns=list(without)), model).tolist() == [k < 100 for k in range(303)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -57,7 +57,7 @@ def test_a_parquet_file_has_the_digest_and_the_patients_of_the_csv_file(dtype: A
     parquet = sources.load(tmp_path / "patients.parquet")
     assert parquet.digest == table.digest
     assert parquet.row_ids.tolist() == table.row_ids.tolist()
-    assert sources.patient_ids(parquet.frame).tolist() == sources.patient_ids(table.frame).tolist()
+    assert identities.patient_ids(parquet.frame).tolist() == identities.patient_ids(table.frame).tolist()
 
 
 @pytest.mark.parametrize(("left", "sick"), [(29, 15), (40, 9), (40, 31)])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from heart_disease.data import sources
+from heart_disease.data import identities, sources
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.errors import UnavailableError
 from heart_disease.model.patient_model import PatientModel
@@ -14,7 +14,7 @@ from heart_disease.registry import Record
 from tasks import compare
 
 THEN = sources.make_table(sources.load().frame.head(200), "patients.csv")
-MODEL = PatientModel(Encoder.fit(THEN.frame), None, learned_from=sources.learned_from(THEN.frame, np.arange(200)))
+MODEL = PatientModel(Encoder.fit(THEN.frame), None, learned_from=identities.learned_from(THEN.frame, np.arange(200)))
 RECORD = Record("a run", "a name", {"data_digest": THEN.digest}, {}, {}, "1")
 
 

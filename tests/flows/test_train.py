@@ -15,7 +15,7 @@ import pytest
 
 from heart_disease import registry
 from heart_disease.cli import main
-from heart_disease.data import sources
+from heart_disease.data import identities, sources
 from heart_disease.evaluation.estimates import Estimate
 from heart_disease.model import schema
 from heart_disease.model.errors import RejectedError, UnavailableError
@@ -251,7 +251,7 @@ def test_the_version_carries_the_digests_of_the_patients_it_learned_from(trained
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{trained.model.name}/{trained.model.version}"))
     [file] = folder.rglob("learned_from.npy")
     known = np.load(file, allow_pickle=False)
-    assert known.tolist() == sorted(sources.patient_ids(sources.load().frame).tolist())
+    assert known.tolist() == sorted(identities.patient_ids(sources.load().frame).tolist())
 
 
 def test_rejected_data_stops_the_flow_before_training_and_is_recorded(trained: Any, tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_whole_patients_are_rounded_from_the_thresholds_figures() -> None:
     one = Threshold(0.9, 0.3, Estimate(0.916, 0.9, 1.0), Estimate(0.794, 0.7, 0.9))
     found = replace(facts.collect(patients.make(90), "", make(), ""), threshold=one)
     assert found.people == (
-        "Of 100 patients with disease, it finds 92 and misses 8. Of 100 without, 21 are alarmed needlessly."
+        "It finds 92 of 100 patients with disease and misses 8. It alarms 21 of 100 without disease needlessly."
     )
 
 

@@ -143,7 +143,7 @@ def test_a_patient_gets_the_models_answer_in_figures_and_words(
     page = visit()
     estimate(page)
     found = probability(model)
-    expect(page.locator("#status")).to_have_text(f"Of 100 such patients, {round(100 * found)} have heart disease.")
+    expect(page.locator("#status")).to_have_text(f"{round(100 * found)} of 100 such patients have heart disease.")
     assert page.locator("#people path").count() == 100
     assert page.locator("#people path.sick").count() == round(100 * found)
     frame = pd.DataFrame([FIRST]).astype("float64")
@@ -177,7 +177,7 @@ def test_a_changed_value_moves_the_answer_at_once_and_back(
     shoot(page, "page 2 what if")
     page.get_by_role("button", name="Back to the first values").click()
     expect(page.locator("#what-if")).to_be_hidden()
-    expect(page.locator("#status")).to_contain_text(f"{round(100 * before)} have heart disease")
+    expect(page.locator("#status")).to_contain_text(f"{round(100 * before)} of 100 such patients have heart disease")
 
 
 def test_limits_are_checked_while_typing_and_what_is_missing_is_named(
@@ -253,7 +253,9 @@ def test_an_older_version_shows_what_it_knows(visit: Visit, model: PatientModel)
     with served(PatientModel(model.encoder, model.network)) as at:
         page = visit(at)
         estimate(page)
-        expect(page.locator("#status")).to_contain_text(f"{round(100 * probability(model))} have heart disease.")
+        expect(page.locator("#status")).to_contain_text(
+            f"{round(100 * probability(model))} of 100 such patients have heart disease."
+        )
         for part in ("#range", "#drivers-part", "#unusual-part"):
             expect(page.locator(part)).to_be_hidden()
 

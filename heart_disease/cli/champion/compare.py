@@ -163,7 +163,7 @@ def _models(records: Sequence[Record], source: str, margin: float) -> Compared:
     import numpy as np
 
     from heart_disease import registry
-    from heart_disease.data import sources
+    from heart_disease.data import identities, sources
     from heart_disease.evaluation import comparison
     from heart_disease.model import schema
     from heart_disease.reporting import side_by_side
@@ -173,7 +173,7 @@ def _models(records: Sequence[Record], source: str, margin: float) -> Compared:
         if not len(model.learned_from):
             raise UnavailableError(
                 f"{name} does not say which patients it learned from; expected their digests in its learned_from.npy. "
-                f"Versions of more than {sources.MOST_REMEMBERED:,} patients have none, nor have those of older "
+                f"Versions of more than {identities.MOST_REMEMBERED:,} patients have none, nor have those of older "
                 "releases: train these again."
             )
     table = sources.load(source)
@@ -184,7 +184,7 @@ def _models(records: Sequence[Record], source: str, margin: float) -> Compared:
         raise RejectedError(judged.refusal("nothing was compared"))
     every = {name: model.predict(table.frame)["probability"].to_numpy() for name, model in models.items()}
     scored = np.isfinite(np.sum(list(every.values()), axis=0))  # (n,) not NaN in either
-    trained = {name: sources.rows_learned(table.frame, model) for name, model in models.items()}
+    trained = {name: identities.rows_learned(table.frame, model) for name, model in models.items()}
     fresh, counts = comparison.unseen(table, trained, scored)
     patients = table.frame[fresh]
     labels = schema.label(patients).to_numpy()

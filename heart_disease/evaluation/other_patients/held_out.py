@@ -14,7 +14,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from heart_disease.data import sources
+from heart_disease.data import identities
 from heart_disease.data.sources import Table
 from heart_disease.evaluation import comparison, groups
 from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, NETWORK, PREVALENCE, Report
@@ -41,13 +41,13 @@ def choose(table: Table, learned: Iterable[pd.DataFrame], champion: PatientModel
     Raises:
         DataError: too few are left.
     """
-    ids = sources.patient_ids(table.frame)
+    ids = identities.patient_ids(table.frame)
     trained, scored = np.zeros(len(ids), bool), np.ones(len(ids), bool)
     for frame in learned:
-        trained |= np.isin(ids, sources.patient_ids(frame))
+        trained |= np.isin(ids, identities.patient_ids(frame))
     seen = {"the training": trained}
     if champion:
-        seen["the champion"] = sources.rows_learned(table.frame, champion)
+        seen["the champion"] = identities.rows_learned(table.frame, champion)
         scored = np.isfinite(champion.predict(table.frame)["probability"].to_numpy())
     fresh, _ = comparison.unseen(table, seen, scored)
     return HeldOut(table, np.flatnonzero(fresh), int((~fresh).sum()))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heart_disease.data import sources
+from heart_disease.data import identities
 from heart_disease.data.sources import Table
 from heart_disease.evaluation import clinical, estimates
 from heart_disease.evaluation.clinical import Calibration
@@ -93,7 +93,7 @@ def judge_there(model: PatientModel, table: Table, seed: int) -> Hospital:
         RejectedError: too few of them can be judged.
     """
     rows, obstacles = fit_to_judge(model, table)
-    fresh = rows & ~sources.rows_learned(table.frame, model)
+    fresh = rows & ~identities.rows_learned(table.frame, model)
     labels = (schema.numbers(table.frame[schema.LABEL.name])[fresh] > 0).astype("float64")
     learned, sick = int(rows.sum() - fresh.sum()), int(labels.sum())
     if len(labels) < LEAST or min(sick, len(labels) - sick) < LEAST_OF_CLASS:

@@ -80,8 +80,8 @@ def people(threshold: Threshold) -> str:
     found = round(100 * threshold.sensitivity.value)
     alarmed = round(100 * (1 - threshold.specificity.value))
     return (
-        f"Of 100 patients with disease, it finds {found} and misses {100 - found}. "
-        f"Of 100 without, {alarmed} are alarmed needlessly."
+        f"It finds {found} of 100 patients with disease and misses {100 - found}. "
+        f"It alarms {alarmed} of 100 without disease needlessly."
     )
 
 

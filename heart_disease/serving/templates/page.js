@@ -246,13 +246,14 @@ function show(entries, { answers: [answer], threshold, model, version }) {
   if (version !== described) describe(); // the champion has changed
   $("answer").hidden = false;
   const number = of100(answer.probability).replace(" of 100", "");
-  $("status").textContent = `Of 100 such patients, ${number} ${/\b1$/.test(number) ? "has" : "have"} heart disease.`;
+  const sentence = `${number} of 100 such patients ${/\b1$/.test(number) ? "has" : "have"} heart disease.`;
+  $("status").textContent = sentence.charAt(0).toUpperCase() + sentence.slice(1);
   drawPeople(answer.probability);
   const { range } = answer;
   $("range").hidden = !range;
   if (range) {
     $("range").textContent =
-      `Of ${range.networks} networks that each learned without some of the patients, the lowest says ${of100(range.lowest)}, ` +
+      `${range.networks} networks each learned without some of the patients: the lowest says ${of100(range.lowest)}, ` +
       `the highest ${of100(range.highest)}. The farther they are apart, the less the estimate is worth.`;
   }
   $("decision").textContent =

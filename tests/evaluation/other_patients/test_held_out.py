@@ -10,7 +10,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
-from heart_disease.data import sources
+from heart_disease.data import identities, sources
 from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, NETWORK, PREVALENCE
 from heart_disease.evaluation.other_patients import held_out
 from heart_disease.evaluation.settings import Promotion
@@ -73,11 +73,11 @@ def test_the_verdict_is_that_of_a_training() -> None:
 
 
 def test_patients_of_the_part_and_of_the_champion_are_left_out() -> None:
-    champion = replace(CHAMPION_MODEL, learned_from=sources.learned_from(NEW, np.arange(100, 130)))
+    champion = replace(CHAMPION_MODEL, learned_from=identities.learned_from(NEW, np.arange(100, 130)))
     found = held_out.choose(table(pd.concat([NEW, LEARNED[:50]])), [LEARNED], champion)
     assert (len(found.rows), found.left_out) == (370, 80)
-    kept = set(sources.patient_ids(found.table.frame.iloc[found.rows]))
-    assert kept == set(sources.patient_ids(NEW)) - set(champion.learned_from)
+    kept = set(identities.patient_ids(found.table.frame.iloc[found.rows]))
+    assert kept == set(identities.patient_ids(NEW)) - set(champion.learned_from)
 
 
 def test_patients_with_a_code_that_the_model_never_saw_are_left_out() -> None:

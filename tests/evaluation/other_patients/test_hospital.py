@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
-from heart_disease.data import sources
+from heart_disease.data import identities, sources
 from heart_disease.data.sites import SITES
 from heart_disease.evaluation.other_patients import hospital
 from heart_disease.evaluation.other_patients.hospital import Obstacle
@@ -88,7 +88,7 @@ def test_a_code_that_the_model_never_saw_is_an_obstacle() -> None:
 
 def test_patients_that_the_model_learned_from_are_left_out() -> None:
     frame = patients.make(100, seed=4)
-    knows = replace(MODEL, learned_from=sources.learned_from(frame, np.arange(30)))
+    knows = replace(MODEL, learned_from=identities.learned_from(frame, np.arange(30)))
     found = hospital.judge_there(knows, table(frame), seed=0)
     assert (found.judgement.patients, found.learned) == (70, 30)
 
