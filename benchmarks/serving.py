@@ -21,7 +21,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -105,7 +105,11 @@ def start(name: str, command: list[str], port: int, health: str, path: str, body
     started = time.monotonic()
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # MLflow's server starts uvicorn by its name.
+        env={
+            **os.environ, "PYTHONPATH": str(ROOT),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        },
     )  # fmt: skip
     try:
         while not answers(port, health):
@@ -114,8 +118,9 @@ def start(name: str, command: list[str], port: int, health: str, path: str, body
             time.sleep(0.02)
         yield Server(name, process, port, path, body, time.monotonic() - started)
     finally:
-        for one in [*psutil.Process(process.pid).children(recursive=True), process]:
-            one.kill()
+        with suppress(psutil.NoSuchProcess):
+            for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+                one.kill()
         process.wait()
 
 
