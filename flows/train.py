@@ -149,11 +149,15 @@ def pipeline(
     """Do the whole job in order, within a flow run; it raises the same errors as `train`."""
     flow_run, tags = runtime.flow_run.id or "", reconciliation.check_in()
     table = stages.load(source, read_as, force)
-    recipe, evaluation = by_rows.recipe_for(len(table), asked), by_rows.evaluation_for(len(table), judged)
-    log.info("plan      %s", by_rows.in_words(len(table), asked, judged))
-    origin = registry.origin_here(recipe, evaluation, table.digest, by_rows.left_open(asked))
     champion = registry.find_champion()
     theirs = _origin_of(champion)
+    recipe = by_rows.recipe_for(len(table), asked)
+    evaluation = by_rows.evaluation_for(len(table), judged, champion=theirs.sensitivity if theirs else None)
+    log.info("plan      %s", by_rows.in_words(len(table), asked, judged))
+    if judged.sensitivity is None and evaluation.sensitivity is not None:
+        share = f"{100 * evaluation.sensitivity:g} %"
+        log.info("          the answer is to find %s of the sick, as the champion's (see --sensitivity)", share)
+    origin = registry.origin_here(recipe, evaluation, table.digest, by_rows.left_open(asked))
     if champion and registry.finish_try(champion, flow_run):
         log.info("          %s version %s is champion: an earlier try got that far", champion.name, champion.version)
         return Unchanged(champion, flow_run, "Promoted", "an earlier try of this run got that far")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +80,15 @@ def test_a_refit_on_other_data_becomes_champion_if_it_is_not_worse(trained: Any,
     from flows.train import train
 
     sources.load().frame.iloc[:290].to_csv(tmp_path / "fewer.csv", index=False)
-    refit = train(source=str(tmp_path / "fewer.csv"), promotion=Promotion(margin=0.05), **QUICK)
+    fewer, careful = str(tmp_path / "fewer.csv"), replace(QUICK["evaluation"], sensitivity=0.9)
+    refit = train(source=fewer, promotion=Promotion(margin=0.05), evaluation=careful)
     assert refit.decision.champion.kind == "not worse"
     assert refit.decision.promote
     assert refit.decision.reason.startswith("refit on other data")
     assert registry.champion() == refit.model
+    assert registry.load_model(refit.model).threshold == refit.report.threshold < 0.5
+    again = train(source=fewer, **QUICK)  # the threshold of the champion is not dropped, so there is nothing to do
+    assert again.champion == refit.model
 
 
 def test_a_champion_that_has_moved_meanwhile_is_left_alone(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:

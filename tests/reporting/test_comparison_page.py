@@ -64,6 +64,15 @@ def test_every_metric_has_both_figures_and_their_paired_difference(page: str) ->
         assert cells(page, title)[3] == "worse"  # for some metrics that is higher, for others lower
 
 
+def test_two_models_are_judged_by_their_own_answers() -> None:
+    careful = replace(DUEL, first=replace(DUEL.first, threshold=0.2), widening=1.0)
+    page = comparison_page.render(careful)
+    gaps = estimates.differences(LABELS, OTHER, FIRST, estimates.resamples(200, 0), 1.0, (0.5, 0.2))
+    found = estimates.measure(LABELS, FIRST, estimates.resamples(200, 0), 0.2)["specificity"]
+    assert cells(page, "specificity")[::2] == [str(found), gaps["specificity"].signed]
+    assert "at a probability of 0.2 for version 1, and 0.5 for version 2." in page
+
+
 def test_the_verdict_is_that_of_a_training(page: str) -> None:
     gap = estimates.difference(LABELS, OTHER, FIRST, estimates.resamples(200, 0), 1.14)
     assert f"worse than version 1: difference in log loss {gap.signed}" in page

@@ -30,16 +30,18 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Say whether the version is reproduced: the same data, and each patient's probability within 1e-6.
+    """Say whether the version is reproduced: the same data, and probabilities and threshold within 1e-6.
 
     What has changed since then (data, code, versions of libraries, device) is printed either way.
 
     Raises:
         UnavailableError: there is no such version, or its run, its data or the device is gone.
+        UsageError: the patients do not fit into memory.
         DataError: the file cannot be read, or it holds other data and validation refuses it.
     """
     from heart_disease import registry
-    from heart_disease.evaluation import reproduction
+    from heart_disease.evaluation import cost, reproduction
+    from heart_disease.evaluation.contest import with_all_columns
     from heart_disease.model.patient_model import PatientModel
 
     record = registry.find_record(options.version)
@@ -58,9 +60,11 @@ def run(options: argparse.Namespace) -> int:
         if not validation.passed:
             raise RejectedError(validation.refusal("nothing was trained"))
     rival, lost = _rival(record, len(table))
+    recipes = [origin.recipe, *(one for one in (rival, with_all_columns(origin.recipe)) if one)]
+    expected = cost.check(len(table), recipes, evaluation, fixed=True)
     import_tensorflow()
     patients = f"{count(len(table), 'patient')} of {table.source}"
-    say(f"{patients}: training {record.label} and the other networks of its run again")
+    say(f"{patients}: training {record.label} and the other networks of its run again{expected.remark}")
     model, used = reproduction.train_again(
         table, origin.recipe, evaluation, origin.shipped.members, rival, options.device or "auto"
     )
@@ -76,7 +80,9 @@ def run(options: argparse.Namespace) -> int:
     changed = origin.differences(registry.origin_here(origin.recipe, evaluation, table.digest))
     if used != origin.device:
         changed["device"] = f"{origin.device or 'unknown'} -> {used}"
-    same = not found.apart and table.digest == origin.data
+    if abs(model.threshold - stored.threshold) > reproduction.TOLERANCE:
+        changed["threshold"] = f"{stored.threshold:.6f} -> {model.threshold:.6f}"
+    same = not found.apart and table.digest == origin.data and "threshold" not in changed
     ended = ExitCode.DONE if same else ExitCode.NOT_REPRODUCED
     if options.json:
         write_json({"version": ref, "reproduced": same, "agreement": found, "changed": changed, "lost": lost})

@@ -72,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
 def _facts(outcome: Outcome) -> dict[str, object]:
     report = outcome.report
     facts = {"outcome": outcome.end, "version": outcome.model, "decision": outcome.decision}
+    facts["threshold"] = report.threshold
     judged = {"judged_by": report.description, "metrics": report.metrics, "log_loss_minus": report.differences}
     return facts | judged | {"pages": _pages(outcome)}
 
@@ -100,6 +101,14 @@ def _show(outcome: Outcome) -> None:
     print(f"\n{tables.text(outcome.report)}\n")
     print(outcome.headline)
     print(wrapped(f"  {outcome.decision.reason}") + "\n")
+    if outcome.report.sensitivity is not None:
+        print(
+            wrapped(
+                f"  It answers yes from {outcome.report.threshold:.3f} on, which finds "
+                f"{100 * outcome.report.sensitivity:g} % of the sick out of fold; the table above is at 0.5."
+            )
+            + "\n"
+        )
     if not registry.uri().startswith("http") or not get_current_settings().api.url:  # servers show their own pages
         print("To see both runs: heart ui")
     for page in _pages(outcome).values():
