@@ -62,7 +62,8 @@ class Report:
     influences: what the network makes of each column that it gets; none if nobody asked. groups: network minus
     champion in each group of patients that can be judged; none without a champion. sensitivity: what was asked for;
     threshold: the probability from which on the model answers yes, so that it finds so many of the sick; the metrics
-    are at 0.5 all the same, because those of the other models are.
+    are at 0.5 all the same, because those of the other models are. landscape: a picture (PNG) of the loss around the
+    network that is shipped; empty if nobody asked.
     """
 
     description: str
@@ -79,6 +80,7 @@ class Report:
     groups: tuple[GroupDifference, ...] = ()
     sensitivity: float | None = None
     threshold: float = HALF
+    landscape: bytes = b""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,12 +129,17 @@ class Contest:
         """Whether other networks are shipped than those that are tested; with one held-out part they are the same."""
         return len(self.splits.pairs) > 1
 
+    @property
+    def shipped_fold(self) -> int | None:
+        """What `job.fold` is for the networks of the challenger that are shipped."""
+        return None if self._ships_more else 0
+
     def model(self, networks: Networks, members: int, threshold: float = HALF) -> PatientModel:
         """The model to ship: the average of `members` networks that learned from all rows.
 
         networks: those trained for `jobs`. threshold: the probability from which on it answers yes.
         """
-        fold = None if self._ships_more else 0
+        fold = self.shipped_fold
         own = networks.pick(lambda job: job.side == NETWORK and job.fold == fold and job.member < members)
         rows, network = own.jobs[0].rows, own.keras_average(self.recipe.widths[0])
         known = identities.learned_from(self.frame, rows, self.recipe.without)

@@ -204,7 +204,7 @@ def test_a_run_is_found_by(word: Any, store: Path) -> None:
         (("1", "nobody"), 4, "no run 'nobody'; expected a version, an alias, a run id"),
         (("1", 'it\'s "quoted"'), 4, "no run 'it's \"quoted\"'"),
         (("1", "%%%%"), 4, "no run '%%%%'"),
-        (("1", "29-16-1, 20 epochs, decay 1, adam 0.001, relu"), 2, "may be 2 runs"),
+        (("1", "20 epochs, 29-16-1, decay 1, adam 0.001, relu"), 2, "may be 2 runs"),
         (("1", "champion"), 2, "'1' and 'champion' are both version 1; expected different runs"),
     ],
 )

@@ -48,8 +48,11 @@ def test_the_lectures_recipe_is_held_back_as_worse_than_logistic_regression(trai
     assert version.tags["verdict/logistic_regression"] == "worse"
     assert version.tags["compared_with"] == f"version {before.version}"
     assert mlflow.get_run(lecture.run.run_id).data.tags["promoted"] == "no"
-    ends = [float(version.tags[f"log_loss_minus/champion{end}"]) for end in ("_low", "", "_high")]
+    assert len(version.tags) < 10
+    found = mlflow.get_run(lecture.run.run_id).data
+    ends = [found.metrics[f"log_loss_minus/champion{end}"] for end in ("_low", "", "_high")]
     assert ends == sorted(ends)
+    assert found.tags["mlflow.runColor"] != mlflow.get_run(trained.run.run_id).data.tags["mlflow.runColor"]
     [decision] = read_artifacts("decision", lecture.flow_run_id)
     assert "against logistic regression: **worse**" in decision.data
     assert "against the champion: **worse**" in decision.data

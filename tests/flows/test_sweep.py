@@ -87,12 +87,10 @@ def test_the_view_draws_how_every_tried_value_leads_to_the_loss(run: mlflow.enti
 
 
 def test_the_best_ten_have_colours_by_rank_which_no_two_share(outcome: Any) -> None:
-    from tasks.search import _colour
-
     ranked = sorted(children(outcome.run.run_id), key=lambda child: child.data.metrics["log_loss"])
     colours = [child.data.tags["mlflow.runColor"] for child in ranked]
-    assert colours == [_colour(rank) for rank in range(len(ranked))]
-    hues = sorted(hue(_colour(rank)) for rank in range(10))
+    assert colours == [registry.colour(rank) for rank in range(len(ranked))]
+    hues = sorted(hue(registry.colour(rank)) for rank in range(10))
     assert min(b - a for a, b in pairwise([*hues, hues[0] + 1])) > 0.05
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -119,6 +120,15 @@ def test_the_page_says_from_where_on_the_model_answers_yes() -> None:
     assert "To find 80 % of the patients with disease, say yes from a probability of <strong>0.43</strong> on" in text
     assert "From here on, the registered model answers yes." in text
     assert "heart train --sensitivity 0.9" in page(make(), patients.make(90))
+
+
+def test_a_page_has_the_loss_landscape_if_it_was_asked_for() -> None:
+    asked, usual = (page(replace(make(), landscape=png), patients.make(90)) for png in (b"\x89PNG", b""))
+    held = base64.b64encode(b"\x89PNG").decode()
+    assert f'src="data:image/png;base64,{held}"' in asked
+    assert "along two random directions" in asked
+    assert "image/png" not in usual
+    assert "random directions" not in usual
 
 
 def test_all_27_items_of_tripod_ai_are_listed_and_lead_to_headings(found: str) -> None:

@@ -70,6 +70,11 @@ class Picture:
         """An SVG that stands in the page itself."""
         return cls(f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}", alt)
 
+    @classmethod
+    def of_png(cls, png: bytes, alt: str) -> Picture:
+        """Likewise, a picture of points."""
+        return cls(f"data:image/png;base64,{base64.b64encode(png).decode()}", alt)
+
 
 def losses(report: Report) -> str:
     """Loss against epochs, with the spread over the folds."""

@@ -147,4 +147,7 @@ def _figures(report: Report, stable: clinical.Stability | None) -> dict[str, Pic
         drawn["importance"] = (report_figures.importance(report.influences), f"The most important columns: {first}.")
     for one in report.influences[:DRAWN]:
         drawn[one.column] = (report_figures.dependence(one), f"Probability against {_direction(one)}.")
-    return {name: Picture.of(svg, alt) for name, (svg, alt) in drawn.items()}
+    found = {name: Picture.of(svg, alt) for name, (svg, alt) in drawn.items()}
+    if report.landscape:
+        found["landscape"] = Picture.of_png(report.landscape, "The loss around the trained network, in two slices.")
+    return found
