@@ -29,7 +29,7 @@ def publish_batch(
                 "mlflow.note.content": tables.configuration_text(study, recipe, estimates),
             },
             recipe.as_text() | {"weights": str(recipe.size)}, tables.figures(estimates),
-            {"loss/train": result.train.tolist(), "loss/validation": result.validation.tolist()},
+            {"loss/train": result.train.tolist(), "loss/test": result.validation.tolist()},
         )  # fmt: skip
     registry.log_batch(run, number, Result.to_arrays(results))
 

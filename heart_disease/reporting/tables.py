@@ -95,11 +95,12 @@ def out_of_fold(report: Report, ids: Sequence[str]) -> str:
 def curves(report: Report) -> Iterator[tuple[str, int, float]]:
     """Name, epoch (from 1) and value of every curve: the mean over the folds, and their standard deviation.
 
-    ``loss/train``, ``loss/validation``, ``loss_std/train`` ...: MLflow's page groups charts by what precedes the slash.
+    ``loss/train``, ``loss/test``, ``loss_std/train`` ...: MLflow's page groups charts by what precedes the slash.
     """
     for name in CURVES:
         values = report.curves[name]  # (folds, epochs)
-        part, kind = name.split("_")
+        # "validation", as Keras has it, means the check of the data here.
+        part, kind = name.replace("validation", "test").split("_")
         for suffix, line in (("", values.mean(axis=0)), ("_std", values.std(axis=0))):
             if suffix and len(values) == 1:
                 continue

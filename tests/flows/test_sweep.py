@@ -129,7 +129,7 @@ def test_each_configuration_is_a_child_run_with_recipe_metrics_and_curves(outcom
         assert child.data.params == recipe.as_text() | {"weights": str(recipe.size)}
         ends = [child.data.metrics[f"log_loss{end}"] for end in ("", "_low", "_high")]
         assert ends == pytest.approx([loss.value, loss.low, loss.high])
-        for curve in ("loss/train", "loss/validation"):
+        for curve in ("loss/train", "loss/test"):
             points = mlflow.MlflowClient().get_metric_history(child.info.run_id, curve)
             assert sorted(point.step for point in points) == [1, 2, 3]
 

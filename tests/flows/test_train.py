@@ -116,7 +116,7 @@ def test_the_models_page_has_its_version_and_the_metrics_of_its_run_but_no_curve
     assert found == {key: value for key, value in run.data.metrics.items() if not key.startswith(curves)}
 
 
-@pytest.mark.parametrize("curve", ["loss/train", "loss/validation", "accuracy/train", "accuracy/validation"])
+@pytest.mark.parametrize("curve", ["loss/train", "loss/test", "accuracy/train", "accuracy/test"])
 def test_curves_have_a_point_for_every_epoch(run: mlflow.entities.Run, curve: str) -> None:
     for name in (curve, curve.replace("/", "_std/")):
         steps = [point.step for point in mlflow.MlflowClient().get_metric_history(run.info.run_id, name)]
@@ -221,7 +221,7 @@ def test_the_flows_form_has_names_limits_and_defaults(trained: Any) -> None:
     from flows.train import train
 
     form = parameter_schema(train.fn).model_dump()
-    names = ["source", "recipe", "evaluation", "promotion", "device", "force", "read_as"]
+    names = ["source", "recipe", "evaluation", "promotion", "device", "force", "read_as", "landscape"]
     assert list(form["properties"]) == names
     recipe = form["definitions"]["RecipeOptions"]["properties"]
     assert recipe["epochs"]["anyOf"][0]["minimum"] == 1

@@ -21,7 +21,7 @@ FRAME = patients.make(200)
 LABELS = schema.label(FRAME).to_numpy()
 RNG = np.random.default_rng(1)
 FIRST, OTHER = (expit(size * (2 * LABELS - 1) + RNG.standard_normal((3, 200))) for size in (2.0, 0.3))
-CURVES = {"loss/train": np.linspace(0.7, 0.3, 6), "loss/validation": np.linspace(0.7, 0.4, 6)}
+CURVES = {"loss/train": np.linspace(0.7, 0.3, 6), "loss/test": np.linspace(0.7, 0.4, 6)}
 DUEL = Duel(
     Side("version 1", "29-16-1, <b>", FIRST, CURVES), Side("version 2", "29-32-1", OTHER, CURVES), LABELS, FRAME,
     FRAME.index, ["other folds"], 1.14, 0.02, 0, [("recipe", "version 1", "version 2"), ("hidden", "16", "32")],

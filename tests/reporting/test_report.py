@@ -102,25 +102,25 @@ def test_curves_have_a_point_per_epoch_from_1_on(found: Report) -> None:
         "loss_std/train",
         "accuracy/train",
         "accuracy_std/train",
-        "loss/validation",
-        "loss_std/validation",
-        "accuracy/validation",
-        "accuracy_std/validation",
+        "loss/test",
+        "loss_std/test",
+        "accuracy/test",
+        "accuracy_std/test",
     ]
     for name, line in points.items():
         assert [epoch for epoch, _ in line] == list(range(1, EPOCHS + 1)), name
         assert all(type(value) is float for _, value in line)
     losses = found.curves["validation_loss"]
-    assert [value for _, value in points["loss/validation"]] == pytest.approx(losses.mean(axis=0).tolist())
-    assert [value for _, value in points["loss_std/validation"]] == pytest.approx(losses.std(axis=0).tolist())
+    assert [value for _, value in points["loss/test"]] == pytest.approx(losses.mean(axis=0).tolist())
+    assert [value for _, value in points["loss_std/test"]] == pytest.approx(losses.std(axis=0).tolist())
 
 
 def test_the_curves_of_one_fit_have_no_spread(holdout: Report) -> None:
     assert {name for name, _, _ in tables.curves(holdout)} == {
         "loss/train",
         "accuracy/train",
-        "loss/validation",
-        "accuracy/validation",
+        "loss/test",
+        "accuracy/test",
     }
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from heart_disease.registry import Record
 
-CURVES = ("loss/train", "loss/validation")
+CURVES = ("loss/train", "loss/test")
 SHOWN = ("code", "versions")  # of what differs; the table of settings has the rest
 
 

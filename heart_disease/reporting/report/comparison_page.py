@@ -23,7 +23,7 @@ LISTED = 10
 LOWER_IS_BETTER = ("log_loss", "brier")
 STYLES = ((ORANGE, "--"), (BLUE, "-"))  # of the first and of the other
 # A run's curves: name, in words, weight of the line.
-LOSSES = (("train", "training rows", 0.5), ("validation", "test rows", 1.0))
+LOSSES = (("train", "training rows", 0.5), ("test", "test rows", 1.0))
 
 
 @dataclass(frozen=True)
