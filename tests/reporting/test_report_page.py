@@ -187,7 +187,7 @@ def test_patients_are_described_by_disease() -> None:
     frame = patients.make(40, age=[50.0] * 20 + [60.0] * 20, num=[0.0] * 20 + [2.0] * 20, sex=1.0)
     rows = {row[0]: row[1:] for row in report_page.described(frame)}
     assert rows["age, years"] == ("50 (50 to 50)", "60 (60 to 60)", "0")
-    assert rows["— male"] == ("20 (100%)", "20 (100%)", "")
+    assert rows["— male"] == ("20 (100\u00a0%)", "20 (100\u00a0%)", "")
     assert "— female" not in rows
 
 
