@@ -80,15 +80,18 @@ def run(options: argparse.Namespace) -> int:
     changed = origin.differences(registry.origin_here(origin.recipe, evaluation, table.digest))
     if used != origin.device:
         changed["device"] = f"{origin.device or 'unknown'} -> {used}"
-    if abs(model.threshold - stored.threshold) > reproduction.TOLERANCE:
-        changed["threshold"] = f"{stored.threshold:.6f} -> {model.threshold:.6f}"
-    same = not found.apart and table.digest == origin.data and "threshold" not in changed
+    thresholds = {"recorded": stored.threshold, "today": model.threshold}
+    moved = abs(model.threshold - stored.threshold) > reproduction.TOLERANCE
+    same = not (found.apart or moved) and table.digest == origin.data
     ended = ExitCode.DONE if same else ExitCode.NOT_REPRODUCED
     if options.json:
-        write_json({"version": ref, "reproduced": same, "agreement": found, "changed": changed, "lost": lost})
+        facts = {"version": ref, "reproduced": same, "agreement": found, "thresholds": thresholds}
+        write_json({**facts, "changed": changed, "lost": lost})
         return ended
     print(wrapped(f"{ref.name} version {ref.version}: {origin.recipe.title}, seed {origin.recipe.seed}"))
     print(f"{'reproduced' if same else 'not reproduced'}: {found}")
+    if moved:
+        print(f"  other threshold: {stored.threshold:.6f} -> {model.threshold:.6f}")
     for name, words in changed.items():
         print(wrapped(f"  other {name}: {words}", indent="    "))
     if lost:
