@@ -126,7 +126,7 @@ def test_a_page_has_the_loss_landscape_if_it_was_asked_for() -> None:
     asked, usual = (page(replace(make(), landscape=png), patients.make(90)) for png in (b"\x89PNG", b""))
     held = base64.b64encode(b"\x89PNG").decode()
     assert f'src="data:image/png;base64,{held}"' in asked
-    assert "along two random directions" in asked
+    assert "two random directions" in asked
     assert "image/png" not in usual
     assert "random directions" not in usual
 
