@@ -54,8 +54,9 @@ def save_trainings_view(run: Run) -> None:
     columns = [f"metrics.`{name}`" for name in METRICS] + [f"params.`{name}`" for name in PARAMS]
     columns += [f"tags.`{name}`" for name in TAGS]
     curves = [_section("loss", True), *(_section(name, False) for name in FOLDED)]
-    state = _state(columns, "attributes.start_time", ascending=False) | {"compareRunSections": curves}
-    _save(run, OWN, TRAININGS, state)
+    # Without a list of charts the page unfolds all sections, and unless they were reordered it sorts them by name.
+    charts = {"compareRunCharts": [], "compareRunSections": curves, "isAccordionReordered": True}
+    _save(run, OWN, TRAININGS, _state(columns, "attributes.start_time", ascending=False) | charts)
 
 
 @reachable()
@@ -98,10 +99,7 @@ def _state(columns: Sequence[str], order: str, *, ascending: bool) -> dict[str, 
 
 
 def _section(name: str, unfolded: bool) -> dict[str, object]:
-    """A section of the charts. The page sorts them by name, and adds to each its charts: a metric for each one.
-
-    A metric's section is what precedes its slash.
-    """
+    """A section of the charts, to which the page adds a chart for each metric that has its name before the slash."""
     return {"name": name, "display": unfolded, "uuid": name, "isReordered": False}
 
 
