@@ -26,7 +26,7 @@ PACKAGE = "heart_disease_model"  # the name under which the package `model` is s
 REQUIREMENTS = ("h5py", "mlflow", "numpy", "pandas", "scipy")  # what the package needs to score patients
 SCRIPT = "mlflow_script.py"
 # MLflow allows none of these in a model's name, which is the run's.
-SIGNS = {".": "·", "/": " ", ":": " ", "%": " ", '"': " ", "'": " "}
+SIGNS = {".": "·", "/": " ", ":": "", "%": " ", '"': " ", "'": " "}
 
 
 def write(model: PatientModel, folder: Path) -> None:

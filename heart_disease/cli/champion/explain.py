@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from heart_disease.cli.options import add_device, add_selection
+from heart_disease.cli.options import add_device, add_selection, not_empty
 from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode, HeartError, UnavailableError, UsageError
@@ -27,10 +27,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         "which", nargs="?", metavar="RUN",
         help="a version, an alias, a run id or its beginning, or a run's name (default: the newest version)",
     )  # fmt: skip
-    parser.add_argument("--source", metavar="SOURCE", help="the run's patients (default: those that it recorded)")
+    parser.add_argument(
+        "--source", metavar="SOURCE", type=not_empty, help="the run's patients (default: those that it recorded)"
+    )
     add_selection(parser)
     parser.add_argument(
-        "--before", metavar="SOURCE",
+        "--before", metavar="SOURCE", type=not_empty,
         help="the champion's patients (default: those that it recorded); a database's with #table=NAME or #query=SQL",
     )  # fmt: skip
     add_device(parser)

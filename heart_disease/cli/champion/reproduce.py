@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heart_disease.cli.options import add_device, add_selection
+from heart_disease.cli.options import add_device, add_selection, not_empty
 from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Options: which version, from which patients, and on which device."""
     parser.add_argument("version", metavar="VERSION", help="its number or alias")
-    parser.add_argument("--source", metavar="SOURCE", help="patients (default: those that were recorded)")
+    parser.add_argument(
+        "--source", metavar="SOURCE", type=not_empty, help="patients (default: those that were recorded)"
+    )
     add_selection(parser)
     add_device(parser)
 
