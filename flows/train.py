@@ -16,7 +16,7 @@ from heart_disease.evaluation import by_rows, cost
 from heart_disease.evaluation.contest import Report, with_all_columns
 from heart_disease.evaluation.settings import EvaluationOptions, Promotion
 from heart_disease.evaluation.verdict import Decision, decide
-from heart_disease.model.errors import OriginError, RejectedError, UnavailableError, UsageError
+from heart_disease.model.errors import OriginError, UnavailableError, UsageError
 from heart_disease.operations import missed, parameters, reconciliation
 from heart_disease.registry import ModelRef, Origin, Run
 from heart_disease.reporting.terminal import import_tensorflow, progress
@@ -72,7 +72,7 @@ def _run_name() -> str:
     given = parameters.completed(runtime.flow_run.get_parameters())
     source, recipe = addresses.title(given.get("source") or sources.BUNDLED), given.get("recipe", PRESETS["default"])
     try:
-        return f"{source}: {parameters.checked(train, {'recipe': recipe})['recipe'].title}"
+        return f"{source}: {parameters.checked(train, {'recipe': recipe})['recipe'].name}"
     except UsageError:
         return f"{source}: parameters that are not allowed"
 
@@ -92,6 +92,7 @@ def train(
     device: Literal["auto", "cpu", "gpu"] = "auto",
     force: bool = False,
     read_as: str | None = None,
+    landscape: bool = False,
 ) -> Outcome | Unchanged:
     """Train, evaluate and register the heart-disease network, and make it champion if the evidence says so.
 
@@ -103,6 +104,7 @@ def train(
         device: auto is the GPU if there is one.
         force: Train even if nothing changed since the champion was trained; and believe `read_as`.
         read_as: The published copy whose codes the source has (docs/copies.md), if its patients do not tell.
+        landscape: Draw the loss around the trained network and the path of its training, which takes some seconds.
 
     Raises:
         DataError: the source cannot be read, or validation refused it; nothing was trained.
@@ -111,6 +113,7 @@ def train(
     """
     given: dict[str, Any] = {"source": source, "recipe": recipe, "evaluation": evaluation}
     given |= {"promotion": promotion, "device": device, "force": force, "read_as": read_as}
+    given["landscape"] = landscape
 
     def work() -> Outcome | Unchanged:
         its = parameters.checked(train, parameters.completed(given))
@@ -122,6 +125,7 @@ def train(
             its["device"],
             its["force"],
             its["read_as"],
+            its["landscape"],
         )
 
     with progress() if runtime.deployment.id else nullcontext():  # otherwise the calling command shows it
@@ -145,15 +149,20 @@ def pipeline(
     device: str,
     force: bool,
     read_as: str | None,
+    landscape: bool,
 ) -> Outcome | Unchanged:
     """Do the whole job in order, within a flow run; it raises the same errors as `train`."""
     flow_run, tags = runtime.flow_run.id or "", reconciliation.check_in()
     table = stages.load(source, read_as, force)
-    recipe, evaluation = by_rows.recipe_for(len(table), asked), by_rows.evaluation_for(len(table), judged)
-    log.info("plan      %s", by_rows.in_words(len(table), asked, judged))
-    origin = registry.origin_here(recipe, evaluation, table.digest, by_rows.left_open(asked))
     champion = registry.find_champion()
     theirs = _origin_of(champion)
+    recipe = by_rows.recipe_for(len(table), asked)
+    evaluation = by_rows.evaluation_for(len(table), judged, champion=theirs.sensitivity if theirs else None)
+    log.info("plan      %s", by_rows.in_words(len(table), asked, judged))
+    if judged.sensitivity is None and evaluation.sensitivity is not None:
+        share = f"{100 * evaluation.sensitivity:g} %"
+        log.info("          the answer is to find %s of the sick, as the champion's (see --sensitivity)", share)
+    origin = registry.origin_here(recipe, evaluation, table.digest, by_rows.left_open(asked))
     if champion and registry.finish_try(champion, flow_run):
         log.info("          %s version %s is champion: an earlier try got that far", champion.name, champion.version)
         return Unchanged(champion, flow_run, "Promoted", "an earlier try of this run got that far")
@@ -173,14 +182,12 @@ def pipeline(
     tags |= {"source": table.source} | ({registry.COPY: table.finding.title} if table.finding else {})
     tags |= {registry.SNAPSHOT: table.snapshot.digest} if table.snapshot else {}
     tags |= {registry.DECLARED: read_as} if read_as else {}
-    with registry.open_run(recipe.title, tags, resume=before) as run:
+    with registry.open_run(recipe.name, tags, resume=before) as run:
         registry.log_start(run, table, origin)
-        validation = stages.validate(run, table)
-        if not validation.passed:
-            raise RejectedError(validation.refusal("nothing was trained"))
+        stages.validate(run, table)
         contest = stages.encode(table, recipe, evaluation, rival)
         networks = stages.train(contest, device)
-        report = stages.evaluate(contest, networks)
+        report = stages.evaluate(contest, networks, device if landscape else "")
 
         model = contest.model(networks, report.members, report.threshold)
         decision = decide(

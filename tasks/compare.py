@@ -62,7 +62,9 @@ def compare_batch(run: Run, table: Table, before: Table, record: Record) -> tupl
     scorable = np.isfinite(probabilities)
     labels = _labels(new)
     scored = Scored(probabilities[scorable], None if labels is None else labels[scorable])
-    found = drift.compare(former[list(model.columns)], new.frame, _out_of_fold(record), scored)
+    found = drift.compare(
+        former[list(model.columns)], new.frame, _out_of_fold(record), scored, threshold=model.threshold
+    )
     page = drift_page.render(
         table.source, f"{record.ref.name} version {record.version}", int(known.sum()), broken, found
     )

@@ -11,12 +11,20 @@ from heart_disease.training.engine import Networks
 log = logging.getLogger("heart")
 
 
-def evaluate_networks(contest: Contest, networks: Networks) -> Report:
-    """See `Contest.report` and `Contest.influences`."""
+def evaluate_networks(contest: Contest, networks: Networks, landscape: str = "") -> Report:
+    """See `Contest.report` and `Contest.influences`.
+
+    landscape: the device on which the shipped network is trained once more to draw its loss landscape; empty for none.
+    """
     report, members = contest.report(networks), contest.recipe.members
     report = replace(report, influences=contest.influences(networks, report.members))
     log.info("evaluate  %s", report.description)
     if report.averaging:
         words = "helps" if report.members > 1 else "does not help enough; one network is shipped"
         log.info("          averaging %d %s: log loss %s", members, words, report.averaging.signed)
+    if landscape:
+        from heart_disease.reporting.landscape import of_training  # imports what only this needs
+
+        report = replace(report, landscape=of_training(contest, landscape))
+        log.info("          the loss landscape is drawn")
     return report

@@ -41,15 +41,18 @@ def register_model(
     """
     with registry.stranger() as stranger, fresh_process() as server:  # both start in the background
         ref = registry.log_model(run, model, table.frame.head(EXAMPLE_ROWS))
+        registry.log_tags(run, {registry.COLOUR: registry.colour(int(ref.version))})
         if table.finding:
             registry.log_version_tags(ref, {registry.COPY: table.finding.title})
         registry.log_evaluation(
             run, ref, tables.metrics(report), tables.curves(report), report.description,
             f"{report.description}. [Report]({registry.file_link(run, REPORT)})\n\n{tables.markdown(report)}",
         )  # fmt: skip
-        registry.log_files(run, "figures", figures.draw_all(report))
+        landscape = {"loss_landscape.png": report.landscape} if report.landscape else {}
+        registry.log_files(run, "figures", figures.draw_all(report, f"{ref.name} version {ref.version}") | landscape)
         ids = digests.as_text(table.row_ids[report.rows])
-        registry.log_files(run, "evaluation", {tables.OUT_OF_FOLD: tables.out_of_fold(report, ids)})
+        files = {tables.OUT_OF_FOLD: tables.out_of_fold(report, ids), tables.INTERVALS: tables.intervals(report)}
+        registry.log_files(run, "evaluation", files)
         checked = table.frame.head(CHECKED_ROWS)
         registry.check_model(ref, model, checked, stranger)
         server.check(ref, model, checked)
@@ -83,10 +86,14 @@ def _decided(
     registry.log_files(run, report_page.FOLDER, {report_page.FILE: page, model_card.FILE: card})
     registry.log_card(ref, card)
     tags = tables.decision_tags(decision)
+    origin = {}
     if champion and decision.champion:
-        tags |= {registry.RIVAL: f"version {champion.version}", registry.RIVAL_RUN: champion.run_id}
-    registry.log_tags(run, {**tags, "promoted": "yes" if decision.promote else "no"})
+        origin = {registry.RIVAL_RUN: champion.run_id}
+        tags |= {registry.RIVAL: f"version {champion.version}"}
     registry.log_version_tags(ref, tags)
+    tags |= {"decision": decision.reason, "promoted": "yes" if decision.promote else "no"}
+    registry.log_tags(run, tags | origin)
+    registry.save_trainings_view(run)
     registry.set_challenger(ref, decision.reason)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 
 from prefect.artifacts import create_markdown_artifact
@@ -25,19 +24,14 @@ def publish_batch(
         registry.log_configuration(
             run, recipe.title,
             {
-                "configuration": str(configuration), "batch": str(number), "mlflow.runColor": _colour(configuration),
+                "configuration": str(configuration), "batch": str(number),
+                registry.COLOUR: registry.colour(configuration),
                 "mlflow.note.content": tables.configuration_text(study, recipe, estimates),
             },
             recipe.as_text() | {"weights": str(recipe.size)}, tables.figures(estimates),
-            {"loss/train": result.train.tolist(), "loss/validation": result.validation.tolist()},
+            {"loss/train": result.train.tolist(), "loss/test": result.validation.tolist()},
         )  # fmt: skip
     registry.log_batch(run, number, Result.to_arrays(results))
-
-
-def _colour(number: int) -> str:
-    """A colour for a run's curves, unlike those of the numbers before it; MLflow often gives two runs the same one."""
-    rgb = colorsys.hls_to_rgb(number * 0.618 % 1, 0.42, 0.75)  # golden section: never near a recent hue
-    return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
 
 
 def publish(run: Run, study: Study, found: Summary) -> None:
@@ -60,7 +54,7 @@ def _mark(run: Run, found: Summary) -> list[str]:
     """Mark the chosen and the best configuration, and colour the best ten; return links to the two, in Markdown."""
     # The page's charts start with these ten. If they were coloured by configuration number, some might look alike.
     for rank, recipe in enumerate(found.ranked[:10]):
-        registry.tag_configuration(run, _all_but_epochs(recipe), {"mlflow.runColor": _colour(rank)})
+        registry.tag_configuration(run, _all_but_epochs(recipe), {registry.COLOUR: registry.colour(rank)})
     links = []
     # A run is named after its own best epochs; the choice may be the same configuration at fewer epochs.
     for tag, recipe, loss in (("chosen", found.chosen, found.of_chosen), ("best", found.best, found.of_best)):

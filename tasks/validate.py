@@ -8,9 +8,9 @@ import logging
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from expectations import gate
-from expectations.gate import Validation
 from heart_disease import registry
 from heart_disease.data.sources import Table
+from heart_disease.model.errors import RejectedError
 from heart_disease.model.words import count
 from heart_disease.registry import Run
 from heart_disease.reporting import validation_page
@@ -18,8 +18,12 @@ from heart_disease.reporting import validation_page
 log = logging.getLogger("heart")
 
 
-def validate_table(run: Run, table: Table) -> Validation:
-    """Judge `table` and publish what was found; the flow decides whether a refused table stops the work."""
+def validate_table(run: Run, table: Table) -> None:
+    """Judge `table` and publish what was found.
+
+    Raises:
+        RejectedError: the table breaks a rule, so nothing may be trained on it; the task then is not green.
+    """
     validation = gate.validate(table)
     files = {
         "validation.html": validation_page.render(validation),
@@ -39,11 +43,13 @@ def validate_table(run: Run, table: Table) -> Validation:
         rows, key="validation", description=f"{summary}. {count(validation.rows, 'row')} of {validation.source}."
     )
     create_link_artifact(
-        registry.run_url(run), "MLflow run", key="mlflow-run", description="The run's settings and its results."
-    )
+        registry.run_url(run), "MLflow run", key="mlflow-run",
+        description=f"The run's settings and its results, which are in {registry.place()}.",
+    )  # fmt: skip
     log.info("validate  %s", summary)
-    if validation.passed and validation.warnings:  # one is enough: most data have some, and they are the same each time
+    if not validation.passed:
+        raise RejectedError(validation.refusal("nothing was trained"))
+    if validation.warnings:  # one is enough: most data have some, and they are the same each time
         log.info("          %s", validation.messages(most=3)[0])
         if more := len(validation.warnings) - 1:
             log.info("          %s: see `heart check` or validation.html in MLflow", count(more, "more warning"))
-    return validation

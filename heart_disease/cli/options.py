@@ -15,7 +15,7 @@ from heart_disease.model.errors import UsageError
 from heart_disease.training.recipe import PRESETS, RecipeOptions
 
 T = TypeVar("T")
-OPEN = {"sensitivity": "none: yes from 0.5 on"}  # what it means that a setting is not given
+OPEN = {"sensitivity": "the champion's"}  # what it means that a setting is not given
 
 
 def add_options(

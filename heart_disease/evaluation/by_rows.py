@@ -33,17 +33,21 @@ def recipe_for(rows: int, asked: RecipeOptions) -> Recipe:
     return Recipe(**given)
 
 
-def evaluation_for(rows: int, asked: EvaluationOptions, *, may_hold_out: bool = True) -> Evaluation:
+def evaluation_for(
+    rows: int, asked: EvaluationOptions, *, may_hold_out: bool = True, champion: float | None = None
+) -> Evaluation:
     """The evaluation that `asked` means for this number of patients.
 
-    may_hold_out: a search cross-validates whatever the number.
+    may_hold_out: a search cross-validates whatever the number. champion: the sensitivity that the champion was made
+    for, which holds if `asked` names none: a retraining must not change what an answer means.
     """
+    sensitivity = (champion if asked.sensitivity is None else asked.sensitivity) or None
     if asked.holdout is not None:
-        return Evaluation(holdout=asked.holdout, sensitivity=asked.sensitivity)
+        return Evaluation(holdout=asked.holdout, sensitivity=sensitivity)
     if may_hold_out and rows >= HOLD_OUT and asked.folds is None and asked.repeats is None:
-        return Evaluation(holdout=HELD_OUT, sensitivity=asked.sensitivity)
+        return Evaluation(holdout=HELD_OUT, sensitivity=sensitivity)
     repeats = asked.repeats or (Evaluation.repeats if rows < ONE_REPEAT else 1)
-    return Evaluation(folds=asked.folds or Evaluation.folds, repeats=repeats, sensitivity=asked.sensitivity)
+    return Evaluation(folds=asked.folds or Evaluation.folds, repeats=repeats, sensitivity=sensitivity)
 
 
 def in_words(rows: int, asked: RecipeOptions, judged: EvaluationOptions) -> str:

@@ -18,6 +18,7 @@ from heart_disease.evaluation.groups import Members, can_be_judged
 from heart_disease.training.batches import Ints
 
 GRID = 50  # points of a smooth curve
+ROUNDING = 1e-6  # of a probability, when a model is stored and computed elsewhere
 
 
 @dataclass(frozen=True)
@@ -147,11 +148,12 @@ def net_benefit(labels: Numbers, probabilities: Numbers, thresholds: Numbers) ->
 def threshold_for(target: float, labels: Numbers, probabilities: Numbers, seed: int) -> Threshold:
     """The highest threshold at which the mean sensitivity over the repeats is at least `target` (0 to 1).
 
-    It is chosen on the same patients as its figures, so on others the sensitivity may come out a little lower.
+    It is `ROUNDING` below the probability of a patient, who must not change sides when the model is stored. It is
+    chosen on the same patients as its figures, so on others the sensitivity may come out a little lower.
     """
     sick = labels > 0.5
     found = np.sort(probabilities[:, sick].ravel())[::-1]
-    value = float(found[max(int(np.ceil(target * len(found) - 1e-9)), 1) - 1])
+    value = max(float(found[max(int(np.ceil(target * len(found) - 1e-9)), 1) - 1]) - ROUNDING, 0.0)
     return threshold_at(value, target, labels, probabilities, seed)
 
 

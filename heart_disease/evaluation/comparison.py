@@ -155,10 +155,15 @@ def unseen(
     return fresh, counts
 
 
-def on_rows(labels: Numbers, probabilities: Mapping[str, Numbers]) -> dict[str, dict[str, float]]:
-    """The metrics of each model on the same patients, named as a run records them; probabilities (n,) by model."""
+def on_rows(
+    labels: Numbers, probabilities: Mapping[str, Numbers], thresholds: Mapping[str, float]
+) -> dict[str, dict[str, float]]:
+    """The metrics of each model on the same patients, named as a run records them; probabilities (n,) by model.
+
+    thresholds: the probability from which on each model answers yes.
+    """
     weights = estimates.resamples(len(labels), 0)
-    found = {name: estimates.measure(labels, p[None], weights) for name, p in probabilities.items()}
+    found = {name: estimates.measure(labels, p[None], weights, thresholds[name]) for name, p in probabilities.items()}
     return {
         name: {key: value for metric, one in figures.items() for key, value in one.named(metric).items()}
         for name, figures in found.items()

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from heart_disease.data import identities
 from heart_disease.evaluation import groups
 from heart_disease.evaluation.estimates import (
+    HALF,
     Estimate,
     Numbers,
     difference,
@@ -60,7 +61,9 @@ class Report:
     the loss of their mean probability minus the mean of their losses; never above 0, since the loss is convex.
     influences: what the network makes of each column that it gets; none if nobody asked. groups: network minus
     champion in each group of patients that can be judged; none without a champion. sensitivity: what was asked for;
-    threshold: the probability from which on the model answers yes, so that it finds so many of the sick.
+    threshold: the probability from which on the model answers yes, so that it finds so many of the sick; the metrics
+    are at 0.5 all the same, because those of the other models are. landscape: a picture (PNG) of the loss around the
+    network that is shipped; empty if nobody asked.
     """
 
     description: str
@@ -76,7 +79,8 @@ class Report:
     influences: tuple[Influence, ...] = ()
     groups: tuple[GroupDifference, ...] = ()
     sensitivity: float | None = None
-    threshold: float = 0.5
+    threshold: float = HALF
+    landscape: bytes = b""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,12 +129,17 @@ class Contest:
         """Whether other networks are shipped than those that are tested; with one held-out part they are the same."""
         return len(self.splits.pairs) > 1
 
-    def model(self, networks: Networks, members: int, threshold: float = 0.5) -> PatientModel:
+    @property
+    def shipped_fold(self) -> int | None:
+        """What `job.fold` is for the networks of the challenger that are shipped."""
+        return None if self._ships_more else 0
+
+    def model(self, networks: Networks, members: int, threshold: float = HALF) -> PatientModel:
         """The model to ship: the average of `members` networks that learned from all rows.
 
         networks: those trained for `jobs`. threshold: the probability from which on it answers yes.
         """
-        fold = None if self._ships_more else 0
+        fold = self.shipped_fold
         own = networks.pick(lambda job: job.side == NETWORK and job.fold == fold and job.member < members)
         rows, network = own.jobs[0].rows, own.keras_average(self.recipe.widths[0])
         known = identities.learned_from(self.frame, rows, self.recipe.without)
@@ -213,10 +222,20 @@ class Contest:
             threshold=self._threshold(tested, probabilities[NETWORK]),
         )
 
+    def threshold(self, networks: Networks, members: int) -> float:
+        """The probability from which on the shipped model of `members` networks answers yes; see `Report`.
+
+        networks: those trained for `jobs`.
+        """
+        if self.sensitivity is None:
+            return HALF
+        each = by_member(self._tested(networks, members), self.inputs, self.splits)
+        return self._threshold(self.labels[self.splits.test_rows], each.mean(axis=0))
+
     def _threshold(self, tested: Numbers, probabilities: Numbers) -> float:
         """The probability from which on the shipped model answers yes. tested: the labels of the tested rows."""
         if self.sensitivity is None:
-            return 0.5
+            return HALF
         from heart_disease.evaluation import clinical  # imports statsmodels, which few need
 
         return clinical.threshold_for(self.sensitivity, tested, probabilities, self.recipe.seed).value

@@ -37,6 +37,11 @@ class Cost:
         time = f"{self.seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min" if hours < 2 else f"{hours:.0f} h"
         return f"about {time}, {self.bytes / GIB:.1f} GiB"
 
+    @property
+    def remark(self) -> str:
+        """`` (about 40 min, 5.0 GiB)``; empty if it is over in `SHOWN_SECONDS`."""
+        return f" ({self})" if self.seconds > SHOWN_SECONDS else ""
+
 
 def estimate(rows: int, recipes: Sequence[Recipe], evaluation: Evaluation) -> Cost:
     """The cost of training these recipes, the challenger's and the champion's, on so many patients."""
@@ -57,8 +62,10 @@ def estimate(rows: int, recipes: Sequence[Recipe], evaluation: Evaluation) -> Co
     return Cost(seconds, PROGRAM + rows * ROW + answers)
 
 
-def check(rows: int, recipes: Sequence[Recipe], evaluation: Evaluation) -> Cost:
+def check(rows: int, recipes: Sequence[Recipe], evaluation: Evaluation, *, fixed: bool = False) -> Cost:
     """The cost, if the memory that is free can hold it.
+
+    fixed: the evaluation was recorded, and has to be as it was.
 
     Raises:
         UsageError: it cannot; the message names what would.
@@ -68,7 +75,9 @@ def check(rows: int, recipes: Sequence[Recipe], evaluation: Evaluation) -> Cost:
         return cost
     ways = {"--repeats 1": Evaluation(folds=evaluation.folds, repeats=1), "--holdout 0.2": Evaluation(holdout=0.2)}
     fits = [option for option, way in ways.items() if estimate(rows, recipes, way).bytes <= room]
-    if evaluation.holdout is None and fits:
+    if fixed:
+        then = "Use a machine that has more."
+    elif evaluation.holdout is None and fits:
         then = f"It fits with {fits[0]}."
     else:
         most = max(int((room - PROGRAM) / (cost.bytes - PROGRAM) * rows), 0)

@@ -33,6 +33,7 @@ METRICS: Mapping[str, str] = {
 RESAMPLES = 2000
 # Above this many patients, intervals are computed. At this number both kinds agree within a fifth of a standard error.
 BOOTSTRAP_ROWS = 5000
+HALF = 0.5  # the probability from which on the answer is yes, if nobody chose another
 Z = 1.959964  # 95 % of a normal distribution lie within this many standard deviations
 
 Numbers = NDArray[np.float64]
@@ -82,27 +83,34 @@ def resamples(n: int, seed: int) -> Numbers | None:
     return np.vstack([np.ones(n), drawn]).astype(np.float64)
 
 
-def measure(labels: Numbers, probabilities: Numbers, weights: Numbers | None) -> dict[str, Estimate]:
+def measure(
+    labels: Numbers, probabilities: Numbers, weights: Numbers | None, threshold: float = HALF
+) -> dict[str, Estimate]:
     """All metrics of probabilities (R, n) for labels (n,), with intervals from `resamples` (W, n) or computed.
 
-    Accuracy, sensitivity and specificity are at the threshold 0.5.
+    threshold: the probability from which on the answer is yes, for accuracy, sensitivity and specificity.
     """
     found = {
         metric: estimate(values[of], None if weights is None else weights[:, of])
-        for metric, (values, of) in _by_patient(labels, probabilities).items()
+        for metric, (values, of) in _by_patient(labels, probabilities, threshold).items()
     }
     found["roc_auc"] = roc_auc(labels, probabilities, weights)
     return {metric: found[metric] for metric in METRICS}
 
 
 def differences(
-    labels: Numbers, ours: Numbers, theirs: Numbers, weights: Numbers | None, widening: float
+    labels: Numbers,
+    ours: Numbers,
+    theirs: Numbers,
+    weights: Numbers | None,
+    widening: float,
+    thresholds: tuple[float, float] = (HALF, HALF),
 ) -> dict[str, Estimate]:
     """All metrics of probabilities `ours` minus `theirs`, each (R, n) with its own R, paired patient by patient.
 
-    widening: see `Splits.widening`.
+    widening: see `Splits.widening`. thresholds: those of `ours` and `theirs`, as in `measure`.
     """
-    own, other = (_by_patient(labels, p) for p in (ours, theirs))
+    own, other = (_by_patient(labels, *one) for one in zip((ours, theirs), thresholds, strict=True))
     found = {
         metric: estimate((values - other[metric][0])[of], None if weights is None else weights[:, of], widening)
         for metric, (values, of) in own.items()
@@ -111,10 +119,10 @@ def differences(
     return {metric: found[metric] for metric in METRICS}
 
 
-def _by_patient(labels: Numbers, probabilities: Numbers) -> dict[str, tuple[Numbers, Any]]:
+def _by_patient(labels: Numbers, probabilities: Numbers, threshold: float) -> dict[str, tuple[Numbers, Any]]:
     """The metrics that are means over patients: a number for each (n,), the mean over the repeats, and whose count."""
     sick, everyone = labels > 0.5, slice(None)
-    hits = ((probabilities >= 0.5) == sick).mean(axis=0)
+    hits = ((probabilities >= threshold) == sick).mean(axis=0)
     return {
         "log_loss": (losses(labels, probabilities), everyone),
         "brier": (((probabilities - labels) ** 2).mean(axis=0), everyone),

@@ -109,13 +109,21 @@ class Trials:
         return {OLD: self.old, NEW: self.new} if self.old != self.new else {NEW: self.new}
 
     @cached_property
+    def trained(self) -> dict[tuple[str, str], Recipe]:
+        """The recipes as they are trained, by the name of the data and the recipe."""
+        return {
+            (data, name): replace(by_rows.recipe_for(len(rows), asked), seed=self.seed)
+            for data, rows in self.learners.items()
+            for name, asked in self.recipes.items()
+        }
+
+    @cached_property
     def jobs(self) -> tuple[Job, ...]:
         """All networks; the side of each names its recipe and its data."""
         found: list[Job] = []
         for d, (data, splits) in enumerate(self.splits.items()):
-            for name, asked in self.recipes.items():
-                recipe = replace(by_rows.recipe_for(len(self.learners[data]), asked), seed=self.seed)
-                jobs = fold_jobs(recipe, splits, "")
+            for name in self.recipes:
+                jobs = fold_jobs(self.trained[data, name], splits, "")
                 found += [replace(job, side=(name, data), matrix=job.matrix + d * len(splits.pairs)) for job in jobs]
         return tuple(found)
 

@@ -57,4 +57,4 @@ def train_again(
     """
     contest = Contest.on(table.frame, recipe, evaluation, rival)
     networks = train(contest.inputs, contest.labels, contest.jobs, device=device)
-    return contest.model(networks, members), networks.device
+    return contest.model(networks, members, contest.threshold(networks, members)), networks.device

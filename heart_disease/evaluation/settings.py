@@ -10,7 +10,10 @@ from pydantic.dataclasses import dataclass
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class EvaluationOptions:
-    """How a network is to be judged, as it is asked for: None leaves a setting to the number of patients."""
+    """How a network is to be judged, as it is asked for.
+
+    None leaves a setting to the number of patients, and the sensitivity to the champion.
+    """
 
     folds: Annotated[int | None, Field(ge=2, le=50, description="Folds of the cross-validation.")] = None
     repeats: Annotated[int | None, Field(ge=1, le=50, description="Cross-validations, each with different folds.")] = (
@@ -22,7 +25,11 @@ class EvaluationOptions:
     ] = None
     sensitivity: Annotated[
         float | None,
-        Field(gt=0, le=1, description="Share of the sick that the model's answer, yes or no, must find."),
+        Field(
+            ge=0,
+            le=1,
+            description="Share of the sick that the model's answer, yes or no, must find; 0: yes from 0.5 on.",
+        ),
     ] = None
 
 

@@ -8,21 +8,17 @@ point of both pictures comes from one compiled function, and some points are wor
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass as plain_dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from heart_disease.lessons.lesson import Lesson, table
-from heart_disease.training import libraries
 from heart_disease.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from heart_disease.evaluation.estimates import Numbers
+    from heart_disease.reporting.landscape import Plane
 
 TITLE = "The loss landscape: where training walks, and where it ends"
 CHECKED = 25  # points of a picture that are worked out again
@@ -43,117 +39,19 @@ class Settings:
     seed: Annotated[int, Field(ge=0, lt=2**31, description="Decides weights, shuffles and directions.")] = 0
 
 
-@plain_dataclass(frozen=True)
-class Plane:
-    """The loss over two directions from the trained weights.
-
-    directions: (2, P). a, b: (G,) how far along each. loss: (G, G), rows are `b`. path: (E + 1, 2), where training was
-    after each epoch, seen from above. share: of the squared length of the path, what lies in this plane.
-    """
-
-    directions: Numbers
-    a: Numbers
-    b: Numbers
-    loss: Numbers
-    path: Numbers
-    share: float
-
-
-def shapes(widths: Sequence[int]) -> list[tuple[int, int]]:
-    """The shapes of a network's kernels and biases, layer by layer, as they lie in its flat weights."""
-    return [shape for a, b in pairwise(widths) for shape in ((a, b), (1, b))]
-
-
-def split(weights: Any, widths: Sequence[int]) -> list[Any]:
-    """Flat weights (..., P) as kernels (..., in, out) and biases (..., 1, out); arrays stay arrays."""
-    parts, start = [], 0
-    for rows, columns in shapes(widths):
-        part = weights[..., start : start + rows * columns]
-        parts.append(part.reshape(*part.shape[:-1], rows, columns))
-        start += rows * columns
-    return parts
-
-
-def normalised(direction: Numbers, weights: Numbers, widths: Sequence[int]) -> Numbers:
-    """A direction (P,) in which the weights into each unit are as long as the network's own; biases stay.
-
-    Filter normalisation (Li et al., Visualizing the loss landscape of neural nets, NeurIPS 2018, arXiv:1712.09913): a
-    network that has large weights would otherwise look flatter than one with small weights that says the same.
-    """
-    import numpy as np
-
-    out = []
-    for k, (way, own) in enumerate(zip(split(direction, widths), split(weights, widths), strict=True)):
-        is_bias = k % 2 == 1
-        lengths = np.linalg.norm(way, axis=0), np.linalg.norm(own, axis=0)
-        out.append((0 * way if is_bias else way * lengths[1] / lengths[0]).ravel())
-    return np.concatenate(out)
-
-
-def losses(
-    weights: Numbers, directions: Numbers, a: Numbers, b: Numbers, x: Numbers, y: Numbers, widths: Sequence[int]
-) -> Numbers:
-    """The mean loss on rows x (n, d) with labels y (n,), at weights + a direction + b direction: (len(b), len(a)).
-
-    One compiled call: a line of the grid at a time, all its networks together.
-    """
-    import numpy as np
-
-    tf = libraries.tensorflow()
-
-    starts, firsts, seconds = (
-        [tf.constant(part, tf.float32) for part in split(flat, widths)] for flat in (weights, *directions)
-    )
-    rows, labels = tf.constant(x, tf.float32), tf.constant(y[:, None], tf.float32)
-    along = tf.constant(np.reshape(a, (-1, 1, 1)), tf.float32)
-
-    def line(at: Any) -> Any:
-        h = rows
-        for layer in range(len(widths) - 1):
-            kernel, bias = (
-                starts[k] + along * firsts[k] + at * seconds[k] for k in (2 * layer, 2 * layer + 1)
-            )  # (G, in, out), (G, 1, out)
-            h = tf.matmul(h, kernel) + bias  # (G, n, out)
-            if layer < len(widths) - 2:
-                h = tf.nn.relu(h)
-        each = tf.nn.sigmoid_cross_entropy_with_logits(tf.broadcast_to(labels, tf.shape(h)), h)
-        return tf.reduce_mean(each, axis=(1, 2))
-
-    grid = tf.function(lambda: tf.map_fn(line, tf.constant(b, tf.float32)))
-    with tf.device("/CPU:0"):
-        return np.asarray(grid().numpy(), "float64")
-
-
 def plainly(weights: Numbers, x: Numbers, y: Numbers, widths: Sequence[int]) -> float:
     """The mean loss at flat weights (P,), in plain NumPy."""
     import numpy as np
 
-    parts, h = split(weights, widths), x
+    from heart_disease.reporting import landscape
+
+    parts, h = landscape.split(weights, widths), x
     for layer in range(len(widths) - 1):
         h = h @ parts[2 * layer] + parts[2 * layer + 1]
         if layer < len(widths) - 2:
             h = np.maximum(h, 0)
     z = h[:, 0]
     return float(np.mean(np.logaddexp(0, z) - y * z))
-
-
-def plane(
-    path: Numbers, directions: Numbers, a: Numbers, b: Numbers, x: Numbers, y: Numbers, widths: Sequence[int]
-) -> Plane:
-    """The loss around the end of a path (E + 1, P) of weights, and the path's shadow on the plane."""
-    import numpy as np
-
-    moved = path - path[-1]
-    shadow = np.linalg.lstsq(directions.T, moved.T, rcond=None)[0].T  # (E + 1, 2)
-    share = float(((shadow @ directions) ** 2).sum() / (moved**2).sum())
-    return Plane(directions, a, b, losses(path[-1], directions, a, b, x, y, widths), shadow, share)
-
-
-def of_the_path(path: Numbers) -> Numbers:
-    """The two directions (2, P), at right angles and of length 1, along which the path moved most: its PCA."""
-    import numpy as np
-
-    return np.asarray(np.linalg.svd(path - path[-1], full_matrices=False)[2][:2])
 
 
 def train(settings: Settings) -> tuple[Numbers, Numbers, Numbers, Recipe]:
@@ -182,16 +80,14 @@ def run(settings: Settings) -> Lesson:
     """Train, look around, work some points out again, and draw."""
     import numpy as np
 
+    from heart_disease.reporting import landscape
+
     path, x, y, recipe = train(settings)
     widths = recipe.widths
     rng = np.random.default_rng(settings.seed)
-    random = np.stack([normalised(way, path[-1], widths) for way in rng.standard_normal((2, path.shape[1]))])
-    grid = np.linspace(-settings.reach, settings.reach, settings.points)
-    around = plane(path, random, grid, grid, x, y, widths)
-    main = of_the_path(path)
-    shadow = (path - path[-1]) @ main.T
-    first, second = (_grid(shadow[:, k], settings.points) for k in range(2))
-    along = plane(path, main, first, second, x, y, widths)
+    around, along = landscape.planes(
+        path, x, y, widths, points=settings.points, reach=settings.reach, seed=settings.seed
+    )
 
     gap = max(_gap(one, path[-1], x, y, widths, rng) for one in (around, along))
     start, end = (plainly(weights, x, y, widths) for weights in (path[0], path[-1]))
@@ -241,17 +137,12 @@ may have a way down that is not in the picture."""
         "share of the way in its main plane": along.share, "largest difference to NumPy": gap,
     }  # fmt: skip
     return Lesson(
-        TITLE, text, _figure(around, along), metrics, {"loss": [plainly(weights, x, y, widths) for weights in path]}
+        TITLE,
+        text,
+        landscape.figure(around, along),
+        metrics,
+        {"loss": [plainly(weights, x, y, widths) for weights in path]},
     )
-
-
-def _grid(shadow: Numbers, points: int) -> Numbers:
-    """Where a picture goes along one direction: the path, and a third of its extent to both sides."""
-    import numpy as np
-
-    low, high = float(shadow.min()), float(shadow.max())
-    room = max(0.35 * (high - low), 1e-3)
-    return np.linspace(low - room, high + room, points)
 
 
 def _gap(one: Plane, end: Numbers, x: Numbers, y: Numbers, widths: Sequence[int], rng: Any) -> float:
@@ -271,29 +162,3 @@ def _rises(end: Numbers, start: Numbers, x: Numbers, y: Numbers, widths: Sequenc
     found = np.array([plainly(start + t * (end - start), x, y, widths) for t in np.linspace(0, 1, 51)])
     top = float(np.diff(found).max())
     return "falls all the way" if top <= 0 else f"falls except for rises of at most {top:.2g} from point to point"
-
-
-def _figure(around: Plane, along: Plane) -> Figure:
-    import numpy as np
-    from matplotlib.figure import Figure
-
-    from heart_disease.reporting.figures import BLUE, ORANGE
-
-    figure = Figure(figsize=(10, 9), layout="constrained")
-    for k, (one, name) in enumerate(((around, "two random directions"), (along, "the training's main directions"))):
-        height = np.log10(one.loss)
-        surface: Any = figure.add_subplot(2, 2, 2 * k + 1, projection="3d")
-        a, b = np.meshgrid(one.a, one.b)
-        surface.plot_surface(a, b, height, cmap="viridis", rcount=60, ccount=60, linewidth=0)
-        surface.set(title=f"Surface: {name}", xlabel="first", ylabel="second", zlabel="log10 of the loss")
-        above: Any = figure.add_subplot(2, 2, 2 * k + 2)
-        levels = np.geomspace(one.loss.min(), one.loss.max(), 18)
-        above.clabel(above.contour(one.a, one.b, one.loss, levels=levels, cmap="viridis"), fontsize=7, fmt="%.2g")
-        above.plot(*one.path.T, color=BLUE, marker=".", markersize=4, linewidth=1, label="after each epoch")
-        above.plot(*one.path[0], "o", color=ORANGE, markersize=8, linestyle="none", label="start")
-        above.plot(*one.path[-1], "*", color="black", markersize=11, linestyle="none", label="end")
-        inside = "all of it" if one.share > 0.995 else f"{one.share:.0%} of the way"
-        above.set(title=f"From above: {name}", xlabel=f"first ({inside} lies in the picture)", ylabel="second")
-        above.set(xlim=(one.a[0], one.a[-1]), ylim=(one.b[0], one.b[-1]))
-        above.legend(fontsize=8, loc="upper right")
-    return figure

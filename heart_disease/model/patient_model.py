@@ -272,8 +272,11 @@ def _read(path: Path, none: NDArray[Any]) -> NDArray[Any]:
 
 
 def difference(ours: pd.DataFrame, theirs: pd.DataFrame) -> float:
-    """The greatest difference between two models' probabilities for the same rows; infinity if answers differ."""
-    if list(ours["disease"]) != list(theirs["disease"]):
+    """The greatest difference between two models' probabilities for the same rows; infinity if words differ.
+
+    The words are the answers, the problems, and how patients are unlike those of the training.
+    """
+    if any(list(ours[name]) != list(theirs[name]) for name in ("disease", "problem", "unusual")):
         return np.inf
     gaps = (ours["probability"].to_numpy() - theirs["probability"].to_numpy())[(ours["disease"] != "").to_numpy()]
     return float(np.abs(gaps).max(initial=0))

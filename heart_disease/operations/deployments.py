@@ -106,6 +106,7 @@ def parameters(
     device: str,
     force: bool = False,
     read_as: str | None = None,
+    landscape: bool = False,
 ) -> dict[str, Any]:
     """The training flow's parameters for JSON. A file is given by its full path, because another process reads it.
 
@@ -120,6 +121,7 @@ def parameters(
         "device": device,
         "force": force,
         "read_as": read_as,
+        "landscape": landscape,
     }
 
 

@@ -1,6 +1,7 @@
 """MLflow: runs, curves, figures, models and aliases. Nothing else imports mlflow, except a model's script.
 
     store.py      where the store is, what things in it are called, and one error for all its failures
+    views.py      what MLflow's page shows of an experiment, and the colours of runs
     failures.py   what a store's failure says, and what to do about it
     runs.py       runs: opened, ended and written to
     hospitals.py  a version judged on the patients of a hospital
@@ -41,10 +42,11 @@ from heart_disease.registry.access.store import (
     file_link,
     file_url,
     page,
+    place,
     run_url,
-    training_url,
     uri,
 )
+from heart_disease.registry.access.views import COLOUR, colour, save_trainings_view, save_view, training_url
 from heart_disease.registry.champions import (
     champion,
     earlier_champions,
@@ -110,13 +112,13 @@ from heart_disease.registry.sweeps import (
     log_search,
     open_sweep,
     read_batches,
-    save_view,
     tag_configuration,
 )
 
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
+    "COLOUR",
     "COPY",
     "DECLARED",
     "DEVICE",
@@ -150,6 +152,7 @@ __all__ = [
     "check_loads",
     "check_model",
     "close_run",
+    "colour",
     "copy_model",
     "delete",
     "earlier_champions",
@@ -187,12 +190,14 @@ __all__ = [
     "origin_of",
     "page",
     "patients_of",
+    "place",
     "read_again",
     "read_batches",
     "read_curve",
     "read_run",
     "read_text",
     "run_url",
+    "save_trainings_view",
     "save_view",
     "set_challenger",
     "stranger",

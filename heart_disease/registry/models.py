@@ -118,9 +118,12 @@ def check_model(ref: ModelRef, model: PatientModel, patients: pd.DataFrame, stra
             ) from error
     for scored in (here, there):
         if not (gap := difference(scored, expected)) <= SAME:
+            what = (
+                f"probabilities by up to {gap:g}, expected at most {SAME:g}" if np.isfinite(gap) else "answers or words"
+            )
             raise RuntimeError(
-                f"{ref.name} version {ref.version}, loaded back, differs from the model in memory: probabilities by up "
-                f"to {gap:g}, expected at most {SAME:g}. The version is registered without an alias."
+                f"{ref.name} version {ref.version}, loaded back, differs from the model in memory: {what}. The version "
+                "is registered without an alias."
             )
 
 

@@ -65,6 +65,12 @@ class Origin:
         return replace(self.recipe, members=self.members or self.recipe.members)
 
     @property
+    def sensitivity(self) -> float | None:
+        """The share of the sick that the model's answer had to find; None if it answers yes from 0.5 on."""
+        asked = self.evaluation.get("sensitivity")
+        return None if asked is None else float(asked)
+
+    @property
     def asked(self) -> RecipeOptions:
         """The same as a request, which means something else for another number of patients."""
         return by_rows.asked_again(self.shipped, self.by_rows)

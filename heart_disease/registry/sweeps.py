@@ -10,7 +10,6 @@ find the same, but may list a configuration twice.
 from __future__ import annotations
 
 import io
-import json
 import math
 import re
 import tempfile
@@ -36,7 +35,6 @@ ABOUT = (
     "A run for each search of recipes (`heart sweep`), and below it one for each configuration. "
     "The newest search as a table, the best configuration first, and as charts: Views, above the runs."
 )
-VIEW, VIEW_TAG = "Newest search, best first", "mlflow.sharedViewState.newest"
 IDENTITY = "sweep"  # a tag: the digest of everything that decides what a search finds
 CUT_SHORT = (BadZipFile, zlib.error, EOFError, ValueError)  # what numpy raises for an incomplete file
 Arrays = Mapping[str, NDArray[np.float32]]
@@ -159,50 +157,3 @@ def tag_configuration(run: Run, params: Mapping[str, str], tags: Mapping[str, st
         client.log_batch(found.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()], synchronous=True)
         return found.info.run_id
     return run.run_id  # someone deleted it
-
-
-@reachable()
-def save_view(
-    run: Run, metrics: Sequence[str], params: Sequence[str], tags: Sequence[str], axes: Sequence[str]
-) -> None:
-    """Save a view of the search under the page's "Views": these columns, the lowest first metric on top, and charts.
-
-    The charts show how `axes`, which are parameters, lead to the first metric, above the curves of the best. Without a
-    view the page's table shows no metric and no parameter, and its charts show the curves and then a bar for the end of
-    each metric. A view is a tag of the experiment, in the page's own format; a later page leaves out of its list a
-    view that it does not understand. The view replaces that of the search before.
-    """
-    columns = [f"metrics.`{name}`" for name in metrics] + [f"params.`{name}`" for name in params]
-    state = {
-        "searchFilter": f"tags.{MLFLOW_PARENT_RUN_ID} = '{run.run_id}'",
-        "orderByKey": columns[0],
-        "orderByAsc": True,
-        "startTime": "ALL",
-        "lifecycleFilter": "Active",
-        "datasetsFilter": [],
-        "modelVersionFilter": "All Runs",
-        "selectedColumns": columns + [f"tags.`{name}`" for name in tags],
-        **_charts(metrics[0], axes),
-    }
-    now = int(time.time() * 1000)
-    view = {"name": VIEW, "createdAt": now, "updatedAt": now, "state": json.dumps(state)}
-    mlflow.MlflowClient().set_experiment_tag(run.experiment_id, VIEW_TAG, json.dumps(view))
-
-
-def _charts(metric: str, params: Sequence[str]) -> dict[str, object]:
-    """What the page shows as charts; under sections of these names it adds one for each metric by itself."""
-    # The page sorts the sections by name, and puts its own last.
-    sections: list[dict[str, object]] = [
-        {"name": "configurations", "display": True, "columns": 1},
-        {"name": "loss", "display": True},
-        {"name": "Model metrics", "display": False},  # folded
-    ]
-    parallel = {
-        "uuid": "parallel", "type": "PARALLEL", "metricSectionId": "configurations", "displayName": "",
-        "selectedParams": list(params), "selectedMetrics": [metric], "showAllRuns": True,
-        "deleted": False, "isGenerated": False,
-    }  # fmt: skip
-    return {
-        "compareRunCharts": [parallel],
-        "compareRunSections": [{**section, "uuid": section["name"], "isReordered": False} for section in sections],
-    }

@@ -25,6 +25,8 @@ from heart_disease.registry.origins import kept_tags
 PACKAGE = "heart_disease_model"  # the name under which the package `model` is shipped
 REQUIREMENTS = ("h5py", "mlflow", "numpy", "pandas", "scipy")  # what the package needs to score patients
 SCRIPT = "mlflow_script.py"
+# MLflow allows none of these in a model's name, which is the run's.
+SIGNS = {".": "·", "/": " ", ":": "", "%": " ", '"': " ", "'": " "}
 
 
 def write(model: PatientModel, folder: Path) -> None:
@@ -52,9 +54,11 @@ def upload(run: Run, model: PatientModel, folder: Path, example: pd.DataFrame) -
     params = ParamSchema([ParamSpec("threshold", DataType.double, model.threshold),
                           ParamSpec("explain", DataType.boolean, False)])  # fmt: skip
     client = mlflow.MlflowClient()
-    recorded = client.get_run(run.run_id).data
+    found = client.get_run(run.run_id)
+    recorded = found.data
     tags = {**author_tags(), **kept_tags(recorded.tags)}
-    logged = client.create_logged_model(run.experiment_id, "model", run.run_id, tags, recorded.params)
+    name = "".join(SIGNS.get(sign, sign) for sign in found.info.run_name or "model")
+    logged = client.create_logged_model(run.experiment_id, name, run.run_id, tags, recorded.params)
     client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, step=0)])
     with tempfile.TemporaryDirectory() as temporary, _no_bytecode():
         saved = str(Path(temporary, "saved"))

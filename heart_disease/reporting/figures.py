@@ -21,15 +21,15 @@ BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # colour-blind readers can
 COLORS = {NETWORK: BLUE, LOGISTIC: ORANGE}
 
 
-def draw_all(report: Report) -> dict[str, bytes]:
-    """The figures by file name."""
+def draw_all(report: Report, version: str) -> dict[str, bytes]:
+    """The figures by file name. version: what they are about, in words."""
     drawings: dict[str, Callable[[Axes, Report], None]] = {
         "loss_curves": loss_curves,
         "roc_curve": roc,
         "calibration": calibration,
         "confusion_matrix": confusion,
     }
-    return {f"{name}.png": _png(draw, report) for name, draw in drawings.items()}
+    return {f"{name}.png": _png(draw, report, version) for name, draw in drawings.items()}
 
 
 def loss_curves(axes: Axes, report: Report) -> None:
@@ -73,7 +73,7 @@ def draw_curves(axes: Axes, curves: Sequence[Curve]) -> None:
 
 
 def roc(axes: Axes, report: Report) -> None:
-    """The ROC curve of each repeat, network and logistic regression."""
+    """The ROC curve of each repeat, network and logistic regression; the network's threshold is marked."""
     for model, color in COLORS.items():
         area = str(report.metrics[model]["roc_auc"])
         repeats = report.probabilities[model]
@@ -82,6 +82,8 @@ def roc(axes: Axes, report: Report) -> None:
             label = f"{MODEL_NAMES[model]}: {area}" if i == 0 else None
             axes.plot(fpr, tpr, color=color, alpha=0.9 if len(repeats) == 1 else 0.5, linewidth=1.2, label=label)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
+    found, alarmed = _answers(report)
+    axes.scatter(alarmed, found, s=40, color="black", zorder=3, label=f"network: yes from {report.threshold:.2f} on")
     axes.set(
         xlabel="1 - specificity", ylabel="sensitivity", title="ROC, one line per repeat", aspect="equal",
         xlim=(0, 1), ylim=(0, 1.005),
@@ -115,30 +117,38 @@ def calibration(axes: Axes, report: Report) -> None:
 
 
 def confusion(axes: Axes, report: Report) -> None:
-    """Patients by truth and by the network's answer at 0.5, the mean over the repeats."""
-    sick = report.labels > 0.5
-    yes = (report.probabilities[NETWORK] >= 0.5).mean(axis=0)
-    counts = np.array([[(1 - yes)[~sick].sum(), yes[~sick].sum()], [(1 - yes)[sick].sum(), yes[sick].sum()]])
+    """Patients by truth and by the network's answer, the mean over the repeats in whole patients."""
+    sick = int((report.labels > 0.5).sum())
+    totals = np.array([len(report.labels) - sick, sick])
+    shares = np.array([[1 - share, share] for share in reversed(_answers(report))])
+    yes = np.rint(totals * shares[:, 1])
+    counts = np.column_stack([totals - yes, yes])
     axes.imshow(counts, cmap="Blues", vmin=0)
     repeats = len(report.probabilities[NETWORK])
     for i in range(2):
         for j in range(2):
-            shown = f"{counts[i, j]:.1f}" if repeats > 1 else f"{counts[i, j]:.0f}"
-            share = f"{counts[i, j] / counts[i].sum():.0%} of row"
+            share = f"{shares[i, j]:.0%} of row"
             color = "white" if counts[i, j] > counts.max() / 2 else "black"
-            axes.text(j, i, f"{shown}\n{share}", ha="center", va="center", color=color, fontsize=13)
+            axes.text(j, i, f"{counts[i, j]:.0f}\n{share}", ha="center", va="center", color=color, fontsize=13)
     axes.set_xticks([0, 1], ["no", "yes"])
     axes.set_yticks([0, 1], ["no", "yes"])
-    title = "Patients, mean of the repeats" if repeats > 1 else "Patients"
+    mean = ", mean of the repeats" if repeats > 1 else ""
+    title = f"Patients: yes from {report.threshold:.2f} on{mean}"
     axes.set(xlabel="network says heart disease", ylabel="has heart disease", title=title)
 
 
-def _png(draw: Callable[[Axes, Report], None], report: Report) -> bytes:
+def _answers(report: Report) -> tuple[float, float]:
+    """The shares of the sick and of the healthy to whom the network says yes, the means over the repeats."""
+    sick, yes = report.labels > 0.5, (report.probabilities[NETWORK] >= report.threshold).mean(axis=0)
+    return float(yes[sick].mean()), float(yes[~sick].mean())
+
+
+def _png(draw: Callable[[Axes, Report], None], report: Report, version: str) -> bytes:
     figure = Figure(figsize=(6.4, 5.4), layout="constrained")
     axes = figure.add_subplot()
     draw(axes, report)
     figure.suptitle(axes.get_title())
-    axes.set_title(report.description, fontsize=8, color=GREY)
+    axes.set_title(f"{version}: {report.description}", fontsize=8, color=GREY)
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=110)
     return out.getvalue()

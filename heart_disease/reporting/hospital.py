@@ -23,6 +23,7 @@ def values(found: Judgement) -> dict[str, float]:
         "patients": found.patients,
         "share_with_disease": found.share,
         "mean_probability": found.predicted,
+        "threshold": found.threshold,
         "prevalence/log_loss": found.constant_loss,
     }
 
@@ -42,6 +43,7 @@ def rows(judgements: Mapping[str, Judgement]) -> list[tuple[str, ...]]:
         row("mean probability", *(f"{one.predicted:.3f}" for one in every)),
         row("prevalence's log loss", *(f"{one.constant_loss:.3f}" for one in every)),
         *(row(title, *(one.metrics[name] for one in every)) for name, title in METRICS.items()),
+        row("answers yes from", *(f"{one.threshold:.3f}" for one in every)),
         row("calibration slope", *(one.slope if one else NONE for one in calibrations)),
         row("calibration intercept", *(one.intercept.signed if one else NONE for one in calibrations)),
     ]

@@ -20,7 +20,7 @@ from heart_disease.search.study import Study, Summary
 from heart_disease.training.engine import CURVES
 from heart_disease.training.recipe import Recipe
 
-OUT_OF_FOLD = "out_of_fold.csv"
+OUT_OF_FOLD, INTERVALS = "out_of_fold.csv", "metrics.csv"
 MODEL_NAMES = {
     NETWORK: "network", CHAMPION: "champion", LOGISTIC: "logistic regression", PREVALENCE: "prevalence",
     ALL_COLUMNS: "with all columns",
@@ -29,15 +29,18 @@ NOT_SHOWN = (PREVALENCE, ALL_COLUMNS)  # on a terminal, for want of room
 
 
 def metrics(report: Report) -> dict[str, float]:
-    """All figures by name; value, `_low` and `_high` have a name each.
+    """The figures by name: those of the network, and the paired differences, with `_low` and `_high` for their ends.
 
     The network's are plain (``log_loss``, ``log_loss_low``); a baseline's have its name in front
-    (``logistic_regression/log_loss``); the paired differences are ``log_loss_minus/logistic_regression``.
+    (``logistic_regression/log_loss``), and no ends, which `intervals` has: a tracker draws a chart for each name. The
+    paired differences are ``log_loss_minus/logistic_regression``.
     """
     out: dict[str, float] = {}
     for model, estimates in report.metrics.items():
-        prefix = "" if model == NETWORK else f"{model}/"
-        out |= figures(estimates, prefix)
+        if model == NETWORK:
+            out |= figures(estimates)
+        else:
+            out |= {f"{model}/{name}": one.value for name, one in estimates.items()}
     for baseline, estimate in report.differences.items():
         out.update(estimate.named(f"log_loss_minus/{baseline}"))
     if report.averaging:
@@ -45,22 +48,34 @@ def metrics(report: Report) -> dict[str, float]:
     return out
 
 
-def figures(estimates: Mapping[str, Estimate], prefix: str = "") -> dict[str, float]:
+def intervals(report: Report) -> str:
+    """CSV: every metric of every model with both ends of its interval."""
+    lines = [
+        ("model", "metric", "value", "low", "high"),
+        *(
+            (model, name, *(f"{value:.6f}" for value in (one.value, one.low, one.high)))
+            for model, estimates in report.metrics.items()
+            for name, one in estimates.items()
+        ),
+    ]
+    return "".join(",".join(line) + "\n" for line in lines)
+
+
+def figures(estimates: Mapping[str, Estimate]) -> dict[str, float]:
     """The figures of one model by name: value and both ends of each."""
-    return {key: value for name, one in estimates.items() for key, value in one.named(f"{prefix}{name}").items()}
+    return {key: value for name, one in estimates.items() for key, value in one.named(name).items()}
 
 
 def decision_tags(decision: Decision) -> dict[str, str]:
-    """A decision as the tags of a run or version: the verdicts, their intervals, and groups that are worse off."""
-    out = {"decision": decision.reason}
+    """A decision as the tags of a run or version: the verdicts, and the groups of patients that are worse off.
+
+    The differences are metrics of the run, with their intervals.
+    """
     compared = {LOGISTIC: decision.logistic, CHAMPION: decision.champion, ALL_COLUMNS: decision.all_columns}
-    for name, found in compared.items():
-        if found:
-            ends = found.difference.named(f"log_loss_minus/{name}")
-            out |= {f"verdict/{name}": found.kind, "margin": f"{found.margin:g}"}
-            out |= {key: f"{value:.6f}" for key, value in ends.items()}
+    out = {f"verdict/{name}": found.kind for name, found in compared.items() if found}
     if decision.groups:
-        out |= {"groups_judged": str(len(decision.groups)), "worse_in": in_groups(decision)}
+        worse = in_groups(decision)
+        out["verdict/groups"] = f"worse in {worse}" if decision.worse_in else f"not worse in {len(decision.groups)}"
     return out
 
 
@@ -80,11 +95,12 @@ def out_of_fold(report: Report, ids: Sequence[str]) -> str:
 def curves(report: Report) -> Iterator[tuple[str, int, float]]:
     """Name, epoch (from 1) and value of every curve: the mean over the folds, and their standard deviation.
 
-    ``loss/train``, ``loss/validation``, ``loss_std/train`` ...: MLflow's page groups charts by what precedes the slash.
+    ``loss/train``, ``loss/test``, ``loss_std/train`` ...: MLflow's page groups charts by what precedes the slash.
     """
     for name in CURVES:
         values = report.curves[name]  # (folds, epochs)
-        part, kind = name.split("_")
+        # "validation", as Keras has it, means the check of the data here.
+        part, kind = name.replace("validation", "test").split("_")
         for suffix, line in (("", values.mean(axis=0)), ("_std", values.std(axis=0))):
             if suffix and len(values) == 1:
                 continue

@@ -36,9 +36,9 @@ class Loaded:
 class Follower:
     """`now` is the version that answers, None before the first good one; `problem` is empty if all is well."""
 
-    def __init__(self, version: str) -> None:
-        """version: a number, or an alias to follow."""
-        self.version = version
+    def __init__(self, version: str, *, abstains: bool = False) -> None:
+        """version: a number, or an alias to follow. abstains: see `PatientModel`."""
+        self.version, self.abstains = version, abstains
         self.now: Loaded | None = None
         self.problem = ""
         self.is_unknown = False  # whether the store says that there is no such alias
@@ -58,6 +58,7 @@ class Follower:
                 raise UnavailableError(f"no version of '{registry.MODEL}' in {registry.uri()} is '{self.version}'")
             if self.now is None or ref != self.now.ref:
                 model = registry.check_loads(ref, self._patients)
+                model = model.abstaining() if self.abstains else model
                 before = self.now.ref.version if self.now else None
                 self.now = Loaded(ref, model, datetime.now(UTC).isoformat(timespec="seconds"))
                 called = "" if self.is_fixed else f" ({self.version})"

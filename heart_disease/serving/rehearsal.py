@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import os
 import secrets
 import socket
@@ -54,7 +55,8 @@ class FreshProcess:
         try:
             gap = difference(self._ask(ref, rows), model.predict(rows))
             if not gap <= registry.SAME:
-                raise ValueError(f"its probabilities differ by up to {gap:g}, expected at most {registry.SAME:g}")
+                by = f"probabilities differ by up to {gap:g}, expected at most {registry.SAME:g}"
+                raise ValueError(f"its {by if math.isfinite(gap) else 'answers or words differ'}")
         except (OSError, ValueError, LookupError, http.client.HTTPException) as error:
             if isinstance(error, ConnectionError):  # it is ending; after that its last words are known
                 with suppress(subprocess.TimeoutExpired):

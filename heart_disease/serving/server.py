@@ -59,18 +59,18 @@ def _shown() -> Iterator[None]:
         log.removeHandler(handler)
 
 
-def run(host: str, port: int, version: str, wait: bool) -> None:
+def run(host: str, port: int, version: str, wait: bool, abstains: bool) -> None:
     """Serve until Ctrl-C or SIGTERM; requests under way are still answered.
 
     wait: if `version` is an alias that does not exist yet, wait for it. A store that does not answer is always waited
-    for.
+    for. abstains: a patient unlike those of the training gets the reason, and no probability.
 
     Raises:
         UsageError: there is no such port.
         UnavailableError: the port is taken, `version` is a number and cannot be used, or there is no such alias.
     """
     with listen(host, port) as listener, _shown():
-        follower = Follower(version)
+        follower = Follower(version, abstains=abstains)
         if not follower.is_fixed:
             follower.follow()
             if follower.is_unknown and not wait:

@@ -81,15 +81,29 @@ class RecipeOptions:
     @property
     def title(self) -> str:
         """The recipe in one line: ``29-16-1, 75 epochs, decay 1, adam 0.001, relu``; what varies most comes first."""
-        parts = ["-".join(map(str, self.widths))]
-        parts += [f"{self.epochs} epochs"] * (self.epochs is not None)
-        parts += [f"decay {self.weight_decay:g}"] * bool(self.weight_decay)
-        parts += [f"dropout {self.dropout:g}"] * bool(self.dropout)
+        return ", ".join(part for part in self._parts().values() if part)
+
+    @property
+    def name(self) -> str:
+        """The title with what differs from the default in front: ``300 epochs, no decay, 29-16-1, adam 0.001, relu``.
+
+        Where room is scarce, such as in a tracker's table, a name is cut at its end.
+        """
+        usual, own = Recipe()._parts(), self._parts() | ({} if self.weight_decay else {"decay": "no decay"})
+        return ", ".join(sorted(filter(None, own.values()), key=lambda part: part in usual.values()))
+
+    def _parts(self) -> dict[str, str]:
         momentum = f" momentum {self.momentum:g}" if self.momentum else ""
-        parts.append(f"{self.optimizer} {self.learning_rate:g}{momentum}")
-        parts += [self.activation] * bool(self.hidden)
-        parts += [f"{self.members} averaged"] * (self.members > 1)
-        return ", ".join([*parts, *([f"without {' '.join(self.without)}"] if self.without else [])])
+        return {
+            "widths": "-".join(map(str, self.widths)),
+            "epochs": f"{self.epochs} epochs" if self.epochs is not None else "",
+            "decay": f"decay {self.weight_decay:g}" if self.weight_decay else "",
+            "dropout": f"dropout {self.dropout:g}" if self.dropout else "",
+            "optimizer": f"{self.optimizer} {self.learning_rate:g}{momentum}",
+            "activation": self.activation if self.hidden else "",
+            "members": f"{self.members} averaged" if self.members > 1 else "",
+            "without": f"without {' '.join(self.without)}" if self.without else "",
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values by name, for JSON and for a tracker."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,9 @@ FEWER_REGRESSION = LogisticRegression(max_iter=1000).fit(FEWER.transform(TABLE.f
 REQUIRED = [column.name for column in schema.COLUMNS if not column.optional]
 
 
-def registered(regression: LogisticRegression, encoder: Encoder, without: tuple[str, ...]) -> registry.ModelRef:
+def registered(
+    regression: LogisticRegression, encoder: Encoder, without: tuple[str, ...], threshold: float = 0.5
+) -> registry.ModelRef:
     """A version from a run that has what a training records: recipe, data, and out-of-fold probabilities."""
     recipe = Recipe(hidden=(), without=without)
     keras_model = network.build(recipe, encoder.width)
@@ -47,7 +50,8 @@ def registered(regression: LogisticRegression, encoder: Encoder, without: tuple[
     frame = pd.DataFrame({"patient": digests.as_text(TABLE.row_ids), "label": LABELS, "probability_1": OUT_OF_FOLD})
     with registry.open_run(recipe.title, {}) as run:
         registry.log_start(run, TABLE, registry.origin_here(recipe, Evaluation(), TABLE.digest))
-        ref = registry.log_model(run, PatientModel(encoder, keras_model, learned_from=learned), TABLE.frame.head(2))
+        model = PatientModel(encoder, keras_model, threshold, learned)
+        ref = registry.log_model(run, model, TABLE.frame.head(2))
         registry.log_files(run, "evaluation", {tables.OUT_OF_FOLD: frame.to_csv(index=False)})
     registry.set_challenger(ref, "a test")
     return ref
@@ -57,14 +61,15 @@ def registered(regression: LogisticRegression, encoder: Encoder, without: tuple[
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A store with two versions of logistic regression as a network without a hidden layer.
 
-    Version 1 is champion; version 2 does not take the columns `WITHOUT`.
+    Version 1 is champion; version 2 does not take the columns `WITHOUT`, and answers yes
+    from 0.2 on.
     """
     folder = tmp_path_factory.mktemp("evaluate")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         patch.chdir(folder)
         first = registered(REGRESSION, ENCODER, ())
-        registered(FEWER_REGRESSION, FEWER, WITHOUT)
+        registered(FEWER_REGRESSION, FEWER, WITHOUT, threshold=0.2)
         registry.move_champion(first, expected=None, kind="by hand", why="a test")
         yield folder
 
@@ -131,6 +136,13 @@ def test_on_its_training_data_a_version_is_judged_out_of_fold(heart: Any) -> Non
     assert "networks judge them that had not seen them" in " ".join(out.split())
 
 
+def test_its_own_training_data_is_judged_by_its_own_answers(heart: Any) -> None:
+    assert heart("evaluate", "cleveland", "--model", "2")[0] == 0
+    found = judged()[0].data.metrics
+    assert found["sensitivity"] == pytest.approx((OUT_OF_FOLD[LABELS > 0.5] >= 0.2).mean())
+    assert found["specificity"] == pytest.approx((OUT_OF_FOLD[LABELS < 0.5] < 0.2).mean())
+
+
 def test_a_hospital_that_measured_no_cholesterol_is_not_judged(heart: Any) -> None:
     before = len(judged())
     code, out, err = heart("evaluate", "switzerland")
@@ -148,6 +160,8 @@ def test_a_version_without_some_columns_is_judged_on_those_who_lack_them(heart: 
     found = judged()[0].data.metrics
     assert found["patients"] == len(frame) == 261
     assert found["roc_auc"] == pytest.approx(roc_auc_score(y, p), abs=1e-6)
+    assert found["sensitivity"] == pytest.approx((p[y] >= 0.2).mean())
+    assert "answers yes from       0.200" in out
     assert "slope" not in out.split("cannot be judged")[1]
     frame.to_csv(tmp_path / "ward.csv", index=False)  # the columns are not even there
     assert heart("evaluate", str(tmp_path / "ward.csv"), "--model", "2")[0] == 0
@@ -196,6 +210,16 @@ def test_unknown_patients_who_cannot_be_in_ucis_codes_are_judged_only_anyway(hea
     assert "'slope' falls with 'oldpeak'" in err
     assert err.endswith("--anyway")
     assert heart("evaluate", str(tmp_path / "ward.csv"), "--anyway")[0] == 0
+
+
+def test_programs_learn_which_copy_the_patients_came_from(heart: Any, tmp_path: Path) -> None:
+    copies.words().to_csv(tmp_path / "words.csv", index=False)
+    for source, copy in ((str(tmp_path / "words.csv"), "redwankarimsony"), ("cleveland", None)):
+        code, out, err = heart("evaluate", source, "--json")
+        assert code == 0, err
+        found = json.loads(out)
+        assert copy in found["copy"] if copy else found["copy"] is None
+        assert found["judged"]["training, out of fold"]["threshold"] == 0.5
 
 
 def test_a_copy_of_the_training_data_is_recognised(heart: Any, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from heart_disease import registry
 from heart_disease.data import sources
 from heart_disease.evaluation import reproduction
 from heart_disease.evaluation.settings import Evaluation, Promotion
+from heart_disease.processes import memory
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients
 from tests.harness.command import one_line, speaking
@@ -28,7 +30,10 @@ QUICK = Evaluation(folds=2, repeats=1)
 
 @pytest.fixture(scope="module")
 def store(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A store. Version 1 is champion; 2 amplifies the last bit; 3 has a holdout; 4 learned from a file."""
+    """A store. Version 1 is champion; 2 amplifies the last bit; 4 learned from a file.
+
+    Version 3 has a holdout and a threshold of its own.
+    """
     from flows.train import train
 
     folder = tmp_path_factory.mktemp("reproduce")
@@ -37,7 +42,7 @@ def store(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         assert train(evaluation=QUICK, promotion=Promotion(margin=0.5)).decision.promote
         train(recipe=Recipe(epochs=300, learning_rate=0.01, weight_decay=0), evaluation=QUICK)
-        train(recipe=Recipe(members=2, epochs=20), evaluation=Evaluation(holdout=0.2))
+        train(recipe=Recipe(members=2, epochs=20), evaluation=Evaluation(holdout=0.2, sensitivity=0.8))
         train(source=str(folder / "patients.csv"), recipe=Recipe(epochs=20, members=3, seed=7), evaluation=QUICK)
         yield folder
 
@@ -105,6 +110,25 @@ def test_another_model_is_not_reproduced(heart: Any) -> None:
     assert code == 6
     assert "not reproduced: 303 of 303 probabilities differ by more than 1e-06, largest gap 0." in out
     assert "with the same data, recipe, code, versions and device" in out
+
+
+def test_a_threshold_that_is_not_reproduced_is_named(heart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = registry.load_model
+    monkeypatch.setattr(registry, "load_model", lambda ref: replace(load(ref), threshold=0.25))
+    code, out, _ = heart("reproduce", "4")
+    assert code == 6
+    assert "not reproduced: 100 probabilities agree" in out
+    assert "other threshold: 0.250000 -> 0.500000" in out
+
+
+@pytest.mark.parametrize("command", [("reproduce", "4"), ("explain", "4")])
+def test_what_does_not_fit_into_memory_is_refused_before_anything_is_trained(
+    command: tuple[str, ...], heart: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "room", lambda: 2**20)
+    code, _, err = heart(*command)
+    assert code == 2
+    assert "GiB are there. Nothing was trained. Use a machine that has more." in err
 
 
 def test_other_code_versions_and_device_are_named_even_if_the_model_agrees(heart: Any) -> None:

@@ -58,6 +58,14 @@ def test_an_address_that_cannot_be_used_is_said_before_a_server_starts(
     assert "s3cr3t" not in said
 
 
+@pytest.mark.parametrize("command", ["explain", "reproduce"])
+def test_the_patients_of_a_version_may_be_a_table_of_a_database(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert heart(command, "1", "--source", "patients.csv", "--table", "patients") == 2
+    assert "--table with the source 'patients.csv': expected the address" in one_line(capsys.readouterr().err)
+
+
 def test_a_table_of_a_database_is_checked_like_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,7 +78,15 @@ def test_a_table_of_a_database_is_checked_like_a_file(
 
 @pytest.mark.parametrize(
     ("command", "option"),
-    [("train", "--source"), ("sweep", "--source"), ("schedule", "--on-data"), ("schedule", "--monitor")],
+    [
+        ("train", "--source"),
+        ("sweep", "--source"),
+        ("schedule", "--on-data"),
+        ("schedule", "--monitor"),
+        ("explain", "--source"),
+        ("explain", "--before"),
+        ("reproduce", "--source"),
+    ],
 )
 def test_an_empty_option_is_not_taken_for_the_bundled_patients(
     command: str, option: str, capsys: pytest.CaptureFixture[str]

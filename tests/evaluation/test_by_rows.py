@@ -44,6 +44,19 @@ def test_what_is_given_is_obeyed_and_the_rest_still_follows_the_rule() -> None:
     assert by_rows.evaluation_for(303, EvaluationOptions(holdout=0.3)) == Evaluation(holdout=0.3)
 
 
+def test_a_retraining_keeps_the_champions_sensitivity_unless_another_is_named() -> None:
+    def asked(sensitivity: float | None, champion: float | None) -> float | None:
+        options = EvaluationOptions(sensitivity=sensitivity)
+        return by_rows.evaluation_for(303, options, champion=champion).sensitivity
+
+    assert asked(None, None) is None
+    assert asked(None, 0.9) == 0.9
+    assert asked(0.8, 0.9) == 0.8
+    assert asked(0, 0.9) is None
+    held_out = by_rows.evaluation_for(100_000, EvaluationOptions(), champion=0.9)
+    assert held_out == Evaluation(holdout=0.2, sensitivity=0.9)
+
+
 def test_a_search_cross_validates_whatever_the_number() -> None:
     found = by_rows.evaluation_for(1_000_000, EvaluationOptions(), may_hold_out=False)
     assert found == Evaluation(folds=10, repeats=1)

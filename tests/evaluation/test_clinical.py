@@ -60,10 +60,18 @@ def test_the_threshold_is_the_highest_that_finds_enough(target: float) -> None:
         return float(np.mean([recall_score(LABELS, p >= t) for p in P]))
 
     assert sensitivity(found.value) >= target - 1e-9
-    assert sensitivity(float(np.nextafter(found.value, 1))) < target
+    assert sensitivity(found.value + 2 * clinical.ROUNDING) < target
     assert found.sensitivity.value == pytest.approx(sensitivity(found.value))
     specificity = np.mean([recall_score(LABELS, p >= found.value, pos_label=0) for p in P])
     assert found.specificity.value == pytest.approx(specificity)
+
+
+def test_rounding_changes_no_answer_at_the_threshold() -> None:
+    found = clinical.threshold_for(0.9, LABELS, P, seed=0)
+    usual = found.value <= P
+    for factor in (1 - 2e-7, 1 + 2e-7):  # what computing in float32 changes
+        np.testing.assert_array_equal(P * factor >= found.value, usual)
+    assert clinical.threshold_for(0.9, LABELS, np.zeros_like(P), seed=0).value == 0
 
 
 def test_a_group_is_judged_on_its_own_patients_and_only_if_it_is_large_enough() -> None:

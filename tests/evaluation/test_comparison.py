@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,7 @@ def test_a_run_is_found_by(word: Any, store: Path) -> None:
         (("1", "nobody"), 4, "no run 'nobody'; expected a version, an alias, a run id"),
         (("1", 'it\'s "quoted"'), 4, "no run 'it's \"quoted\"'"),
         (("1", "%%%%"), 4, "no run '%%%%'"),
-        (("1", "29-16-1, 20 epochs, decay 1, adam 0.001, relu"), 2, "may be 2 runs"),
+        (("1", "20 epochs, 29-16-1, decay 1, adam 0.001, relu"), 2, "may be 2 runs"),
         (("1", "champion"), 2, "'1' and 'champion' are both version 1; expected different runs"),
     ],
 )
@@ -279,6 +280,22 @@ def test_on_a_file_the_difference_is_that_of_the_models_themselves(heart: Any, s
     ]  # fmt: skip
     line = next(line for line in out.splitlines() if line.startswith("version 6  "))
     assert f"{(losses[1] - losses[0]).mean():+.3f} [" in line
+
+
+def test_on_a_file_each_version_is_judged_by_its_own_answers(
+    heart: Any, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = registry.load_model
+    monkeypatch.setattr(registry, "load_model", lambda ref: replace(load(ref), threshold=int(ref.version) / 20))
+    code, out, _ = heart("compare", "5", "6", "--on", str(store / "new.csv"), "--json")
+    assert code == 0
+    found, frame = json.loads(out), sources.load(store / "new.csv").frame
+    assert found["thresholds"] == {"version 5": 0.25, "version 6": 0.3}
+    for name, version in (("version 5", "5"), ("version 6", "6")):
+        model = registry.load_model(registry.find_record(version).ref)
+        answers, sick = model.predict(frame)["disease"] == "yes", frame["num"] > 0
+        assert found["metrics"][name]["sensitivity"] == pytest.approx(answers[sick].mean())
+    assert "yes of version 5 from 0.250 on, version 6 from 0.300 on" in found["notes"][1]
 
 
 def test_a_held_out_part_is_unseen_by_its_own_model_only(heart: Any) -> None:

@@ -320,5 +320,7 @@ def test_a_model_answers_yes_from_where_it_finds_the_share_that_was_asked_for() 
     assert usual.report(networks).threshold == 0.5
     found = asked.report(networks)
     sick = found.probabilities[NETWORK][:, Y > 0.5]
-    assert (sick >= found.threshold).mean() >= 0.8 > (sick > found.threshold).mean()
+    assert (sick >= found.threshold).mean() >= 0.8 > (sick > found.threshold + 2e-6).mean()
     assert asked.model(networks, 1, found.threshold).threshold == found.threshold
+    assert asked.threshold(networks, 1) == found.threshold
+    assert usual.threshold(networks, 1) == 0.5

@@ -64,3 +64,5 @@ def test_what_cannot_fit_is_refused_with_what_would_fit(
     monkeypatch.setattr(memory, "room", lambda: room + GIB / 10)
     with pytest.raises(UsageError, match=f"1000000 patients need about .* GiB .*Nothing was trained.*{remedy}"):
         cost.check(rows, recipes, evaluation)
+    with pytest.raises(UsageError, match=r"Nothing was trained\. Use a machine that has more\."):
+        cost.check(rows, recipes, evaluation, fixed=True)

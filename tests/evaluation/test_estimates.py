@@ -46,6 +46,18 @@ def test_metrics_equal_scikit_learn(kind: str, repeats: int) -> None:
     assert {m: found[m].value for m in METRICS} == pytest.approx(plainly(labels, probabilities), rel=1e-9)
 
 
+@pytest.mark.parametrize("threshold", [0.2, 0.75])
+def test_answers_are_those_from_a_threshold_on(threshold: float) -> None:
+    labels, probabilities = sample()
+    probabilities = np.round(probabilities * 20) / 20  # some are exactly at the threshold
+    found = estimates.measure(labels, probabilities, None, threshold)
+    expected = plainly(labels, probabilities, threshold)
+    assert {m: found[m].value for m in METRICS} == pytest.approx(expected, rel=1e-9)
+    gaps = estimates.differences(labels, probabilities, probabilities, None, 1.0, (threshold, 0.5))
+    for metric, usual in plainly(labels, probabilities).items():
+        assert gaps[metric].value == pytest.approx(expected[metric] - usual, abs=1e-9)
+
+
 def test_a_constant_probability_has_an_area_of_one_half() -> None:
     labels, probabilities = sample()
     found = estimates.measure(labels, np.full_like(probabilities, 0.4), estimates.resamples(N, 0))

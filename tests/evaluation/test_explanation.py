@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,12 @@ def test_each_recipe_learns_from_each_versions_patients_and_all_are_judged_on_th
     for key in {job.side for job in found.jobs}:
         tested = np.concatenate([job.watch for job in found.jobs if job.side == key])
         np.testing.assert_array_equal(np.bincount(tested), np.full(120, 2))
+
+
+def test_the_cost_is_that_of_the_recipes_that_are_trained() -> None:
+    found = trials()
+    recipes = {job.side: replace(job.recipe, seed=found.seed) for job in found.jobs}
+    assert {(recipe, data): its for (data, recipe), its in found.trained.items()} == recipes
 
 
 def test_no_network_learned_from_a_patient_whom_it_is_judged_on_even_under_another_label() -> None:

@@ -56,7 +56,7 @@ def test_the_run_says_where_its_patients_came_from(site: tuple[Postgres, Path, A
     }
     with get_client(sync_client=True) as client:
         assert (
-            client.read_flow_run(outcome.flow_run_id).name == "patients: 29-16-1, 20 epochs, decay 1, adam 0.001, relu"
+            client.read_flow_run(outcome.flow_run_id).name == "patients: 20 epochs, 29-16-1, decay 1, adam 0.001, relu"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import mlflow
 import pytest
 
 from heart_disease import registry
+from heart_disease.cli.pipeline import train as command
 from heart_disease.data import sources
 from heart_disease.evaluation.contest import averaging_helps
 from heart_disease.evaluation.settings import Evaluation, Promotion
@@ -18,6 +20,7 @@ from heart_disease.reporting import tables
 from heart_disease.training.recipe import PRESETS, Recipe
 from tasks import stages
 from tests.harness.artifacts import read_artifacts
+from tests.harness.command import one_line
 from tests.harness.trainings import QUICK
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect", "as_it_was", "quickly_checked")]
@@ -28,9 +31,12 @@ def test_the_order_of_the_rows_changes_nothing(trained: Any, tmp_path: Path) -> 
 
     shuffled = sources.load().frame.sample(frac=1, random_state=3)
     shuffled.to_parquet(tmp_path / "shuffled.parquet")
-    again = train(source=str(tmp_path / "shuffled.parquet"), force=True, **QUICK)
+    again = train(source=str(tmp_path / "shuffled.parquet"), force=True, landscape=True, **QUICK)
     ours, theirs = tables.metrics(again.report), tables.metrics(trained.report)
     assert {name: ours[name] for name in theirs} == theirs
+    figures = mlflow.MlflowClient().list_artifacts(again.run.run_id, "figures")
+    assert "figures/loss_landscape.png" in [file.path for file in figures]
+    assert "data:image/png" in mlflow.artifacts.load_text(f"runs:/{again.run.run_id}/report/report.html")
 
 
 def test_the_lectures_recipe_is_held_back_as_worse_than_logistic_regression(trained: Any) -> None:
@@ -47,8 +53,11 @@ def test_the_lectures_recipe_is_held_back_as_worse_than_logistic_regression(trai
     assert version.tags["verdict/logistic_regression"] == "worse"
     assert version.tags["compared_with"] == f"version {before.version}"
     assert mlflow.get_run(lecture.run.run_id).data.tags["promoted"] == "no"
-    ends = [float(version.tags[f"log_loss_minus/champion{end}"]) for end in ("_low", "", "_high")]
+    assert len(version.tags) < 10
+    found = mlflow.get_run(lecture.run.run_id).data
+    ends = [found.metrics[f"log_loss_minus/champion{end}"] for end in ("_low", "", "_high")]
     assert ends == sorted(ends)
+    assert found.tags["mlflow.runColor"] != mlflow.get_run(trained.run.run_id).data.tags["mlflow.runColor"]
     [decision] = read_artifacts("decision", lecture.flow_run_id)
     assert "against logistic regression: **worse**" in decision.data
     assert "against the champion: **worse**" in decision.data
@@ -75,15 +84,25 @@ def test_the_lectures_recipe_promoted_by_hand_loses_to_the_default_and_does_not_
     assert registry.champion() == better.model
 
 
-def test_a_refit_on_other_data_becomes_champion_if_it_is_not_worse(trained: Any, tmp_path: Path) -> None:
+def test_a_refit_on_other_data_becomes_champion_if_it_is_not_worse(
+    trained: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from flows.train import train
 
     sources.load().frame.iloc[:290].to_csv(tmp_path / "fewer.csv", index=False)
-    refit = train(source=str(tmp_path / "fewer.csv"), promotion=Promotion(margin=0.05), **QUICK)
+    fewer, careful = str(tmp_path / "fewer.csv"), replace(QUICK["evaluation"], sensitivity=0.9)
+    refit = train(source=fewer, promotion=Promotion(margin=0.05), evaluation=careful)
     assert refit.decision.champion.kind == "not worse"
     assert refit.decision.promote
     assert refit.decision.reason.startswith("refit on other data")
     assert registry.champion() == refit.model
+    assert registry.load_model(refit.model).threshold == refit.report.threshold < 0.5
+    command._show(refit)
+    edge = f"It answers yes from {refit.report.threshold:.3f} on, which finds 90 % of the sick out of fold"
+    assert edge in one_line(capsys.readouterr().out)
+    assert command._facts(refit)["threshold"] == refit.report.threshold
+    again = train(source=fewer, **QUICK)  # the threshold of the champion is not dropped, so there is nothing to do
+    assert again.champion == refit.model
 
 
 def test_a_champion_that_has_moved_meanwhile_is_left_alone(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:

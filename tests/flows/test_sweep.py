@@ -87,12 +87,10 @@ def test_the_view_draws_how_every_tried_value_leads_to_the_loss(run: mlflow.enti
 
 
 def test_the_best_ten_have_colours_by_rank_which_no_two_share(outcome: Any) -> None:
-    from tasks.search import _colour
-
     ranked = sorted(children(outcome.run.run_id), key=lambda child: child.data.metrics["log_loss"])
     colours = [child.data.tags["mlflow.runColor"] for child in ranked]
-    assert colours == [_colour(rank) for rank in range(len(ranked))]
-    hues = sorted(hue(_colour(rank)) for rank in range(10))
+    assert colours == [registry.colour(rank) for rank in range(len(ranked))]
+    hues = sorted(hue(registry.colour(rank)) for rank in range(10))
     assert min(b - a for a, b in pairwise([*hues, hues[0] + 1])) > 0.05
 
 
@@ -131,7 +129,7 @@ def test_each_configuration_is_a_child_run_with_recipe_metrics_and_curves(outcom
         assert child.data.params == recipe.as_text() | {"weights": str(recipe.size)}
         ends = [child.data.metrics[f"log_loss{end}"] for end in ("", "_low", "_high")]
         assert ends == pytest.approx([loss.value, loss.low, loss.high])
-        for curve in ("loss/train", "loss/validation"):
+        for curve in ("loss/train", "loss/test"):
             points = mlflow.MlflowClient().get_metric_history(child.info.run_id, curve)
             assert sorted(point.step for point in points) == [1, 2, 3]
 

@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
 from heart_disease import registry
 from heart_disease.cli import main
@@ -26,6 +29,13 @@ from tests.harness.artifacts import read_artifacts
 from tests.harness.trainings import QUICK
 
 pytestmark = pytest.mark.usefixtures("prefect", "as_it_was")
+
+
+def task_states(flow_run: str) -> dict[str, str]:
+    """The final state of each task of a flow run."""
+    wanted = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(flow_run)]))
+    with get_client(sync_client=True) as client:
+        return {task.name: str(task.state_name) for task in client.read_task_runs(flow_run_filter=wanted)}
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +54,27 @@ def test_the_default_recipe_becomes_champion(trained: Any) -> None:
 def test_the_run_is_finished_and_named_after_its_recipe(run: mlflow.entities.Run) -> None:
     assert run.info.status == "FINISHED"
     assert run.info.run_name == "29-16-1, 75 epochs, decay 1, adam 0.001, relu"
+
+
+def test_the_logged_model_has_the_name_of_its_run(run: mlflow.entities.Run) -> None:
+    [model] = mlflow.MlflowClient().search_logged_models(
+        [run.info.experiment_id], f"source_run_id = '{run.info.run_id}'"
+    )
+    assert model.name == run.info.run_name.replace(".", "·")
+
+
+def test_the_view_has_the_loss_the_verdict_and_the_curves_first(run: mlflow.entities.Run) -> None:
+    view = json.loads(mlflow.get_experiment(run.info.experiment_id).tags["mlflow.sharedViewState.trainings"])
+    state = json.loads(view["state"])
+    columns = [one.split("`")[1] for one in state["selectedColumns"]]
+    assert columns[:3] == ["log_loss", "log_loss_low", "log_loss_high"]
+    kept = {**run.data.metrics, **run.data.params, **run.data.tags}
+    later = {"log_loss_minus/champion", "verdict/champion", "verdict/groups", "sensitivity"}  # there is no champion yet
+    assert set(columns) - later <= set(kept)
+    shown = [section["name"] for section in state["compareRunSections"] if section["display"]]
+    assert shown == ["loss"]
+    folded = {section["name"] for section in state["compareRunSections"]} - {"loss"}
+    assert {name.partition("/")[0] for name in run.data.metrics if "/" in name} - {"loss"} <= folded
 
 
 def test_the_run_holds_every_parameter_of_the_recipe_and_of_the_evaluation(run: mlflow.entities.Run) -> None:
@@ -85,7 +116,7 @@ def test_the_models_page_has_its_version_and_the_metrics_of_its_run_but_no_curve
     assert found == {key: value for key, value in run.data.metrics.items() if not key.startswith(curves)}
 
 
-@pytest.mark.parametrize("curve", ["loss/train", "loss/validation", "accuracy/train", "accuracy/validation"])
+@pytest.mark.parametrize("curve", ["loss/train", "loss/test", "accuracy/train", "accuracy/test"])
 def test_curves_have_a_point_for_every_epoch(run: mlflow.entities.Run, curve: str) -> None:
     for name in (curve, curve.replace("/", "_std/")):
         steps = [point.step for point in mlflow.MlflowClient().get_metric_history(run.info.run_id, name)]
@@ -190,7 +221,7 @@ def test_the_flows_form_has_names_limits_and_defaults(trained: Any) -> None:
     from flows.train import train
 
     form = parameter_schema(train.fn).model_dump()
-    names = ["source", "recipe", "evaluation", "promotion", "device", "force", "read_as"]
+    names = ["source", "recipe", "evaluation", "promotion", "device", "force", "read_as", "landscape"]
     assert list(form["properties"]) == names
     recipe = form["definitions"]["RecipeOptions"]["properties"]
     assert recipe["epochs"]["anyOf"][0]["minimum"] == 1
@@ -277,6 +308,7 @@ def test_rejected_data_stops_the_flow_before_training_and_is_recorded(trained: A
     assert failed.data.params["epochs"] == str(Recipe().epochs)
     after = registry.champion(), len(mlflow.MlflowClient().search_model_versions(f"name='{registry.MODEL}'"))
     assert after == before
+    assert task_states(failed.data.tags["prefect.flow_run_id"]) == {"load bad.csv": "Completed", "validate": "Failed"}
 
 
 def test_the_report_page_is_in_the_run_and_its_description_links_to_it(trained: Any) -> None:

@@ -8,16 +8,16 @@ from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, recall_s
 from heart_disease.evaluation.estimates import METRICS, Numbers
 
 
-def plainly(labels: Numbers, probabilities: Numbers) -> dict[str, float]:
+def plainly(labels: Numbers, probabilities: Numbers, threshold: float = 0.5) -> dict[str, float]:
     """The metrics by scikit-learn: computed for each repeat, then averaged."""
     each = [
         {
             "log_loss": log_loss(labels, p, labels=[0, 1]),
             "brier": brier_score_loss(labels, p),
             "roc_auc": roc_auc_score(labels, p),
-            "accuracy": accuracy_score(labels, p >= 0.5),
-            "sensitivity": recall_score(labels, p >= 0.5),
-            "specificity": recall_score(labels, p >= 0.5, pos_label=0),
+            "accuracy": accuracy_score(labels, p >= threshold),
+            "sensitivity": recall_score(labels, p >= threshold),
+            "specificity": recall_score(labels, p >= threshold, pos_label=0),
         }
         for p in probabilities
     ]

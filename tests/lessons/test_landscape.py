@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from heart_disease.lessons import landscape
-from heart_disease.lessons.landscape import Settings
+from heart_disease.evaluation.contest import Contest
+from heart_disease.evaluation.settings import Evaluation
+from heart_disease.lessons.landscape import Settings, plainly, run
 from heart_disease.lessons.lesson import Lesson
-from heart_disease.training import network
+from heart_disease.reporting import landscape
+from heart_disease.training import engine, network
 from heart_disease.training.recipe import Recipe
+from tests.harness import patients
 
 WIDTHS = (29, 8, 1)
 RNG = np.random.default_rng(0)
@@ -25,7 +30,7 @@ def test_every_point_is_the_loss_of_the_network_there() -> None:
     assert found.shape == (4, 7)
     for i, b in enumerate(OTHER):
         for j, a in enumerate(GRID):
-            expected = landscape.plainly(WEIGHTS + a * WAYS[0] + b * WAYS[1], X, Y, WIDTHS)
+            expected = plainly(WEIGHTS + a * WAYS[0] + b * WAYS[1], X, Y, WIDTHS)
             assert found[i, j] == pytest.approx(expected, rel=1e-4)
 
 
@@ -35,7 +40,7 @@ def test_the_plain_loss_is_kerass(hidden: tuple[int, ...]) -> None:
     made.compile(loss="binary_crossentropy")
     flat = np.concatenate([part.ravel() for part in made.get_weights()])
     expected = made.evaluate(X, Y[:, None], verbose=0)
-    assert landscape.plainly(flat, X, Y, (29, *hidden, 1)) == pytest.approx(expected, rel=1e-5)
+    assert plainly(flat, X, Y, (29, *hidden, 1)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_normalised_direction_moves_each_units_weights_by_their_own_length_and_no_bias() -> None:
@@ -69,9 +74,46 @@ def test_the_main_directions_of_a_path_in_a_plane_hold_all_of_it() -> None:
     assert random.share < 0.2
 
 
+def test_a_point_has_the_loss_of_the_recipes_activation() -> None:
+    made = network.build(Recipe(hidden=(8,), activation="tanh"), 29)
+    made.compile(loss="binary_crossentropy")
+    flat = np.concatenate([part.ravel() for part in made.get_weights()]).astype(float)
+    [[found]] = landscape.losses(flat, WAYS, np.zeros(1), np.zeros(1), X, Y, WIDTHS, "tanh")
+    assert found == pytest.approx(made.evaluate(X, Y[:, None], verbose=0), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "evaluation"),
+    [
+        (Recipe(hidden=(3,), epochs=4, members=2, without=("ca",)), Evaluation(folds=2, repeats=1)),
+        (Recipe(hidden=(), epochs=4), Evaluation(holdout=0.2)),
+    ],
+)
+def test_a_training_has_the_landscape_of_the_network_that_it_ships(
+    recipe: Recipe, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def look(path: Any, x: Any, y: Any, widths: Any, **more: Any) -> Any:
+        seen.update(path=path, x=x, y=y, widths=widths)
+        return planes(path, x, y, widths, **more, points=5)
+
+    planes = landscape.planes
+    monkeypatch.setattr(landscape, "planes", look)
+    contest = Contest.on(patients.make(60), recipe, evaluation)
+    networks = engine.train(contest.inputs, contest.labels, contest.jobs)
+    assert landscape.of_training(contest, "cpu").startswith(b"\x89PNG")
+    model = contest.model(networks, 1)
+    assert len(seen["path"]) == 1 + 4
+    learned = contest.labels[next(job for job in contest.jobs if job.fold == contest.shipped_fold).rows]
+    np.testing.assert_array_equal(seen["y"], learned)
+    shipped = np.concatenate([part.ravel() for part in model.network.get_weights()])
+    np.testing.assert_allclose(seen["path"][-1], shipped, atol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def lesson() -> Lesson:
-    return landscape.run(Settings(epochs=20, points=21, units=4))
+    return run(Settings(epochs=20, points=21, units=4))
 
 
 def test_the_lesson_trains_looks_around_and_checks_itself(lesson: Lesson) -> None:

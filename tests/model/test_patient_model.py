@@ -14,7 +14,7 @@ import pytest
 from heart_disease.model import drivers, schema
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.errors import RejectedError, UsageError
-from heart_disease.model.patient_model import PatientModel
+from heart_disease.model.patient_model import PatientModel, difference
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
 from tests.harness import models, patients
@@ -55,6 +55,15 @@ def test_a_patient_gets_a_probability_and_an_answer(model: PatientModel) -> None
 def test_the_probability_is_the_networks_answer_for_the_encoded_row(model: PatientModel) -> None:
     expected = np.asarray(model.network(model.encoder.transform(PATIENTS)))[:, 0]
     np.testing.assert_array_equal(model.predict(PATIENTS)["probability"], expected)
+
+
+@pytest.mark.parametrize("column", ["disease", "problem", "unusual"])
+def test_two_models_differ_also_if_only_their_words_do(model: PatientModel, column: str) -> None:
+    scored = model.predict(PATIENTS)
+    other = scored.copy()
+    assert difference(scored, other) == 0
+    other.loc[7, column] = "something else"
+    assert difference(scored, other) == np.inf
 
 
 def test_at_and_above_the_threshold_the_answer_is_yes(model: PatientModel) -> None:

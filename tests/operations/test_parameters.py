@@ -82,10 +82,10 @@ def arrived(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
 
     def pipeline(
-        source: Any, recipe: Any, evaluation: Any, promotion: Any, device: Any, force: Any, read_as: Any
+        source: Any, recipe: Any, evaluation: Any, promotion: Any, device: Any, force: Any, *others: Any
     ) -> Any:
         given = {"source": source, "recipe": recipe, "evaluation": evaluation, "promotion": promotion}
-        found.append({**given, "device": device, "force": force, "read_as": read_as})
+        found.append({**given, "device": device, "force": force, "others": others})
         raise RejectedError("nothing was trained")
 
     monkeypatch.setattr(training, "pipeline", pipeline)
@@ -109,7 +109,7 @@ def made_run(client: SyncPrefectClient, deployment: UUID, given: dict[str, Any])
 @pytest.mark.slow
 def test_a_run_without_parameters_has_the_defaults(client: SyncPrefectClient, arrived: list[dict[str, Any]]) -> None:
     made_run(client, deployed({}), {})
-    assert arrived == [{**DEFAULTS, "source": None, "device": "auto", "force": False, "read_as": None}]
+    assert arrived == [{**DEFAULTS, "source": None, "device": "auto", "force": False, "others": (None, False)}]
 
 
 @pytest.mark.slow

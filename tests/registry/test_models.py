@@ -300,5 +300,8 @@ def test_a_clients_error_about_a_server_is_shown_without_the_password(monkeypatc
 
 def test_the_page_of_the_trainings_is_that_of_their_experiment(store: Path) -> None:
     experiment = mlflow.get_experiment_by_name(registry.EXPERIMENT)
-    shown = registry.training_url("http://127.0.0.1:5000")
-    assert shown == f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}?workflowType=machine_learning"
+    at = f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}/runs?workflowType=machine_learning"
+    assert registry.training_url("http://127.0.0.1:5000") == at
+    run = registry.champion().run_id
+    registry.save_trainings_view(Run(run, experiment.experiment_id, 0))
+    assert registry.training_url("http://127.0.0.1:5000") == f"{at}&viewStateShareKey=trainings"

@@ -21,7 +21,7 @@ FRAME = patients.make(200)
 LABELS = schema.label(FRAME).to_numpy()
 RNG = np.random.default_rng(1)
 FIRST, OTHER = (expit(size * (2 * LABELS - 1) + RNG.standard_normal((3, 200))) for size in (2.0, 0.3))
-CURVES = {"loss/train": np.linspace(0.7, 0.3, 6), "loss/validation": np.linspace(0.7, 0.4, 6)}
+CURVES = {"loss/train": np.linspace(0.7, 0.3, 6), "loss/test": np.linspace(0.7, 0.4, 6)}
 DUEL = Duel(
     Side("version 1", "29-16-1, <b>", FIRST, CURVES), Side("version 2", "29-32-1", OTHER, CURVES), LABELS, FRAME,
     FRAME.index, ["other folds"], 1.14, 0.02, 0, [("recipe", "version 1", "version 2"), ("hidden", "16", "32")],
@@ -62,6 +62,15 @@ def test_every_metric_has_both_figures_and_their_paired_difference(page: str) ->
     for metric, title in METRICS.items():
         assert cells(page, title)[:3] == [str(first[metric]), str(other[metric]), gaps[metric].signed]
         assert cells(page, title)[3] == "worse"  # for some metrics that is higher, for others lower
+
+
+def test_two_models_are_judged_by_their_own_answers() -> None:
+    careful = replace(DUEL, first=replace(DUEL.first, threshold=0.2), widening=1.0)
+    page = comparison_page.render(careful)
+    gaps = estimates.differences(LABELS, OTHER, FIRST, estimates.resamples(200, 0), 1.0, (0.5, 0.2))
+    found = estimates.measure(LABELS, FIRST, estimates.resamples(200, 0), 0.2)["specificity"]
+    assert cells(page, "specificity")[::2] == [str(found), gaps["specificity"].signed]
+    assert "at a probability of 0.2 for version 1, and 0.5 for version 2." in page
 
 
 def test_the_verdict_is_that_of_a_training(page: str) -> None:

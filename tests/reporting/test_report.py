@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -60,39 +62,26 @@ def holdout() -> Report:
 
 def test_the_names_of_the_metrics_are_stable(found: Report) -> None:
     # A tracker's dashboards, alerts and searches depend on these names: renaming one breaks them.
-    assert sorted(tables.metrics(found)) == sorted(
-        name + end
-        for name in [
-            "log_loss",
-            "brier",
-            "roc_auc",
-            "accuracy",
-            "sensitivity",
-            "specificity",
-            "logistic_regression/log_loss",
-            "logistic_regression/brier",
-            "logistic_regression/roc_auc",
-            "logistic_regression/accuracy",
-            "logistic_regression/sensitivity",
-            "logistic_regression/specificity",
-            "prevalence/log_loss",
-            "prevalence/brier",
-            "prevalence/roc_auc",
-            "prevalence/accuracy",
-            "prevalence/sensitivity",
-            "prevalence/specificity",
-            "log_loss_minus/logistic_regression",
-            "log_loss_minus/prevalence",
-        ]
-        for end in ("", "_low", "_high")
-    )
+    metrics = ["log_loss", "brier", "roc_auc", "accuracy", "sensitivity", "specificity"]
+    differences = ["log_loss_minus/logistic_regression", "log_loss_minus/prevalence"]
+    expected = [f"{name}{end}" for name in [*metrics, *differences] for end in ("", "_low", "_high")]
+    expected += [f"{model}/{name}" for model in ("logistic_regression", "prevalence") for name in metrics]
+    assert sorted(tables.metrics(found)) == sorted(expected)
+
+
+def test_the_ends_of_every_interval_are_in_the_table_of_all_models(found: Report) -> None:
+    table = pd.read_csv(io.StringIO(tables.intervals(found)))
+    assert len(table) == len(found.metrics) * len(METRICS)
+    for model, name, *ends in table.itertuples(index=False):
+        one = found.metrics[model][name]
+        assert ends == pytest.approx([one.value, one.low, one.high], abs=1e-6)
 
 
 def test_every_figure_is_finite_and_inside_its_interval(found: Report, holdout: Report) -> None:
     for one in (found, holdout):
         values = tables.metrics(one)
         assert all(type(value) is float and math.isfinite(value) for value in values.values())
-        for name in [name for name in values if not name.endswith(("_low", "_high"))]:
+        for name in [name.removesuffix("_low") for name in values if name.endswith("_low")]:
             assert values[f"{name}_low"] <= values[name] <= values[f"{name}_high"], name
 
 
@@ -100,7 +89,7 @@ def test_names_without_a_model_are_the_networks(found: Report) -> None:
     values = tables.metrics(found)
     for metric in METRICS:
         assert values[metric] == found.metrics[NETWORK][metric].value
-        assert values[f"prevalence/{metric}_low"] == found.metrics[PREVALENCE][metric].low
+        assert values[f"prevalence/{metric}"] == found.metrics[PREVALENCE][metric].value
     assert values["log_loss_minus/prevalence_high"] == found.differences[PREVALENCE].high
 
 
@@ -113,35 +102,35 @@ def test_curves_have_a_point_per_epoch_from_1_on(found: Report) -> None:
         "loss_std/train",
         "accuracy/train",
         "accuracy_std/train",
-        "loss/validation",
-        "loss_std/validation",
-        "accuracy/validation",
-        "accuracy_std/validation",
+        "loss/test",
+        "loss_std/test",
+        "accuracy/test",
+        "accuracy_std/test",
     ]
     for name, line in points.items():
         assert [epoch for epoch, _ in line] == list(range(1, EPOCHS + 1)), name
         assert all(type(value) is float for _, value in line)
     losses = found.curves["validation_loss"]
-    assert [value for _, value in points["loss/validation"]] == pytest.approx(losses.mean(axis=0).tolist())
-    assert [value for _, value in points["loss_std/validation"]] == pytest.approx(losses.std(axis=0).tolist())
+    assert [value for _, value in points["loss/test"]] == pytest.approx(losses.mean(axis=0).tolist())
+    assert [value for _, value in points["loss_std/test"]] == pytest.approx(losses.std(axis=0).tolist())
 
 
 def test_the_curves_of_one_fit_have_no_spread(holdout: Report) -> None:
     assert {name for name, _, _ in tables.curves(holdout)} == {
         "loss/train",
         "accuracy/train",
-        "loss/validation",
-        "accuracy/validation",
+        "loss/test",
+        "accuracy/test",
     }
 
 
 def test_a_decision_says_in_which_groups_the_network_is_worse_than_the_champion() -> None:
     alone = Decision(True, "", compare(Estimate(0, -0.1, 0.1), 0.02))
     worse, equal = (GroupDifference(g, 50, Estimate(0.1, low, 0.2)) for g, low in (("female", 0.05), ("male", -0.1)))
-    assert "worse_in" not in tables.decision_tags(alone)
+    assert "verdict/groups" not in tables.decision_tags(alone)
     tags = tables.decision_tags(replace(alone, groups=(worse, equal)))
-    assert (tags["groups_judged"], tags["worse_in"]) == ("2", "female +0.100 [+0.050, +0.200]")
-    assert tables.decision_tags(replace(alone, groups=(equal,)))["worse_in"] == "none"
+    assert tags["verdict/groups"] == "worse in female +0.100 [+0.050, +0.200]"
+    assert tables.decision_tags(replace(alone, groups=(equal,)))["verdict/groups"] == "not worse in 1"
 
 
 # --- tables
@@ -195,7 +184,7 @@ def legend(axes: Axes) -> list[str]:
 @pytest.mark.parametrize("kind", ["cross-validation", "holdout"])
 def test_there_are_four_figures_and_each_is_a_png(kind: str, request: pytest.FixtureRequest) -> None:
     about = request.getfixturevalue("found" if kind == "cross-validation" else "holdout")
-    drawn = figures.draw_all(about)
+    drawn = figures.draw_all(about, "version 1")
     assert set(drawn) == {"loss_curves.png", "roc_curve.png", "calibration.png", "confusion_matrix.png"}
     for name, data in drawn.items():
         assert data.startswith(b"\x89PNG\r\n\x1a\n"), name
@@ -236,7 +225,11 @@ def test_the_roc_has_a_line_per_repeat_and_model_and_states_the_areas(found: Rep
     assert legend(axes) == [
         f"network: {found.metrics[NETWORK]['roc_auc']}",
         f"logistic regression: {found.metrics[LOGISTIC]['roc_auc']}",
+        "network: yes from 0.50 on",
     ]
+    [mark] = axes.collections
+    sensitivity, specificity = (found.metrics[NETWORK][name].value for name in ("sensitivity", "specificity"))
+    np.testing.assert_allclose(mark.get_offsets(), [[1 - specificity, sensitivity]])
     areas = [float(np.trapezoid(line.get_ydata(), line.get_xdata())) for line in lines]
     assert np.mean(areas[:3]) == pytest.approx(found.metrics[NETWORK]["roc_auc"].value)
 
@@ -266,20 +259,28 @@ def test_calibration_bars_stay_between_0_and_1_even_if_all_patients_of_a_group_a
 def test_the_counts_of_the_confusion_matrix_add_up_to_the_patients(kind: str, request: pytest.FixtureRequest) -> None:
     about: Report = request.getfixturevalue("found" if kind == "cross-validation" else "holdout")
     axes = drawn(figures.confusion, about)
-    counts = np.array([float(text.get_text().split("\n")[0]) for text in axes.texts]).reshape(2, 2)
+    counts = np.array([int(text.get_text().split("\n")[0]) for text in axes.texts]).reshape(2, 2)
     sick = about.labels.sum()
-    assert counts.sum(axis=1) == pytest.approx([len(about.labels) - sick, sick], abs=0.11)
+    assert counts.sum(axis=1).tolist() == [len(about.labels) - sick, sick]
     sensitivity, specificity = (about.metrics[NETWORK][name].value for name in ("sensitivity", "specificity"))
-    assert counts[1, 1] / sick == pytest.approx(sensitivity, abs=0.01)
-    assert counts[0, 0] / (len(about.labels) - sick) == pytest.approx(specificity, abs=0.01)
+    assert counts[1, 1] == round(sick * sensitivity)
+    assert counts[0, 1] == round((len(about.labels) - sick) * (1 - specificity))
     assert axes.texts[3].get_text().split("\n")[1] == f"{sensitivity:.0%} of row"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["no", "yes"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("network says heart disease", "has heart disease")
+
+
+def test_the_answers_of_a_figure_are_those_of_the_model(found: Report) -> None:
+    careful = replace(found, threshold=0.2)
+    axes = drawn(figures.confusion, careful)
+    assert axes.get_title() == "Patients: yes from 0.20 on, mean of the repeats"
+    yes = (found.probabilities[NETWORK][:, found.labels > 0.5] >= 0.2).mean()
+    assert axes.texts[3].get_text().split("\n")[1] == f"{yes:.0%} of row"
 
 
 def test_drawing_leaves_no_figure_open_in_pyplot(found: Report) -> None:
     from matplotlib import pyplot
 
     before = pyplot.get_fignums()
-    figures.draw_all(found)
+    figures.draw_all(found, "version 1")
     assert pyplot.get_fignums() == before

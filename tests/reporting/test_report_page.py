@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -121,6 +122,15 @@ def test_the_page_says_from_where_on_the_model_answers_yes() -> None:
     assert "heart train --sensitivity 0.9" in page(make(), patients.make(90))
 
 
+def test_a_page_has_the_loss_landscape_if_it_was_asked_for() -> None:
+    asked, usual = (page(replace(make(), landscape=png), patients.make(90)) for png in (b"\x89PNG", b""))
+    held = base64.b64encode(b"\x89PNG").decode()
+    assert f'src="data:image/png;base64,{held}"' in asked
+    assert "two random directions" in asked
+    assert "image/png" not in usual
+    assert "random directions" not in usual
+
+
 def test_all_27_items_of_tripod_ai_are_listed_and_lead_to_headings(found: str) -> None:
     headings = " ".join(Outline(found).headings)
     assert [item.number for item in tripod.ITEMS] == list(range(1, 28))
@@ -177,7 +187,7 @@ def test_patients_are_described_by_disease() -> None:
     frame = patients.make(40, age=[50.0] * 20 + [60.0] * 20, num=[0.0] * 20 + [2.0] * 20, sex=1.0)
     rows = {row[0]: row[1:] for row in report_page.described(frame)}
     assert rows["age, years"] == ("50 (50 to 50)", "60 (60 to 60)", "0")
-    assert rows["— male"] == ("20 (100%)", "20 (100%)", "")
+    assert rows["— male"] == ("20 (100\u00a0%)", "20 (100\u00a0%)", "")
     assert "— female" not in rows
 
 

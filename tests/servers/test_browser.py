@@ -179,7 +179,7 @@ def test_the_table_has_metrics_and_differing_parameters_best_first(mlflow: Any, 
     expect(parallel).to_be_visible()
     for axis in ("epochs", "learning_rate", "weight_decay", "log_loss"):
         expect(mlflow.locator("text", has_text=re.compile(f"^{axis}$")).first).to_be_visible()
-    for metric in ("loss/train", "loss/validation"):
+    for metric in ("loss/train", "loss/test"):
         expect(mlflow.get_by_text(metric, exact=True)).to_be_visible()
     assert parallel.bounding_box()["y"] < mlflow.get_by_text("loss/train", exact=True).bounding_box()["y"]
     expect(mlflow.get_by_text("roc_auc_low", exact=True)).to_have_count(0)  # its group is folded
@@ -203,12 +203,12 @@ def test_two_configurations_compared(mlflow: Any, shoot: Shoot, site: Site) -> N
         expect(mlflow.get_by_text(name, exact=True).first).to_be_visible()
     shoot("mlflow 5 compare")
 
-    curve = mlflow.get_by_role("link", name="loss/validation", exact=True)
+    curve = mlflow.get_by_role("link", name="loss/test", exact=True)
     # Not by a click, which is lost if a slow machine redraws the page just then.
     mlflow.goto(urljoin(mlflow.url, curve.get_attribute("href")))
-    expect(mlflow.get_by_role("heading", name="loss/validation").first).to_be_visible()
+    expect(mlflow.get_by_role("heading", name="loss/test").first).to_be_visible()
     for name in site.names[:2]:
-        expect(mlflow.get_by_text(f"{name} (loss/validation)")).to_be_visible()
+        expect(mlflow.get_by_text(f"{name} (loss/test)")).to_be_visible()
     drawn = plot.evaluate("plot => plot.data.map(curve => [curve.name, Array.from(curve.x)])")
     assert {name for name, _ in drawn} == set(site.names[:2])
     assert all(epochs == list(range(1, 31)) for _, epochs in drawn)

@@ -47,11 +47,15 @@ def model() -> PatientModel:
     return models.make(FRAME, seed=3)
 
 
+def loaded(model: PatientModel, version: str = "7") -> Loaded:
+    return Loaded(ModelRef("heart-disease", version, "a run"), model, "2026-01-01T00:00:00+00:00")
+
+
 @contextmanager
-def served(model: PatientModel, token: str = "") -> Iterator[str]:
+def served(model: PatientModel, token: str = "", follower: Follower | None = None) -> Iterator[str]:
     """The address of a server in this process."""
-    follower = Follower("champion")
-    follower.now = Loaded(ModelRef("heart-disease", "7", "a run"), model, "2026-01-01T00:00:00+00:00")
+    follower = follower or Follower("champion")
+    follower.now = loaded(model)
     with server.listen("127.0.0.1", 0) as listener:
         running = server.web_server(follower, token)
         thread = threading.Thread(target=running.run, args=([listener],))
@@ -249,6 +253,26 @@ def test_a_version_that_takes_fewer_columns_asks_for_fewer(visit: Visit) -> None
         expect(page.locator("#answer")).to_be_visible()
 
 
+def test_a_new_champion_asks_for_its_columns_and_starts_the_what_if_again(visit: Visit, model: PatientModel) -> None:
+    follower = Follower("champion")
+    with served(models.make(FRAME, without=["slope", "ca"]), follower=follower) as at:
+        page = visit(at)
+        page.get_by_role("button", name="Fill in an example").click()
+        page.get_by_role("button", name="Estimate").click()
+        expect(page.locator("#decision")).to_contain_text("version 7")
+        follower.now = loaded(model, "8")
+        page.locator("#thalach").fill("95")
+        expect(page.locator("[data-column=slope]")).to_be_visible()
+        estimate(page)
+        expect(page.locator("#decision")).to_contain_text("version 8")
+        expect(page.locator("#what-if")).to_be_hidden()
+        page.locator("#thalach").fill("95")
+        expect(page.locator("#changes li")).to_have_text(
+            ["Maximum heart rate achieved: 95 beats/min (before: 150 beats/min)"]
+        )
+        assert "undefined" not in page.locator("body").inner_text()
+
+
 def test_an_older_version_shows_what_it_knows(visit: Visit, model: PatientModel) -> None:
     with served(PatientModel(model.encoder, model.network)) as at:
         page = visit(at)
@@ -290,6 +314,12 @@ def test_a_file_comes_back_scored(visit: Visit, model: PatientModel, tmp_path: P
     pd.testing.assert_series_equal(
         found["probability"], model.predict(came)["probability"].reset_index(drop=True), rtol=1e-6
     )
+    page.evaluate("() => { const free = URL.revokeObjectURL; URL.freed = [];"
+                  " URL.revokeObjectURL = (at) => { URL.freed.push(at); free.call(URL, at); }; }")  # fmt: skip
+    first = page.get_by_role("link", name="Save clinic scored.csv").get_attribute("href")
+    page.locator("#file").set_input_files(tmp_path / "clinic.csv")
+    expect(page.locator("#scored a")).not_to_have_attribute("href", first)
+    assert page.evaluate("URL.freed").count(first) == 1
     page.locator("#file").set_input_files({"name": "x.csv", "mimeType": "text/csv", "buffer": b"age\n3\n"})
     expect(page.locator("#scored")).to_contain_text("missing; expected age, sex")
 

@@ -12,9 +12,12 @@ import pandas as pd
 import pytest
 from starlette.testclient import TestClient
 
+from heart_disease import registry
 from heart_disease.data import sources
 from heart_disease.model import folds, schema, support
 from heart_disease.model.patient_model import PatientModel
+from heart_disease.registry import ModelRef
+from heart_disease.serving import api
 from heart_disease.serving.follower import Follower
 from tests.harness import patients
 from tests.harness.patients import FIRST
@@ -114,3 +117,24 @@ def test_a_patient_who_cannot_be_scored_has_a_problem_and_no_explanation(client:
 def test_at_most_ten_patients_are_explained_at_once(client: TestClient) -> None:
     status, content = ask(client, *[FIRST] * 11)
     assert (status, content["detail"]) == (422, "patients has too many; expected at most 10 patients a request")
+
+
+def test_a_server_that_abstains_gives_the_reason_and_no_probability(
+    model: PatientModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, rows = patients.make(60), np.arange(60)
+    usual = support.fit(model.encoder, table, rows, [(rows[::2], rows[1::2])])
+    served = replace(model, support=replace(usual, limit=0.0))  # so that nobody is usual
+    follower = Follower("1", abstains=True)
+    monkeypatch.setattr(registry, "by_version", lambda number: ModelRef("heart-disease", number, "a run"))
+    monkeypatch.setattr(registry, "check_loads", lambda ref, made_up: model)
+    follower.refresh()
+    assert follower.now is None
+    assert "does not know which patients are unlike those of its training" in follower.problem
+    monkeypatch.setattr(registry, "check_loads", lambda ref, made_up: served)
+    follower.refresh()
+    assert follower.problem == ""
+    for path in ("/predict", "/explain"):
+        reply = TestClient(api.application(follower)).post(path, json={"patients": [FIRST]})
+        assert reply.status_code == 422
+        assert "unlike the patients of the training, mostly in" in reply.json()["detail"]

@@ -76,6 +76,19 @@ def test_the_title_is_the_recipe_in_one_line(params: Recipe, title: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("recipe", "name"),
+    [
+        (Recipe(), "29-16-1, 75 epochs, decay 1, adam 0.001, relu"),
+        (LECTURE, "300 epochs, no decay, 29-16-1, adam 0.001, relu"),
+        (Recipe(members=8, seed=3), "8 averaged, 29-16-1, 75 epochs, decay 1, adam 0.001, relu"),
+        (Recipe(hidden=(8,), without=("ca",)), "24-8-1, without ca, 75 epochs, decay 1, adam 0.001, relu"),
+    ],
+)
+def test_a_name_begins_with_what_differs_from_the_default(recipe: Recipe, name: str) -> None:
+    assert recipe.name == name
+
+
+@pytest.mark.parametrize(
     "params", [LECTURE, Recipe(), Recipe(hidden=(), members=8), Recipe(hidden=(8, 4), learning_rate=3e-5, seed=9)]
 )
 def test_a_recipe_is_read_back_from_the_text_that_a_tracker_keeps(params: Recipe) -> None:

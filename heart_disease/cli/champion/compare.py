@@ -93,6 +93,11 @@ def _runs(records: Sequence[Record], margin: float) -> Compared:
     first, *others = records
     notes: list[str] = []
     tested = {record.label: _out_of_fold(record, notes) for record in records}
+    own = [record.label for record in records if "sensitivity" in record.params]
+    if own:
+        notes.append(
+            f"Recipes are compared at a probability of 0.5; the models of {', '.join(own)} answer from another"
+        )
     rows = [(other.label, *_pair(other, first, tested, margin, notes)) for other in others]
     lines = [
         *_heads(records),
@@ -194,7 +199,10 @@ def _models(records: Sequence[Record], source: str, margin: float) -> Compared:
     told = f"{table.source}: {count(len(patients), 'row')} used, {learned_from} left out as training rows ({counts})"
     if not scored.all():
         told += f", {(~scored).sum()} because of codes that a model never saw"
-    metrics = comparison.on_rows(labels, probabilities)
+    thresholds = {name: model.threshold for name, model in models.items()}
+    metrics = comparison.on_rows(labels, probabilities, thresholds)
+    edges = ", ".join(f"{name} from {edge:.3f} on" for name, edge in thresholds.items())
+    answering = f"Accuracy, sensitivity and specificity are those of the answers: yes of {edges}"
     found = comparison.on_rows_minus(labels, probabilities[other], probabilities[first], margin)
     rows = [(other, found, len(labels))]
     lines = [
@@ -202,14 +210,18 @@ def _models(records: Sequence[Record], source: str, margin: float) -> Compared:
         wrapped(told) + "\n",
         _shown(side_by_side.metrics(metrics), 2),
         _shown(side_by_side.pairs(rows, first)),
+        wrapped(f"{answering}."),
         wrapped(f"Below 0 is better than {first}, for these two models as they are. {_margin(margin)}"),
     ]
-    facts = {"runs": records, "metrics": metrics, "differences": _differences(rows, first), "notes": [told]}
+    differences = _differences(rows, first)
+    notes = [told, answering]
+    facts = {"runs": records, "metrics": metrics, "thresholds": thresholds, "differences": differences, "notes": notes}
 
     def page() -> str:
         from heart_disease.cli.champion.comparison import of_models
 
-        return of_models(records, patients, labels, [probabilities[first], probabilities[other]], told, margin)
+        sides = [(probabilities[name], thresholds[name]) for name in (first, other)]
+        return of_models(records, patients, labels, sides, notes, margin)
 
     return Compared(lines, facts, page)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from heart_disease.registry import Record
 
-CURVES = ("loss/train", "loss/validation")
+CURVES = ("loss/train", "loss/test")
 SHOWN = ("code", "versions")  # of what differs; the table of settings has the rest
 
 
@@ -66,14 +66,18 @@ def of_runs(
 
 
 def of_models(
-    records: Sequence[Record], patients: pd.DataFrame, labels: Numbers, probabilities: Sequence[Numbers], note: str,
-    margin: float,
+    records: Sequence[Record], patients: pd.DataFrame, labels: Numbers, models: Sequence[tuple[Numbers, float]],
+    notes: Sequence[str], margin: float,
 ) -> str:  # fmt: skip
-    """The page of two models on patients that neither learned from: probabilities (n,) of each."""
+    """The page of two models on patients that neither learned from.
+
+    models: the probabilities (n,) of each, and the one from which on it answers yes.
+    """
     first, other = (
-        Side(record.label, record.name, p[None], {}) for record, p in zip(records, probabilities, strict=True)
+        Side(record.label, record.name, p[None], {}, threshold)
+        for record, (p, threshold) in zip(records, models, strict=True)
     )
-    notes = [note, "This compares the two models as they are, not their recipes"]
+    notes = [*notes, "This compares the two models as they are, not their recipes"]
     return comparison_page.render(
         Duel(first, other, labels, patients, patients.index, notes, 1.0, margin, 0, *_differing(records))
     )

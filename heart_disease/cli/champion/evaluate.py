@@ -79,7 +79,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.json:
         facts = {"version": ref, "source": table.source, "digest": table.digest, "rows": len(table)}
-        write_json({**facts, "judged": judgements, "notes": notes, "page": registry.run_url(logged)})
+        copy = table.finding.title if table.finding else None
+        write_json({**facts, "copy": copy, "judged": judgements, "notes": notes, "page": registry.run_url(logged)})
         return ExitCode.DONE
     for line in table.finding.lines() if table.finding else ():
         print(wrapped(line))
@@ -117,8 +118,8 @@ def _judgements(record: Record, table: Table, name: str, anyway: bool) -> tuple[
     from heart_disease.evaluation.other_patients import hospital
     from heart_disease.reporting import hospital as words
 
-    seed = int(record.params.get("seed", 0))
-    home = _at_home(record, seed)
+    seed, model = int(record.params.get("seed", 0)), registry.load_model(record.ref)
+    home = _at_home(record, seed, model.threshold)
     if table.digest == record.params.get("data_digest"):
         if home is None:
             raise UnavailableError(
@@ -126,7 +127,6 @@ def _judgements(record: Record, table: Table, name: str, anyway: bool) -> tuple[
                 "probabilities of them. Judge it on other patients, or train it again."
             )
         return {HOME: home}, ["The version learned from these patients; networks judge them that had not seen them."]
-    model = registry.load_model(record.ref)
     if not (table.finding or Path(table.source) in SITES.values()):
         _check_codes(table, model.columns, anyway)
     found = hospital.judge_there(model, table, seed)
@@ -151,8 +151,11 @@ def _check_codes(table: Table, taken: Collection[str], anyway: bool) -> None:
         print(wrapped(failure.message()), file=sys.stderr)
 
 
-def _at_home(record: Record, seed: int) -> Judgement | None:
-    """The version on its training data, by its out-of-fold probabilities; None if its run has none."""
+def _at_home(record: Record, seed: int, threshold: float) -> Judgement | None:
+    """The version on its training data, by its out-of-fold probabilities; None if its run has none.
+
+    threshold: the version's own, from which on it answers yes.
+    """
     from heart_disease import registry
     from heart_disease.evaluation import comparison
     from heart_disease.evaluation.other_patients import hospital
@@ -163,7 +166,7 @@ def _at_home(record: Record, seed: int) -> Judgement | None:
         found = comparison.read_out_of_fold(text or "")
     except ValueError:
         return None
-    return hospital.judge(found.labels, found.probabilities, seed)
+    return hospital.judge(found.labels, found.probabilities, seed, threshold)
 
 
 COMMAND = Command(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from heart_disease.cli.options import add_device
+from heart_disease.cli.options import add_device, add_selection, not_empty
 from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode, HeartError, UnavailableError, UsageError
@@ -27,8 +27,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         "which", nargs="?", metavar="RUN",
         help="a version, an alias, a run id or its beginning, or a run's name (default: the newest version)",
     )  # fmt: skip
-    parser.add_argument("--source", metavar="SOURCE", help="the run's patients (default: those that it recorded)")
-    parser.add_argument("--before", metavar="SOURCE", help="the champion's patients (default: those that it recorded)")
+    parser.add_argument(
+        "--source", metavar="SOURCE", type=not_empty, help="the run's patients (default: those that it recorded)"
+    )
+    add_selection(parser)
+    parser.add_argument(
+        "--before", metavar="SOURCE", type=not_empty,
+        help="the champion's patients (default: those that it recorded); a database's with #table=NAME or #query=SQL",
+    )  # fmt: skip
     add_device(parser)
 
 
@@ -36,12 +42,12 @@ def run(options: argparse.Namespace) -> int:
     """Print what changed, and what each change does to the log loss.
 
     Raises:
-        UsageError: the run is no training.
+        UsageError: the run is no training, or its patients do not fit into memory.
         UnavailableError: there is no such run, no champion before it, or its patients are gone.
         DataError: a file cannot be read.
     """
     from heart_disease import registry
-    from heart_disease.evaluation import explanation
+    from heart_disease.evaluation import cost, explanation
     from heart_disease.reporting import tables
 
     record = registry.find_record(options.which or _newest())
@@ -81,7 +87,8 @@ def run(options: argparse.Namespace) -> int:
     import_tensorflow()
     device = options.device or "auto"
     if before is not None or old != new:
-        say(f"training {count(len(trials.jobs), 'network')} to tell the changes apart")
+        expected = cost.check(len(trials.frame), [*trials.trained.values()], evaluation, fixed=True)
+        say(f"training {count(len(trials.jobs), 'network')} to tell the changes apart{expected.remark}")
         found = trials.effects(trials.train(device))
         rows = [(one.change, one.difference.signed) for one in found]
         facts["effects"] = found
@@ -157,7 +164,7 @@ def _what_changed(changed: dict[str, str], after: Table, before: Table | None) -
 def _rest(champion: Record, origin: Origin, table: Table | None, device: str) -> str:
     """What code, libraries and device did since the champion was trained, in words."""
     from heart_disease import registry
-    from heart_disease.evaluation import comparison, explanation
+    from heart_disease.evaluation import comparison, cost, explanation
     from heart_disease.reporting import tables
 
     if table is None:
@@ -166,6 +173,7 @@ def _rest(champion: Record, origin: Origin, table: Table | None, device: str) ->
     if text is None:
         return f"what they account for cannot be said, because {champion.label} recorded no probabilities"
     evaluation = registry.evaluation_of(champion.label, origin)
+    cost.check(len(table), [origin.shipped], evaluation, fixed=True)
     try:
         recorded = comparison.read_out_of_fold(text)
         found = explanation.the_rest(table, origin.shipped, evaluation, recorded, device)

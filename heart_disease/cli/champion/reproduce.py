@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heart_disease.cli.options import add_device, add_selection
+from heart_disease.cli.options import add_device, add_selection, not_empty
 from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError
@@ -24,22 +24,26 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Options: which version, from which patients, and on which device."""
     parser.add_argument("version", metavar="VERSION", help="its number or alias")
-    parser.add_argument("--source", metavar="SOURCE", help="patients (default: those that were recorded)")
+    parser.add_argument(
+        "--source", metavar="SOURCE", type=not_empty, help="patients (default: those that were recorded)"
+    )
     add_selection(parser)
     add_device(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Say whether the version is reproduced: the same data, and each patient's probability within 1e-6.
+    """Say whether the version is reproduced: the same data, and probabilities and threshold within 1e-6.
 
     What has changed since then (data, code, versions of libraries, device) is printed either way.
 
     Raises:
         UnavailableError: there is no such version, or its run, its data or the device is gone.
+        UsageError: the patients do not fit into memory.
         DataError: the file cannot be read, or it holds other data and validation refuses it.
     """
     from heart_disease import registry
-    from heart_disease.evaluation import reproduction
+    from heart_disease.evaluation import cost, reproduction
+    from heart_disease.evaluation.contest import with_all_columns
     from heart_disease.model.patient_model import PatientModel
 
     record = registry.find_record(options.version)
@@ -58,9 +62,11 @@ def run(options: argparse.Namespace) -> int:
         if not validation.passed:
             raise RejectedError(validation.refusal("nothing was trained"))
     rival, lost = _rival(record, len(table))
+    recipes = [origin.recipe, *(one for one in (rival, with_all_columns(origin.recipe)) if one)]
+    expected = cost.check(len(table), recipes, evaluation, fixed=True)
     import_tensorflow()
     patients = f"{count(len(table), 'patient')} of {table.source}"
-    say(f"{patients}: training {record.label} and the other networks of its run again")
+    say(f"{patients}: training {record.label} and the other networks of its run again{expected.remark}")
     model, used = reproduction.train_again(
         table, origin.recipe, evaluation, origin.shipped.members, rival, options.device or "auto"
     )
@@ -76,13 +82,18 @@ def run(options: argparse.Namespace) -> int:
     changed = origin.differences(registry.origin_here(origin.recipe, evaluation, table.digest))
     if used != origin.device:
         changed["device"] = f"{origin.device or 'unknown'} -> {used}"
-    same = not found.apart and table.digest == origin.data
+    thresholds = {"recorded": stored.threshold, "today": model.threshold}
+    moved = abs(model.threshold - stored.threshold) > reproduction.TOLERANCE
+    same = not (found.apart or moved) and table.digest == origin.data
     ended = ExitCode.DONE if same else ExitCode.NOT_REPRODUCED
     if options.json:
-        write_json({"version": ref, "reproduced": same, "agreement": found, "changed": changed, "lost": lost})
+        facts = {"version": ref, "reproduced": same, "agreement": found, "thresholds": thresholds}
+        write_json({**facts, "changed": changed, "lost": lost})
         return ended
     print(wrapped(f"{ref.name} version {ref.version}: {origin.recipe.title}, seed {origin.recipe.seed}"))
     print(f"{'reproduced' if same else 'not reproduced'}: {found}")
+    if moved:
+        print(f"  other threshold: {stored.threshold:.6f} -> {model.threshold:.6f}")
     for name, words in changed.items():
         print(wrapped(f"  other {name}: {words}", indent="    "))
     if lost:

@@ -33,6 +33,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait", action="store_true", help="start even if there is no such alias yet, and answer 503 until there is"
     )
+    parser.add_argument(
+        "--abstain", action="store_true",
+        help="give no probability to a patient unlike those that the version learned from, but the reason",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     """
     from heart_disease.serving import server
 
-    server.run(options.host, options.port, options.version, options.wait)
+    server.run(options.host, options.port, options.version, options.wait, options.abstain)
     return ExitCode.DONE
 
 

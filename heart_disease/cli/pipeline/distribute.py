@@ -153,7 +153,7 @@ class Judging:
         described = f"{report.description}.\n\n{tables.markdown(report)}"
         registry.log_evaluation(record, ref, tables.metrics(report), [], report.description, described)
         tags = tables.decision_tags(decision) | {"test": self.held_out.table.digest}
-        registry.log_tags(record, tags)
+        registry.log_tags(record, tags | {"decision": decision.reason})
         registry.log_version_tags(ref, tags)
         registry.set_challenger(ref, decision.reason)
         title = f"{ref.name} version {ref.version}"

@@ -26,6 +26,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="let the deployment on the Prefect server do it (see `heart schedule`), and follow its run to the end; "
         "options that you do not give keep the deployment's values",
     )  # fmt: skip
+    parser.add_argument(
+        "--landscape", action="store_true",
+        help="also draw the loss around the trained network, with the path of its training (some seconds)",
+    )  # fmt: skip
     add_training(parser)
 
 
@@ -45,7 +49,9 @@ def run(options: argparse.Namespace) -> int:
         with follow.server() as client:
             found = follow.deployment(client)
             parameters = training(options, found.parameters)
-            return follow.run(client, found, deployments.parameters(**parameters, force=options.force))
+            return follow.run(
+                client, found, deployments.parameters(**parameters, force=options.force, landscape=options.landscape)
+            )
     from heart_disease.data import files
     from heart_disease.operations.server.server import prefect_server
 
@@ -55,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         from flows.train import Unchanged, train
 
         server.wait()
-        outcome = train(**parameters, force=options.force)
+        outcome = train(**parameters, force=options.force, landscape=options.landscape)
     if isinstance(outcome, Unchanged):
         if options.json:
             write_json({"outcome": outcome.end, "version": outcome.champion, "why": outcome.why})
@@ -72,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
 def _facts(outcome: Outcome) -> dict[str, object]:
     report = outcome.report
     facts = {"outcome": outcome.end, "version": outcome.model, "decision": outcome.decision}
+    facts["threshold"] = report.threshold
     judged = {"judged_by": report.description, "metrics": report.metrics, "log_loss_minus": report.differences}
     return facts | judged | {"pages": _pages(outcome)}
 
@@ -100,6 +107,14 @@ def _show(outcome: Outcome) -> None:
     print(f"\n{tables.text(outcome.report)}\n")
     print(outcome.headline)
     print(wrapped(f"  {outcome.decision.reason}") + "\n")
+    if outcome.report.sensitivity is not None:
+        print(
+            wrapped(
+                f"  It answers yes from {outcome.report.threshold:.3f} on, which finds "
+                f"{100 * outcome.report.sensitivity:g} % of the sick out of fold; the table above is at 0.5."
+            )
+            + "\n"
+        )
     if not registry.uri().startswith("http") or not get_current_settings().api.url:  # servers show their own pages
         print("To see both runs: heart ui")
     for page in _pages(outcome).values():

@@ -89,12 +89,19 @@ class _Raw:
     now: str
 
 
-def compare(before: pd.DataFrame, now: pd.DataFrame, known: Scored | None, scored: Scored, seed: int = 0) -> Drift:
+def compare(
+    before: pd.DataFrame,
+    now: pd.DataFrame,
+    known: Scored | None,
+    scored: Scored,
+    seed: int = 0,
+    threshold: float = estimates.HALF,
+) -> Drift:
     """Compare the patients `now` with those from `before`, which the model learned from, in the columns of `before`.
 
     known: out-of-fold probabilities of the latter, one per patient, and their labels; None if they are gone, and then
     only the columns are compared. scored: what the model says of those of the former that it can score. seed: of the
-    draws.
+    draws. threshold: the probability from which on the model answers yes.
     """
     rng = np.random.default_rng(seed)
     compared = [column for column in schema.COLUMNS if column.name in before]
@@ -103,7 +110,7 @@ def compare(before: pd.DataFrame, now: pd.DataFrame, known: Scored | None, score
         found += _model(known, scored, rng)
     judgement = None
     if scored.labels is not None and min(scored.labels.sum(), (1 - scored.labels).sum()) >= ENOUGH:
-        judgement = judge(scored.labels, scored.probabilities[None], seed)
+        judgement = judge(scored.labels, scored.probabilities[None], seed, threshold)
     shift, share = detectable(len(before), len(now), len(found))
     adjusted = holm([one.p for one in found])
     tests = [Test(one.what, one.how, one.p, its, one.before, one.now) for one, its in zip(found, adjusted, strict=True)]

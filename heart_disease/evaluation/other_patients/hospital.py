@@ -40,7 +40,8 @@ class Obstacle:
 class Judgement:
     """How good the probabilities of these patients are, `sick` of them with heart disease.
 
-    predicted: the mean probability. metrics: by the names in `METRICS`. calibration: None if it cannot be fitted.
+    predicted: the mean probability. metrics: by the names in `METRICS`, at the `threshold` from which on the model
+    answers yes. calibration: None if it cannot be fitted.
     """
 
     patients: int
@@ -48,6 +49,7 @@ class Judgement:
     predicted: float
     metrics: Mapping[str, Estimate]
     calibration: Calibration | None
+    threshold: float = estimates.HALF
 
     @property
     def share(self) -> float:
@@ -79,11 +81,14 @@ class Hospital:
     unusual: int = 0
 
 
-def judge(labels: Numbers, probabilities: Numbers, seed: int) -> Judgement:
-    """Judge probabilities (R, n) of patients with labels (n,); seed: of the resamples."""
-    metrics = estimates.measure(labels, probabilities, estimates.resamples(len(labels), seed))
+def judge(labels: Numbers, probabilities: Numbers, seed: int, threshold: float = estimates.HALF) -> Judgement:
+    """Judge probabilities (R, n) of patients with labels (n,).
+
+    seed: of the resamples. threshold: the probability from which on the model answers yes.
+    """
+    metrics = estimates.measure(labels, probabilities, estimates.resamples(len(labels), seed), threshold)
     calibration = clinical.calibration(labels, probabilities)
-    return Judgement(len(labels), int(labels.sum()), float(probabilities.mean()), metrics, calibration)
+    return Judgement(len(labels), int(labels.sum()), float(probabilities.mean()), metrics, calibration, threshold)
 
 
 def judge_there(model: PatientModel, table: Table, seed: int) -> Hospital:
@@ -105,7 +110,8 @@ def judge_there(model: PatientModel, table: Table, seed: int) -> Hospital:
         )
     found = model.predict(table.frame[fresh])
     unusual = int((found["unusual"] != "").sum())
-    return Hospital(judge(labels, found["probability"].to_numpy()[None], seed), learned, tuple(obstacles), unusual)
+    judgement = judge(labels, found["probability"].to_numpy()[None], seed, model.threshold)
+    return Hospital(judgement, learned, tuple(obstacles), unusual)
 
 
 def fit_to_judge(model: PatientModel, table: Table) -> tuple[NDArray[np.bool_], list[Obstacle]]:

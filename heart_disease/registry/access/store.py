@@ -130,17 +130,6 @@ def reachable() -> Iterator[None]:
         ) from error
 
 
-@reachable()
-def training_url(where: str) -> str:
-    """The page of this project's trainings on the MLflow at the address `where`; of all experiments before the first.
-
-    Raises:
-        UnavailableError: the store does not answer.
-    """
-    found = mlflow.MlflowClient().get_experiment_by_name(EXPERIMENT)
-    return f"{where}/#/experiments{f'/{found.experiment_id}' if found else ''}?{TRAINING}"
-
-
 def place() -> str:
     """Where runs and models are kept, named so that it means the same in every working directory."""
     return f"{SQLITE}{database().absolute()}" if uri().startswith(SQLITE) else uri()

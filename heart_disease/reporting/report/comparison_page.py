@@ -23,17 +23,21 @@ LISTED = 10
 LOWER_IS_BETTER = ("log_loss", "brier")
 STYLES = ((ORANGE, "--"), (BLUE, "-"))  # of the first and of the other
 # A run's curves: name, in words, weight of the line.
-LOSSES = (("train", "training rows", 0.5), ("validation", "test rows", 1.0))
+LOSSES = (("train", "training rows", 0.5), ("test", "test rows", 1.0))
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two. title: its recipe. probabilities: (R, n). curves: those that it recorded, by name (epochs,)."""
+    """One of the two. title: its recipe. probabilities: (R, n). curves: those that it recorded, by name (epochs,).
+
+    threshold: the probability from which on it answers yes.
+    """
 
     name: str
     title: str
     probabilities: Numbers
     curves: Mapping[str, Numbers]
+    threshold: float = estimates.HALF
 
 
 @dataclass(frozen=True)
@@ -107,9 +111,10 @@ def render(duel: Duel) -> str:
     that size, and the page says so.
     """
     weights = estimates.resamples(len(duel.labels), duel.seed)
-    measured = [estimates.measure(duel.labels, side.probabilities, weights) for side in duel.sides]
+    measured = [estimates.measure(duel.labels, side.probabilities, weights, side.threshold) for side in duel.sides]
     ours, theirs = duel.other.probabilities, duel.first.probabilities
-    differences = estimates.differences(duel.labels, ours, theirs, weights, duel.widening)
+    thresholds = duel.other.threshold, duel.first.threshold
+    differences = estimates.differences(duel.labels, ours, theirs, weights, duel.widening, thresholds)
     looked = duel.at(facts.sampled(len(duel.labels)))
     masks = {} if looked.frame is None else groups.members(looked.frame)
     judged = [_judge(looked, side, masks) for side in looked.sides]

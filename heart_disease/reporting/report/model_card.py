@@ -55,7 +55,7 @@ def render(facts: Facts, link: str) -> str:
     if facts.usual:
         lines.append(
             f"* **Unlike these patients:** whoever is farther from their mean than {100 * support.USUAL:.0f} % of them "
-            f"is flagged. Of {facts.usual.patients} patients who were left out, {100 * facts.usual.flagged:.1f} % were."
+            f"is flagged; {100 * facts.usual.flagged:.1f} % of {facts.usual.patients} patients who were left out were."
         )
     lines += [
         "* **Use:** learning and engineering. It is not a medical device: do not diagnose or treat anybody by it.",

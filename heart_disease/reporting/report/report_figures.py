@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from heart_disease.evaluation import clinical
-from heart_disease.evaluation.clinical import Stability
+from heart_disease.evaluation.clinical import Stability, Threshold
 from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, NETWORK, Report
 from heart_disease.evaluation.estimates import Estimate, Numbers
 from heart_disease.evaluation.influence import Influence
@@ -70,6 +70,11 @@ class Picture:
         """An SVG that stands in the page itself."""
         return cls(f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}", alt)
 
+    @classmethod
+    def of_png(cls, png: bytes, alt: str) -> Picture:
+        """Likewise, a picture of points."""
+        return cls(f"data:image/png;base64,{base64.b64encode(png).decode()}", alt)
+
 
 def losses(report: Report) -> str:
     """Loss against epochs, with the spread over the folds."""
@@ -81,15 +86,18 @@ def recorded_losses(curves: Sequence[figures.Curve]) -> str:
     return _svg(lambda axes: figures.draw_curves(axes, curves))
 
 
-def roc(labels: Numbers, shown: Sequence[Line]) -> str:
-    """Sensitivity against 1 - specificity, all repeats pooled."""
-    return _svg(lambda axes: _roc(axes, labels, shown))
+def roc(labels: Numbers, shown: Sequence[Line], threshold: Threshold | None = None) -> str:
+    """Sensitivity against 1 - specificity, all repeats pooled; a threshold is a point."""
+    return _svg(lambda axes: _roc(axes, labels, shown, threshold))
 
 
-def _roc(axes: Axes, labels: Numbers, shown: Sequence[Line]) -> None:
+def _roc(axes: Axes, labels: Numbers, shown: Sequence[Line], threshold: Threshold | None) -> None:
     for line in shown:
         x, sensitivity, _ = roc_curve(*line.pooled(labels))
         axes.plot(*_thin(x, sensitivity), color=line.color, linestyle=line.style, label=f"{line.name}: {line.area}")
+    if threshold:
+        at, words = (1 - threshold.specificity.value, threshold.sensitivity.value), _words(threshold)
+        axes.plot(*at, "o", color="black", markersize=6, label=words)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
     axes.set(xlabel="healthy patients alarmed (1 - specificity)", ylabel="sick patients found (sensitivity)")
     axes.legend(title="area under the curve", loc="lower right", fontsize=8)
@@ -106,7 +114,9 @@ def _precision_recall(axes: Axes, labels: Numbers, shown: Sequence[Line]) -> Non
         axes.plot(*_thin(recall, precision), color=line.color, linestyle=line.style, label=line.name)
     axes.axhline(labels.mean(), color=GREY, linewidth=0.8, label="everybody alarmed")
     axes.set(
-        xlabel="sick patients found (sensitivity)", ylabel="of the alarmed, share sick (precision)", ylim=(0, 1.01)
+        xlabel="sick patients found (sensitivity)",
+        ylabel="share of the alarmed who are sick (precision)",
+        ylim=(0, 1.01),
     )
     axes.legend(loc="lower left", fontsize=8)
 
@@ -128,18 +138,24 @@ def _calibration(axes: Axes, labels: Numbers, shown: Sequence[Line], banded: int
     axes.legend(loc="upper left", fontsize=8)
 
 
-def decision(labels: Numbers, shown: Sequence[Line]) -> str:
-    """Net benefit against the threshold, beside treating everybody and nobody."""
-    return _svg(lambda axes: _decision(axes, labels, shown))
+def _words(threshold: Threshold) -> str:
+    return f"threshold {threshold.value:.2f}"
 
 
-def _decision(axes: Axes, labels: Numbers, shown: Sequence[Line]) -> None:
+def decision(labels: Numbers, shown: Sequence[Line], threshold: Threshold | None = None) -> str:
+    """Net benefit against the threshold, beside treating everybody and nobody; one threshold is a line."""
+    return _svg(lambda axes: _decision(axes, labels, shown, threshold))
+
+
+def _decision(axes: Axes, labels: Numbers, shown: Sequence[Line], threshold: Threshold | None) -> None:
     for line in shown:
         found = clinical.net_benefit(labels, line.probabilities, GRID)
         axes.plot(GRID, found, color=line.color, linestyle=line.style, label=line.name)
     everybody = clinical.net_benefit(labels, np.ones((1, len(labels))), GRID)
     axes.plot(GRID, everybody, color=GREY, linewidth=0.8, linestyle="-.", label="treat everybody")
     axes.axhline(0, color=GREY, linewidth=0.8, label="treat nobody")
+    if threshold:
+        axes.axvline(threshold.value, color="black", linewidth=1.2, linestyle=(0, (1, 2)), label=_words(threshold))
     share = labels.mean()
     axes.set(xlabel="probability from which to treat", ylabel="net benefit (true positives per patient)", xlim=(0, 1))
     axes.set_ylim(-0.1 * share, 1.05 * share)
@@ -193,7 +209,7 @@ def _dependence(axes: Axes, found: Influence) -> None:
         axes.set_xticks(
             x, [fill(column.in_words(value), 12, break_long_words=False) for value in found.grid], fontsize=8
         )
-        axes.margins(x=0.1)
+        axes.margins(x=0.14)
     else:
         axes.set_xlabel(column.unit)
     axes.set(ylabel="probability", ylim=(0, 1))
@@ -212,7 +228,7 @@ def _svg(
     with mpl.rc_context({"svg.hashsalt": "heart-disease", "svg.fonttype": "path"}):
         figure = Figure(figsize=size)
         axes = figure.add_axes(
-            (left, bottom, 0.97 - left, 0.97 - bottom)
+            (left, bottom, 0.96 - left, 0.97 - bottom)
         )  # a layout engine would draw everything twice
         draw(axes)
         axes.set_title("")  # the page has a heading

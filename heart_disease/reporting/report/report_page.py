@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from heart_disease.evaluation import clinical
-from heart_disease.evaluation.contest import NETWORK, Report
+from heart_disease.evaluation.contest import NETWORK
 from heart_disease.evaluation.groups import ENOUGH
 from heart_disease.evaluation.influence import Influence
 from heart_disease.evaluation.verdict import Decision
@@ -71,7 +71,7 @@ def render(facts: Facts, decision: Decision, changed: Mapping[str, str] | None) 
         described=described(facts.frame),
         header=header,
         body=body,
-        figures=_figures(report, stable),
+        figures=_figures(facts),
         influences=[_Column(one.column, _direction(one)) for one in report.influences],
         drawn=DRAWN,
         enough=ENOUGH,
@@ -107,7 +107,7 @@ def described(frame: pd.DataFrame) -> list[tuple[str, str, str, str]]:
 
 
 def _share(held: np.ndarray) -> str:
-    return f"{int(held.sum())} ({held.mean():.0%})" if len(held) else "0"
+    return f"{int(held.sum())} ({100 * held.mean():.0f}\u00a0%)" if len(held) else "0"
 
 
 def _middle(cells: np.ndarray) -> str:
@@ -115,7 +115,12 @@ def _middle(cells: np.ndarray) -> str:
     if not len(known):
         return "none"
     low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
-    return f"{middle:g} ({low:g} to {high:g})"
+    return f"{_short(middle)} ({_short(low)} to {_short(high)})"
+
+
+def _short(value: float) -> str:
+    """A quartile, with no more digits than it was measured with by much."""
+    return f"{round(float(value), 1):g}"
 
 
 def _direction(one: Influence) -> str:
@@ -126,16 +131,17 @@ def _direction(one: Influence) -> str:
     return f"{column.meaning}: on average from {ends[0]} to {ends[1]}"
 
 
-def _figures(report: Report, stable: clinical.Stability | None) -> dict[str, Picture]:
+def _figures(facts: Facts) -> dict[str, Picture]:
+    report, stable, threshold = facts.report, facts.stable, facts.threshold
     labels, lines = report.labels, report_figures.lines(report)
     area = report.metrics[NETWORK]["roc_auc"]
     drawn = {
         "losses": (report_figures.losses(report), "Loss against epochs on training and on test rows."),
-        "roc": (report_figures.roc(labels, lines), f"ROC curves. Area of the network: {area}."),
+        "roc": (report_figures.roc(labels, lines, threshold), f"ROC curves. Area of the network: {area}."),
         "precision_recall": (report_figures.precision_recall(labels, lines), "Precision against sensitivity."),
         "calibration": (report_figures.calibration(labels, lines), "Share with disease against probability."),
         "decision": (
-            report_figures.decision(labels, lines),
+            report_figures.decision(labels, lines, threshold),
             "Net benefit against the threshold.",
         ),
     }
@@ -147,4 +153,7 @@ def _figures(report: Report, stable: clinical.Stability | None) -> dict[str, Pic
         drawn["importance"] = (report_figures.importance(report.influences), f"The most important columns: {first}.")
     for one in report.influences[:DRAWN]:
         drawn[one.column] = (report_figures.dependence(one), f"Probability against {_direction(one)}.")
-    return {name: Picture.of(svg, alt) for name, (svg, alt) in drawn.items()}
+    found = {name: Picture.of(svg, alt) for name, (svg, alt) in drawn.items()}
+    if report.landscape:
+        found["landscape"] = Picture.of_png(report.landscape, "The loss around the trained network, in two slices.")
+    return found

@@ -9,11 +9,12 @@ const fields = [...form.querySelectorAll("[data-column]")];
 let token = "";
 let taken = null; // the columns that the version takes; null before it has said so
 let described = ""; // that version
-let start = null; // what a what-if is compared with: {values, probability}
+let start = null; // what a what-if is compared with: {values, probability, version}
 let shown = null; // the same of the answer on the page
 let live = false; // whether a change asks again
 let request = null;
 let timer = 0;
+let scored = ""; // the address of the last scored file, which the browser keeps in memory
 
 // ---- What was entered.
 
@@ -148,6 +149,7 @@ async function estimate() {
     $("answer").hidden = true;
     $("brief").textContent = "";
     failed(error, "status");
+    if (!(error instanceof TypeError) && $("login").hidden) describe(); // another version may take other columns
   }
 }
 
@@ -240,8 +242,8 @@ function showWhatIf() {
 }
 
 function show(entries, { answers: [answer], threshold, model, version }) {
-  shown = { values: entries, probability: answer.probability };
-  start ??= shown;
+  shown = { values: entries, probability: answer.probability, version };
+  if (start?.version !== version) start = shown; // two versions are not compared, and may take other columns
   live = true;
   if (version !== described) describe(); // the champion has changed
   $("answer").hidden = false;
@@ -277,7 +279,9 @@ async function score(file) {
     const response = await ask("predict.csv", { method: "POST", headers: { "Content-Type": "text/csv" }, body: file });
     const [patients, problems] = ["Heart-Patients", "Heart-Problems"].map((name) => Number(response.headers.get(name)));
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(await response.blob());
+    URL.revokeObjectURL(scored);
+    scored = URL.createObjectURL(await response.blob());
+    link.href = scored;
     link.download = file.name.replace(/(\.[^.]*)?$/, " scored.csv");
     link.textContent = `Save ${link.download}`;
     const bad = problems ? `; ${problems} not, and the column problem says why` : "";

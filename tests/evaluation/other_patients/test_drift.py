@@ -14,6 +14,7 @@ from heart_disease.data import sources
 from heart_disease.evaluation.other_patients import drift
 from heart_disease.evaluation.other_patients.drift import Drift, Scored
 from heart_disease.model import schema
+from tests.harness.metrics import plainly
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,14 @@ def test_patients_from_the_same_source_do_not_differ(before: pd.DataFrame) -> No
         "calibration",
         "log loss",
     }
+
+
+def test_patients_are_judged_by_the_answers_of_the_version(before: pd.DataFrame) -> None:
+    now = drawn(before, 150)
+    found = drift.compare(before, now, None, scores(now), threshold=0.2)
+    expected = plainly(scores(now).labels, scores(now).probabilities[None], 0.2)
+    assert found.judgement
+    assert {name: one.value for name, one in found.judgement.metrics.items()} == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

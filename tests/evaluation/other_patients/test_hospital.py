@@ -48,6 +48,17 @@ def test_the_figures_are_those_of_scikit_learn() -> None:
     assert found.calibration
 
 
+def test_a_version_is_judged_by_its_own_answers() -> None:
+    frame = patients.make(200, seed=4)
+    careful = replace(MODEL, threshold=0.1)
+    found = hospital.judge_there(careful, table(frame), seed=0).judgement
+    answers, sick = careful.predict(frame)["disease"] == "yes", frame["num"] > 0
+    assert found.metrics["sensitivity"].value == pytest.approx(answers[sick].mean())
+    assert found.metrics["specificity"].value == pytest.approx(1 - answers[~sick].mean())
+    assert ("answers yes from", "0.100") in words.rows({"here": found})
+    assert words.values(found)["threshold"] == 0.1
+
+
 def test_who_is_unlike_the_patients_of_the_training_is_counted() -> None:
     rows = np.arange(len(TABLE))
     usual = support.fit(MODEL.encoder, TABLE.frame, rows, [(rows[::2], rows[1::2])])
