@@ -327,7 +327,7 @@ def test_pruning_over_the_servers_deletes_what_nothing_needs_and_keeps_the_champ
     assert list(files.rglob(f"{run_id}/artifacts/*"))
 
     with using(stack.client_environment):
-        prune.run(timedelta(0), yes=True)
+        prune.delete(prune.find(timedelta(0)))
     assert not list(files.rglob(f"{run_id}/artifacts/*"))
     assert answer(mlflow_api, "GET", "/runs/get", run_id=run_id)["run"]["info"]["lifecycle_stage"] == "deleted"
     assert prefect_api.get(f"/flow_runs/{flow_run}").status_code == 404

@@ -154,8 +154,8 @@ def _check_codes(table: Table, taken: Collection[str], anyway: bool) -> None:
 def _at_home(record: Record, seed: int) -> Judgement | None:
     """The version on its training data, by its out-of-fold probabilities; None if its run has none."""
     from heart_disease import registry
-    from heart_disease.evaluation import comparison
     from heart_disease.evaluation.other_patients import hospital
+    from heart_disease.evaluation.versions import comparison
     from heart_disease.reporting import tables
 
     text = registry.read_text(record, f"evaluation/{tables.OUT_OF_FOLD}")
