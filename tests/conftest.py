@@ -28,6 +28,34 @@ settings.register_profile("heart", derandomize=True, max_examples=50, deadline=N
 settings.load_profile("heart")
 
 
+# Files whose slow tests take minutes, the longest first. Each runs in one process, so that one of them must not be the
+# last to begin: then it would run alone. pytest-xdist would begin with the files that have the most tests.
+LONGEST = (
+    "servers/test_faults.py",
+    "servers/test_servers.py",
+    "operations/test_schedule.py",
+    "servers/test_browser.py",
+    "evaluation/versions/test_comparison.py",
+    "cli/test_reproduce.py",
+    "flows/test_retrain.py",
+    "flows/test_rerun.py",
+    "flows/test_sweep_resumed.py",
+    "search/test_clusters.py",
+    "servers/test_faults_embedded.py",
+    "serving/test_follower.py",
+    "training/test_distributed.py",
+    "servers/test_page.py",
+    "operations/test_follow.py",
+    "flows/test_own_columns.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first (`make test-slow` keeps this order)."""
+    rank = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A temporary folder for every store, so that no test touches the user's stores."""

@@ -17,12 +17,14 @@ from uuid import uuid4
 import pytest
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.importtools import import_object
+from prefect.workers.process import ProcessWorker
 
 from heart_disease.cli import main
 from heart_disease.data import sources
@@ -188,7 +190,9 @@ def test_prefect_yaml_sets_what_the_command_sets() -> None:
         assert env == {**main.ENVIRONMENT, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5"}
 
 
-# From here on with complete servers.
+# From here on with complete servers. A run whose source is missing ends soon, and like any other for Prefect.
+
+MISSING = "nowhere.csv"
 
 
 @pytest.fixture(scope="module")
@@ -256,8 +260,8 @@ def test_it_starts_a_server_fires_at_its_times_and_leaves_nothing_running(tmp_pa
 @pytest.mark.slow
 def test_a_second_run_waits(prefect_site: Site, client: SyncPrefectClient) -> None:
     with prefect_site.schedule("--if-running", "wait"):
-        first, second = ended(client, trigger(client, force=True), trigger(client, force=True))
-    assert [states.outcome_of(run) for run in (first, second)] == ["NotPromoted"] * 2
+        first, second = ended(client, trigger(client, source=MISSING), trigger(client, source=MISSING))
+    assert [states.outcome_of(run) for run in (first, second)] == ["Rejected"] * 2
     (one, other) = sorted((first, second), key=lambda run: str(run.start_time))
     assert one.end_time
     assert other.start_time
@@ -267,22 +271,25 @@ def test_a_second_run_waits(prefect_site: Site, client: SyncPrefectClient) -> No
 @pytest.mark.slow
 def test_a_second_run_is_skipped(prefect_site: Site, client: SyncPrefectClient) -> None:
     with prefect_site.schedule("--if-running", "skip"):
-        both = ended(client, trigger(client, force=True), trigger(client, force=True))
-    assert sorted(str(states.outcome_of(run) or run.state_name) for run in both) == ["Cancelled", "NotPromoted"]
+        both = ended(client, trigger(client, source=MISSING), trigger(client, source=MISSING))
+    assert sorted(str(states.outcome_of(run) or run.state_name) for run in both) == ["Cancelled", "Rejected"]
 
 
 @pytest.mark.slow
 def test_new_data_starts_a_run_on_it(prefect_site: Site, client: SyncPrefectClient) -> None:
     path = prefect_site.folder / "patients.csv"
     before = {run.id for run in runs(client)}
-    for content, expected in ((sources.BUNDLED.read_text(), "NotPromoted"), ("nothing", "Rejected")):
+    old = sources.load().frame.assign(age=500).to_csv(index=False)
+    for content, expected in ((old, "column 'age' has 500"), ("nothing", "patients.csv")):
         with prefect_site.schedule("--on-data", str(path)):  # notices changes made while it was not running, too
             path.write_text(content)
             [new] = wait_for(lambda: [run for run in runs(client) if run.id not in before])
             [run] = ended(client, new)
         before.add(run.id)
         assert run.parameters["source"] == str(path)
-        assert states.outcome_of(run) == expected
+        assert states.outcome_of(run) == "Rejected"
+        assert run.state
+        assert expected in str(run.state.message)
 
 
 @pytest.mark.slow
@@ -291,8 +298,8 @@ def test_the_latest_missed_run_is_made_up_for(prefect_site: Site, client: SyncPr
     site = prefect_site
     with suppress(ObjectNotFound):
         client.delete_deployment(client.read_deployment_by_name(RETRAIN).id)
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    assert site.start("prefect", "work-pool", "create", "heart", "--type", "process", **quiet).wait() == 0
+    template = ProcessWorker.get_default_base_job_template()
+    client.create_work_pool(WorkPoolCreate(name="heart", type="process", base_job_template=template))
     site.environment["HEART_CRON"] = "* * * * *"
     deploy = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
@@ -300,12 +307,14 @@ def test_the_latest_missed_run_is_made_up_for(prefect_site: Site, client: SyncPr
     )  # fmt: skip
     assert deploy.returncode == 0, deploy.stdout + deploy.stderr
     deployment = client.read_deployment_by_name(RETRAIN)
+    client.update_deployment(deployment.id, DeploymentUpdate(parameters={"source": MISSING}))
     [schedule] = deployment.schedules
     often = IntervalSchedule(interval=timedelta(seconds=5))  # cron has no seconds
     client.update_deployment_schedule(deployment.id, schedule.id, schedule=often)
     wait_for(lambda: len(missed.due(client, deployment.id)) >= 3)
     client.update_deployment_schedule(deployment.id, schedule.id, active=False)  # plan no more runs
     late = missed.due(client, deployment.id)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     worker = site.start("prefect", "worker", "start", "--pool", "heart", **quiet)
     try:
         *earlier, latest = sorted(ended(client, *late), key=lambda run: run.expected_start_time)
@@ -313,7 +322,7 @@ def test_the_latest_missed_run_is_made_up_for(prefect_site: Site, client: SyncPr
         worker.terminate()
         worker.wait(timeout=60)
     assert {states.outcome_of(run) for run in earlier} == {"Superseded"}
-    assert states.outcome_of(latest) in ("Promoted", "NotPromoted")
+    assert states.outcome_of(latest) == "Rejected"  # so it was made
     assert earlier[0].state
     assert "makes up for this one" in str(earlier[0].state.message)
 
