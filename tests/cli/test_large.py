@@ -112,8 +112,7 @@ def stopped(process: subprocess.Popen[str], number: int, reading: str) -> str:
     return said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("output", ["out.parquet", "out.csv"])
+@pytest.mark.parametrize(("number", "output"), [(signal.SIGINT, "out.parquet"), (signal.SIGTERM, "out.csv")])
 def test_scoring_that_is_stopped_in_the_middle_leaves_no_file_and_what_was_there(
     number: int, output: str, folder: Path, tmp_path: Path
 ) -> None:
@@ -123,10 +122,9 @@ def test_scoring_that_is_stopped_in_the_middle_leaves_no_file_and_what_was_there
     assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_check_that_is_stopped_in_the_middle_leaves_no_page(number: int, folder: Path, tmp_path: Path) -> None:
+def test_a_check_that_is_stopped_in_the_middle_leaves_no_page(folder: Path, tmp_path: Path) -> None:
     process = start(folder, "-c", SLOWLY, "check", "many.parquet", "--page", str(tmp_path / "page.html"))
-    assert stopped(process, number, "many.parquet") == "heart: stopped\n"
+    assert stopped(process, signal.SIGTERM, "many.parquet") == "heart: stopped\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +16,7 @@ import psutil
 import pytest
 
 from tests.harness import pages
+from tests.harness.browser import CHROMIUM, chromium
 from tests.harness.compose import Stack, postgres_programs
 from tests.harness.served import (
     RETRAIN,
@@ -32,8 +32,6 @@ from tests.harness.served import (
 from tests.harness.waiting import wait_for
 
 pytestmark = pytest.mark.slow
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="module")
@@ -268,9 +266,7 @@ def test_both_pages_show_scheduled_runs_and_artifacts_after_login(
     deployment = answer(prefect_api, "GET", f"/deployments/name/{RETRAIN}")["id"]
     run = champions_run(mlflow_api)["info"]
     asked: list[str] = []
-    with playwright.sync_playwright() as started:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=options)
+    with chromium() as browser:
         login = {"username": "admin", "password": stack.secrets["MLFLOW_ADMIN_PASSWORD"]}
         for service, context in (
             ("prefect", browser.new_context(viewport={"width": 1600, "height": 1000})),
