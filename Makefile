@@ -13,10 +13,10 @@ train: .venv/installed
 test: .venv/installed
 	$(BIN)/python -m pytest -n 4 --dist worksteal
 
-# Whole programs, servers, clusters and a browser. They wait more than they compute, so four run at once. The tests of
+# Whole programs, servers, clusters and a browser. They wait more than they compute, so five run at once. The tests of
 # a file stay in one process, because they share a server or a training; tests/conftest.py puts the longest files first.
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow -n 4 --dist loadfile --no-loadscope-reorder --durations 20
+	$(BIN)/python -m pytest -m slow -n 5 --dist loadfile --no-loadscope-reorder --durations 20
 
 # Builds the image, and starts, kills, stops, backs up and restores the stack. It is skipped where no engine answers.
 test-docker: .venv/installed

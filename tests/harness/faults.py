@@ -52,11 +52,10 @@ DISK = 256  # megabytes for the servers' files
 def servers(folder: Path) -> Iterator[Stack]:
     """PostgreSQL, MLflow and Prefect of docker-compose.yml, with their accounts, deployments and a champion.
 
-    MLflow accepts every host and port, because some tests reach it through a proxy. Prefect's leases are short, and
-    the worker looks for runs often.
+    MLflow accepts every host and port, because some tests reach it through a proxy. Prefect's leases are short.
     """
     stack = Stack(folder)
-    stack.added |= {"prefect": SHORT_LEASES, "worker": {"PREFECT_WORKER_QUERY_SECONDS": "2"}}
+    stack.added["prefect"] = SHORT_LEASES
     mlflow_server = stack.services["mlflow"]
     mlflow_server["command"] = re.sub(r"--allowed-hosts \S+", r"--allowed-hosts \\*", mlflow_server["command"])
     with small_disk(artifacts(stack), DISK):
