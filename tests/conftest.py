@@ -11,7 +11,7 @@ from pathlib import Path
 
 import absl.logging
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from heart_disease.cli.main import ENVIRONMENT
 from heart_disease.processes.loopback import spare_from_proxies
@@ -27,8 +27,16 @@ absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 # compares stderr. (A log line that cannot be formatted still fails its test: pytest's own handler raises.)
 logging.raiseExceptions = False
 
-# The same examples in every run, no time limit per example, and no database of earlier failures.
-settings.register_profile("heart", derandomize=True, max_examples=50, deadline=None, database=None)
+# The same examples in every run, no time limit for making or trying them, because the machine may be busy, and no
+# database of earlier failures.
+settings.register_profile(
+    "heart",
+    derandomize=True,
+    max_examples=50,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("heart")
 
 
