@@ -18,9 +18,6 @@ from tests.harness.command import root
 from tests.harness.stores import empty_prefect_database
 from tests.harness.waiting import PATIENCE, free_port, wait_for
 
-# Waits that are settings of Prefect, in seconds; otherwise a run that waits for its place asks every 30, and a worker
-# looks for runs every 10.
-SHORT_WAITS = {"PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3", "PREFECT_WORKER_QUERY_SECONDS": "2"}
 QUICK = ("--folds", "2", "--repeats", "1", "--epochs", "2")
 
 
@@ -66,7 +63,7 @@ def site(folder: Path, port: int) -> Site:
     url = f"http://127.0.0.1:{port}/api"
     empty_prefect_database(folder / "prefect" / "prefect.db")
     stores = {"PREFECT_HOME": str(folder / "prefect"), "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
-    return Site(folder, url, {**os.environ, **SHORT_WAITS, **stores, "PYTHONPATH": root(), "PREFECT_API_URL": url})
+    return Site(folder, url, {**os.environ, **stores, "PYTHONPATH": root(), "PREFECT_API_URL": url})
 
 
 @contextmanager
