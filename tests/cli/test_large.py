@@ -29,7 +29,7 @@ from heart_disease.training.recipe import Recipe
 from tests.harness import crowd, patients
 from tests.harness.command import one_line, root
 from tests.harness.disk import small_disk
-from tests.harness.waiting import wait_for
+from tests.harness.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -107,7 +107,7 @@ def stopped(process: subprocess.Popen[str], number: int, reading: str) -> str:
 
     wait_for(is_read)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + number, said
     return said
 
@@ -143,7 +143,7 @@ def test_a_full_disk_ends_in_one_message_and_leaves_what_was_there(folder: Path,
                 filler.write(bytes(4096))
         for name, arguments in commands.items():
             process = start(folder, "-m", "heart_disease", *arguments)
-            _, said = process.communicate(timeout=60)
+            _, said = process.communicate(timeout=PATIENCE)
             assert process.returncode == ExitCode.UNAVAILABLE
             assert one_line(said).startswith(f"heart: '{tmp_path / 'disk' / name}' cannot be written: No space left")
             assert one_line(said).count("heart: ") == 1
