@@ -8,15 +8,15 @@ BIN := .venv/bin
 train: .venv/installed
 	$(BIN)/heart train
 
-# Three processes, because tests wait about as long as they compute; each takes the next test when it has none left. More
-# would each start a Prefect server and TensorFlow for only a few tests.
+# Four processes on two cores, because tests wait about as long as they compute; each takes the next test when it has none
+# left. More would each start a Prefect server and TensorFlow for only a few tests.
 test: .venv/installed
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
-# Whole programs, servers, clusters and a browser. They wait more than they compute, so three run at once. The tests of
-# a file stay in one process, because they share a server or a training.
+# Whole programs, servers, clusters and a browser. They wait more than they compute, so five run at once. The tests of
+# a file stay in one process, because they share a server or a training; tests/conftest.py puts the longest files first.
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow -n 3 --dist loadfile --durations 20
+	$(BIN)/python -m pytest -m slow -n 5 --dist loadfile --no-loadscope-reorder --durations 20
 
 # Builds the image, and starts, kills, stops, backs up and restores the stack. It is skipped where no engine answers.
 test-docker: .venv/installed

@@ -16,10 +16,10 @@ from expectations.gate import Validation
 from heart_disease import registry
 from heart_disease.data import identities
 from heart_disease.data.sources import Table
-from heart_disease.evaluation import comparison
 from heart_disease.evaluation.estimates import Numbers
 from heart_disease.evaluation.other_patients import drift
 from heart_disease.evaluation.other_patients.drift import LEAST_ROWS, Drift, Scored
+from heart_disease.evaluation.versions import comparison
 from heart_disease.model import schema
 from heart_disease.model.errors import RejectedError, UnavailableError
 from heart_disease.model.patient_model import PatientModel

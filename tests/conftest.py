@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import absl.logging
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from heart_disease.cli.main import ENVIRONMENT
 from heart_disease.processes.loopback import spare_from_proxies
@@ -22,10 +23,52 @@ spare_from_proxies()
 # Prefect's logging set-up closes all handlers; TensorFlow's handler would close the stream it found, which is pytest's.
 absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
+# If its server answers late, Prefect's thread that sends logs writes to stderr, in the middle of a later test that
+# compares stderr. (A log line that cannot be formatted still fails its test: pytest's own handler raises.)
+logging.raiseExceptions = False
 
-# The same examples in every run, no time limit per example, and no database of earlier failures.
-settings.register_profile("heart", derandomize=True, max_examples=50, deadline=None, database=None)
+# The same examples in every run, no time limit for making or trying them, because the machine may be busy, and no
+# database of earlier failures.
+settings.register_profile(
+    "heart",
+    derandomize=True,
+    max_examples=50,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("heart")
+
+
+# Files whose slow tests take minutes, the longest first. Each runs in one process, so that one of them must not be the
+# last to begin: then it would run alone. pytest-xdist would begin with the files that have the most tests.
+LONGEST = (
+    "servers/test_faults.py",
+    "servers/test_servers.py",
+    "operations/test_schedule.py",
+    "cli/test_reproduce.py",
+    "evaluation/versions/test_comparison.py",
+    "flows/test_sweep_resumed.py",
+    "flows/test_retrain.py",
+    "servers/test_browser.py",
+    "serving/test_follower.py",
+    "flows/test_rerun.py",
+    "training/test_engine.py",
+    "search/test_clusters.py",
+    "training/test_distributed.py",
+    "serving/test_rehearsal.py",
+    "servers/test_faults_embedded.py",
+    "flows/test_sweep.py",
+    "servers/test_page.py",
+    "operations/test_follow.py",
+    "flows/test_own_columns.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first (`make test-slow` keeps this order)."""
+    rank = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,8 +7,8 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -78,12 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.DONE
     options = known.parse_args(given)
     output.apply(options)
-    for name, value in {**ENVIRONMENT, **_store()}.items():
-        os.environ.setdefault(name, value)
     spare_from_proxies()
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        with not_lost():
+        with _set({**_store(), **ENVIRONMENT, **output.variables(options)}), not_lost():
             select(options)
             return int(options.run(options))
     except HeartError as error:
@@ -106,6 +104,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f"'{error.filename}' cannot be used: " if error.filename else ""
         print(wrapped(hide(f"heart: {where}{error.strerror or error}")), file=sys.stderr)
         return ExitCode.UNAVAILABLE
+
+
+@contextmanager
+def _set(defaults: Mapping[str, str]) -> Iterator[None]:
+    """Set the variables that are not set until the command ends; a program may run another command after it."""
+    added = {name: value for name, value in defaults.items() if name not in os.environ}
+    os.environ |= added
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def _store() -> dict[str, str]:

@@ -7,7 +7,6 @@ import dataclasses
 import json
 import logging
 import math
-import os
 import sys
 import traceback
 from collections.abc import Mapping
@@ -38,9 +37,11 @@ def add(parser: argparse.ArgumentParser, *, facts: bool) -> None:
 def apply(options: argparse.Namespace) -> None:
     """Let this process say as much as the options want."""
     logging.getLogger("heart").setLevel(logging.WARNING if options.quiet else logging.INFO)
-    if options.verbose:
-        for name, value in TALKATIVE.items():
-            os.environ.setdefault(name, value)
+
+
+def variables(options: argparse.Namespace) -> Mapping[str, str]:
+    """The environment variables by which libraries say as much as the options want."""
+    return TALKATIVE if options.verbose else {}
 
 
 def write_json(facts: object) -> None:

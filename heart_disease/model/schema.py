@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # `heart --help` names the columns, and one patient is scored
     from numpy.typing import NDArray
 
 Range = tuple[float, float]
+# The columns around a file's own: the row's number before them, and what the model answers after them.
+ANSWERS = ("row", "probability", "disease", "problem", "unusual")
 
 
 @dataclass(frozen=True)

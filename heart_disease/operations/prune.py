@@ -18,7 +18,6 @@ from prefect.exceptions import ObjectNotFound
 from heart_disease import registry
 from heart_disease.model.words import count
 from heart_disease.operations.reconciliation import FLOWS
-from heart_disease.reporting.terminal import wrapped
 
 ENDED = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
 
@@ -39,30 +38,6 @@ class Found:
             f"{self.unneeded.bytes / 1e6:.1f} MB of files",
             count(len(self.flow_runs), "Prefect flow run"),
         ]
-
-
-def run(age: timedelta, yes: bool) -> None:
-    """List what is older than `age` and not needed; with `yes`, delete it.
-
-    Raises:
-        UnavailableError: a store does not answer.
-    """
-    found = find(age)
-    print(f"older than {count(age.days, 'day')}, and not needed:" if age.days else "not needed:")
-    print("\n".join(f"  {line}" for line in found.lines()))
-    if not yes:
-        print("nothing was deleted; --yes deletes them")
-        return
-    for_good = delete(found)
-    print("deleted")
-    if not for_good and found.unneeded.runs:
-        print(
-            wrapped(
-                "Their records are hidden in the database of the MLflow server. The service `cleaner` of "
-                "docker-compose.yml removes them after a month. On another server's machine, `mlflow gc` removes them, "
-                "and everything else that anyone has deleted in MLflow."
-            )
-        )
 
 
 def find(age: timedelta) -> Found:

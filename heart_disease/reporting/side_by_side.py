@@ -8,9 +8,9 @@ from dataclasses import fields
 
 from rich.cells import cell_len
 
-from heart_disease.evaluation.comparison import DATA, EVALUATION, setting_of, title_of
 from heart_disease.evaluation.estimates import METRICS, Estimate
 from heart_disease.evaluation.verdict import Comparison
+from heart_disease.evaluation.versions.comparison import DATA, EVALUATION, setting_of, title_of
 from heart_disease.reporting import tables
 from heart_disease.training.recipe import Recipe
 

@@ -16,12 +16,12 @@ from heart_disease.data import files, sources
 from heart_disease.data.files import File
 from heart_disease.data.formats import text
 from heart_disease.data.writing import Writer
+from heart_disease.model import schema
 from heart_disease.model.errors import DataError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.serving import patients
 
 NAME = "patients.csv"  # what messages call the file
-ANSWERS = ("row", "probability", "disease", "problem", "unusual")
 EXAMPLE = "\n".join(",".join(map(str, line)) for line in (patients.EXAMPLE, patients.EXAMPLE.values()))
 
 
@@ -39,7 +39,7 @@ def score(body: bytes, model: PatientModel) -> tuple[str, list[str]]:
         came, scored = Path(folder, NAME), Path(folder, "scored.csv")
         came.write_bytes(body)
         file = files.look(came)
-        if taken := [name for name in ANSWERS if name in file.columns]:
+        if taken := [name for name in schema.ANSWERS if name in file.columns]:
             raise HTTPException(422, f"the file has the column '{taken[0]}', as its answers do; rename it first")
         model.cells(pd.DataFrame(columns=list(file.columns)))  # refuses a file that lacks a column
         _doubt(file)
@@ -49,7 +49,7 @@ def score(body: bytes, model: PatientModel) -> tuple[str, list[str]]:
                 found = model.predict(sources.rows_in(batch, file).frame)
                 problems += found["problem"].tolist()
                 own = dict(zip(batch.cells.column_names, batch.cells.columns, strict=True))
-                given = {name: pa.array(found[name], from_pandas=True) for name in ANSWERS[1:]}
+                given = {name: pa.array(found[name], from_pandas=True) for name in schema.ANSWERS[1:]}
                 writer.write(pa.table({"row": pa.array(found.index), **own, **given}))
         return scored.read_bytes().decode(), problems  # not as text: that would change line breaks within cells
 

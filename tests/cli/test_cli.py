@@ -42,6 +42,7 @@ def test_without_a_command_it_shows_the_help(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out == alone != ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
 def test_a_sign_that_the_terminals_encoding_lacks_is_replaced(encoding: str, tmp_path: Path) -> None:
     shutil.copy(sources.BUNDLED, tmp_path / "Müller €.csv")

@@ -29,7 +29,7 @@ from heart_disease.training.recipe import Recipe
 from tests.harness import crowd, patients
 from tests.harness.command import one_line, root
 from tests.harness.disk import small_disk
-from tests.harness.waiting import wait_for
+from tests.harness.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -107,13 +107,12 @@ def stopped(process: subprocess.Popen[str], number: int, reading: str) -> str:
 
     wait_for(is_read)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + number, said
     return said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("output", ["out.parquet", "out.csv"])
+@pytest.mark.parametrize(("number", "output"), [(signal.SIGINT, "out.parquet"), (signal.SIGTERM, "out.csv")])
 def test_scoring_that_is_stopped_in_the_middle_leaves_no_file_and_what_was_there(
     number: int, output: str, folder: Path, tmp_path: Path
 ) -> None:
@@ -123,10 +122,9 @@ def test_scoring_that_is_stopped_in_the_middle_leaves_no_file_and_what_was_there
     assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_check_that_is_stopped_in_the_middle_leaves_no_page(number: int, folder: Path, tmp_path: Path) -> None:
+def test_a_check_that_is_stopped_in_the_middle_leaves_no_page(folder: Path, tmp_path: Path) -> None:
     process = start(folder, "-c", SLOWLY, "check", "many.parquet", "--page", str(tmp_path / "page.html"))
-    assert stopped(process, number, "many.parquet") == "heart: stopped\n"
+    assert stopped(process, signal.SIGTERM, "many.parquet") == "heart: stopped\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -145,7 +143,7 @@ def test_a_full_disk_ends_in_one_message_and_leaves_what_was_there(folder: Path,
                 filler.write(bytes(4096))
         for name, arguments in commands.items():
             process = start(folder, "-m", "heart_disease", *arguments)
-            _, said = process.communicate(timeout=60)
+            _, said = process.communicate(timeout=PATIENCE)
             assert process.returncode == ExitCode.UNAVAILABLE
             assert one_line(said).startswith(f"heart: '{tmp_path / 'disk' / name}' cannot be written: No space left")
             assert one_line(said).count("heart: ") == 1

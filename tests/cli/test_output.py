@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,15 @@ def test_an_error_is_one_line_and_with_verbose_also_where_it_comes_from(capsys: 
     told = capsys.readouterr().err
     assert told.startswith("Traceback")
     assert told.endswith(brief)
+
+
+def test_a_command_leaves_no_variable_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in output.TALKATIVE:
+        monkeypatch.delenv(name)
+    before = dict(os.environ)
+    for options in (["-v"], []):
+        assert heart("completion", "bash", *options) == 0
+        assert dict(os.environ) == before
 
 
 def test_what_a_check_found_is_there_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

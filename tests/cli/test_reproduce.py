@@ -15,8 +15,8 @@ import pytest
 
 from heart_disease import registry
 from heart_disease.data import sources
-from heart_disease.evaluation import reproduction
 from heart_disease.evaluation.settings import Evaluation, Promotion
+from heart_disease.evaluation.versions import reproduction
 from heart_disease.processes import memory
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients

@@ -20,7 +20,7 @@ def trained(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """The outcome of a small training on the bundled patients, in its own store."""
     from flows.train import train
 
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, checked_here():
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('train') / 'mlflow.db'}")
         yield train(**QUICK)
 

@@ -79,7 +79,7 @@ class Stack:
         self._open = Path(tempfile.mkdtemp(prefix="heart-stack-"))
         self._open.chmod(0o755)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.added: dict[str, dict[str, str]] = {}  # Per service: variables that a test adds, as they are.
+        self.added = {"worker": {"PREFECT_WORKER_QUERY_SECONDS": "2"}}  # Per service: variables that tests add.
         self._files: list[IO[bytes]] = []
         # Per service: each port inside its container -> the port here.
         self.ports = {

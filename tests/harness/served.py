@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from heart_disease.data import sources
+from tests.harness.compose import Stack
 from tests.harness.compose_file import ROOT
 from tests.harness.waiting import wait_for
 
@@ -63,3 +67,28 @@ def refused_training(folder: Path, environment: dict[str, str], mlflow_api: http
     )["runs"]  # fmt: skip
     tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
     return run["info"]["run_id"], tags["prefect.flow_run_id"]
+
+
+@contextmanager
+def replaced_often(stack: Stack) -> Iterator[Callable[[], int]]:
+    """A function that counts how many of MLflow's processes have been replaced since it was killed and came back.
+
+    The file has them replaced after some thousand requests, because they grow; here it happens during a run.
+    """
+    as_in_file = stack.services["mlflow"]["command"]
+    often = re.sub(r"(limit-max-requests) \d+ (--limit-max-requests-jitter) \d+", r"\1 40 \2 20", as_in_file)
+    assert often != as_in_file
+    said = "Maximum request limit"
+    before = stack.log("mlflow").count(said)
+
+    def again(command: str) -> None:
+        stack.kill("mlflow")
+        assert not stack.members("mlflow")
+        stack.services["mlflow"]["command"] = command
+        stack.start_service("mlflow")
+
+    again(often)
+    try:
+        yield lambda: stack.log("mlflow").count(said) - before
+    finally:
+        again(as_in_file)

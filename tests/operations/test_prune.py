@@ -22,6 +22,7 @@ from prefect.exceptions import ObjectNotFound, ParameterTypeError
 
 from flows.prune import prune as pruning_flow
 from heart_disease import registry
+from heart_disease.cli.operate import prune as command
 from heart_disease.operations import prune
 from heart_disease.registry import moves
 from heart_disease.registry.access import store as stores
@@ -310,14 +311,14 @@ def test_the_command_lists_what_it_would_delete_and_deletes_only_on_request(
 
     old()
     registered(trained(100))
-    prune.run(timedelta(0), yes=False)
+    command.prune(timedelta(0), delete=False, as_json=False)
     said = capsys.readouterr().out
     assert "1 MLflow run\n" in said
     assert "1 version, never champion" in said
     assert "nothing was deleted" in said
     flow_runs = int(re.findall(r"(\d+) Prefect flow runs?", said)[0])
     assert flow_runs >= 1
-    prune.run(timedelta(0), yes=True)
+    command.prune(timedelta(0), delete=True, as_json=False)
     assert "deleted" in capsys.readouterr().out.splitlines()
     assert find(days=0).runs == []
     with get_client(sync_client=True) as client:

@@ -188,7 +188,9 @@ def test_prefect_yaml_sets_what_the_command_sets() -> None:
         assert env == {**main.ENVIRONMENT, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5"}
 
 
-# From here on with complete servers.
+# From here on with complete servers. A run whose source is missing ends soon, and like any other for Prefect.
+
+MISSING = "nowhere.csv"
 
 
 @pytest.fixture(scope="module")
@@ -256,8 +258,8 @@ def test_it_starts_a_server_fires_at_its_times_and_leaves_nothing_running(tmp_pa
 @pytest.mark.slow
 def test_a_second_run_waits(prefect_site: Site, client: SyncPrefectClient) -> None:
     with prefect_site.schedule("--if-running", "wait"):
-        first, second = ended(client, trigger(client, force=True), trigger(client, force=True))
-    assert [states.outcome_of(run) for run in (first, second)] == ["NotPromoted"] * 2
+        first, second = ended(client, trigger(client, source=MISSING), trigger(client, source=MISSING))
+    assert [states.outcome_of(run) for run in (first, second)] == ["Rejected"] * 2
     (one, other) = sorted((first, second), key=lambda run: str(run.start_time))
     assert one.end_time
     assert other.start_time
@@ -267,22 +269,25 @@ def test_a_second_run_waits(prefect_site: Site, client: SyncPrefectClient) -> No
 @pytest.mark.slow
 def test_a_second_run_is_skipped(prefect_site: Site, client: SyncPrefectClient) -> None:
     with prefect_site.schedule("--if-running", "skip"):
-        both = ended(client, trigger(client, force=True), trigger(client, force=True))
-    assert sorted(str(states.outcome_of(run) or run.state_name) for run in both) == ["Cancelled", "NotPromoted"]
+        both = ended(client, trigger(client, source=MISSING), trigger(client, source=MISSING))
+    assert sorted(str(states.outcome_of(run) or run.state_name) for run in both) == ["Cancelled", "Rejected"]
 
 
 @pytest.mark.slow
 def test_new_data_starts_a_run_on_it(prefect_site: Site, client: SyncPrefectClient) -> None:
     path = prefect_site.folder / "patients.csv"
     before = {run.id for run in runs(client)}
-    for content, expected in ((sources.BUNDLED.read_text(), "NotPromoted"), ("nothing", "Rejected")):
+    old = sources.load().frame.assign(age=500).to_csv(index=False)
+    for content, expected in ((old, "column 'age' has 500"), ("nothing", "patients.csv")):
         with prefect_site.schedule("--on-data", str(path)):  # notices changes made while it was not running, too
             path.write_text(content)
             [new] = wait_for(lambda: [run for run in runs(client) if run.id not in before])
             [run] = ended(client, new)
         before.add(run.id)
         assert run.parameters["source"] == str(path)
-        assert states.outcome_of(run) == expected
+        assert states.outcome_of(run) == "Rejected"
+        assert run.state
+        assert expected in str(run.state.message)
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from heart_disease.model.errors import RejectedError, SourceError, UnavailableEr
 from heart_disease.operations import states
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients
+from tests.harness.trainings import checked_here
 from tests.harness.waiting import wait_for
 
 QUICK = {"recipe": Recipe(epochs=2), "evaluation": Evaluation(folds=2, repeats=1)}
@@ -140,7 +141,8 @@ def trained(**parameters: Any) -> Any:
 @pytest.mark.slow
 def test_a_trainings_flow_run_tells_its_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    held_back = trained()
+    with checked_here():
+        held_back = trained()
     assert (held_back.state_name, held_back.tags) == ("Completed", ["NotPromoted"])
     assert held_back.state.message.startswith(
         "heart-disease version 1: NOT promoted, challenger; does not beat the prevalence"

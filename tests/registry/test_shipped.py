@@ -78,6 +78,7 @@ def expected_of(rows: pd.DataFrame) -> list[float]:
 # Where it loads.
 
 
+@pytest.mark.slow
 def test_it_loads_beside_other_projects_modules_with_the_same_names(tmp_path: Path) -> None:
     for name in OURS - {"heart_disease"}:
         (tmp_path / f"{name}.py").write_text("app = 'Celery'\n")
@@ -113,6 +114,7 @@ print(json.dumps([sorted(set(one.predict(rows)["disease"])) for one in (*models,
     assert set(other) <= {"ja", "nein"}
 
 
+@pytest.mark.slow
 def test_pythons_cache_files_do_not_spoil_a_version(tmp_path: Path) -> None:
     run(tmp_path, "model(1)\nprint(1)", PYTHONDONTWRITEBYTECODE="")
     assert list(files_of("1").rglob("*.pyc"))
@@ -129,6 +131,7 @@ def test_no_module_of_the_package_imports_another_of_this_project() -> None:
 # The test before an alias moves.
 
 
+@pytest.mark.slow
 def test_both_ways_of_loading_give_the_model_in_memory() -> None:
     with registry.stranger() as stranger:
         registry.check_model(registry.by_version("2"), MODEL, sources.load().frame, stranger)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +25,8 @@ from heart_disease.cli import main
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.errors import RejectedError
 from heart_disease.operations import states
+from tests.harness.browser import CHROMIUM, chromium
+from tests.harness.trainings import checked_here
 from tests.harness.waiting import free_port
 
 pytestmark = pytest.mark.slow
@@ -33,7 +34,6 @@ pytestmark = pytest.mark.slow
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 if not CHROMIUM:
     pytest.skip("chromium is not installed", allow_module_level=True)
 
@@ -70,7 +70,8 @@ def site(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         patch.chdir(folder)
-        trained = train.train()
+        with checked_here():
+            trained = train.train()
         harness = get_current_settings().to_environment_variables(exclude_unset=True)  # including its database
         process = subprocess.Popen(
             [sys.executable, "-m", "heart_disease", "ui", *(f"--{name}-port={port}" for name, port in ports.items())],
@@ -90,11 +91,8 @@ def site(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
 
 @pytest.fixture(scope="module")
 def browser(site: Site) -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield browser
-        browser.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture

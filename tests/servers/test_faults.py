@@ -30,7 +30,9 @@ def stack() -> Iterator[Stack]:
 
 
 def test_one_flow_run_killed_in_turn_where_each_retry_finds_more(stack: Stack) -> None:
-    assert faults.killed(stack, ["train", "registration", "loading back", "moving the alias"]) == Checked()
+    # Before "registration" a retry begins anew, as after the worker is killed (below). A version without an alias
+    # ("loading back") is left by the training that is killed in test_faults_embedded.py.
+    assert faults.killed(stack, ["registration", "moving the alias"]) == Checked()
     # Killed separately, because a retry after the previous point does not pass this one.
     assert faults.killed(stack, ["saying so"]) == Checked()
 

@@ -6,7 +6,6 @@ Every test leaves screenshots, in the folder HEART_SCREENSHOTS if that is set; l
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from heart_disease.registry import ModelRef
 from heart_disease.serving import server
 from heart_disease.serving.follower import Follower, Loaded
 from tests.harness import models
+from tests.harness.browser import CHROMIUM, chromium
 from tests.harness.patients import FIRST
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,6 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 expect = playwright.expect
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 if not CHROMIUM:
     pytest.skip("chromium is not installed", allow_module_level=True)
 
@@ -74,11 +73,8 @@ def address(model: PatientModel) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     expect.set_options(timeout=PATIENCE)
-    with playwright.sync_playwright() as started:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield browser
-        browser.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -18,13 +16,22 @@ import psutil
 import pytest
 
 from tests.harness import pages
+from tests.harness.browser import CHROMIUM, chromium
 from tests.harness.compose import Stack, postgres_programs
-from tests.harness.served import RETRAIN, answer, champion, champions_run, ended, heart, refused_training, run_flow
+from tests.harness.served import (
+    RETRAIN,
+    answer,
+    champion,
+    champions_run,
+    ended,
+    heart,
+    refused_training,
+    replaced_often,
+    run_flow,
+)
 from tests.harness.waiting import wait_for
 
 pytestmark = pytest.mark.slow
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="module")
@@ -148,13 +155,15 @@ def test_a_retrain_leaves_no_file_in_the_workers_tmp(stack: Stack, trained: dict
     assert left() == []
 
 
-def test_a_cron_deployment_fires(prefect_api: httpx.Client, trained: dict[str, Any]) -> None:
+def test_a_scheduled_run_starts_by_itself(prefect_api: httpx.Client, trained: dict[str, Any]) -> None:
     deployment = answer(prefect_api, "GET", f"/deployments/name/{RETRAIN}")
-    every_minute = {"schedule": {"cron": "* * * * *", "timezone": "UTC"}, "active": True}
+    # Cron has no seconds; a plan with cron is tested above, and its start by tests/operations/test_schedule.py.
+    every_minute = {"interval": 60, "anchor_date": (datetime.now(UTC) + timedelta(seconds=10)).isoformat()}
+    soon = {"schedule": every_minute, "active": True}
     parameters = {"evaluation": {"folds": 10, "repeats": 2}}
     made = answer(
-        prefect_api, "POST", "/deployments/", name="every-minute", flow_id=deployment["flow_id"], parameters=parameters,
-        entrypoint=deployment["entrypoint"], work_pool_name="heart", schedules=[every_minute], pull_steps=[],
+        prefect_api, "POST", "/deployments/", name="soon", flow_id=deployment["flow_id"], parameters=parameters,
+        entrypoint=deployment["entrypoint"], work_pool_name="heart", schedules=[soon], pull_steps=[],
         job_variables=deployment["job_variables"], path=deployment["path"],
     )  # fmt: skip
 
@@ -230,39 +239,18 @@ def test_no_secret_is_in_a_log_a_command_line_a_store_or_an_artifact(
         assert [where for where, text in texts.items() if secret in text or secret.split("@")[0] in text] == [], name
 
 
-def test_a_killed_server_comes_back_with_its_content(
+def test_killed_servers_come_back_with_their_content_and_a_retrain_does_not_suffer_when_mlflows_processes_are_replaced(
     stack: Stack, prefect_api: httpx.Client, mlflow_api: httpx.Client, trained: dict[str, Any]
 ) -> None:
-    for name in ("mlflow", "prefect"):
-        stack.kill(name)
-        assert not stack.members(name)
-        stack.start_service(name)
-    assert answer(prefect_api, "GET", f"/flow_runs/{trained['id']}")["tags"] == trained["tags"]
-    assert answer(mlflow_api, "GET", "/registered-models/get", name="heart-disease")
-
-
-def test_a_retrain_does_not_suffer_when_mlflows_processes_are_replaced(
-    stack: Stack, prefect_api: httpx.Client, trained: dict[str, Any]
-) -> None:
-    """The file has them replaced after some thousand requests, because they grow; here it happens during a run."""
-    as_in_file = stack.services["mlflow"]["command"]
-    often = re.sub(r"(limit-max-requests) \d+ (--limit-max-requests-jitter) \d+", r"\1 40 \2 20", as_in_file)
-    assert often != as_in_file
-    replaced = "Maximum request limit"
-    before = stack.log("mlflow").count(replaced)
-
-    def restart(command: str) -> None:
-        stack.stop("mlflow")
-        stack.services["mlflow"]["command"] = command
-        stack.start_service("mlflow")
-
-    restart(often)
-    try:
+    stack.kill("prefect")
+    assert not stack.members("prefect")
+    stack.start_service("prefect")
+    with replaced_often(stack) as replaced:
+        assert answer(prefect_api, "GET", f"/flow_runs/{trained['id']}")["tags"] == trained["tags"]
+        assert answer(mlflow_api, "GET", "/registered-models/get", name="heart-disease")
         run = run_flow(prefect_api, force=True, recipe={"epochs": 2}, evaluation={"folds": 2, "repeats": 1})
-    finally:
-        restart(as_in_file)
-    assert run["state_type"] == "COMPLETED", run["state"]["message"]
-    assert stack.log("mlflow").count(replaced) - before >= 2
+        assert run["state_type"] == "COMPLETED", run["state"]["message"]
+        assert replaced() >= 2
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
@@ -278,9 +266,7 @@ def test_both_pages_show_scheduled_runs_and_artifacts_after_login(
     deployment = answer(prefect_api, "GET", f"/deployments/name/{RETRAIN}")["id"]
     run = champions_run(mlflow_api)["info"]
     asked: list[str] = []
-    with playwright.sync_playwright() as started:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=options)
+    with chromium() as browser:
         login = {"username": "admin", "password": stack.secrets["MLFLOW_ADMIN_PASSWORD"]}
         for service, context in (
             ("prefect", browser.new_context(viewport={"width": 1600, "height": 1000})),
@@ -327,7 +313,7 @@ def test_pruning_over_the_servers_deletes_what_nothing_needs_and_keeps_the_champ
     assert list(files.rglob(f"{run_id}/artifacts/*"))
 
     with using(stack.client_environment):
-        prune.run(timedelta(0), yes=True)
+        prune.delete(prune.find(timedelta(0)))
     assert not list(files.rglob(f"{run_id}/artifacts/*"))
     assert answer(mlflow_api, "GET", "/runs/get", run_id=run_id)["run"]["info"]["lifecycle_stage"] == "deleted"
     assert prefect_api.get(f"/flow_runs/{flow_run}").status_code == 404

@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,35 +21,45 @@ import mlflow
 import pytest
 
 from heart_disease import registry
-from heart_disease.cli import main
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients
+from tests.harness.command import heart, one_line, root
 from tests.harness.damage import files_of, flip_a_byte, make_it_a_pickled_model, replace_the_script
 from tests.harness.patients import FIRST
+from tests.harness.stores import copy_store
 from tests.harness.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.slow
 
 TABLE = patients.make(60)
-ROOT = Path(main.__file__).parent.parent.parent
 JSON = {"Content-Type": "application/json"}
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with versions 1 to 5, all different models; 1 is champion."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        patch.chdir(folder)
+        for seed in range(1, 6):
+            model = PatientModel(Encoder.fit(TABLE), network.build(Recipe(hidden=(2,), seed=seed), 29))
+            with registry.open_run(f"recipe {seed}", {}) as run:
+                registry.log_model(run, model, TABLE.head(2))
+        mlflow.MlflowClient().set_registered_model_alias(registry.MODEL, registry.CHAMPION, "1")
+    return folder
+
+
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
-    """A store with versions 1, 2 and 3, all different models; 1 is champion."""
+def store(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mlflow.MlflowClient:
+    """A copy of that store."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.chdir(tmp_path)
-    for seed in (1, 2, 3):
-        model = PatientModel(Encoder.fit(TABLE), network.build(Recipe(hidden=(2,), seed=seed), 29))
-        with registry.open_run(f"recipe {seed}", {}) as run:
-            registry.log_model(run, model, TABLE.head(2))
-    client = mlflow.MlflowClient()
-    client.set_registered_model_alias(registry.MODEL, registry.CHAMPION, "1")
-    return client
+    copy_store(made, tmp_path)
+    return mlflow.MlflowClient()
 
 
 class Api:
@@ -82,7 +92,7 @@ class Api:
 @contextmanager
 def heart_serve(folder: Path, *arguments: str) -> Iterator[Api]:
     log = folder / "serve.log"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": root()}
     with log.open("w") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", "heart_disease", "serve", "--port", "0", *arguments],
@@ -95,7 +105,9 @@ def heart_serve(folder: Path, *arguments: str) -> Iterator[Api]:
         process.wait()
 
 
-def test_it_follows_the_champion_and_drops_no_request_meanwhile(store: mlflow.MlflowClient, tmp_path: Path) -> None:
+def test_it_follows_the_champion_without_tensorflow_and_drops_no_request_meanwhile(
+    store: mlflow.MlflowClient, tmp_path: Path
+) -> None:
     answers: list[tuple[int, str]] = []
     done = threading.Event()
 
@@ -119,25 +131,29 @@ def test_it_follows_the_champion_and_drops_no_request_meanwhile(store: mlflow.Ml
             for client in clients:
                 client.join()
         assert "serving heart-disease version 3 (champion), before 2" in api.log
+        if (libraries := Path(f"/proc/{api.process.pid}/maps")).exists():  # only Linux says what a process has loaded
+            assert "numpy" in libraries.read_text()
+            assert "tensorflow" not in libraries.read_text()
     assert {status for status, _ in answers} == {200}
     assert {version for _, version in answers} == {"1", "2", "3"}
 
 
-@pytest.mark.parametrize("damage", [flip_a_byte, make_it_a_pickled_model, replace_the_script])
-def test_a_bad_version_does_not_take_the_place_of_a_good_one(
-    damage: Callable[[Path, Path], None], store: mlflow.MlflowClient, tmp_path: Path
-) -> None:
-    damage(files_of("2"), tmp_path / "executed")
+def test_a_bad_version_does_not_take_the_place_of_a_good_one(store: mlflow.MlflowClient, tmp_path: Path) -> None:
+    damages = {"2": flip_a_byte, "3": make_it_a_pickled_model, "4": replace_the_script}
     with heart_serve(tmp_path) as api:
-        store.set_registered_model_alias(registry.MODEL, registry.CHAMPION, "2")
-        wait_for(lambda: api.get("/health")[1] == {"status": "stale"})
-        status, model = api.get("/model")
-        assert (status, model["version"]) == (200, "1")
-        assert "heart-disease version 2 was not loaded: " in model["problem"]
-        store.set_registered_model_alias(registry.MODEL, registry.CHAMPION, "3")
-        wait_for(lambda: api.version() == "3")
+        for bad, damage in damages.items():
+            damage(files_of(bad), tmp_path / "executed")
+            store.set_registered_model_alias(registry.MODEL, registry.CHAMPION, bad)
+            refused = f"heart-disease version {bad} was not loaded: "
+            wait_for(lambda refused=refused: refused in str(api.get("/model")[1]["problem"]))
+            assert api.get("/health")[1] == {"status": "stale"}
+            status, model = api.get("/model")
+            assert (status, model["version"]) == (200, "1")
+        store.set_registered_model_alias(registry.MODEL, registry.CHAMPION, "5")
+        wait_for(lambda: api.version() == "5")
         assert api.get("/health") == (200, {"status": "ok"})
-        assert api.log.count("still version 1: heart-disease version 2 was not loaded") == 1  # not every two seconds
+        for bad in damages:  # once, and not every two seconds
+            assert api.log.count(f"still version 1: heart-disease version {bad} was not loaded") == 1
     assert not (tmp_path / "executed").exists()
 
 
@@ -198,20 +214,17 @@ def test_one_version_may_be_served_permanently(store: mlflow.MlflowClient, tmp_p
     ],
 )
 def test_if_nothing_can_be_served_it_ends_with_the_reason(
-    arguments: list[str], code: int, message: str, store: mlflow.MlflowClient, tmp_path: Path
+    arguments: list[str], code: int, message: str, store: mlflow.MlflowClient, tmp_path: Path, capsys: Any
 ) -> None:
     flip_a_byte(files_of("1"), tmp_path)
-    command = [sys.executable, "-m", "heart_disease", "serve", "--port", "0", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == code
-    assert message in " ".join(done.stderr.split())
+    assert heart("serve", "--port", "0", *arguments) == code
+    assert message in one_line(capsys.readouterr().err)
 
 
 def test_a_port_in_use_is_named(store: mlflow.MlflowClient, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert main.main(["serve", "--port", port]) == 4
+        assert heart("serve", "--port", port) == 4
 
 
 def test_a_slow_client_is_disconnected_and_the_others_do_not_wait_for_it(
@@ -276,15 +289,6 @@ def connects(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def test_neither_keras_nor_tensorflow_is_imported(store: mlflow.MlflowClient, tmp_path: Path) -> None:
-    with heart_serve(tmp_path) as api:
-        libraries = Path(f"/proc/{api.process.pid}/maps")
-        if not libraries.exists():
-            pytest.skip("only Linux says what a process has loaded")
-        assert "numpy" in libraries.read_text()
-        assert "tensorflow" not in libraries.read_text()
 
 
 def test_the_token_is_in_no_log(store: mlflow.MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.harness.command import root
+
+pytestmark = pytest.mark.slow  # whole programs
 
 SETTINGS = """
 import os

@@ -17,8 +17,8 @@ from heart_disease.model.words import count
 from heart_disease.reporting.terminal import say, wrapped
 
 if TYPE_CHECKING:
-    from heart_disease.evaluation.comparison import OutOfFold
     from heart_disease.evaluation.verdict import Comparison
+    from heart_disease.evaluation.versions.comparison import OutOfFold
     from heart_disease.registry import Record
     from heart_disease.reporting.side_by_side import Cells
 
@@ -124,7 +124,7 @@ def _differences(rows: Sequence[tuple[str, Comparison | None, int]], first: str)
 def _out_of_fold(record: Record, notes: list[str]) -> OutOfFold | None:
     """What the run recorded; None if it recorded nothing usable, with the reason in `notes`."""
     from heart_disease import registry
-    from heart_disease.evaluation import comparison
+    from heart_disease.evaluation.versions import comparison
     from heart_disease.reporting import tables
 
     path = f"evaluation/{tables.OUT_OF_FOLD}"
@@ -143,7 +143,7 @@ def _pair(
     other: Record, first: Record, tested: Mapping[str, OutOfFold | None], margin: float, notes: list[str]
 ) -> tuple[Comparison | None, int]:
     """The difference `other` minus `first`, and the number of patients; caveats go to `notes`."""
-    from heart_disease.evaluation import comparison
+    from heart_disease.evaluation.versions import comparison
 
     ours, theirs = tested[other.label], tested[first.label]
     if ours is None or theirs is None:
@@ -169,7 +169,7 @@ def _models(records: Sequence[Record], source: str, margin: float) -> Compared:
 
     from heart_disease import registry
     from heart_disease.data import identities, sources
-    from heart_disease.evaluation import comparison
+    from heart_disease.evaluation.versions import comparison
     from heart_disease.model import schema
     from heart_disease.reporting import side_by_side
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heart_disease import registry
-from heart_disease.evaluation import comparison
-from heart_disease.evaluation.comparison import OutOfFold
 from heart_disease.evaluation.estimates import Numbers
+from heart_disease.evaluation.versions import comparison
+from heart_disease.evaluation.versions.comparison import OutOfFold
 from heart_disease.model.errors import HeartError, UnavailableError
 from heart_disease.reporting import side_by_side
 from heart_disease.reporting.report import comparison_page

@@ -157,8 +157,8 @@ def _at_home(record: Record, seed: int, threshold: float) -> Judgement | None:
     threshold: the version's own, from which on it answers yes.
     """
     from heart_disease import registry
-    from heart_disease.evaluation import comparison
     from heart_disease.evaluation.other_patients import hospital
+    from heart_disease.evaluation.versions import comparison
     from heart_disease.reporting import tables
 
     text = registry.read_text(record, f"evaluation/{tables.OUT_OF_FOLD}")

@@ -47,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
         DataError: a file cannot be read.
     """
     from heart_disease import registry
-    from heart_disease.evaluation import cost, explanation
+    from heart_disease.evaluation import cost
+    from heart_disease.evaluation.versions import explanation
     from heart_disease.reporting import tables
 
     record = registry.find_record(options.which or _newest())
@@ -152,7 +153,7 @@ def _what_changed(changed: dict[str, str], after: Table, before: Table | None) -
     """The parts that changed, in words, between empty lines."""
     if before is not None and "data" in changed:
         from heart_disease.data import digests
-        from heart_disease.evaluation import comparison
+        from heart_disease.evaluation.versions import comparison
 
         both = len(comparison.same(digests.as_text(before.row_ids), digests.as_text(after.row_ids))[0])
         rows = f"{len(before)} -> {count(len(after), 'patient')}: {len(after) - both} new, {len(before) - both} gone"
@@ -164,7 +165,8 @@ def _what_changed(changed: dict[str, str], after: Table, before: Table | None) -
 def _rest(champion: Record, origin: Origin, table: Table | None, device: str) -> str:
     """What code, libraries and device did since the champion was trained, in words."""
     from heart_disease import registry
-    from heart_disease.evaluation import comparison, cost, explanation
+    from heart_disease.evaluation import cost
+    from heart_disease.evaluation.versions import comparison, explanation
     from heart_disease.reporting import tables
 
     if table is None:

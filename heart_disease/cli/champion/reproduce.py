@@ -42,8 +42,9 @@ def run(options: argparse.Namespace) -> int:
         DataError: the file cannot be read, or it holds other data and validation refuses it.
     """
     from heart_disease import registry
-    from heart_disease.evaluation import cost, reproduction
+    from heart_disease.evaluation import cost
     from heart_disease.evaluation.contest import with_all_columns
+    from heart_disease.evaluation.versions import reproduction
     from heart_disease.model.patient_model import PatientModel
 
     record = registry.find_record(options.version)

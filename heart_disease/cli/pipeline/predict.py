@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from heart_disease.cli.options import add_selection
 from heart_disease.cli.parser import Command
 from heart_disease.cli.pipeline import patient
+from heart_disease.model import schema
 from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError, UsageError
 from heart_disease.reporting.terminal import wrapped
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from heart_disease.cli.pipeline.places import Place
     from heart_disease.data.files import File
 
-ANSWERS = ("row", "probability", "disease", "problem", "unusual")
 ANYWAY = "To score them all the same: --anyway"
 
 
@@ -31,7 +31,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="OUT", help="CSV or Parquet file to write (default: the terminal)")
     parser.add_argument(
         "--prefix", metavar="TEXT", default="",
-        help=f"put this before the names of the answers' columns ({', '.join(ANSWERS)}), if the file has such columns",
+        help=f"put this before the names of the answers' columns ({', '.join(schema.ANSWERS)}), if the file has such "
+        "columns",
     )  # fmt: skip
     parser.add_argument(
         "--anyway", action="store_true",
@@ -83,12 +84,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _score(where: Place, source: str, output: Path | None, options: argparse.Namespace) -> None:
     from heart_disease.cli.pipeline import remembered, scored
-    from heart_disease.model import schema
 
     prefix, anyway = options.prefix, options.anyway
 
     file = where.look(source)
-    taken = [prefix + name for name in ANSWERS if prefix + name in file.columns]
+    taken = [prefix + name for name in schema.ANSWERS if prefix + name in file.columns]
     if taken:
         raise UsageError(
             f"'{file.source}' has the column{'s' * (len(taken) > 1)} {', '.join(map(repr, taken))}; expected names "

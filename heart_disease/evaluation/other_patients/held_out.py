@@ -16,9 +16,10 @@ from threadpoolctl import threadpool_limits
 
 from heart_disease.data import identities
 from heart_disease.data.sources import Table
-from heart_disease.evaluation import comparison, groups
+from heart_disease.evaluation import groups
 from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, NETWORK, PREVALENCE, Report
 from heart_disease.evaluation.estimates import difference, measure, resamples
+from heart_disease.evaluation.versions import comparison
 from heart_disease.model import schema
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.model.words import count

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from heart_disease.data import identities, sources
-from heart_disease.evaluation import comparison, estimates, folds
+from heart_disease.evaluation import estimates, folds
 from heart_disease.evaluation.settings import Evaluation
+from heart_disease.evaluation.versions import comparison
 from heart_disease.model import schema
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.errors import DataError

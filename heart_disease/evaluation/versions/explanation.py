@@ -20,12 +20,13 @@ import pandas as pd
 
 from heart_disease.data import digests, identities
 from heart_disease.data.sources import Table
-from heart_disease.evaluation import by_rows, comparison, folds
-from heart_disease.evaluation.comparison import OutOfFold
+from heart_disease.evaluation import by_rows, folds
 from heart_disease.evaluation.contest import NETWORK, Contest, by_member, fold_jobs
 from heart_disease.evaluation.estimates import Estimate, Numbers, difference, estimate, losses, resamples
 from heart_disease.evaluation.folds import Splits
 from heart_disease.evaluation.settings import Evaluation
+from heart_disease.evaluation.versions import comparison
+from heart_disease.evaluation.versions.comparison import OutOfFold
 from heart_disease.model import schema
 from heart_disease.training.batches import Ints, Job
 from heart_disease.training.engine import Networks

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from heart_disease.data import identities, sources
-from heart_disease.evaluation.explanation import NEW, OLD, Trials
 from heart_disease.evaluation.settings import Evaluation
+from heart_disease.evaluation.versions.explanation import NEW, OLD, Trials
 from heart_disease.training.recipe import RecipeOptions
 from tests.harness import patients
 
