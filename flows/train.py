@@ -170,9 +170,7 @@ def pipeline(
 
     import_tensorflow()  # takes seconds, so it waits until there is something to train
     before = registry.find_try(flow_run, origin)
-    tags |= {"source": table.source} | ({registry.COPY: table.finding.title} if table.finding else {})
-    tags |= {registry.SNAPSHOT: table.snapshot.digest} if table.snapshot else {}
-    tags |= {registry.DECLARED: read_as} if read_as else {}
+    tags |= registry.source_tags(table, read_as)
     with registry.open_run(recipe.title, tags, resume=before) as run:
         registry.log_start(run, table, origin)
         validation = stages.validate(run, table)

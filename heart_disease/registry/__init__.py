@@ -87,6 +87,7 @@ from heart_disease.registry.origins import (
     origin_of,
     patients_of,
     read_again,
+    source_tags,
 )
 from heart_disease.registry.runs import (
     artifact_uri,
@@ -195,6 +196,7 @@ __all__ = [
     "run_url",
     "save_view",
     "set_challenger",
+    "source_tags",
     "stranger",
     "tag_configuration",
     "training_url",
