@@ -146,6 +146,17 @@ def test_chest_pain_counted_from_zero_is_refused() -> None:
     assert "nobody has 'cp' 4, asymptomatic" in refusal(less)
 
 
+@pytest.mark.parametrize("columns", [[], ["num"]], ids=["with the label", "without"])
+def test_swapped_sex_is_named_and_a_hospital_with_more_women_is_not_refused(columns: list[str]) -> None:
+    known = UNKNOWN.drop(columns=columns)
+    swapped = known.assign(sex=1 - known["sex"])
+    assert "206 of 303 are women, and 'sex' falls with '" in refusal(swapped)
+    assert recognition.recognise(swapped.head(strangers.LEAST_FOR_SEX - 1)) is None
+    women = known[known["sex"] == 0]
+    assert recognition.recognise(pd.concat([women, known[known["sex"] == 1].head(60)])) is None
+    assert recognition.recognise(swapped, declared="uci", force=True) is None
+
+
 @pytest.mark.parametrize("hospital", SITES)
 def test_the_order_is_backwards_at_no_hospital_of_the_study(hospital: str) -> None:
     everyone, random = pd.read_csv(SITES[hospital]).astype("float64"), np.random.default_rng(0)

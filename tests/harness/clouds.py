@@ -81,7 +81,9 @@ class Google(_Handler):
         if not rest:
             names, folders = self.cloud.below(bucket, given.get("prefix", ""), given.get("delimiter", ""))
             listed = {"items": [self._about(bucket, each) for each in names], "prefixes": folders}
-            self.answer(200 if any(one.startswith(f"{bucket}/") for one in self.cloud.objects) else 404, _json(listed), JSON)
+            self.answer(
+                200 if any(one.startswith(f"{bucket}/") for one in self.cloud.objects) else 404, _json(listed), JSON
+            )
         elif name not in self.cloud.objects:
             self.answer(404)
         elif given.get("alt") == "media":
@@ -111,7 +113,9 @@ class Azure(_Handler):
                 return
             blobs = "".join(map(self._about, [f"{bucket}/{each}" for each in names]))
             blobs += "".join(f"<BlobPrefix><Name>{escape(each)}</Name></BlobPrefix>" for each in folders)
-            listed = f'<?xml version="1.0"?><EnumerationResults><Blobs>{blobs}</Blobs><NextMarker/></EnumerationResults>'
+            listed = (
+                f'<?xml version="1.0"?><EnumerationResults><Blobs>{blobs}</Blobs><NextMarker/></EnumerationResults>'
+            )
             self.answer(200, listed.encode(), "application/xml")
         elif f"{bucket}/{name}" not in self.cloud.objects:
             self.answer(404, x_ms_error_code="BlobNotFound")

@@ -21,8 +21,8 @@ from heart_disease.model.errors import SourceError, UnavailableError
 # What a driver's message contains, in lower case: what trying again cannot help.
 MISSING = ("no_such_key", "no_such_bucket", "not_found", "notfound", "status 404", "] 404", "does not exist")
 DENIED = (
-    "access_denied", "forbidden", "permission", "unauthenticated", "unauthorized", "status 401", "status 403", "] 401", "] 403",
-    "invalid_access_key", "signature", "credential",
+    "access_denied", "forbidden", "permission", "unauthenticated", "unauthorized", "status 401", "status 403", "] 401",
+    "] 403", "invalid_access_key", "signature", "credential",
 )  # fmt: skip
 WILD = "*?["
 

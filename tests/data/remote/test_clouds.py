@@ -88,10 +88,10 @@ def test_a_store_that_refuses_or_fails_is_said_without_the_key(
 @pytest.mark.parametrize(
     ("endpoint", "blob", "dfs", "scheme"),
     [
-        ("https://clinic.blob.core.chinacloudapi.cn/", ".blob.core.chinacloudapi.cn", ".dfs.core.chinacloudapi.cn", "https"),
+        ("https://clinic.blob.core.example/", ".blob.core.example", ".dfs.core.example", "https"),
         ("http://127.0.0.1:10000/clinic", "127.0.0.1:10000", "127.0.0.1:10000", "http"),
     ],
-)  # fmt: skip
+)
 def test_azure_may_be_in_another_cloud(
     endpoint: str, blob: str, dfs: str, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
