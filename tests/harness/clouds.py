@@ -73,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Google(_Handler):
-    """https://cloud.google.com/storage/docs/json_api"""
+    """Google's JSON API: https://cloud.google.com/storage/docs/json_api."""
 
     def found(self, path: str, raw: str, given: Mapping[str, str]) -> None:
         bucket, _, rest = raw.removeprefix("/storage/v1/b/").partition("/o")
@@ -100,7 +100,7 @@ class Google(_Handler):
 
 
 class Azure(_Handler):
-    """https://learn.microsoft.com/rest/api/storageservices/blob-service-rest-api, a flat account"""
+    """Azure's Blob service of a flat account: https://learn.microsoft.com/rest/api/storageservices."""
 
     def found(self, path: str, raw: str, given: Mapping[str, str]) -> None:
         bucket, _, name = path.removeprefix(f"/{ACCOUNT}/").partition("/")
