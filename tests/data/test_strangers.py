@@ -146,15 +146,24 @@ def test_chest_pain_counted_from_zero_is_refused() -> None:
     assert "nobody has 'cp' 4, asymptomatic" in refusal(less)
 
 
-@pytest.mark.parametrize("columns", [[], ["num"]], ids=["with the label", "without"])
-def test_swapped_sex_is_named_and_a_hospital_with_more_women_is_not_refused(columns: list[str]) -> None:
-    known = UNKNOWN.drop(columns=columns)
-    swapped = known.assign(sex=1 - known["sex"])
-    assert "206 of 303 are women, and 'sex' falls with '" in refusal(swapped)
-    assert recognition.recognise(swapped.head(strangers.LEAST_FOR_SEX - 1)) is None
-    women = known[known["sex"] == 0]
-    assert recognition.recognise(pd.concat([women, known[known["sex"] == 1].head(60)])) is None
+@pytest.mark.parametrize("label", [True, False], ids=["with the label", "without"])
+@pytest.mark.parametrize(
+    ("column", "code", "why"),
+    [("sex", 0, "206 of 303 are women, and 'sex' falls with '"), ("fbs", 1, "258 of 303 have a high blood sugar, and")],
+)
+def test_a_column_with_two_codes_that_are_swapped_is_named(column: str, code: int, why: str, label: bool) -> None:
+    known = UNKNOWN if label else UNKNOWN.drop(columns="num")
+    swapped = known.assign(**{column: 1 - known[column]})
+    assert why in refusal(swapped)
+    assert recognition.recognise(swapped.head(strangers.LEAST_FOR_SWAP - 1)) is None
     assert recognition.recognise(swapped, declared="uci", force=True) is None
+
+
+@pytest.mark.parametrize(("column", "code"), [("sex", 0), ("fbs", 1)])
+def test_more_than_half_with_a_rare_code_are_not_refused_for_that_alone(column: str, code: int) -> None:
+    rare = UNKNOWN[UNKNOWN[column] == code]
+    some = pd.concat([rare.sample(80, replace=True, random_state=0), UNKNOWN[UNKNOWN[column] != code].head(60)])
+    assert recognition.recognise(some) is None
 
 
 @pytest.mark.parametrize("hospital", SITES)
