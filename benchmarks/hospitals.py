@@ -72,8 +72,8 @@ def swapped(column: str, hospital: str, rows: int, draws: int, rng: np.random.Ge
     frame = frame[frame[column].notna()]
     rare = frame[column] == strangers.MINORITIES[column][0]
     weights = np.where(rare, MOST / rare.sum(), (1 - MOST) / (~rare).sum())
-    for label in ("with the label", "without"):
-        known = frame if label == "with the label" else frame.drop(columns=schema.LABEL.name)
+    for label in ("with the label", "without") if schema.LABEL.name in strangers.MINORITIES[column][2] else ("in all",):
+        known = frame.drop(columns=schema.LABEL.name) if label == "without" else frame
         refused = dict.fromkeys(("as they are", "swapped", f"{MOST:.0%} of the rarer code"), 0)
         for _ in range(draws):
             drawn = known.iloc[rng.integers(0, len(known), rows)]

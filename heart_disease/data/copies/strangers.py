@@ -39,7 +39,7 @@ MINORITIES: Mapping[str, tuple[int, str, Mapping[str, int], float]] = {
     "sex": (0, "are women", {"exang": +1, "oldpeak": +1, LABEL: +1}, -0.1),
     "fbs": (1, "have a high blood sugar", {"age": +1, "trestbps": +1}, -0.05),
 }
-LEAST_FOR_SWAP = 100  # rows
+LEAST_FOR_SWAP = 80  # rows without a blank there
 BACKWARDS, LEAST_FOR_ORDER = -0.2, 40  # the mean below which an order is backwards; rows that it takes
 LEAST_FOR_PAIN = 20  # rows without code 4: of 20 patients of the study, all lack it once in 50,000 draws
 ASYMPTOMATIC = 4.0
