@@ -17,17 +17,22 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 ACCOUNT, JSON = "clinic", "application/json"
+SILENCE = 599  # no status of HTTP: nothing is answered
 WHEN = 1_790_000_000  # seconds since 1970
 
 
 @dataclass
 class Cloud:
-    """The store. status: what each request is answered with instead. asked: the paths, in their order."""
+    """The store. status: what each request is answered with instead. asked: the paths, in their order.
+
+    over: set when it ends; until then, a request that is answered with `SILENCE` waits.
+    """
 
     objects: dict[str, bytes]
     port: int = 0
     status: int = 0
     asked: list[str] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
 
     @property
     def host(self) -> str:
@@ -47,6 +52,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.cloud.asked.append(self.path)
+        if self.cloud.status == SILENCE:
+            self.cloud.over.wait(60)
         if self.cloud.status:
             self.answer(self.cloud.status)
             return
@@ -152,6 +159,7 @@ def serving(kind: type[_Handler], objects: Mapping[str, bytes]) -> Iterator[Clou
     try:
         yield cloud
     finally:
+        cloud.over.set()
         server.shutdown()
         thread.join()
         server.server_close()

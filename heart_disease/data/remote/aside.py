@@ -1,4 +1,4 @@
-"""Reading in a thread of its own: a driver that waits for ever can be left behind, although nothing interrupts it."""
+"""Reading in a thread of its own: a driver that waits without end can be left behind, if nothing interrupts it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ LOOK_SECONDS = 0.5  # how often the thread looks whether anybody still takes wha
 
 
 class LateError(Exception):
-    """An item has not come in time: `seconds` after the start, or, if `silent`, not even the first one."""
+    """An item has not come in time: in all, or, if `silent`, the first one, or the next one after another."""
 
     def __init__(self, seconds: float, *, silent: bool) -> None:
         super().__init__(f"nothing came for {seconds:g} s")
         self.seconds, self.silent = seconds, silent
 
 
-def items(made: Callable[[], Generator[Any]], first: float, total: float) -> Generator[Any]:
+def items(
+    made: Callable[[], Generator[Any]], first: float, total: float, silence: float | None = None
+) -> Generator[Any]:
     """The items of a generator that runs in a thread of its own from beginning to end, except the first.
 
     The first one is a function that ends what the thread waits for, as far as the driver can do that; it is called if
     nobody takes the items any more. first, total: the seconds within which the first item, and all of them, must come.
+    silence: those within which each must come.
 
     Raises:
         LateError: they do not. The thread is then left behind; it does not keep the program from ending.
@@ -36,10 +39,12 @@ def items(made: Callable[[], Generator[Any]], first: float, total: float) -> Gen
     reader.start()
     try:
         while True:
+            left = max(0.0, start + seconds - time.monotonic())
             try:
-                kind, item = found.get(timeout=max(0.0, start + seconds - time.monotonic()))
+                kind, item = found.get(timeout=left if silence is None else min(left, silence))
             except queue.Empty:
-                raise LateError(seconds, silent=stop is None) from None
+                is_silent = stop is None or (silence is not None and silence < left)
+                raise LateError(silence or seconds, silent=is_silent) from None
             if kind == "error":
                 raise item
             if kind == "end":

@@ -85,6 +85,12 @@ def test_a_store_that_refuses_or_fails_is_said_without_the_key(
     assert "s3cr3t-key" not in f"{caught.value} {caplog.text}"
 
 
+def test_a_store_that_goes_silent_is_given_up(cloud: Cloud, scheme: str) -> None:
+    cloud.status = clouds.SILENCE
+    with pytest.raises(UnavailableError, match="no answer within 0.3 s"):
+        snapshots.take(f"{scheme}://clinic/heart%20disease.csv", Patience(attempts=1, silence=0.3))
+
+
 @pytest.mark.parametrize(
     ("endpoint", "blob", "dfs", "scheme"),
     [
