@@ -86,9 +86,9 @@ def pipeline(source: str, version: str, read_as: str | None) -> Found:
     table = stages.load(source, read_as)
     import_tensorflow()
     name = f"{addresses.title(table.source)}: {title}"
-    with registry.open_run(
-        name, tags | {"source": table.source}, experiment=registry.MONITORING, about="A run for each `heart monitor`."
-    ) as run:
+    tags |= registry.source_tags(table, read_as)
+    about = "A run for each `heart monitor`."
+    with registry.open_run(name, tags, experiment=registry.MONITORING, about=about) as run:
         known, broken, drift = stages.compare(run, table, before, record)
         found = Found(run, flow_run, title, table.source, known, broken, drift)
         registry.log_tags(run, {"outcome": found.end, "version": record.version, "mlflow.note.content": found.message})

@@ -92,7 +92,7 @@ def search(
     settings |= {"seed": str(seed), "data_digest": table.digest}
     settings |= {key: str(value) for key, value in judged.as_dict().items()}
     name = f"{count(len(recipes), 'configuration')}, {method}, seed {seed}"
-    with registry.open_sweep(name, _identity(settings, study, recipes), {**tags, "source": table.source}) as run:
+    with registry.open_sweep(name, _identity(settings, study, recipes), tags | registry.source_tags(table)) as run:
         registry.log_search(run, settings, {}, {})
         registry.log_data(run, table)
         registry.log_files(run, "evaluation", {"space.yaml": as_yaml(space)})

@@ -11,7 +11,7 @@ from prefect import flow, runtime
 
 from heart_disease import registry
 from heart_disease.data import sources
-from heart_disease.data.remote import addresses
+from heart_disease.data.remote import addresses, snapshots
 from heart_disease.evaluation import by_rows, cost
 from heart_disease.evaluation.contest import Report, with_all_columns
 from heart_disease.evaluation.settings import EvaluationOptions, Promotion
@@ -179,9 +179,9 @@ def pipeline(
 
     import_tensorflow()  # takes seconds, so it waits until there is something to train
     before = registry.find_try(flow_run, origin)
-    tags |= {"source": table.source} | ({registry.COPY: table.finding.title} if table.finding else {})
-    tags |= {registry.SNAPSHOT: table.snapshot.digest} if table.snapshot else {}
-    tags |= {registry.DECLARED: read_as} if read_as else {}
+    for digest in (theirs.snapshot if theirs else "", table.snapshot.digest if table.snapshot else ""):
+        snapshots.learned_from(digest)
+    tags |= registry.source_tags(table, read_as)
     with registry.open_run(recipe.name, tags, resume=before) as run:
         registry.log_start(run, table, origin)
         stages.validate(run, table)

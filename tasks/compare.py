@@ -40,9 +40,9 @@ def compare_batch(run: Run, table: Table, before: Table, record: Record) -> tupl
         RejectedError: a column is missing, or fewer than `LEAST_ROWS` patients are new.
         UnavailableError: see `learned_from`.
     """
+    registry.log_data(run, table, use="monitoring")
     model = registry.load_model(record.ref)
-    missing = [name for name in model.columns if name not in table.frame]
-    if missing:
+    if missing := [name for name in model.columns if name not in table.frame]:
         raise RejectedError(
             f"'{table.source}' has no column {', '.join(map(repr, missing))}; expected those of docs/columns.md, with "
             f"or without '{schema.LABEL.name}'. Nothing was compared."
@@ -55,7 +55,6 @@ def compare_batch(run: Run, table: Table, before: Table, record: Record) -> tupl
             f"'{table.source}' has {count(len(new), 'patient')} that the version did not learn from; expected at least "
             f"{LEAST_ROWS}, because fewer show nothing. Collect more, and compare them together."
         )
-    registry.log_data(run, table, use="monitoring")
     validation = gate.validate(new)
     broken = _broken(validation, model.columns)
     probabilities = model.predict(new.frame)["probability"].to_numpy("float64")
@@ -80,10 +79,15 @@ def learned_from(before: Table, model: PatientModel, record: Record) -> pd.DataF
     """The patients that the version learned from, if more have come to the file or table since then.
 
     Raises:
-        UnavailableError: some are gone, or were changed.
+        UnavailableError: some are gone, or were changed, or a column that the model takes is gone.
     """
     if before.digest == record.params.get("data_digest"):
         return before.frame
+    if missing := [name for name in model.columns if name not in before.frame]:
+        raise UnavailableError(
+            f"'{before.source}', which {record.label} learned from, has no column {', '.join(map(repr, missing))} any "
+            "more; put it back, or train on patients that stay. Nothing was compared."
+        )
     known = identities.rows_learned(before.frame, model)
     found = np.unique(identities.patient_ids(before.frame[known], model.encoder.without))
     if not known.any() or len(found) < len(model.learned_from):

@@ -81,8 +81,10 @@ def add_source(parser: argparse.ArgumentParser) -> None:
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
-    """Add --table and --query, for a source that is a database."""
-    parser.add_argument("--table", metavar="NAME", help="table to read, if the source is a database")
+    """Add --table and --query, for a source that is a database or a workbook."""
+    parser.add_argument(
+        "--table", metavar="NAME", help="table to read, if the source is a database; sheet, if it is a workbook"
+    )
     parser.add_argument("--query", metavar="SQL", help="query to read instead of a table")
 
 
@@ -90,7 +92,7 @@ def select(options: argparse.Namespace) -> None:
     """Make --table or --query part of the source, which is one text from here on.
 
     Raises:
-        UsageError: the source is no database.
+        UsageError: the source is neither a database nor, for --table, a workbook.
     """
     table, query = getattr(options, "table", None), getattr(options, "query", None)
     if table is not None or query is not None:

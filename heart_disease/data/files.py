@@ -48,6 +48,7 @@ class File:
     columns: the names of the columns; all files of a folder have the same, in any order.
     index: the columns in which pandas stored a frame's index: they number the rows, and say nothing about patients.
     styles: how each CSV file is written; none for other files. snapshot: what was fetched, if it is elsewhere.
+    sheet: the sheet of a workbook that holds the patients; empty for the only one with cells.
     """
 
     source: str
@@ -56,6 +57,7 @@ class File:
     index: tuple[str, ...] = ()
     styles: tuple[csv_text.Style, ...] = ()
     snapshot: Snapshot | None = None
+    sheet: str = ""
 
     @property
     def is_parquet(self) -> bool:
@@ -109,7 +111,7 @@ class File:
         if self.is_parquet:
             return parquet.blocks(path, self.index)
         if _is(path, sheets.SUFFIXES):
-            return sheets.blocks(path)
+            return sheets.blocks(path, self.sheet)
         if _is(path, json_lines.SUFFIXES):
             return json_lines.blocks(path, self.columns)
         return _csv_rows(path, self.styles[number])
@@ -134,6 +136,7 @@ def find(source: str | Path) -> tuple[Path, ...]:
     Raises:
         SourceError: there is no such file, or it is empty or a pipe; or the folder holds other things.
     """
+    source, _ = addresses.sheet_of(source)
     path = Path(source)
     try:
         if path.is_dir() and source != "":
@@ -170,13 +173,15 @@ def look(source: str | Path) -> File:
     """
     if addresses.is_remote(source):
         return of_snapshot(snapshots.take(str(source)))
-    return together(source, [look_at(path) for path in find(source)])
+    _, sheet = addresses.sheet_of(source)
+    return together(source, [look_at(path, sheet) for path in find(source)])
 
 
 def of_snapshot(snapshot: Snapshot) -> File:
     """Do as `look`, for what was fetched."""
+    sheet = addresses.sheet_of(snapshot.source)[1]
     with _named(snapshot):
-        found = together(snapshot.source, [look_at(path) for path in snapshot.paths])
+        found = together(snapshot.source, [look_at(path, sheet) for path in snapshot.paths])
     return replace(found, snapshot=snapshot)
 
 
@@ -192,10 +197,10 @@ def _named(snapshot: Snapshot | None) -> Iterator[None]:
         raise (SourceError(text) if text != str(error) else error) from error.__cause__
 
 
-def look_at(path: Path) -> File:
-    """Do as `look`, for one file that `find` has found."""
+def look_at(path: Path, sheet: str = "") -> File:
+    """Do as `look`, for one file that `find` has found. sheet: the one that was named."""
     try:
-        return _look(path)
+        return _look(path, sheet)
     except OSError as error:
         raise _unreadable(Path(error.filename or path), error) from error
 
@@ -216,7 +221,7 @@ def together(source: str | Path, found: Sequence[File]) -> File:
     index = {name for one in found for name in one.index}
     styles = tuple(style for one in found for style in one.styles)
     name = str(source) if addresses.is_remote(source) else str(Path(source))
-    return File(name, paths, columns, tuple(name for name in columns if name in index), styles)
+    return File(name, paths, columns, tuple(name for name in columns if name in index), styles, sheet=found[0].sheet)
 
 
 def as_text(column: Any) -> list[str | None]:
@@ -262,13 +267,15 @@ def _unreadable(path: Path, error: OSError) -> SourceError:
     return SourceError(f"'{path}' cannot be read: {error.strerror or error}. Check the path and its permissions.")
 
 
-def _look(path: Path) -> File:
+def _look(path: Path, sheet: str) -> File:
+    if sheet and not _is(path, sheets.SUFFIXES):
+        raise SourceError(f"'{path}' is no workbook; expected one that has a sheet '{sheet}', or no --table.")
     index: list[str] = []
     styles: tuple[csv_text.Style, ...] = ()
     if _is(path, parquet.SUFFIXES):
         names, index = parquet.header(path)
     elif _is(path, sheets.SUFFIXES):
-        names = sheets.header(path)
+        names = sheets.header(path, sheet)
     elif _is(path, json_lines.SUFFIXES):
         names = json_lines.header(path)
     else:
@@ -283,7 +290,7 @@ def _look(path: Path) -> File:
     twice = sorted((name, n) for name, n in Counter(names).items() if n > 1)
     if twice:
         raise SourceError(f"'{path}' has the column '{twice[0][0]}' {twice[0][1]} times; expected each once.")
-    return File(str(path), (path,), tuple(names), tuple(index), styles)
+    return File(str(path), (path,), tuple(names), tuple(index), styles, sheet=sheet)
 
 
 def _csv_rows(path: Path, style: csv_text.Style) -> Iterator[tuple[Any, int]]:

@@ -7,11 +7,12 @@ is translated to UCI's, or refused if it cannot be (recognition.py).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,9 +30,7 @@ from heart_disease.model import schema
 from heart_disease.model.errors import RejectedError, SourceError, UsageError
 from heart_disease.model.words import reason
 
-if TYPE_CHECKING:
-    pass
-
+log = logging.getLogger("heart")
 BUNDLED = SITES["cleveland"]
 
 
@@ -105,9 +104,16 @@ def load(
         UsageError: there is no such copy, or no source that could be one; or see `snapshots.take`.
         UnavailableError: an address does not answer.
     """
-    kept = snapshots.kept(snapshot, str(source)) if snapshot else None
-    file = files.of_snapshot(kept) if kept else files.look(BUNDLED if source is None else source)
-    return from_file(file, copy=copy, force=force)
+    return from_file(look(source, snapshot), copy=copy, force=force)
+
+
+def look(source: str | Path | None = None, snapshot: str = "") -> File:
+    """The columns of `source`, or of the bundled patients, or of the snapshot; see `load`."""
+    if snapshot:
+        if kept := snapshots.kept(snapshot, str(source)):
+            return files.of_snapshot(kept)
+        log.warning("source    snapshot %s of %s is gone; what is there now is read", snapshot[:8], source)
+    return files.look(BUNDLED if source is None else source)
 
 
 def from_file(file: File, *, copy: str | None = None, force: bool = False) -> Table:
@@ -124,11 +130,12 @@ def from_file(file: File, *, copy: str | None = None, force: bool = False) -> Ta
 
 
 def recognised(
-    file: File, *, drop_foreign: bool = False, copy: str | None = None, force: bool = False
+    file: File, *, drop_foreign: bool = False, copy: str | None = None, force: bool = False, whole: bool = True
 ) -> tuple[Finding, int] | None:
     """What `recognition.recognise` finds in a file, and its blank rows.
 
-    The beginning of a long file decides whether it is used as it is or refused. Only to translate it is all of it read.
+    The beginning of a long file decides whether it is used as it is or refused. Only to translate it is all of it read;
+    whole: whether it is to be translated, and not only named.
 
     Raises:
         SourceError: as `from_file`.
@@ -143,9 +150,12 @@ def recognised(
         if length > recognition.MOST_ROWS:
             break
     finding = _recognised(chunks, file, drop_foreign, copy, force)
-    if finding and not finding.refusal and length > recognition.MOST_ROWS:
-        chunks += rows
-        finding = _recognised(chunks, file, drop_foreign, copy, force)
+    if finding and length > recognition.MOST_ROWS:
+        if whole and not finding.refusal:
+            chunks += rows
+            finding = _recognised(chunks, file, drop_foreign, copy, force)
+        elif next(rows, None):
+            finding = replace(finding, known=f"{finding.known}, as far as it was read")
     return (finding, sum(chunk.blank_lines for chunk in chunks)) if finding else None
 
 

@@ -89,6 +89,7 @@ from heart_disease.registry.origins import (
     origin_of,
     patients_of,
     read_again,
+    source_tags,
 )
 from heart_disease.registry.runs import (
     artifact_uri,
@@ -200,6 +201,7 @@ __all__ = [
     "save_trainings_view",
     "save_view",
     "set_challenger",
+    "source_tags",
     "stranger",
     "tag_configuration",
     "training_url",

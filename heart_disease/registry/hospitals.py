@@ -13,18 +13,26 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE as NOTE
 
 from heart_disease.data.sources import Table
 from heart_disease.registry.access.store import HOSPITALS, JUDGED, ModelRef, Run, reachable
+from heart_disease.registry.origins import source_tags
 from heart_disease.registry.runs import dataset_input, log_metrics, open_run
 
 ABOUT = "A run for each `heart evaluate`: a version of the model, judged on the patients of a hospital."
 
 
-def log_hospital(ref: ModelRef, table: Table, hospital: str, metrics: Mapping[str, float], description: str) -> Run:
-    """Record how good a version is on the patients of `table`.
+def log_hospital(
+    ref: ModelRef,
+    table: Table,
+    hospital: str,
+    metrics: Mapping[str, float],
+    description: str,
+    declared: str | None = None,
+) -> Run:
+    """Record how good a version is on the patients of `table`. declared: the copy that they were said to be.
 
     Raises:
         UnavailableError: the store cannot be written, or the version is gone.
     """
-    tags = {"version": ref.version, JUDGED: ref.run_id, "source": table.source}
+    tags = {"version": ref.version, JUDGED: ref.run_id} | source_tags(table, declared)
     with open_run(f"{hospital}: version {ref.version}", tags, experiment=HOSPITALS, about=ABOUT) as run, reachable():
         client = mlflow.MlflowClient()
         model = client.get_model_version(ref.name, ref.version).source.removeprefix("models:/")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -21,7 +22,7 @@ from heart_disease.data import sources
 from heart_disease.data.sources import Table
 from heart_disease.evaluation import by_rows
 from heart_disease.evaluation.settings import Evaluation
-from heart_disease.model.errors import OriginError, SourceError, UnavailableError
+from heart_disease.model.errors import OriginError, RejectedError, SourceError, UnavailableError
 from heart_disease.registry.access.store import LIBRARIES, ModelRef, reachable, unless_missing
 from heart_disease.training.code import code_digest
 from heart_disease.training.recipe import Recipe, RecipeOptions
@@ -175,12 +176,23 @@ def patients_of(title: str, origin: Origin, then: str) -> Table:
 
 
 def read_again(source: str, origin: Origin, snapshot: str = "") -> Table:
-    """Patients as those of `origin` were read: as what they were said to be, whatever may have spoken against it.
+    """Patients as those of `origin` were read, if that gives the patients of `origin`.
+
+    A file that was said to be a copy is read as that, whatever may have spoken against it; or as it is, if somebody has
+    converted it since. If neither gives those patients, what it was said to be must fit what it holds now.
 
     Raises:
         HeartError: see `sources.load`.
     """
-    return sources.load(source, snapshot, copy=origin.copy or None, force=bool(origin.copy))
+    file = sources.look(source, snapshot)
+    if not origin.copy:
+        return sources.from_file(file)
+    for copy, force in ((origin.copy, True), (None, False)):
+        with suppress(RejectedError):
+            table = sources.from_file(file, copy=copy, force=force)
+            if table.digest == origin.data:
+                return table
+    return sources.from_file(file, copy=origin.copy)
 
 
 def _recorded(ref: ModelRef) -> tuple[Mapping[str, str], Mapping[str, str]]:
@@ -212,6 +224,13 @@ def origin_tags(origin: Origin) -> list[RunTag]:
     if origin.by_rows:
         tags[BY_ROWS] = " ".join(origin.by_rows)
     return [RunTag(name, value) for name, value in {**tags, CODE_DIGEST: origin.code, **_git()}.items()]
+
+
+def source_tags(table: Table, declared: str | None = None) -> dict[str, str]:
+    """Where patients came from, as tags of the run that used them. declared: the copy that they were said to be."""
+    found = {SOURCE: table.source, SNAPSHOT: table.snapshot.digest if table.snapshot else ""}
+    found |= {COPY: table.finding.title if table.finding else "", DECLARED: declared or ""}
+    return {name: value for name, value in found.items() if value}
 
 
 @cache

@@ -161,10 +161,18 @@ def test_of_a_long_file_the_beginning_decides_and_all_is_translated(
 ) -> None:
     monkeypatch.setattr(recognition, "MOST_ROWS", 100)
     monkeypatch.setattr("heart_disease.data.formats.csv_text.BLOCK_BYTES", 4000)
+    rows_in = sources.rows_in
     file = files.look(as_file(copies.kaggle_1025(), tmp_path))
     found = sources.recognised(file)
     assert found is not None
     assert len(found[0].frame) == len(sources.from_file(file)) == 302
+    read: list[int] = []
+    monkeypatch.setattr(sources, "rows_in", lambda batch, file: (read.append(batch.first), rows_in(batch, file))[1])
+    named = sources.recognised(file, whole=False)
+    assert named is not None
+    assert named[0].title == found[0].title
+    assert "known patients, as far as it was read" in named[0].known
+    assert max(read) < 400
     strange = files.look(as_file(copies.strangers(copies.kaggle_1025()), tmp_path))
     found = sources.recognised(strange)
     assert found is not None

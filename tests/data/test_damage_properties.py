@@ -140,6 +140,9 @@ DAMAGED: dict[str, Callable[[pd.DataFrame], bytes]] = {
     "decimals": lambda frame: as_parquet(frame.assign(oldpeak=frame["oldpeak"].map(lambda value: Decimal(str(value))))),
     "5,000 columns": lambda frame: wide(frame).to_csv(index=False).encode(),
     "gzip cut off": lambda frame: gzip.compress(frame.to_csv().encode())[:-100],
+    "a zip bomb": lambda frame: bomb(zipped("heart.csv", frame.to_csv(index=False))),
+    "formulas": lambda frame: frame.assign(age="=HYPERLINK(A1)").to_csv(index=False).encode(),
+    "control characters": lambda frame: frame.assign(age="\x1b[2J\x07").to_csv(index=False).encode(),
     "a path that leaves its folder": lambda frame: zipped("../../evil.csv", frame.to_csv(index=False)),
 }
 
@@ -160,6 +163,12 @@ def zipped(name: str, text: str) -> bytes:
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(name, text)
     return file.getvalue()
+
+
+def bomb(archive: bytes) -> bytes:
+    """The archive, whose list says that its file has 3 GB."""
+    at = archive.index(b"PK\1\2") + 24
+    return archive[:at] + (3 << 30).to_bytes(4, "little") + archive[at + 4 :]
 
 
 @pytest.mark.parametrize("name", DAMAGED)

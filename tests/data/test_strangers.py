@@ -146,6 +146,26 @@ def test_chest_pain_counted_from_zero_is_refused() -> None:
     assert "nobody has 'cp' 4, asymptomatic" in refusal(less)
 
 
+@pytest.mark.parametrize("label", [True, False], ids=["with the label", "without"])
+@pytest.mark.parametrize(
+    ("column", "code", "why"),
+    [("sex", 0, "206 of 303 are women, and 'sex' falls with '"), ("fbs", 1, "258 of 303 have a high blood sugar, and")],
+)
+def test_a_column_with_two_codes_that_are_swapped_is_named(column: str, code: int, why: str, label: bool) -> None:
+    known = UNKNOWN if label else UNKNOWN.drop(columns="num")
+    swapped = known.assign(**{column: 1 - known[column]})
+    assert why in refusal(swapped)
+    assert recognition.recognise(swapped.head(strangers.LEAST_FOR_SWAP - 1)) is None
+    assert recognition.recognise(swapped, declared="uci", force=True) is None
+
+
+@pytest.mark.parametrize(("column", "code"), [("sex", 0), ("fbs", 1)])
+def test_more_than_half_with_a_rare_code_are_not_refused_for_that_alone(column: str, code: int) -> None:
+    rare = UNKNOWN[UNKNOWN[column] == code]
+    some = pd.concat([rare.sample(80, replace=True, random_state=0), UNKNOWN[UNKNOWN[column] != code].head(60)])
+    assert recognition.recognise(some) is None
+
+
 @pytest.mark.parametrize("hospital", SITES)
 def test_the_order_is_backwards_at_no_hospital_of_the_study(hospital: str) -> None:
     everyone, random = pd.read_csv(SITES[hospital]).astype("float64"), np.random.default_rng(0)

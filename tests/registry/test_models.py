@@ -19,7 +19,7 @@ from heart_disease.cli import main
 from heart_disease.data import sources
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.encoding import Encoder
-from heart_disease.model.errors import UnavailableError
+from heart_disease.model.errors import RejectedError, UnavailableError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import Run
 from heart_disease.training import network
@@ -233,6 +233,18 @@ def test_patients_that_were_read_as_a_copy_are_read_as_that_copy_again(frame: pd
     here = replace(registry.origin_here(Recipe(), Evaluation(), data), source=str(path), copy="kaggle")
     assert registry.patients_of("version 1", here, "put them back").digest == data
     assert registry.read_again(str(other), here).digest == data
+
+
+def test_a_file_that_was_converted_since_is_not_read_as_the_copy_that_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "ward.csv"
+    copies.renamed(copies.strangers(copies.kaggle())).to_csv(path, index=False)
+    table = sources.load(path, copy="kaggle")
+    here = replace(registry.origin_here(Recipe(), Evaluation(), table.digest), source=str(path), copy="kaggle")
+    table.frame.sort_index().to_csv(path, index=False)
+    assert registry.read_again(str(path), here).digest == table.digest
+    table.frame.sort_index().head(200).to_csv(path, index=False)
+    with pytest.raises(RejectedError, match="is not in Kaggle's heart.csv"):
+        registry.read_again(str(path), here)
 
 
 # Retries if the store is a server.

@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         )
     notes += words.remarks(judgement)
     described = "\n\n".join([words.markdown(judgements), *notes])
-    logged = registry.log_hospital(ref, table, name, words.values(judgement), described)
+    logged = registry.log_hospital(ref, table, name, words.values(judgement), described, options.copy)
 
     if options.json:
         facts = {"version": ref, "source": table.source, "digest": table.digest, "rows": len(table)}

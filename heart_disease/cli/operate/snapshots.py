@@ -33,7 +33,8 @@ def run(options: argparse.Namespace) -> int:
         write_json(found)
         return ExitCode.DONE
     for one in found:
-        print(wrapped(f"{one.digest[:8]}  {one.taken}  {one.size:,} bytes  {one.source}", indent=" " * 10))
+        use = ", trained from" if one.learned else ""
+        print(wrapped(f"{one.digest[:8]}  {one.taken}  {one.size:,} bytes{use}  {one.source}", indent=" " * 10))
     most = f"{snapshots.MOST_KEPT >> 30} GiB"
     print(wrapped(f"{count(len(found), 'snapshot')} in {snapshots.cache()}, which holds at most {most}"))
     return ExitCode.DONE
@@ -43,7 +44,8 @@ COMMAND = Command(
     name="snapshots",
     help="list or delete what was fetched from addresses",
     description="List the snapshots: the patients that were read from the web, an object store or a database, as they "
-    "were then. Trainings are reproduced from them. Those that were not used for longest make room for new ones.",
+    "were then. Trainings are reproduced from them. Those that were not used for longest make room for new ones; "
+    "those that a training used go last.",
     add=add,
     run=run,
     facts=True,

@@ -110,7 +110,7 @@ def _in_other_codes(file: File) -> str:
     """Which published copy of this data the file is, and what to do; empty if its codes may be UCI's."""
     from heart_disease.data import sources
 
-    found = sources.recognised(file)
+    found = sources.recognised(file, whole=False)
     if found is None:
         return ""
     finding, _ = found

@@ -227,9 +227,10 @@ class _Rows:
                 if not any(cell.strip() for cell in row):
                     blank += len(row) > 1  # a sheet's ",,,,"; a line without even a comma is nothing to tell about
                 elif len(row) != len(names):  # pandas would fill a cut-off row with blanks, which may be allowed there
+                    above = " If the header is further down, delete what is above it." * (len(row) > len(names))
                     raise SourceError(
                         f"'{self.path}' has {len(row)} cells in line {self.line}; expected {len(names)}, as in the "
-                        "header. Correct that line, or put text with a comma in quotes."
+                        f"header. Correct that line, or put text with a comma in quotes.{above}"
                     )
                 else:
                     full.append(row)

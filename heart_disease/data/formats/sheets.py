@@ -1,4 +1,7 @@
-"""Excel workbooks as tables of text: each cell as it would stand in a CSV file, 63 and not 63.0."""
+"""Excel workbooks as tables of text: each cell as it would stand in a CSV file, 63 and not 63.0.
+
+A workbook is read as a whole, and once, although its rows are asked for several times.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from datetime import date, datetime, time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,36 +24,53 @@ REFERENCE = re.compile(rb"""\sr\s*=\s*["']([A-Za-z]{0,3})([0-9]{1,7})["']""")  #
 BATCH_ROWS = 1 << 16
 
 
-def header(path: Path) -> list[str]:
-    """The names in the first row that is not blank; none if all are.
+Blocks = list[tuple[Any, int]]
+
+
+def header(path: Path, sheet: str = "") -> list[str]:
+    """The names in the first row that is not blank; none if all are. sheet: empty for the only one with cells.
 
     Raises:
-        SourceError: it is no workbook, or several of its sheets have cells, or a column has no name.
+        SourceError: it is no workbook, has no such sheet, or several with cells, or a column has no name.
         OSError: it cannot be read.
     """
-    rows = _rows(path)
-    return _names(path, rows) if rows else []
+    return _read(path, sheet, *_stamp(path))[0]
 
 
-def blocks(path: Path) -> Iterator[tuple[Any, int]]:
+def blocks(path: Path, sheet: str = "") -> Iterator[tuple[Any, int]]:
     """The rows below the header: tables of text, each with the number of blank rows that were left out of it.
 
     Raises:
         SourceError, OSError: as `header`.
     """
+    yield from _read(path, sheet, *_stamp(path))[1]
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, sheet: str, *_: int) -> tuple[list[str], Blocks]:
+    """The header and the blocks of rows. The numbers change with the file, so that another one is read again."""
     import pyarrow as pa
 
-    rows = _rows(path)
-    names = _names(path, rows)
+    rows = _rows(path, sheet)
+    if not rows:
+        return [], []
+    names, made = _names(path, rows), []
     for start in range(1, len(rows), BATCH_ROWS):
         found = rows[start : start + BATCH_ROWS]
         full = [row for row in found if any(row)]
-        cells = {name: pa.array([row[i] for row in full], pa.string()) for i, name in enumerate(names)}
-        yield pa.table(cells), len(found) - len(full)
+        # A name that is there twice is refused later.
+        cells = [pa.array([row[i] for row in full], pa.string()) for i, _ in enumerate(names)]
+        made.append((pa.Table.from_arrays(cells, names=names), len(found) - len(full)))
+    return names, made
 
 
-def _rows(path: Path) -> list[list[str]]:
-    """The rows of the only sheet with cells, from the first that is not blank; all of one length."""
+def _rows(path: Path, sheet: str) -> list[list[str]]:
+    """The rows of a sheet from the first that is not blank; all of one length."""
     from python_calamine import CalamineWorkbook, SheetTypeEnum
 
     with path.open("rb"):  # an OSError now is one of the file, not of what it holds
@@ -58,7 +79,10 @@ def _rows(path: Path) -> list[list[str]]:
         _check_size(path)
         with CalamineWorkbook.from_path(str(path)) as book:
             names = [one.name for one in book.sheets_metadata if one.typ == SheetTypeEnum.WorkSheet]
-            found = {name: cells for name in names if (cells := book.get_sheet_by_name(name).to_python())}
+            if sheet and sheet not in names:
+                raise SourceError(f"'{path}' has no sheet '{sheet}'; expected one of {', '.join(map(repr, names))}.")
+            asked = [sheet] if sheet else names
+            found = {name: cells for name in asked if (cells := book.get_sheet_by_name(name).to_python())}
     except SourceError:
         raise
     except Exception as error:  # damage shows as errors of many types, of zipfile's, zlib's and the reader's
@@ -68,7 +92,8 @@ def _rows(path: Path) -> list[list[str]]:
     if len(found) > 1:
         raise SourceError(
             f"'{path}' has {len(found)} sheets with cells, {', '.join(map(repr, found))}; expected one with patients. "
-            "Export it as a file of its own."
+            f"Name it: --table '{next(iter(found))}', or where there is no such option, #table={next(iter(found))} at "
+            "the end of the source."
         )
     rows = [[_text(cell) for cell in row] for row in next(iter(found.values()), [])]
     first = next((i for i, row in enumerate(rows) if any(row)), len(rows))

@@ -24,9 +24,24 @@ from heart_disease.model.errors import SourceError
 MOST_UNPACKED = 1 << 30  # bytes; 10 million patients have 0.5 GB
 START, PIECE = 1 << 16, 1 << 20  # bytes that are looked at, and that are unpacked at once
 SAMPLE_LINES = 20
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "spaces"}
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 MISSING = frozenset({"", "?", "NA", "na", "NaN", "nan", "-9", "-9.0"})
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
+# What other kinds of files begin with, once they are unpacked, and what to do with them.
+OTHERS = {
+    **{b"BZh%d1AY" % n: "packed with bzip2; expected gzip, zip or neither. Unpack it." for n in range(1, 10)},
+    b"\xfd7zXZ\0": "packed with xz; expected gzip, zip or neither. Unpack it.",
+    b"(\xb5/\xfd": "packed with zstd; expected gzip, zip or neither. Unpack it.",
+    b"7z\xbc\xaf": "a 7z archive; expected gzip, zip or neither. Unpack it.",
+    GZIP: "packed twice; expected once. Unpack it.",
+    ZIP: "packed twice; expected once. Unpack it.",
+    b"PAR1": "a Parquet file; expected CSV. Name it *.parquet, and do not pack it.",
+    b"{": "JSON; expected CSV. Write one object per line, and name the file *.jsonl.",
+    b"[{": "JSON; expected CSV. Write one object per line, and name the file *.jsonl.",
+    b"<": "a web page or XML; expected CSV. Export it again as CSV.",
+}
+TAR = slice(257, 262), b"ustar"
+NAMED_SEPARATOR = re.compile(r"sep=([,;\t|])\s*", re.IGNORECASE)  # Excel's own first line
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 WINDOWS = "cp1252"  # Latin-1 with signs where that has control characters
 NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -39,6 +54,7 @@ class Form:
 
     packed: ``gzip``, ``zip`` or nothing. encoding: Python's name. separator: between cells. quoted: every line is in
     quotes as a whole. headless: there is no header; the 14 columns are those of UCI's own files, in their order.
+    told: the first line names the separator, and is not the header.
     """
 
     packed: str = ""
@@ -46,6 +62,7 @@ class Form:
     separator: str = ","
     quoted: bool = False
     headless: bool = False
+    told: bool = False
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -75,6 +92,7 @@ def form_of(path: Path) -> Form:
     packed = "gzip" if magic.startswith(GZIP) else "zip" if magic == ZIP else ""
     with binary(path, Form(packed)) as stream:
         start = stream.read(START)
+    _refuse_others(path, start)
     encoding = "utf-16" if start.startswith(UTF16) else "utf-8"
     text = start.decode(encoding, errors="replace").removeprefix("\ufeff")
     lines = [line for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
@@ -82,8 +100,21 @@ def form_of(path: Path) -> Form:
     quoted = len(lines) > 1 and all(_is_quoted(line) for line in lines)
     if quoted:
         lines = [line.strip()[1:-1].replace('""', '"') for line in lines]
+    if lines and (told := NAMED_SEPARATOR.fullmatch(lines[0])):
+        return Form(packed, encoding, told[1], quoted, told=True)
     separator, headless = _layout(path, lines)
     return Form(packed, encoding, separator, quoted, headless)
+
+
+def _refuse_others(path: Path, start: bytes) -> None:
+    """Refuse a file of another kind by its first bytes."""
+    where, sign = TAR
+    if start[where] == sign:
+        raise SourceError(f"'{path}' is a tar archive; expected one CSV file. Unpack it.")
+    plain = start.removeprefix(codecs.BOM_UTF8).lstrip()
+    for begin, what in OTHERS.items():
+        if plain.startswith(begin):
+            raise SourceError(f"'{path}' is {what}")
 
 
 def binary(path: Path, form: Form) -> io.BufferedIOBase:
@@ -94,13 +125,15 @@ def binary(path: Path, form: Form) -> io.BufferedIOBase:
         UnicodeDecodeError: it is not in that encoding; only while it is read.
         OSError: it cannot be read.
     """
-    if not form.packed and form.encoding == "utf-8" and not form.quoted:
+    if not form.packed and form.encoding == "utf-8" and not (form.quoted or form.told):
         return path.open("rb")
     pieces = _unpacked(path, form.packed)
     if form.encoding != "utf-8":
         pieces = _recoded(pieces, form.encoding)
     if form.quoted:
         pieces = _unquoted(pieces)
+    if form.told:
+        pieces = _without_first_line(pieces)
     return io.BufferedReader(_Stream(pieces), PIECE)
 
 
@@ -153,15 +186,19 @@ def _unpacked(path: Path, packed: str) -> Iterator[bytes]:
             while piece := stream.read(PIECE):
                 done += len(piece)
                 if packed and done > MOST_UNPACKED:
-                    raise SourceError(
-                        f"'{path}' unpacks to more than {MOST_UNPACKED:,} bytes; expected a file of patients. "
-                        "If it is one, unpack it yourself."
-                    )
+                    raise _too_long(path)
                 yield piece
     except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         if not packed:
             raise
         raise SourceError(f"'{path}' cannot be unpacked: {error}. Pack it again, or unpack it yourself.") from error
+
+
+def _too_long(path: Path) -> SourceError:
+    return SourceError(
+        f"'{path}' unpacks to more than {MOST_UNPACKED:,} bytes; expected a file of patients. If it is one, unpack it "
+        "yourself."
+    )
 
 
 def _inside(path: Path, file: io.BufferedReader, packed: str) -> io.BufferedIOBase:
@@ -175,6 +212,8 @@ def _inside(path: Path, file: io.BufferedReader, packed: str) -> io.BufferedIOBa
         raise SourceError(f"'{path}' is an Excel sheet; expected a CSV file. Name it *.xlsx, or export it as CSV.")
     if len(names) != 1:
         raise SourceError(f"'{path}' is a zip archive with {len(names)} files; expected one CSV file. Unpack it.")
+    if archive.getinfo(names[0]).file_size > MOST_UNPACKED:  # it may say less than it holds
+        raise _too_long(path)
     return archive.open(names[0])  # type: ignore[return-value]
 
 
@@ -195,13 +234,24 @@ def _unquoted(pieces: Iterator[bytes]) -> Iterator[bytes]:
             yield body + end
 
 
+def _without_first_line(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The text with an empty first line, so that the numbers of the others stay."""
+    first = b""
+    for piece in pieces:
+        first += piece
+        if ends := [end for sign in (b"\n", b"\r") if (end := first.find(sign)) >= 0]:
+            yield first[min(ends) :]
+            break
+    yield from pieces
+
+
 def _is_quoted(line: str) -> bool:
     """Whether a line is one cell in quotes, which holds several cells."""
     body = line.strip()
     if len(body) < 2 or body[0] != '"' or body[-1] != '"':
         return False
     inside = body[1:-1].replace('""', "")
-    return '"' not in inside and any(inside.count(separator) >= 4 for separator in ",;\t")
+    return '"' not in inside and any(inside.count(separator) >= 4 for separator in ",;\t|")
 
 
 def _layout(path: Path, lines: Sequence[str]) -> tuple[str, bool]:
@@ -221,7 +271,7 @@ def _layout(path: Path, lines: Sequence[str]) -> tuple[str, bool]:
     except csv.Error:
         return ",", False
     if len(names) == 1:
-        return next((mark for mark in ";\t" if mark in first), ","), False
+        return next((mark for mark in ";\t|" if mark in first), ","), False
     return ",", False
 
 

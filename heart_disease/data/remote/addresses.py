@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from heart_disease.data.formats import sheets
 from heart_disease.model.errors import UnavailableError, UsageError, hide
 from heart_disease.model.words import reason
 
@@ -22,6 +23,7 @@ REMOTE = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 # be named: who may start a flow with a source must not be able to send MLflow's password to a server of theirs.
 SECRET = re.compile(r"\$\{(?:prefect\.([a-z0-9-]+)|(HEART_SOURCE_[A-Z0-9_]+))\}")
 SELECTION = re.compile("#(?=(?:table|query)=)")
+WORKBOOK = re.compile(rf"(?:{'|'.join(map(re.escape, sheets.SUFFIXES))})(?=#|$)", re.IGNORECASE)
 LONGEST = 4000  # characters; MLflow's tags take no more than twice that
 AS_IT_IS = " !\"$'()*,-./:;<=>?@[\\]^_`{|}~#"  # in a table's name or a query; % + & and line breaks are encoded
 TABLE = re.compile(r'(?:[^\W\d]\w*|"[^"]+")(?:\.(?:[^\W\d]\w*|"[^"]+")){0,2}')
@@ -33,7 +35,7 @@ class Address:
     """Where patients are.
 
     text: as it was written; what messages, logs and tags show. location: the same without the table or query.
-    table: of a database, as SQL names it. query: an SQL query. At most one of them.
+    table: of a database, as SQL names it; or the sheet of a workbook. query: an SQL query. At most one of them.
     """
 
     text: str
@@ -107,20 +109,30 @@ def parse(source: str) -> Address:
 
 
 def with_selection(source: str | None, table: str | None, query: str | None) -> str:
-    """The address of a table, or of a query's rows, in a database.
+    """The address of a table, or of a query's rows, in a database; or of a sheet in a workbook.
 
     Raises:
-        UsageError: there is no database, or it already says what to read, or both are given.
+        UsageError: there is neither, or it already says what to read, or both are given.
     """
     option, value = ("table", table) if query is None else ("query", query)
     if table is not None and query is not None:
         raise UsageError("expected --table or --query, not both")
-    if source is None or not is_remote(source) or SELECTION.search(source):
+    known = source is not None and (is_remote(source) or (option == "table" and WORKBOOK.search(source)))
+    if source is None or not known or SELECTION.search(source):
         raise UsageError(
             f"--{option} with the source '{source or ''}': expected the address of a database, such as "
-            "postgresql://reader@db/clinic"
+            "postgresql://reader@db/clinic" + ", or a workbook, such as ward.xlsx" * (option == "table")
         )
     return f"{source}#{option}={quote(value or '', safe=AS_IT_IS)}"
+
+
+def sheet_of(source: str | Path) -> tuple[str | Path, str]:
+    """A path or an address without the sheet that it names, and that sheet; empty if it names none."""
+    place, *selection = SELECTION.split(str(source), maxsplit=1)
+    scheme = urlsplit(place).scheme if is_remote(source) else ""
+    if not selection or not (WORKBOOK.search(place) if not scheme else scheme in (*WEB, *STORES)):
+        return source, ""
+    return place, parse_qs(selection[0]).get("table", [""])[-1]
 
 
 def absolute(source: str | Path) -> str:
@@ -133,9 +145,10 @@ def absolute(source: str | Path) -> str:
 
 
 def name(source: str | Path) -> str:
-    """What a source is called in a list: the name of the file, or of the table; what is no address, as it is."""
+    """What a source is called in a list: the name of the file, table or sheet; what is no address, as it is."""
     if not is_remote(source):
-        return Path(source).name
+        place, sheet = sheet_of(source)
+        return sheet or Path(place).name
     text = str(source)
     try:
         parts = urlsplit(text)
@@ -150,7 +163,7 @@ def name(source: str | Path) -> str:
 def title(source: str | Path) -> str:
     """Do as `name`, without the suffix of a file."""
     found = name(source)
-    return found if is_remote(source) and SELECTION.search(str(source)) else Path(found).stem
+    return found if SELECTION.search(str(source)) else Path(found).stem
 
 
 def suffix(path: str) -> str:
@@ -182,8 +195,8 @@ def filled(address: Address) -> Filled:
 
 def _check_selection(address: Address, is_database: bool) -> None:
     if not is_database:
-        if address.table or address.query:
-            raise UsageError(f"'{address.text}': only a database has a table or a query")
+        if address.query:
+            raise UsageError(f"'{address.text}': only a database has a query")
         return
     if bool(address.table) == bool(address.query):
         raise UsageError(

@@ -1,20 +1,23 @@
 """Tables and queries of databases: one read-only transaction, written to a Parquet file as the rows come.
 
 PostgreSQL by ADBC's driver, which streams Arrow from one COPY; others by SQLAlchemy and the driver that the address
-names, each cell as text, as it would stand in a CSV file.
+names, each cell as text, as it would stand in a CSV file. SQLAlchemy's drivers have no limit of time in common, so they
+work in a thread of their own (aside.py).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from heart_disease.data.remote import aside
 from heart_disease.data.remote.addresses import Address, Filled
+from heart_disease.data.remote.aside import LateError
 from heart_disease.data.remote.patience import MOST_BYTES, Patience, TransientError
 from heart_disease.data.remote.web import too_long
 from heart_disease.model import schema
@@ -93,8 +96,9 @@ def _batches(address: Address, secret: Filled, patience: Patience) -> Iterator[t
                 empty = pa.RecordBatch.from_pylist([], reader.schema)
                 yield list(reader.schema.names), (_plain(batch) for batch in _at_least(empty, reader))
         return
-    with _sqlalchemy(address, secret) as (names, result):
-        yield names, (_as_text(names, rows) for rows in _at_least([], result.partitions(ROWS)))
+    with closing(aside.items(lambda: _sqlalchemy(address, secret), patience.silence, patience.total)) as found:
+        names = next(found)
+        yield names, (_as_text(names, rows) for rows in _at_least([], found))
 
 
 def _at_least(first: Any, batches: Iterator[Any]) -> Iterator[Any]:
@@ -119,8 +123,8 @@ def _postgres(secret: Filled, patience: Patience) -> Iterator[Any]:
         connection.rollback()
 
 
-@contextmanager
-def _sqlalchemy(address: Address, secret: Filled) -> Iterator[tuple[list[str], Any]]:
+def _sqlalchemy(address: Address, secret: Filled) -> Generator[Any]:
+    """Once there is a connection, what stops its query; then the names of the columns; then rows, many at once."""
     import sqlalchemy
 
     url = sqlalchemy.make_url(secret.location)
@@ -130,11 +134,21 @@ def _sqlalchemy(address: Address, secret: Filled) -> Iterator[tuple[list[str], A
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, hide_parameters=True)
     try:
         with engine.connect() as connection:  # it ends by taking back whatever the query did
+            driver = connection.connection.driver_connection
+            yield lambda: _stop(driver)
             streamed = connection.execution_options(stream_results=True, max_row_buffer=ROWS)
             result = streamed.exec_driver_sql(address.select)
-            yield list(result.keys()), result
+            yield list(result.keys())
+            yield from result.partitions(ROWS)
     finally:
         engine.dispose()
+
+
+def _stop(driver: Any) -> None:
+    """End a query that still runs, if the driver can: those of SQLite, psycopg2 and Oracle."""
+    for name in ("interrupt", "cancel"):
+        if stop := getattr(driver, name, None):
+            stop()
 
 
 def _check(names: list[str], address: Address) -> None:
@@ -194,12 +208,19 @@ def _failures(address: Address, secret: Filled) -> Iterator[None]:
 
 
 def _in_words(error: Exception, address: Address, hidden: Callable[[str], str]) -> Exception:
+    if isinstance(error, LateError) and error.silent:
+        return TransientError(f"no answer within {error.seconds:g} s")
     if isinstance(error, ImportError):
         return UnavailableError(
             f"'{address.text}' needs the package {error.name}, which is not installed; see docs/sources.md."
         )
     text = hidden(" ".join(str(error).split("[SQL:")[0].split())).rstrip(". ") or type(error).__name__
     state, said = getattr(error, "sqlstate", None) or "", text.lower()
+    if isinstance(error, LateError) or "statement timeout" in said:
+        return UnavailableError(
+            f"'{address.text}' was not read: the database was not done in time. Read fewer rows, or a view that is "
+            "quicker."
+        )
     if state.startswith(PASSING) or any(sign in said for sign in SIGNS):
         return TransientError(text)
     return SourceError(

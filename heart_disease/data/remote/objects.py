@@ -6,25 +6,28 @@ The drivers find credentials where each store's own tools do: in the environment
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from heart_disease.data.remote import aside
 from heart_disease.data.remote.addresses import Address, suffix
-from heart_disease.data.remote.patience import MOST_BYTES, PIECE, Patience, TransientError
+from heart_disease.data.remote.aside import LateError
+from heart_disease.data.remote.patience import MOST_BYTES, Patience, TransientError
 from heart_disease.data.remote.web import too_long
 from heart_disease.model.errors import SourceError, UnavailableError
 
 # What a driver's message contains, in lower case: what trying again cannot help.
-MISSING = ("no_such_key", "no_such_bucket", "not_found", "notfound", "status 404", "does not exist")
+MISSING = ("no_such_key", "no_such_bucket", "not_found", "notfound", "status 404", "] 404", "does not exist")
 DENIED = (
-    "access_denied", "forbidden", "permission", "unauthenticated", "unauthorized", "status 401", "status 403",
-    "invalid_access_key", "signature", "credential",
+    "access_denied", "forbidden", "permission", "unauthenticated", "unauthorized", "status 401", "status 403", "] 401",
+    "] 403", "invalid_access_key", "signature", "credential",
 )  # fmt: skip
 WILD = "*?["
+PIECE = 1 << 16  # bytes; each must come before a silence is over
 
 
 def read(address: Address, folder: Path, patience: Patience) -> list[Path]:
@@ -35,13 +38,7 @@ def read(address: Address, folder: Path, patience: Patience) -> list[Path]:
         TransientError: the store does not answer.
         UnavailableError: it is not said which account of Azure it is.
     """
-    try:
-        store, found = _found(address, patience)
-        if sum(one.size or 0 for one in found) > MOST_BYTES:
-            raise too_long(address)
-        return [_fetched(store, one, folder / f"{i:05d}{suffix(one.path)}") for i, one in enumerate(found)]
-    except OSError as error:
-        raise _in_words(error, address) from error
+    return [one for one in _items(address, patience, lambda: _work(address, folder, patience)) if one]
 
 
 def state(address: Address, patience: Patience) -> str:
@@ -50,11 +47,46 @@ def state(address: Address, patience: Patience) -> str:
     Raises:
         SourceError, TransientError, UnavailableError: as `read`.
     """
+    return "; ".join(_items(address, patience, lambda: _seen(address, patience)))
+
+
+def _items(address: Address, patience: Patience, made: Callable[[], Generator[Any]]) -> Iterator[Any]:
+    """What is made in a thread of its own: Google's and Azure's drivers wait for a silent store without end."""
+    import pyarrow as pa
+
     try:
-        _, found = _found(address, patience)
-    except OSError as error:
+        yield from aside.items(made, patience.silence, patience.total, patience.silence)
+    except LateError as error:
+        if error.silent:
+            raise TransientError(f"no answer within {patience.silence:g} s") from error
+        raise UnavailableError(f"'{address.text}' was not read: it took more than {error.seconds:g} s.") from error
+    except (OSError, ValueError, pa.ArrowException) as error:  # the drivers raise all three
         raise _in_words(error, address) from error
-    return "; ".join(f"{one.path}, {one.size} bytes, {one.mtime_ns}" for one in found)
+
+
+def _work(address: Address, folder: Path, patience: Patience) -> Generator[Any]:
+    """What would stop it, which is nothing; then None for each piece that has come, and the path of each object."""
+    yield _nothing
+    store, found = _found(address, patience)
+    if sum(one.size or 0 for one in found) > MOST_BYTES:
+        raise too_long(address)
+    for i, one in enumerate(found):
+        path = folder / f"{i:05d}{suffix(one.path)}"
+        with store.open_input_stream(one.path) as stream, path.open("wb") as file:
+            while piece := stream.read(PIECE):
+                file.write(piece)
+                yield None
+        yield path
+
+
+def _seen(address: Address, patience: Patience) -> Generator[Any]:
+    yield _nothing
+    _, found = _found(address, patience)
+    yield from [f"{one.path}, {one.size} bytes, {one.mtime_ns}" for one in found]
+
+
+def _nothing() -> None:
+    pass
 
 
 def _found(address: Address, patience: Patience) -> tuple[Any, Sequence[Any]]:
@@ -94,7 +126,8 @@ def _store(address: Address, bucket: str, patience: Patience) -> Any:
         if not account:
             raise UnavailableError(f"'{address.text}' needs the name of its account, in AZURE_STORAGE_ACCOUNT.")
         key = os.environ.get("AZURE_STORAGE_KEY") or os.environ.get("AZURE_STORAGE_ACCOUNT_KEY")
-        return fs.AzureFileSystem(account, key, sas_token=os.environ.get("AZURE_STORAGE_SAS_TOKEN"))
+        token = None if key else os.environ.get("AZURE_STORAGE_SAS_TOKEN")  # it takes one of them
+        return fs.AzureFileSystem(account, account_key=key, sas_token=token, **_azure_place(account))
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
     settings: dict[str, Any] = {"connect_timeout": patience.silence, "request_timeout": patience.silence}
@@ -105,14 +138,17 @@ def _store(address: Address, bucket: str, patience: Patience) -> Any:
     return fs.S3FileSystem(region=region or ("us-east-1" if endpoint else fs.resolve_s3_region(bucket)), **settings)
 
 
-def _fetched(store: Any, one: Any, path: Path) -> Path:
-    with store.open_input_stream(one.path) as stream, path.open("wb") as file:
-        while piece := stream.read(PIECE):
-            file.write(piece)
-    return path
+def _azure_place(account: str) -> dict[str, str]:
+    """Where Azure's services are, if not in its public cloud: in another one, or at an emulator's address."""
+    scheme, _, host = os.environ.get("AZURE_STORAGE_SERVICE_ENDPOINT", "").rstrip("/").rpartition("://")
+    if not host:
+        return {}
+    host = host.removeprefix(account).removesuffix(f"/{account}")  # the driver puts it there
+    found = {"blob_storage_authority": host, "dfs_storage_authority": host.replace(".blob.", ".dfs.")}
+    return found | {"blob_storage_scheme": scheme or "https", "dfs_storage_scheme": scheme or "https"}
 
 
-def _in_words(error: OSError, address: Address) -> Exception:
+def _in_words(error: Exception, address: Address) -> Exception:
     text = " ".join(str(error).split()).rstrip(".")
     said = text.lower()
     if isinstance(error, FileNotFoundError) or any(sign in said for sign in MISSING):

@@ -2,7 +2,8 @@
 
 A read is one snapshot. Check, training and reproduction use its files, whatever happens to the original. A snapshot is
 ``DIGEST.json``, which names its files in order; two snapshots with the same bytes share them. All belong to this user
-alone, because they are patients. Beyond `MOST_KEPT` bytes, those that were not used for longest are deleted.
+alone, because they are patients. Beyond `MOST_KEPT` bytes, those that were not used for longest are deleted; last those
+that a version learned from, because it cannot be trained again without them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,17 @@ LOOKING = Patience(attempts=1, silence=10, total=60)  # for a look that is soon 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a read gave. source: the address, without passwords. taken: when, UTC, ISO 8601. digest: of its bytes."""
+    """What a read gave.
+
+    source: the address, without passwords. taken: when, UTC, ISO 8601. digest: of its bytes. learned: whether a version
+    of the model learned from it.
+    """
 
     source: str
     taken: str
     digest: str
     paths: tuple[Path, ...]
+    learned: bool = False
 
     @property
     def size(self) -> int:
@@ -69,8 +75,8 @@ def take(source: str, patience: Patience = PATIENCE) -> Snapshot:
             for path, kept in zip(found, snapshot.paths, strict=True):
                 path.chmod(0o600)
                 path.replace(kept)
-            _note(folder, snapshot)
-            _make_room(folder, MOST_KEPT)
+            _note(folder, replace(snapshot, learned=_was_learned(folder, snapshot.digest)))
+            _make_room(folder, MOST_KEPT, snapshot.digest)
     log.info("source    snapshot %s of %s", snapshot.digest[:8], source)
     return snapshot
 
@@ -83,8 +89,17 @@ def kept(digest: str, source: str) -> Snapshot | None:
         names = [f"{_digest(path)}{addresses.suffix(path.name)}" for path in found.paths]
         if _together(names) == digest and [path.name for path in found.paths] == names:
             os.utime(folder / f"{digest}.json")
-            return Snapshot(source, found.taken, digest, found.paths)
+            return replace(found, source=source)
     return None
+
+
+def learned_from(digest: str) -> None:
+    """Note that a version of the model learns from this snapshot, or is in use, so that it makes room last."""
+    folder = cache()
+    with suppress(OSError, ValueError, LookupError):  # it is gone: the run's tag says which it was
+        if (folder / f"{digest}.json").exists():
+            with _lock(folder):
+                _note(folder, replace(_noted(folder / f"{digest}.json"), learned=True))
 
 
 def state(source: str) -> str:
@@ -136,6 +151,12 @@ def empty() -> int:
     return len(notes)
 
 
+def _was_learned(folder: Path, digest: str) -> bool:
+    with suppress(OSError, ValueError, LookupError):
+        return _noted(folder / f"{digest}.json").learned
+    return False
+
+
 def _read(address: Address, place: Path, patience: Patience) -> list[Path]:
     if address.scheme in STORES:
         return objects.read(address, place, patience)
@@ -159,27 +180,36 @@ def _note(folder: Path, snapshot: Snapshot) -> None:
         "source": snapshot.source,
         "taken": snapshot.taken,
         "files": [path.name for path in snapshot.paths],
+        "learned": snapshot.learned,
     }
-    note = folder / f"{snapshot.digest}.json"
-    note.touch(mode=0o600)
-    note.write_text(json.dumps(said, indent=1), encoding="utf-8")
+    new = folder / f"{snapshot.digest}.part"
+    new.touch(mode=0o600)
+    new.write_text(json.dumps(said, indent=1), encoding="utf-8")
+    new.replace(new.with_suffix(".json"))
 
 
 def _noted(note: Path) -> Snapshot:
     said = json.loads(note.read_text(encoding="utf-8"))
     paths = tuple(note.parent / Path(name).name for name in said["files"])
-    return Snapshot(said["source"], said["taken"], note.stem, paths)
+    return Snapshot(said["source"], said["taken"], note.stem, paths, bool(said.get("learned")))
 
 
-def _make_room(folder: Path, most: int) -> None:
-    """Delete the snapshots that were not used for longest, until the rest has at most so many bytes."""
+def _make_room(folder: Path, most: int, newest: str = "") -> None:
+    """Delete snapshots until the rest has at most so many bytes: never `newest`, and last what was learned from.
+
+    Among equals, those that were not used for longest go first.
+    """
     total, needed = 0, set[Path]()
-    for found in every():
+    for found in sorted(every(), key=lambda one: (one.digest != newest, not one.learned)):
         new = {path for path in found.paths if path not in needed and path.exists()}
         total += sum(path.stat().st_size for path in new)
-        if total > most:
-            break
-        needed |= {*new, folder / f"{found.digest}.json"}
+        if total <= most:
+            needed |= {*new, folder / f"{found.digest}.json"}
+        elif found.learned and most:
+            log.warning(
+                "source    snapshot %s of %s, which a version learned from, made room for others",
+                found.digest[:8], found.source,
+            )  # fmt: skip
     for path in folder.iterdir():
         if path.is_file() and path.name != LOCK and path not in needed:
             path.unlink()

@@ -16,6 +16,8 @@ from hypothesis import strategies as some
 from heart_disease.data import files, sources
 from heart_disease.data.formats import sheets
 from heart_disease.model.errors import HeartError, SourceError
+from tests.harness.command import heart
+from tests.harness.web import Answer, serving
 from tests.harness.workbook import write
 
 
@@ -48,10 +50,48 @@ def test_blank_rows_are_counted_and_a_column_without_name_and_cells_is_none(tmp_
     assert (len(table), table.blank_lines, list(table.frame)) == (2, 1, ["age", "sex"])
 
 
+def test_one_of_several_sheets_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "heart.xlsx", [["codes"], ["0 = female"]], bundled())
+    source = f"{path}#table=Sheet2"
+    table = sources.load(source)
+    assert (table.digest, table.source) == (sources.load().digest, source)
+    assert sources.load(f"{tmp_path}/*.xlsx#table=Sheet2").digest == table.digest
+    with pytest.raises(SourceError, match="has no sheet 'Sheet3'; expected one of 'Sheet1', 'Sheet2'"):
+        sources.load(f"{path}#table=Sheet3")
+    files.check(source)
+    with pytest.raises(SourceError, match="no file '.*gone.xlsx'"):
+        files.check(f"{tmp_path}/gone.xlsx#table=Sheet2")
+
+
+def test_a_workbook_on_the_web_has_sheets_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    body = write(tmp_path / "heart.xlsx", [["codes"], ["0 = female"]], bundled()).read_bytes()
+    with serving(Answer(body)) as site:
+        table = sources.load(f"{site.address('heart.xlsx')}#table=Sheet2")
+        assert table.digest == sources.load().digest
+        assert table.snapshot is not None
+        assert sources.load(table.source, table.snapshot.digest).digest == table.digest
+        with pytest.raises(SourceError, match=r"'http://.*/heart.csv#table=Sheet2' is no workbook"):
+            sources.load(f"{site.address('heart.csv')}#table=Sheet2")
+
+
+def test_a_workbook_is_read_once_and_again_when_it_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    rows = sheets._rows
+    monkeypatch.setattr(sheets, "_rows", lambda path, sheet: (read.append(path.name), rows(path, sheet))[1])
+    path = write(tmp_path / "a.xlsx", [["age"], [63]])
+    assert heart("check", str(path)) == 3
+    assert read == ["a.xlsx"]
+    write(path, [["age"], [63], [64]])
+    assert len(sources.load(path)) == 2
+    assert len(read) == 2
+
+
 @pytest.mark.parametrize(
     ("pages", "message"),
     [
         (([["age"], [63]], [["age"], [63]]), "has 2 sheets with cells, 'Sheet1', 'Sheet2'; expected one"),
+        (([["age"], [63]], [["age"], [63]]), "Name it: --table 'Sheet1'"),
         (([["age", "", "sex"], [63, 1, 1]],), "has no name for column 2"),
         (([["age", "age"], [63, 1]],), "has the column 'age' 2 times"),
         (([],), "is empty"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +48,8 @@ FORMS: dict[str, tuple[Mess, str]] = {
     "CRLF": (lambda frame: plain(frame).replace(b"\n", b"\r\n"), ""),
     "CR": (lambda frame: plain(frame).replace(b"\n", b"\r"), ""),
     "semicolons": (lambda frame: separated(frame, ";"), "semicolons between its columns"),
+    "bars": (lambda frame: separated(frame, "|"), "bars between its columns"),
+    "named separator": (lambda frame: b"sep=;\r\n" + separated(frame, ";"), "semicolons between its columns"),
     "tabs": (lambda frame: separated(frame, "\t"), "tabs between its columns"),
     "lines in quotes": (lambda frame: in_quotes(plain(frame)), "each line in quotes"),
     "UTF-16": (lambda frame: plain(frame).decode().encode("utf-16"), "text in utf-16"),
@@ -114,6 +119,22 @@ def test_windows_text_is_read_and_told(tmp_path: Path) -> None:
 
 
 HEADLESS = ",".join(map(str, range(14)))
+PLAIN = plain(copies.cleveland())
+
+
+def tarred(content: bytes) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        about = tarfile.TarInfo("heart.csv")
+        about.size = len(content)
+        archive.addfile(about, io.BytesIO(content))
+    return made.getvalue()
+
+
+def as_parquet(frame: pd.DataFrame) -> bytes:
+    made = io.BytesIO()
+    frame.to_parquet(made, index=False)
+    return made.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -127,14 +148,33 @@ HEADLESS = ",".join(map(str, range(14)))
         (f"{HEADLESS}\n{HEADLESS}\n".encode(), "has no header, and its columns do not fit UCI's"),
         (b"name\n" + bytes(range(0x80, 0x90)) + b"\n", "is not UTF-8 text"),
         (b"a;b\n1;2\n1;2;3\n", "has 3 cells in line 3; expected 2"),
+        (b"sep=;\r\na;b\r\n1;2\r\n1;2;3\r\n", "has 3 cells in line 4; expected 2"),
+        (b"Ward 3\n\na,b\n1,2\n", "If the header is further down, delete what is above it."),
+        (bz2.compress(PLAIN), "is packed with bzip2; expected gzip, zip or neither. Unpack it."),
+        (lzma.compress(PLAIN), "is packed with xz"),
+        (gzip.compress(gzip.compress(PLAIN)), "is packed twice; expected once"),
+        (zipped(a=as_parquet(copies.cleveland())), "is a Parquet file; expected CSV"),
+        (tarred(PLAIN), "is a tar archive; expected one CSV file"),
+        (gzip.compress(tarred(PLAIN)), "is a tar archive; expected one CSV file"),
+        (b'[{"age": 63}]', "is JSON; expected CSV. Write one object per line"),
+        (b'\n{"age": 63}', "is JSON; expected CSV. Write one object per line"),
+        (b"<html><table></table></html>", "is a web page or XML"),
     ],
-    ids=["two files", "Excel", "no file", "zip cut off", "gzip cut off", "no header", "no text", "long row"],
 )
 def test_refused(content: bytes, part: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError) as refused:
         read(content, tmp_path)
     assert part in str(refused.value)
     assert str(refused.value).startswith(f"'{tmp_path / 'heart.csv'}' ")
+
+
+def test_a_zip_archive_that_says_that_it_is_too_long_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "MOST_UNPACKED", 100)
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda *_: pytest.fail("it was unpacked"))
+    with pytest.raises(SourceError, match="unpacks to more than 100 bytes"):
+        read(zipped(a=PLAIN), tmp_path)
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, lambda content: zipped(a=content)], ids=["gzip", "zip"])

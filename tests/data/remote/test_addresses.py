@@ -19,6 +19,8 @@ from heart_disease.model.errors import UnavailableError, UsageError, hide
         ("s3://clinic/2026/heart.parquet", "heart.parquet", "heart"),
         ("postgresql://reader@db/clinic#table=ward.patients", "ward.patients", "ward.patients"),
         ("postgresql://reader@db/clinic#query=SELECT%201", "query of clinic", "query of clinic"),
+        ("data/heart.xlsx#table=Ward 3.1", "Ward 3.1", "Ward 3.1"),
+        ("s3://clinic/heart.xlsx#table=Ward%203.1", "Ward 3.1", "Ward 3.1"),
     ],
 )
 def test_a_source_has_a_name_for_lists(source: str, name: str, title: str) -> None:
@@ -59,7 +61,7 @@ def test_an_address_with_a_password_is_refused_without_repeating_it(source: str)
         ("ftp://example.org/heart.csv", "known are http://, https://, s3://, gs://, az://"),
         ("postgresql://reader@db/clinic#table=a;drop", "table 'a;drop': expected a name"),
         ("postgresql://reader@db/clinic#query=DELETE%20FROM%20a", "expected one that reads"),
-        ("https://example.org/heart.csv#table=a", "only a database has a table"),
+        ("https://example.org/heart.csv#query=SELECT 1", "only a database has a query"),
         ("s3://bucket", "names no file"),
         ("file:///heart.csv", "expected the path alone"),
         (f"postgresql://db/x#query=SELECT '{'a' * 4000}'", "expected at most 4,000. Make the query a view"),
@@ -81,10 +83,19 @@ def test_a_table_or_a_query_becomes_part_of_the_address() -> None:
     assert addresses.with_selection(base, None, "SELECT 1 + age") == f"{base}#query=SELECT 1 %2B age"
 
 
-@pytest.mark.parametrize("source", [None, "patients.csv", "postgresql://db/clinic#table=a"])
-def test_a_table_needs_a_database_that_has_none_yet(source: str | None) -> None:
-    with pytest.raises(UsageError, match="expected the address of a database"):
+@pytest.mark.parametrize("source", [None, "patients.csv", "postgresql://db/clinic#table=a", "ward.xlsx#table=a"])
+def test_a_table_needs_a_database_or_a_workbook_that_has_none_yet(source: str | None) -> None:
+    with pytest.raises(UsageError, match="expected the address of a database.*, or a workbook"):
         addresses.with_selection(source, "patients", None)
+
+
+@pytest.mark.parametrize("place", ["ward/2026.xlsx", "ward/*.XLS", "https://example.org/export?id=3"])
+def test_a_table_of_a_workbook_is_its_sheet(place: str) -> None:
+    source = addresses.with_selection(place, "Ward 3 & 4 + 5 %", None)
+    assert addresses.sheet_of(source) == (place, "Ward 3 & 4 + 5 %")
+    assert addresses.sheet_of(place) == (place, "")
+    with pytest.raises(UsageError, match="expected the address of a database|only a database has a query"):
+        addresses.parse(addresses.with_selection(place, None, "SELECT 1"))
 
 
 def test_a_password_is_put_in_as_the_place_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:

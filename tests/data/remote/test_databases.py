@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from heart_disease.data.remote.patience import Patience
 from heart_disease.model.errors import HeartError, SourceError, UnavailableError
 from tests.harness.postgres import Postgres
 from tests.harness.proxy import Proxy
-from tests.harness.waiting import free_port
+from tests.harness.waiting import free_port, wait_for
 
 ONCE = Patience(attempts=1, silence=5)
 TWICE = Patience(attempts=2, first_wait=0.01, silence=5)
@@ -176,6 +177,32 @@ def test_the_state_of_another_database_changes_with_its_rows(lite: Path) -> None
     with closing(sqlite3.connect(lite)) as connection, connection:
         connection.execute("UPDATE patients SET age = 50 WHERE age = 63")
     assert snapshots.state(address) != first
+
+
+@pytest.mark.parametrize("what", ["max(age) AS age", "age"])
+def test_another_database_that_is_not_done_in_time_is_given_up_and_its_query_ended(what: str, lite: Path) -> None:
+    sql = f"WITH RECURSIVE n(age) AS (SELECT 1 UNION ALL SELECT age + 1 FROM n) SELECT {what} FROM n"  # noqa: S608
+    with pytest.raises(UnavailableError, match="the database was not done in time"):
+        snapshots.take(addresses.with_selection(f"sqlite:///{lite}", None, sql), Patience(attempts=1, total=0.3))
+    wait_for(lambda: "heart-reader" not in [thread.name for thread in threading.enumerate()], seconds=30)
+
+
+def test_postgresql_that_is_not_done_in_time_is_given_up(database: Postgres) -> None:
+    with pytest.raises(UnavailableError, match="the database was not done in time"):
+        snapshots.take(query(database, "SELECT 1 AS age FROM pg_sleep(60)"), Patience(attempts=1, total=0.3))
+
+
+def test_another_database_that_goes_silent_is_given_up(
+    database: Postgres, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Proxy(database.port) as proxy:
+        proxy.stall()
+        address = database.address("patients").replace(str(database.port), proxy.url.rpartition(":")[2])
+        with pytest.raises(UnavailableError, match="was tried 2 times and cannot be read: no answer within 0.5 s"):
+            snapshots.take(
+                address.replace("postgresql://", "postgresql+psycopg2://"),
+                Patience(attempts=2, first_wait=0.01, silence=0.5),
+            )
 
 
 @pytest.mark.parametrize(

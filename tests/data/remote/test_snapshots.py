@@ -68,6 +68,33 @@ def test_what_was_not_used_for_longest_makes_room(cache: Path, monkeypatch: pyte
     assert not other.paths[0].exists()
 
 
+def test_what_a_version_learned_from_makes_room_last_and_that_is_said(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(snapshots, "MOST_KEPT", 250)
+    first = taken(b"a" * 100)
+    snapshots.learned_from(first.digest)
+    used(first, 300)
+    for content in (b"b", b"c", b"a", b"d"):  # the first bytes once more: what is known of them is kept
+        used(taken(content * 100), 200)
+    again = snapshots.kept(first.digest, "x")
+    assert again is not None
+    assert again.learned
+    assert "made room" not in caplog.text
+    last = taken(b"e" * 200)
+    assert [found.digest for found in snapshots.every()] == [last.digest]
+    assert "which a version learned from, made room" in caplog.text
+    snapshots.learned_from(first.digest)  # it is gone, and stays so
+    assert [found.digest for found in snapshots.every()] == [last.digest]
+
+
+def test_a_snapshot_that_is_gone_is_said_when_it_is_asked_for(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(Answer(PATIENTS)) as site:
+        assert sources.load(site.address(), "0123456789").snapshot is not None
+    assert "snapshot 01234567 of" in caplog.text
+    assert "is gone; what is there now is read" in caplog.text
+
+
 def test_what_a_killed_read_has_left_is_deleted_a_day_later(cache: Path) -> None:
     for name, days in ((".killed", 2), (".reading", 0)):
         (cache / name).mkdir(parents=True)
@@ -97,6 +124,9 @@ def test_the_command_lists_and_deletes_them(capsys: pytest.CaptureFixture[str], 
     assert code == 0
     assert found.digest[:8] in out
     assert found.source in " ".join(out.split())
+    assert "trained from" not in out
+    snapshots.learned_from(found.digest)
+    assert ", trained from" in heart("snapshots")[1]
     assert "1 snapshot in" in out
     assert heart("snapshots", "--empty")[1] == "1 snapshot deleted\n"
     assert list(cache.glob("*.csv")) == []
