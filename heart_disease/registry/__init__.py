@@ -34,6 +34,7 @@ from heart_disease.registry.access.store import (
     LESSONS,
     MODEL,
     MONITORING,
+    SWEEPS,
     TRAINING,
     ModelRef,
     Run,
@@ -89,6 +90,7 @@ from heart_disease.registry.origins import (
     read_again,
 )
 from heart_disease.registry.runs import (
+    ABOUT_MONITORING,
     artifact_uri,
     find_try,
     finish_try,
@@ -104,6 +106,7 @@ from heart_disease.registry.runs import (
 )
 from heart_disease.registry.shipped import stranger
 from heart_disease.registry.sweeps import (
+    ABOUT_SWEEPS,
     forget_batch,
     log_batch,
     log_configuration,
@@ -115,6 +118,8 @@ from heart_disease.registry.sweeps import (
 )
 
 __all__ = [
+    "ABOUT_MONITORING",
+    "ABOUT_SWEEPS",
     "CHALLENGER",
     "CHAMPION",
     "COPY",
@@ -132,6 +137,7 @@ __all__ = [
     "RIVAL_RUN",
     "SAME",
     "SNAPSHOT",
+    "SWEEPS",
     "TRAINING",
     "Kind",
     "ModelRef",

@@ -222,7 +222,7 @@ class Stack:
                 raise RuntimeError(f"{name} ended with code {code}:\n{self.log(name)[-3000:]}")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{name} is not healthy after {seconds} s:\n{self.log(name)[-3000:]}")
-            time.sleep(0.3)
+            time.sleep(1)  # each check starts a process
 
     def members(self, name: str) -> list[psutil.Process]:
         """All processes of a service, including those that left its session or lost their parent."""
