@@ -22,7 +22,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from heart_disease.cli.main import ENVIRONMENT
-from tests.harness import deployed, faults, kills
+from tests.harness import deployed, faults, kills, scheduled
 from tests.harness.aftermath import Checked
 from tests.harness.compose import Stack, postgres_programs
 from tests.harness.work import POINTS
@@ -53,6 +53,9 @@ def all_faults(stack: Stack, folder: Callable[[], Path], seed: Callable[[], int]
         ),
         "kill -9 of the worker between taking a run and beginning it": lambda: deployed.stranded(stack),
         f"{KILLS} kills of random processes under a schedule": lambda: kills.random_kills(stack, KILLS, seed()),
+        "kill -9 of the server of `heart schedule` at each stage of a retrain": lambda: scheduled.server_killed(
+            folder()
+        ),
         "kill -9 of Prefect, PostgreSQL, both, and MLflow at each stage of a deployed run of ten minutes": lambda: (
             deployed.outlasting(stack)
         ),

@@ -59,9 +59,8 @@ RESTARTED = (("prefect",), ("postgres",), ("postgres", "prefect"), ("mlflow",))
 
 @dataclass
 class Worker:
-    """The stack's worker, a client of its server, and the gate."""
+    """Whatever starts the runs: a client of its server, and the gate."""
 
-    stack: Stack
     client: SyncPrefectClient
     gate: Path
 
@@ -108,22 +107,23 @@ def worker(stack: Stack, points: Sequence[str] = ("evaluate",), short_leases: bo
 
     points: where its runs stop while the gate is shut. short_leases: the servers have been started with `SHORT_LEASES`.
     """
-    site, gate = stack.folder / "site", stack.folder / "worker" / "tmp" / "gate"
-    for folder in (site, gate):
-        folder.mkdir(parents=True, exist_ok=True)
-    (site / "sitecustomize.py").write_text(SITE.format(points=tuple(points), short_leases=short_leases))
-    stack.added["worker"] = {
-        "PYTHONPATH": f"{site}:{ROOT}",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
-        "PREFECT_WORKER_QUERY_SECONDS": "2",
-    }
+    gate = stack.folder / "worker" / "tmp" / "gate"
+    gate.mkdir(parents=True, exist_ok=True)
+    stack.added["worker"] = gated(stack.folder / "site", points, short_leases) | {"PREFECT_WORKER_QUERY_SECONDS": "2"}
     stack.start_service("worker")
     try:
         with using(stack.client_environment), get_client(sync_client=True) as client:
-            yield Worker(stack, client, gate)
+            yield Worker(client, gate)
     finally:
         stack.kill("worker")
         del stack.added["worker"]
+
+
+def gated(site: Path, points: Sequence[str], short_leases: bool) -> dict[str, str]:
+    """The environment of a program whose runs stop at these points while the gate is shut. site: a folder for it."""
+    site.mkdir(parents=True, exist_ok=True)
+    (site / "sitecustomize.py").write_text(SITE.format(points=tuple(points), short_leases=short_leases))
+    return {"PYTHONPATH": f"{site}:{ROOT}", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}
 
 
 def server_killed(stack: Stack) -> Checked:

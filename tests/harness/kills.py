@@ -65,7 +65,7 @@ def random_kills(stack: Stack, kills: int, seed: int) -> Checked:
                     recovers = draw.randrange(RECOVERIES) == 0
                     if recovers:
                         wait_for(up, pause=1)
-                        late += not _recovers(it, deployment, began)
+                        late += not _recovers(stack, it, deployment, began)
                     time.sleep(draw.uniform(0, SCHEDULE_SECONDS if recovers else SHORT_PAUSE))
                 wait_for(up, pause=1)
             it.client.delete_deployment_schedule(deployment, schedule.id)
@@ -118,11 +118,11 @@ def restarting(stack: Stack) -> Iterator[Callable[[], bool]]:
             thread.join()
 
 
-def _recovers(it: Worker, deployment: UUID, began: float) -> bool:
+def _recovers(stack: Stack, it: Worker, deployment: UUID, began: float) -> bool:
     """Whether a retrain runs within one interval plus a minute from now, when everything has come back."""
     since = time.monotonic()
     try:
-        wait_for(lambda: _retrain_runs(it, deployment), SCHEDULE_SECONDS + 60, pause=1)
+        wait_for(lambda: _retrain_runs(stack, it, deployment), SCHEDULE_SECONDS + 60, pause=1)
     except TimeoutError:
         runs = [(run.name, run.state) for run in _runs(it.client, deployment) if run.state_name != "Scheduled"]
         _say(began, f"NO RETRAIN RUNS; {it.places_taken()} places taken; {runs[:8]}")
@@ -131,10 +131,10 @@ def _recovers(it: Worker, deployment: UUID, began: float) -> bool:
     return True
 
 
-def _retrain_runs(it: Worker, deployment: UUID) -> bool:
+def _retrain_runs(stack: Stack, it: Worker, deployment: UUID) -> bool:
     """Whether the process of a run that says RUNNING lives."""
     with suppress(httpx.HTTPError, PrefectException):
-        alive = {flow_run for _, flow_run in processes_of_runs(it.stack)}
+        alive = {flow_run for _, flow_run in processes_of_runs(stack)}
         return any(str(run.id) in alive for run in _runs(it.client, deployment, StateType.RUNNING))
     return False
 
