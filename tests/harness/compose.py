@@ -245,10 +245,11 @@ class Stack:
 
     def kill(self, name: str) -> None:
         """Send SIGKILL to all processes of the service, as if its container were killed."""
-        for process in self.members(name):
+        first, members = self.processes[name], self.members(name)  # another thread may start it again meanwhile
+        for process in members:
             with suppress(psutil.Error):
                 process.kill()
-        self.processes[name].wait()
+        first.wait()
 
     def grace(self, name: str) -> float:
         """The seconds that `docker compose stop` waits for the service."""
