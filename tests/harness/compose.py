@@ -316,13 +316,9 @@ class Stack:
 
     # What PostgreSQL's image does
 
-    @staticmethod
-    def _is_postgres(service: dict[str, Any]) -> bool:
-        return str(service.get("image", "")).startswith("postgres:")
-
     def _user(self, service: dict[str, Any]) -> dict[str, Any]:
         """The user to run as: PostgreSQL refuses to run as root."""
-        if self._is_postgres(service) and os.getuid() == 0:
+        if str(service.get("image", "")).startswith("postgres:") and os.getuid() == 0:
             return {"user": "postgres", "group": "postgres", "extra_groups": []}
         return {}
 
