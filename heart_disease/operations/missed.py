@@ -24,7 +24,7 @@ from prefect.context import FlowRunContext
 from prefect.types import DateTime
 
 from heart_disease.model.errors import HeartError
-from heart_disease.operations import states
+from heart_disease.operations import slots, states
 
 
 class Found(Protocol):
@@ -42,7 +42,8 @@ def ended(work: Callable[[], Found]) -> Any:
     states.begin()
     make_up_now()
     try:
-        found = work()
+        with slots.renewed():
+            found = work()
     except HeartError as error:
         return states.failed(error)
     return states.completed(found.end, found.message, found)

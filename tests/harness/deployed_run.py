@@ -34,6 +34,10 @@ def renew_often() -> None:
     """Change how this process renews its lease."""
     from prefect.concurrency import _leases
 
+    from heart_disease.operations import slots
+
+    slots.LEASE_SECONDS, slots.RENEW_SECONDS = LEASE_SECONDS, RENEWED_SECONDS
+
     renew = _leases._renew_concurrency_lease_with_retries
 
     def shortly(client: SyncPrefectClient, lease_id: UUID, lease_duration: float, stop_event: Event) -> bool:
