@@ -4,11 +4,14 @@ tests/harness/faults.py defines the faults and what is checked afterwards. If th
 end, orphans are looked for and the same flow run is tried a second time, as in production.
 
     python -m benchmarks.faults --times 3
+
+The seed of the random kills is printed; --seed draws the same kills at the same moments again.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 import tempfile
@@ -19,16 +22,16 @@ from dataclasses import astuple
 from pathlib import Path
 
 from heart_disease.cli.main import ENVIRONMENT
-from tests.harness import deployed, faults
+from tests.harness import deployed, faults, kills, scheduled
 from tests.harness.aftermath import Checked
 from tests.harness.compose import Stack, postgres_programs
 from tests.harness.work import POINTS
 
-KILLS = 10
+KILLS = 100
 HEADER = "| fault | times | lost | duplicated | left RUNNING | processes left | not as expected | s |"
 
 
-def all_faults(stack: Stack, folder: Callable[[], Path]) -> dict[str, Callable[[], Checked]]:
+def all_faults(stack: Stack, folder: Callable[[], Path], seed: Callable[[], int]) -> dict[str, Callable[[], Checked]]:
     """The faults by name; each can be called any number of times."""
     found: dict[str, Callable[[], Checked]] = {
         f"kill -9 of the training: {point}": lambda point=point: faults.killed(stack, [point])  # type: ignore[misc]
@@ -49,8 +52,12 @@ def all_faults(stack: Stack, folder: Callable[[], Path]) -> dict[str, Callable[[
             stack
         ),
         "kill -9 of the worker between taking a run and beginning it": lambda: deployed.stranded(stack),
-        f"{KILLS} kills of random processes under a schedule": lambda: deployed.random_kills(
-            stack, KILLS, seed=time.time_ns()
+        f"{KILLS} kills of random processes under a schedule": lambda: kills.random_kills(stack, KILLS, seed()),
+        "kill -9 of the server of `heart schedule` at each stage of a retrain": lambda: scheduled.server_killed(
+            folder()
+        ),
+        "kill -9 of Prefect, PostgreSQL, both, and MLflow at each stage of a deployed run of ten minutes": lambda: (
+            deployed.outlasting(stack)
         ),
         "the network stalls": lambda: faults.stalled_network(stack, ["evaluate"]),
     }
@@ -68,6 +75,7 @@ def main() -> None:
     """Print the table, each line as soon as it is known."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=3, help="how often to make each fault (default 3)")
+    parser.add_argument("--seed", type=int, help="of the random kills (default: the time)")
     parser.add_argument("--only", default="", help="only faults whose name contains this")
     options = parser.parse_args()
     if postgres_programs() is None:
@@ -79,7 +87,8 @@ def main() -> None:
         servers = stack.enter_context(faults.servers(root / "servers"))
         numbers = iter(range(10**6))
         print(f"{HEADER}\n|---|{'---:|' * 7}", file=table, flush=True)
-        for name, fault in all_faults(servers, lambda: root / f"stores-{next(numbers)}").items():
+        seed = itertools.count(time.time_ns() if options.seed is None else options.seed).__next__
+        for name, fault in all_faults(servers, lambda: root / f"stores-{next(numbers)}", seed).items():
             if options.only in name:
                 print(line(name, fault, options.times), file=table, flush=True)
 

@@ -63,6 +63,7 @@ def monitor(
     source: Annotated[str, Field(description="File, folder or address of patients, with or without their diagnosis.")],
     version: Annotated[str, Field(description="What to compare with: a version's number or alias.")] = "champion",
     read_as: Annotated[str | None, Field(description="The copy whose codes it has (docs/copies.md).")] = None,
+    force: Annotated[bool, Field(description="Believe `read_as`, whatever the patients and their codes say.")] = False,
 ) -> Found:
     """Say whether the patients of `source` differ from those that a version learned from.
 
@@ -73,22 +74,21 @@ def monitor(
         UnavailableError: there is no such version, what it learned from is gone, or the store does not answer.
     """
     with progress() if runtime.deployment.id else nullcontext():  # otherwise the calling command shows it
-        return missed.ended(lambda: pipeline(source, version, read_as))
+        return missed.ended(lambda: pipeline(source, version, read_as, force))
 
 
-def pipeline(source: str, version: str, read_as: str | None) -> Found:
+def pipeline(source: str, version: str, read_as: str | None, force: bool) -> Found:
     """Do the whole job in order, within a flow run; it raises the same errors as `monitor`."""
     flow_run, tags = runtime.flow_run.id or "", reconciliation.check_in()
     record = registry.find_record(version)
     title = f"{record.ref.name} version {record.version}"
     origin = registry.origin_of(record.ref)
     before = registry.patients_of(title, origin, "put them back, or train on patients that stay")
-    table = stages.load(source, read_as)
+    table = stages.load(source, read_as, force)
     import_tensorflow()
     name = f"{addresses.title(table.source)}: {title}"
     tags |= registry.source_tags(table, read_as)
-    about = "A run for each `heart monitor`."
-    with registry.open_run(name, tags, experiment=registry.MONITORING, about=about) as run:
+    with registry.open_run(name, tags, experiment=registry.MONITORING, about=registry.ABOUT_MONITORING) as run:
         known, broken, drift = stages.compare(run, table, before, record)
         found = Found(run, flow_run, title, table.source, known, broken, drift)
         registry.log_tags(run, {"outcome": found.end, "version": record.version, "mlflow.note.content": found.message})

@@ -29,9 +29,7 @@ def prune(
         UnavailableError: the MLflow store does not answer, or refuses.
     """
     states.begin()
-    reason = missed.superseded()
-    if reason:
-        return states.completed("Superseded", reason)
+    missed.make_up_now()
     reconciliation.check_in()
     found = pruning.find(interval(older_than, "older_than"))
     pruning.delete(found)

@@ -26,8 +26,6 @@ def reconcile(
         UnavailableError: the MLflow store does not answer.
     """
     states.begin()
-    reason = missed.superseded()
-    if reason:
-        return states.completed("Superseded", reason)
+    missed.make_up_now()
     reconciliation.check_in()
     return reconciliation.close_all(patience)

@@ -183,12 +183,15 @@ def prune(flow: Flow[..., Any]) -> RunnerDeployment:
     return made
 
 
-def monitor(flow: Flow[..., Any], source: str) -> RunnerDeployment:
-    """The flow that compares the patients of `source` with those that the champion learned from, once a day."""
+def monitor(flow: Flow[..., Any], source: str, read_as: str | None = None) -> RunnerDeployment:
+    """The flow that compares the patients of `source` with those that the champion learned from, once a day.
+
+    read_as: the copy whose codes the source has; None leaves what the deployment had before.
+    """
     made = flow.to_deployment(
         name="monitor",
         schedules=[Cron(DAILY, timezone="UTC", slug=OURS)],
-        parameters={"source": addresses.absolute(source)},
+        parameters={"source": addresses.absolute(source)} | ({"read_as": read_as} if read_as else {}),
         tags=["heart"],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )

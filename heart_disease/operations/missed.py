@@ -1,7 +1,7 @@
 """Scheduled runs that were missed while no worker was up: one makes up for all of them, the others are closed.
 
-They would all do the same on the same data. So only the latest runs, and those before it end as Superseded, at once
-and without a process of their own.
+They would all do the same on the same data. So the first that starts does it, and the others that are due end as
+Superseded, at once and without a process of their own.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import ConcurrencyLimitStrategy, FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import FlowRunContext
 from prefect.types import DateTime
 
 from heart_disease.model.errors import HeartError
-from heart_disease.operations import states
+from heart_disease.operations import slots, states
 
 
 class Found(Protocol):
@@ -38,32 +38,28 @@ class Found(Protocol):
 
 
 def ended(work: Callable[[], Found]) -> Any:
-    """Do a flow's work, unless a later run makes up for this one; returns what the flow returns to end accordingly."""
+    """Do a flow's work, also for the runs that were missed; returns what the flow returns to end accordingly."""
     states.begin()
-    reason = superseded()
-    if reason:
-        return states.completed("Superseded", reason)
+    make_up_now()
     try:
-        found = work()
+        with slots.renewed():
+            found = work()
     except HeartError as error:
         return states.failed(error)
     return states.completed(found.end, found.message, found)
 
 
-def superseded() -> str:
-    """Close the runs that the current one makes up for; returns why it need not run itself, empty if it must."""
+def make_up_now() -> None:
+    """Close the scheduled runs that are due besides the current one, if it is one itself: it makes up for them.
+
+    It does not leave the work to a later one, which could be as late: if a process takes longer to start than the
+    interval is, no run would ever do the work.
+    """
     context = FlowRunContext.get()
     run = context.flow_run if context else None
-    if not run or not run.deployment_id or not run.auto_scheduled:
-        return ""
-    with get_client(sync_client=True) as client:
-        others = due(client, run.deployment_id)
-        options = client.read_deployment(run.deployment_id).concurrency_options
-        # If second runs are skipped, the later one may be cancelled before it starts, so this one does the work.
-        skips = options is not None and options.collision_strategy == ConcurrencyLimitStrategy.CANCEL_NEW
-        latest = run if skips else max([run, *others], key=_planned)
-        _close(client, [other for other in others if other is not latest], latest)
-    return "" if latest is run else _because(latest)
+    if run and run.deployment_id and run.auto_scheduled:
+        with get_client(sync_client=True) as client:
+            _close(client, due(client, run.deployment_id), run)
 
 
 def make_up(deployment_id: UUID) -> None:
@@ -86,13 +82,13 @@ def due(client: SyncPrefectClient, deployment_id: UUID) -> list[FlowRun]:
     return [run for run in found if run.auto_scheduled]
 
 
-def _close(client: SyncPrefectClient, runs: Sequence[FlowRun], latest: FlowRun) -> None:
+def _close(client: SyncPrefectClient, runs: Sequence[FlowRun], instead: FlowRun) -> None:
     for run in runs:
-        states.close(client, run, "Superseded", _because(latest))
+        states.close(client, run, "Superseded", _because(instead))
 
 
-def _because(latest: FlowRun) -> str:
-    return f"The later run '{latest.name}', planned for {_planned(latest):%Y-%m-%d %H:%M} UTC, makes up for this one."
+def _because(run: FlowRun) -> str:
+    return f"The run '{run.name}', planned for {_planned(run):%Y-%m-%d %H:%M} UTC, makes up for this one."
 
 
 def _planned(run: FlowRun) -> datetime:

@@ -6,15 +6,16 @@ import asyncio
 import contextvars
 import logging
 import signal
+import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import psutil
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
 
@@ -101,7 +102,11 @@ def _pruning(served: RunnerDeployment) -> str:
 
 def _monitoring(served: RunnerDeployment) -> list[str]:
     """One line for the source that is compared with what the champion learned from, and one for each schedule."""
-    lines = [f"  reads {served.parameters['source']}", *(f"  {kept.in_words(one)}" for one in served.schedules or [])]
+    copy = f", as the copy {served.parameters['read_as']}" if served.parameters.get("read_as") else ""
+    lines = [
+        f"  reads {served.parameters['source']}{copy}",
+        *(f"  {kept.in_words(one)}" for one in served.schedules or []),
+    ]
     return [*lines, *["  PAUSED in Prefect"] * bool(served.paused)]
 
 
@@ -126,7 +131,16 @@ def _deployed(deploy: Deploy) -> Sequence[RunnerDeployment]:
                 kept.keep(client, made, before)
                 if made.full_name != RETRAIN:  # what an option sets is in `made`, for the others only the monitor's
                     made.parameters = {**before.parameters, **made.parameters}
+        _end_monitoring(client, [made.full_name for made in served])
     return served
+
+
+def _end_monitoring(client: SyncPrefectClient, served: Sequence[str]) -> None:
+    """Delete the monitor's deployment, of an earlier `heart schedule`, if nobody would take its runs any more."""
+    before = kept.find(client, MONITOR)
+    if before and MONITOR not in served and not before.work_pool_name:
+        client.delete_deployment(before.id)
+        log.info("%s is deleted, because there is no --monitor; it read %s", MONITOR, before.parameters.get("source"))
 
 
 @contextmanager
@@ -144,28 +158,33 @@ def _server(port: int) -> Iterator[Server]:
             raise UnavailableError(f"{error}; or use that Prefect server: export PREFECT_API_URL={url}") from error
         raise
     command = ("prefect", "server", "start", "--host", HOST, "--port", str(port))
-    with (
-        tempfile.TemporaryFile() as output,
-        own.prefect_settings(url),
-        tethered.running(
-            *command, env=own.prefect_page(url), output=output, patience=SERVER_SECONDS, folder=ANYWHERE
-        ) as process,
-    ):
-        yield Server(url, process, output)
+    with tempfile.TemporaryFile() as output, own.prefect_settings(url), ExitStack() as processes:
+
+        def start() -> subprocess.Popen[bytes]:
+            return processes.enter_context(
+                tethered.running(
+                    *command, env=own.prefect_page(url), output=output, patience=SERVER_SECONDS, folder=ANYWHERE
+                )
+            )
+
+        yield Server(url, start(), output, start)
 
 
 @contextmanager
 def _serving(deploy: Deploy, server: Server) -> Iterator[tuple[Sequence[RunnerDeployment], Callable[[], None]]]:
     """Start what is due until the end of the block; call the yielded `look_after` every now and then.
 
-    If the server stays away long, Prefect's runner ends; `look_after` starts it again when the server is back.
+    `look_after` starts a server of our own again if it has ended. If a server stays away long, Prefect's runner ends;
+    it is started again when the server is back.
     """
     current = _Runner(deploy)
 
     def look_after() -> None:
         nonlocal current
-        if server.process and server.process.poll() is not None:
-            server.wait()  # raises an error that says why it ended
+        if server.ended():
+            log.warning("          Prefect's server has ended; it is started again")
+            server.start_again()
+            server.wait()  # raises an error that says why it cannot start
         if not current.thread.is_alive() and server.answers():
             with suppress(UnavailableError):  # the server has gone again; the next call tries again
                 current = _Runner(deploy)

@@ -20,7 +20,7 @@ from heart_disease.model.errors import ExitCode, HeartError
 COMPLETED = {
     "Promoted": ExitCode.DONE,  # a new champion
     "NothingToDo": ExitCode.DONE,  # the champion is already what would be trained
-    "Superseded": ExitCode.DONE,  # a later run makes up for this one
+    "Superseded": ExitCode.DONE,  # another run makes up for this one
     "NotPromoted": ExitCode.NOT_PROMOTED,  # a new challenger
     "NoDrift": ExitCode.DONE,  # no difference from what the model learned from was found
     "Drifted": ExitCode.DRIFTED,

@@ -35,6 +35,7 @@ from heart_disease.registry.access.store import (
     LESSONS,
     MODEL,
     MONITORING,
+    SWEEPS,
     TRAINING,
     ModelRef,
     Run,
@@ -92,6 +93,7 @@ from heart_disease.registry.origins import (
     source_tags,
 )
 from heart_disease.registry.runs import (
+    ABOUT_MONITORING,
     artifact_uri,
     find_try,
     finish_try,
@@ -107,6 +109,7 @@ from heart_disease.registry.runs import (
 )
 from heart_disease.registry.shipped import stranger
 from heart_disease.registry.sweeps import (
+    ABOUT_SWEEPS,
     forget_batch,
     log_batch,
     log_configuration,
@@ -117,6 +120,8 @@ from heart_disease.registry.sweeps import (
 )
 
 __all__ = [
+    "ABOUT_MONITORING",
+    "ABOUT_SWEEPS",
     "CHALLENGER",
     "CHAMPION",
     "COLOUR",
@@ -135,6 +140,7 @@ __all__ = [
     "RIVAL_RUN",
     "SAME",
     "SNAPSHOT",
+    "SWEEPS",
     "TRAINING",
     "Kind",
     "ModelRef",

@@ -44,6 +44,7 @@ from heart_disease.registry.origins import COMMIT, DIRTY, Origin, origin_params,
 BATCH = 1000  # the most metrics that MLflow takes in one call
 LONGEST = 5000  # characters of a description; MLflow takes 8000
 ABOUT = "A run for each `heart train`: recipe, evaluation, curves, figures, data set, and the model that came of it."
+ABOUT_MONITORING = "A run for each `heart monitor`."
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from heart_disease.model.errors import UnavailableError
 from heart_disease.registry.access.store import SWEEPS, Run, author_tags, check_embedded_store, lock, place, reachable
 from heart_disease.registry.runs import BATCH, log_files, open_run
 
-ABOUT = (
+ABOUT_SWEEPS = (
     "A run for each search of recipes (`heart sweep`), and below it one for each configuration. "
     "The newest search as a table, the best configuration first, and as charts: Views, above the runs."
 )
@@ -49,7 +49,7 @@ def open_sweep(name: str, identity: str, tags: Mapping[str, str]) -> Iterator[Ru
     """
     check_embedded_store(to_write=True)
     tags = {**tags, IDENTITY: identity}
-    with _alone(identity), open_run(name, tags, experiment=SWEEPS, about=ABOUT, resume=_find(identity)) as run:
+    with _alone(identity), open_run(name, tags, experiment=SWEEPS, about=ABOUT_SWEEPS, resume=_find(identity)) as run:
         yield run
 
 

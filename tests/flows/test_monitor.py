@@ -77,6 +77,12 @@ def test_a_broken_rule_is_drift_even_if_no_column_moves(heart: Any, write: Any) 
     assert "column 'chol' has 9999 in row 4; expected 70 to 700 mg/dl" in one_line(out)
 
 
+def test_a_copy_that_the_patients_do_not_fit_is_believed_only_if_forced(heart: Any, write: Any) -> None:
+    arguments = ["monitor", write(others()), "--copy", "kaggle"]
+    assert heart(*arguments)[0] == ExitCode.REJECTED
+    assert heart(*arguments, "--force")[0] == ExitCode.DRIFTED  # in these codes, they are other patients
+
+
 def test_patients_without_a_diagnosis_are_compared_too(heart: Any, write: Any) -> None:
     code, out, _ = heart("monitor", write(others().drop(columns="num")))
     assert code == ExitCode.DONE

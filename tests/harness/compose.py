@@ -222,7 +222,7 @@ class Stack:
                 raise RuntimeError(f"{name} ended with code {code}:\n{self.log(name)[-3000:]}")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{name} is not healthy after {seconds} s:\n{self.log(name)[-3000:]}")
-            time.sleep(0.3)
+            time.sleep(1)  # each check starts a process
 
     def members(self, name: str) -> list[psutil.Process]:
         """All processes of a service, including those that left its session or lost their parent."""
@@ -245,10 +245,11 @@ class Stack:
 
     def kill(self, name: str) -> None:
         """Send SIGKILL to all processes of the service, as if its container were killed."""
-        for process in self.members(name):
+        first, members = self.processes[name], self.members(name)  # another thread may start it again meanwhile
+        for process in members:
             with suppress(psutil.Error):
                 process.kill()
-        self.processes[name].wait()
+        first.wait()
 
     def grace(self, name: str) -> float:
         """The seconds that `docker compose stop` waits for the service."""
@@ -315,13 +316,9 @@ class Stack:
 
     # What PostgreSQL's image does
 
-    @staticmethod
-    def _is_postgres(service: dict[str, Any]) -> bool:
-        return str(service.get("image", "")).startswith("postgres:")
-
     def _user(self, service: dict[str, Any]) -> dict[str, Any]:
         """The user to run as: PostgreSQL refuses to run as root."""
-        if self._is_postgres(service) and os.getuid() == 0:
+        if str(service.get("image", "")).startswith("postgres:") and os.getuid() == 0:
             return {"user": "postgres", "group": "postgres", "extra_groups": []}
         return {}
 

@@ -6,29 +6,22 @@ leases of the runs are as short as Prefect allows.
 
 from __future__ import annotations
 
-import random
-import threading
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
-import httpx
 import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas import filters
-from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.client.schemas.schedules import IntervalSchedule
 
-from heart_disease.data import sources
 from heart_disease.evaluation.settings import Evaluation, Promotion
-from heart_disease.model import schema
-from heart_disease.operations import deployments, missed, states
+from heart_disease.operations import deployments
 from heart_disease.operations.deployments import RECONCILE, RETRAIN
 from heart_disease.training.recipe import Recipe
 from tests.harness import aftermath
@@ -37,7 +30,7 @@ from tests.harness.compose import Stack
 from tests.harness.compose_file import ROOT
 from tests.harness.deployed_run import LEASE_SECONDS
 from tests.harness.waiting import wait_for
-from tests.harness.work import using
+from tests.harness.work import POINTS, using
 
 # Of Prefect's server: a run that has not begun loses its place after a minute; one that waits for a place asks often.
 SHORT_LEASES = {
@@ -50,7 +43,7 @@ SITE = """
 import os
 if os.environ.get("PREFECT__FLOW_RUN_ID"):
     from tests.harness import deployed_run
-    deployed_run.prepare()
+    deployed_run.prepare({points!r}, short_leases={short_leases})
 """
 SMALL = deployments.parameters(
     None,
@@ -60,15 +53,14 @@ SMALL = deployments.parameters(
     "cpu",
     force=True,
 )
-SCHEDULE_SECONDS = 20
-VICTIMS = ("worker", "run", "prefect", "mlflow", "postgres")
+OUTLASTS_SECONDS = 600.0
+RESTARTED = (("prefect",), ("postgres",), ("postgres", "prefect"), ("mlflow",))
 
 
 @dataclass
 class Worker:
-    """The stack's worker, a client of its server, and the gate."""
+    """Whatever starts the runs: a client of its server, and the gate."""
 
-    stack: Stack
     client: SyncPrefectClient
     gate: Path
 
@@ -83,16 +75,21 @@ class Worker:
     def open(self) -> None:
         (self.gate / "shut").unlink()
 
-    def wait_at_the_gate(self, run: UUID) -> None:
-        wait_for((self.gate / str(run)).exists)
+    def wait_at(self, point: str, run: UUID) -> None:
+        """Wait until the run has come to this point of the flow, and waits there."""
+        wait_for((self.gate / f"{run} {point}").exists)
+
+    def let_through(self, point: str, run: UUID) -> None:
+        """Let the run go on, as far as the next point."""
+        (self.gate / f"{run} {point}").unlink()
 
     def run(self, run: UUID) -> FlowRun:
         return self.client.read_flow_run(run)
 
     def wait_for_ends(self, *runs: UUID) -> None:
         """Wait until these runs have ended, and whatever else the worker had to do."""
-        wait_for(lambda: all((state := self.run(run).state) and state.is_final() for run in runs))
-        wait_for(lambda: not aftermath.running_flows())
+        wait_for(lambda: all((state := self.run(run).state) and state.is_final() for run in runs), pause=1)
+        wait_for(lambda: not aftermath.running_flows(), pause=1)
 
     def reconcile(self) -> None:
         """Let the reconciliation listen for as long as a heartbeat takes."""
@@ -105,24 +102,28 @@ class Worker:
 
 
 @contextmanager
-def worker(stack: Stack) -> Iterator[Worker]:
-    """Start the worker, and kill it at the end. The servers must have been started with `SHORT_LEASES`."""
-    site, gate = stack.folder / "site", stack.folder / "worker" / "tmp" / "gate"
-    for folder in (site, gate):
-        folder.mkdir(parents=True, exist_ok=True)
-    (site / "sitecustomize.py").write_text(SITE)
-    stack.added["worker"] = {
-        "PYTHONPATH": f"{site}:{ROOT}",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
-        "PREFECT_WORKER_QUERY_SECONDS": "2",
-    }
+def worker(stack: Stack, points: Sequence[str] = ("evaluate",), short_leases: bool = True) -> Iterator[Worker]:
+    """Start the worker, and kill it at the end.
+
+    points: where its runs stop while the gate is shut. short_leases: the servers have been started with `SHORT_LEASES`.
+    """
+    gate = stack.folder / "worker" / "tmp" / "gate"
+    gate.mkdir(parents=True, exist_ok=True)
+    stack.added["worker"] = gated(stack.folder / "site", points, short_leases) | {"PREFECT_WORKER_QUERY_SECONDS": "2"}
     stack.start_service("worker")
     try:
         with using(stack.client_environment), get_client(sync_client=True) as client:
-            yield Worker(stack, client, gate)
+            yield Worker(client, gate)
     finally:
         stack.kill("worker")
         del stack.added["worker"]
+
+
+def gated(site: Path, points: Sequence[str], short_leases: bool) -> dict[str, str]:
+    """The environment of a program whose runs stop at these points while the gate is shut. site: a folder for it."""
+    site.mkdir(parents=True, exist_ok=True)
+    (site / "sitecustomize.py").write_text(SITE.format(points=tuple(points), short_leases=short_leases))
+    return {"PYTHONPATH": f"{site}:{ROOT}", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}
 
 
 def server_killed(stack: Stack) -> Checked:
@@ -130,7 +131,7 @@ def server_killed(stack: Stack) -> Checked:
     with worker(stack) as it:
         it.shut()
         first = it.trigger()
-        it.wait_at_the_gate(first)
+        it.wait_at("evaluate", first)
         second = it.trigger()
         killed = time.monotonic()
         stack.kill("prefect")
@@ -140,7 +141,7 @@ def server_killed(stack: Stack) -> Checked:
         assert it.run(second).state_name == "AwaitingConcurrencySlot", it.run(second).state
         it.open()
         it.wait_for_ends(first, second)
-        return _checked(it, [first, second])
+        return checked(it, [first, second])
 
 
 def stranded(stack: Stack) -> Checked:
@@ -154,103 +155,75 @@ def stranded(stack: Stack) -> Checked:
         stack.start_service("worker")
         it.reconcile()
         it.wait_for_ends(first, second)
-        return _checked(it, [first, second])
+        return checked(it, [first, second])
 
 
-def _checked(it: Worker, runs: list[UUID]) -> Checked:
-    found = aftermath.count([str(run) for run in runs])
-    return replace(found, running=found.running + it.places_taken())
+def outlasting(stack: Stack) -> Checked:
+    """Kill -9 the servers in turn at each stage of a run of more than ten minutes, under the lease times of Prefect.
 
-
-@dataclass
-class Caller:
-    """Asks the scoring API about a patient until the end of the block. `unanswered`: how often there was no answer."""
-
-    stack: Stack
-    unanswered: int = 0
-    _ended: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._ask, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _ask(self) -> None:
-        row = sources.load().frame.iloc[0]
-        patient = {name: float(row[name]) for name in schema.INPUT_NAMES}
-        token = {"Authorization": f"Bearer {self.stack.secrets['HEART_API_TOKEN']}"}
-        with httpx.Client(base_url=self.stack.url("api"), headers=token, timeout=30) as api:
-            while not self._ended.wait(0.2):
-                with suppress(httpx.HTTPError):
-                    if api.post("/predict", json={"patients": [patient]}).status_code == 200:
-                        continue
-                self.unanswered += 1
-
-
-def random_kills(stack: Stack, kills: int, seed: int = 0) -> Checked:
-    """Kill -9 random processes at random moments while a schedule retrains; each is started again, as Docker does.
-
-    The API is not killed: it must answer all the time.
+    Another run, asked for at its beginning, waits all the time.
     """
-    draw = random.Random(seed)  # noqa: S311
-    stack.start_service("api")
+    _restart_prefect(stack, {})
     try:
-        with Caller(stack) as caller, worker(stack) as it:
-            deployment = it.client.read_deployment_by_name(RETRAIN).id
-            every = IntervalSchedule(interval=timedelta(seconds=SCHEDULE_SECONDS))
-            often = DeploymentScheduleCreate(schedule=every, active=True, parameters=SMALL, slug="often")
-            [schedule] = it.client.create_deployment_schedules(deployment, [often])
-            for _ in range(kills):
-                time.sleep(draw.uniform(0, SCHEDULE_SECONDS / 2))
-                _kill(stack, draw.choice(VICTIMS))
-            wait_for(lambda: _answers(it.client))  # after PostgreSQL, the servers need a moment
-            it.client.delete_deployment_schedule(deployment, schedule.id)
-            it.reconcile()
-            wait_for(lambda: not missed.due(it.client, deployment))
-            it.wait_for_ends(it.trigger())
-            runs = _runs(it.client, deployment)
-            completed = [run for run in runs if run.state_type == StateType.COMPLETED]
-            found = _checked(it, [run.id for run in completed])
-            return replace(
-                found,
-                lost=found.lost + caller.unanswered + sum(map(_unexplained, runs)),
-                duplicated=sum(aftermath.duplicates(str(run.id)) for run in runs),
-            )
+        with worker(stack, tuple(POINTS), short_leases=False) as it:
+            it.shut()
+            first, began = it.trigger(), time.monotonic()
+            second = None
+            for point in POINTS:
+                it.wait_at(point, first)
+                second = second or it.trigger()
+                for names in RESTARTED:
+                    kill(stack, names)
+                    start_again(stack, names)
+                    assert it.run(first).state_type == StateType.RUNNING, (point, names, it.run(first).state)
+                    assert it.run(second).state_type == StateType.SCHEDULED, (point, names, it.run(second).state)
+                if point == list(POINTS)[-1]:
+                    time.sleep(max(0.0, began + OUTLASTS_SECONDS - time.monotonic()))
+                print(f"{point}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+                it.let_through(point, first)
+            assert second
+            wait_for(lambda: (state := it.run(first).state) and state.is_final())
+            it.open()
+            it.wait_for_ends(first, second)
+            return checked(it, [first, second])
     finally:
-        stack.kill("api")
+        _restart_prefect(stack, SHORT_LEASES)
 
 
-def _kill(stack: Stack, victim: str) -> None:
-    """Kill a service and start it again, or kill the processes of the runs under way."""
-    if victim == "run":
-        for process in psutil.Process(stack.process("worker").pid).children(recursive=True):
+def _restart_prefect(stack: Stack, more: dict[str, str]) -> None:
+    stack.kill("prefect")
+    stack.added["prefect"] = more
+    stack.start_service("prefect")
+
+
+def kill(stack: Stack, names: Iterable[str]) -> None:
+    """Kill -9 these services; `run` stands for the processes of the runs under way."""
+    for name in names:
+        if name != "run":
+            stack.kill(name)
+            continue
+        for process, _ in processes_of_runs(stack):
             with suppress(psutil.Error):
-                if "PREFECT__FLOW_RUN_ID" in process.environ():
-                    process.kill()
-        return
-    stack.kill(victim)
-    stack.start_service(victim)
+                process.kill()
 
 
-def _answers(client: SyncPrefectClient) -> bool:
-    with suppress(httpx.HTTPError):
-        return bool(client.read_deployment_by_name(RETRAIN))
-    return False
-
-
-def _runs(client: SyncPrefectClient, deployment: UUID) -> list[FlowRun]:
-    its = filters.FlowRunFilter(deployment_id=filters.FlowRunFilterDeploymentId(any_=[deployment]))
-    found: list[FlowRun] = []
-    while page := client.read_flow_runs(flow_run_filter=its, offset=len(found)):
-        found += page
+def processes_of_runs(stack: Stack) -> list[tuple[psutil.Process, str]]:
+    """The worker's processes that work on a flow run, each with the ID of that run."""
+    found = []
+    for process in stack.members("worker"):
+        with suppress(psutil.Error):
+            if flow_run := process.environ().get("PREFECT__FLOW_RUN_ID"):
+                found.append((process, flow_run))
     return found
 
 
-def _unexplained(run: FlowRun) -> bool:
-    """Whether the run has ended in a way that says nothing: it should have an outcome, have crashed, or be planned."""
-    planned = run.state_type == StateType.SCHEDULED and run.auto_scheduled
-    return not planned and run.state_type != StateType.CRASHED and states.outcome_of(run) is None
+def start_again(stack: Stack, names: Sequence[str]) -> None:
+    """Start these services at the same time, and wait until they are healthy."""
+    with ThreadPoolExecutor(len(names)) as threads:
+        list(threads.map(stack.start_service, names))
+
+
+def checked(it: Worker, runs: list[UUID]) -> Checked:
+    """What is wrong after these runs, each of which should have completed, while nothing runs."""
+    found = aftermath.count([str(run) for run in runs])
+    return replace(found, running=found.running + it.places_taken())

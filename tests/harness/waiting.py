@@ -17,8 +17,8 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def wait_for(happened: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """Wait until `happened` returns something true, and return it.
+def wait_for(happened: Callable[[], Any], seconds: float = PATIENCE, pause: float = 0.1) -> Any:
+    """Wait until `happened` returns something true, and return it. pause: seconds between two looks.
 
     Raises:
         TimeoutError: it is not true after `seconds`.
@@ -27,5 +27,5 @@ def wait_for(happened: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     while not (found := happened()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"it did not happen within {seconds:g} seconds")
-        time.sleep(0.1)
+        time.sleep(pause)
     return found

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate, WorkPoolCreate
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.settings import PREFECT_API_URL
@@ -167,6 +167,31 @@ def test_the_monitor_reads_what_the_command_names_at_the_times_of_the_page(
     again = client.read_deployment_by_name(MONITOR)
     assert again.parameters == {"source": str(tmp_path / "new.csv"), "version": "2"}
     assert times(again) == {deployments.DAILY: False}
+
+
+def test_the_copy_that_the_command_names_is_that_of_the_monitor_too(
+    client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for arguments in (["--copy", "kaggle"], []):  # an option that is not given keeps what there is
+        start(monkeypatch, "--monitor", "/new.csv", *arguments)
+        found = client.read_deployment_by_name(MONITOR)
+        assert found.parameters == {"source": "/new.csv", "read_as": "kaggle"}
+
+
+@pytest.mark.parametrize("pool", [None, "hospital"])
+def test_without_monitor_its_deployment_goes_unless_a_worker_serves_it(
+    pool: str | None, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    start(monkeypatch, "--monitor", "/new.csv")
+    if pool:
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+        found = client.read_deployment_by_name(MONITOR)
+        client.update_deployment(found.id, DeploymentUpdate(work_pool_name=pool))
+    with caplog.at_level("INFO", "heart"):
+        start(monkeypatch)
+    assert (kept.find(client, MONITOR) is not None) == bool(pool)
+    said = f"{MONITOR} is deleted, because there is no --monitor; it read /new.csv"
+    assert (said in caplog.text) == (pool is None)
 
 
 @pytest.mark.parametrize(("every", "text"), [({"hours": 6}, "6h"), ({"days": 14}, "2w"), ({"seconds": 90}, "90 s")])

@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email import policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 
+import mlflow
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.server.utilities.user_templates import render_user_template_sync
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Crashed
 
@@ -92,6 +95,20 @@ def test_without_a_server_it_ends_in_4(monkeypatch: pytest.MonkeyPatch, capsys: 
     said = one_line(capsys.readouterr().err)
     assert "does not answer" in said
     assert "secret" not in said
+
+
+@pytest.mark.usefixtures("prefect")
+@pytest.mark.parametrize(
+    ("flow_name", "experiment"),
+    [("train", registry.EXPERIMENT), ("sweep", registry.SWEEPS), ("monitor", registry.MONITORING)],
+)
+def test_the_link_to_mlflow_leads_to_the_runs_of_the_flow(flow_name: str, experiment: str) -> None:
+    its = {"flow": SimpleNamespace(name=f"heart-disease-{flow_name}"), "flow_run": SimpleNamespace(id="1234")}
+    link = render_user_template_sync(notify._bad_end().mlflow, its)
+    found = mlflow.MlflowClient().get_experiment_by_name(experiment)
+    assert found
+    assert f"/#/experiments/{found.experiment_id}/runs?" in link
+    assert link.endswith("%27" + "1234" + "%27")
 
 
 @pytest.mark.usefixtures("prefect")
@@ -209,12 +226,13 @@ def test_each_bad_end_arrives_once_by_webhook_and_by_mail(site: Site) -> None:
 
         theirs(return_state=True)
         end("fine", lambda: states.completed("Promoted", "at last"))
+        end("other patients", lambda: states.completed("Drifted", "20 patients of new.csv differ"))
         end("not promoted", lambda: states.completed("NotPromoted", "version 2: worse than champion version 1"))
         end("rejected", lambda: states.failed(RejectedError('column "chol" has\n9999')))
         close("crashed", Crashed(message="Its process was killed."))
         close("skipped", Cancelled(message=notify.SKIPPED))
         close("cancelled", Cancelled())
-        expected = {"not promoted", "rejected", "crashed", "cancelled"}
+        expected = {"other patients", "not promoted", "rejected", "crashed", "cancelled"}
         wait_for(lambda: receiver.runs() >= expected and len(receiver.mails) >= len(expected))
         close("the last", Crashed())
         wait_for(lambda: "the last" in receiver.runs() and len(receiver.mails) > len(expected))

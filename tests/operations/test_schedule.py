@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import psutil
 import pytest
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -26,9 +27,9 @@ from prefect.utilities.importtools import import_object
 
 from heart_disease.cli import main
 from heart_disease.data import sources
-from heart_disease.operations import missed, states
+from heart_disease.operations import missed, schedule, states
 from heart_disease.operations.deployments import MONITOR, PRUNE, RECONCILE, RETRAIN, When, interval
-from heart_disease.operations.server.server import problem_of
+from heart_disease.operations.server.server import Server, problem_of
 from heart_disease.operations.watch import Watch
 from tests.harness.command import heart, one_line, root
 from tests.harness.prefect_server import QUICK, Site, server, site
@@ -112,10 +113,9 @@ def test_prefect_is_told_of_content_only_once_even_by_the_next_process(tmp_path:
 class Missed:
     """A client of a server on which these hourly runs are due; it records what happens to them."""
 
-    def __init__(self, hours: list[int], strategy: str) -> None:
+    def __init__(self, hours: list[int]) -> None:
         self.runs = [self.run(hour) for hour in hours]
         self.closed: list[str] = []
-        self._options = SimpleNamespace(collision_strategy=strategy)
 
     @staticmethod
     def run(hour: int) -> Any:
@@ -125,9 +125,6 @@ class Missed:
 
     def read_flow_runs(self, **_: Any) -> list[Any]:
         return self.runs
-
-    def read_deployment(self, _: Any) -> Any:
-        return SimpleNamespace(concurrency_options=self._options)
 
     def read_flow_run(self, run_id: str) -> Any:
         return SimpleNamespace(tags=["heart"])
@@ -141,29 +138,52 @@ class Missed:
         assert state.name == "Completed"
 
 
-@pytest.mark.parametrize(
-    ("hour", "strategy", "closed", "works"),
-    [
-        (1, "ENQUEUE", ["2h"], False),  # the run of 3 h is made
-        (4, "ENQUEUE", ["2h", "3h"], True),
-        (1, "CANCEL_NEW", ["2h", "3h"], True),  # the later runs may be skipped, so they do not count
-    ],
-)
-def test_one_missed_run_is_made_and_the_others_are_closed(
-    hour: int, strategy: str, closed: list[str], works: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("hour", [1, 4])
+def test_the_run_that_starts_makes_up_for_all_that_are_due_later_ones_too(
+    hour: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = Missed([2, 3], strategy)
+    client = Missed([2, 3])
     monkeypatch.setattr(missed, "get_client", lambda **_: nullcontext(client))
     monkeypatch.setattr(missed.FlowRunContext, "get", lambda: SimpleNamespace(flow_run=Missed.run(hour)))
-    assert (missed.superseded() == "") == works
-    assert client.closed == closed
+    missed.make_up_now()
+    assert client.closed == ["2h", "3h"]
 
 
 def test_before_anything_is_served_all_but_the_latest_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = Missed([3, 1, 2], "ENQUEUE")
+    client = Missed([3, 1, 2])
     monkeypatch.setattr(missed, "get_client", lambda **_: nullcontext(client))
     missed.make_up(uuid4())
     assert client.closed == ["1h", "2h"]
+
+
+def test_a_server_of_its_own_that_has_ended_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen(["sleep", "60"]))
+        return started[-1]
+
+    runner = SimpleNamespace(
+        served=[], thread=SimpleNamespace(is_alive=lambda: True), stop=lambda spare: spared.append(spare)
+    )
+    spared: list[int | None] = []
+    monkeypatch.setattr(schedule, "_Runner", lambda _: runner)
+    monkeypatch.setattr(schedule.signal, "signal", lambda *_: None)
+    its = Server("http://127.0.0.1:9/api", start(), None, start)
+    monkeypatch.setattr(its, "wait", lambda: None)
+    try:
+        with schedule._serving(lambda _: [], its) as (_, look_after):
+            look_after()
+            assert len(started) == 1
+            started[0].kill()
+            started[0].wait()
+            look_after()
+            look_after()
+            assert len(started) == 2
+        assert spared == [started[1].pid]  # at the end, the runs are ended before the server
+    finally:
+        started[-1].kill()
+        started[-1].wait()
 
 
 def deployed() -> dict[str, Any]:
@@ -239,13 +259,19 @@ def test_it_starts_a_server_fires_at_its_times_and_leaves_nothing_running(tmp_pa
     del it.environment["PREFECT_API_URL"]
     with temporary_settings({PREFECT_API_URL: it.url}):
         with it.schedule("--cron", "* * * * *", "--port", str(port)) as process, get_client(sync_client=True) as client:
-            first = wait_for(lambda: [run for run in started(client) if run.state and run.state.is_final()])[0]
+            ends = ("NotPromoted", "Superseded")  # of those that were due while the first one started
+            first = wait_for(lambda: [run for run in started(client) if states.outcome_of(run) == ends[0]])[0]
             assert first.auto_scheduled
-            assert states.outcome_of(first) == "NotPromoted"
+            assert {states.outcome_of(run) for run in started(client) if run.state and run.state.is_final()} <= {*ends}
             deployment = client.read_deployment_by_name(RETRAIN)
             assert [one.schedule.cron for one in deployment.schedules] == ["* * * * *"]  # type: ignore[union-attr]
             running = trigger(client, recipe={"epochs": 100_000}, force=True)
             wait_for(lambda: client.read_flow_run(running.id).state_name == "Running")
+            [its_server] = [one for one in psutil.Process(process.pid).children() if "server" in one.cmdline()]
+            its_server.kill()
+            its_server.wait()
+            wait_for(lambda: not problem_of(f"{it.url}/health"))
+            assert client.read_flow_run(running.id).state_name == "Running"
         assert process.returncode == 143
         assert problem_of(f"{it.url}/health")
     with sqlite3.connect(tmp_path / "prefect" / "prefect.db") as database:
@@ -291,7 +317,7 @@ def test_new_data_starts_a_run_on_it(prefect_site: Site, client: SyncPrefectClie
 
 
 @pytest.mark.slow
-def test_the_latest_missed_run_is_made_up_for(prefect_site: Site, client: SyncPrefectClient) -> None:
+def test_one_run_makes_up_for_all_that_were_missed(prefect_site: Site, client: SyncPrefectClient) -> None:
     """On a work pool, as prefect.yaml deploys it; nothing runs until several runs are late."""
     site = prefect_site
     with suppress(ObjectNotFound):
@@ -313,14 +339,15 @@ def test_the_latest_missed_run_is_made_up_for(prefect_site: Site, client: SyncPr
     late = missed.due(client, deployment.id)
     worker = site.start("prefect", "worker", "start", "--pool", "heart", **quiet)
     try:
-        *earlier, latest = sorted(ended(client, *late), key=lambda run: run.expected_start_time)
+        found = ended(client, *late)
     finally:
         worker.terminate()
         worker.wait(timeout=60)
-    assert {states.outcome_of(run) for run in earlier} == {"Superseded"}
-    assert states.outcome_of(latest) in ("Promoted", "NotPromoted")
-    assert earlier[0].state
-    assert "makes up for this one" in str(earlier[0].state.message)
+    closed = [run for run in found if states.outcome_of(run) == "Superseded"]
+    [made] = [run for run in found if run not in closed]
+    assert states.outcome_of(made) in ("Promoted", "NotPromoted")
+    assert closed[0].state
+    assert "makes up for this one" in str(closed[0].state.message)
 
 
 @pytest.mark.slow

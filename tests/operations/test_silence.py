@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.objects import DeploymentStatus
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
+from prefect.events import Event
 from prefect.server.utilities.user_templates import render_user_template_sync
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed
@@ -130,6 +133,23 @@ def test_by_default_it_follows_the_schedule(client: SyncPrefectClient, capsys: p
     assert "no retrain has ended for 8d." in said(capsys, "--if-silent", "8d")
 
 
+@pytest.mark.parametrize("status", [DeploymentStatus.READY, DeploymentStatus.NOT_READY])
+def test_the_watch_for_a_worker_begins_at_once_if_nothing_asks_for_the_runs(
+    status: DeploymentStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = SimpleNamespace(id=uuid4(), status=status)
+    emitted: list[Event] = []
+
+    async def emit(events: list[Event]) -> None:
+        emitted.extend(events)
+
+    monkeypatch.setattr(silence, "_emit", emit)
+    silence.start_clocks(found)  # type: ignore[arg-type]
+    expected = silence.unserved(found).after & {event.event for event in emitted}  # type: ignore[arg-type]
+    assert bool(expected) == (status == DeploymentStatus.NOT_READY)
+    assert silence.WATCHED in {event.event for event in emitted}
+
+
 def test_without_a_deployment_there_is_no_silence(
     client: SyncPrefectClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,19 +181,20 @@ def test_silence_arrives_while_nobody_serves_the_deployment(tmp_path: Any, monke
         deployment = deployed(client, IntervalSchedule(interval=DAY))
         client.pause_deployment(deployment.id)
         notify.by_webhook(f"http://127.0.0.1:{receiver.web}/hook", seconds)
-        # A worker asks for the runs once, and never again.
-        client._client.post("/deployments/get_scheduled_flow_runs", json={"deployment_ids": [str(deployment.id)]})
 
         def states() -> list[str]:
             return sorted(post["state"] for _, post in receiver.posts)
 
         wait_for(lambda: {"Silent", "Unserved"} <= set(states()))
-        assert states() == ["Silent", "Unserved"]  # no run has ever ended
+        assert states() == ["Silent", "Unserved"]  # no run has ever ended, and nothing has ever asked for one
+        # A worker asks for the runs once, and never again.
+        client._client.post("/deployments/get_scheduled_flow_runs", json={"deployment_ids": [str(deployment.id)]})
+        wait_for(lambda: states().count("Unserved") > 1)
         run = client.create_flow_run_from_deployment(deployment.id)
         client.set_flow_run_state(run.id, Completed(), force=True)  # a sign of life, and then silence again
         wait_for(lambda: states().count("Silent") > 1)
         posts = [post for _, post in receiver.posts]
-    assert states() == ["Silent", "Silent", "Unserved"]
+    assert states() == ["Silent", "Silent", "Unserved", "Unserved"]
     told = {post["state"]: post["reason"] for post in posts}
     assert told["Unserved"] == "Nothing takes its runs: `heart schedule` is not running."
     assert told["Silent"].startswith("No retrain has ended since ")

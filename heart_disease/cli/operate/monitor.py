@@ -24,6 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_selection(parser)
     add_copy(parser)
+    parser.add_argument("--force", action="store_true", help="with --copy: whatever the patients and their codes say")
     parser.add_argument(
         "--model", metavar="VERSION", default="champion", help="a version's number or alias (default: champion)"
     )
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         from flows.monitor import monitor
 
         server.wait()
-        found = monitor(options.source, options.model, options.copy)
+        found = monitor(options.source, options.model, options.copy, options.force)
     if options.json:
         write_json(_facts(found))
     else:

@@ -68,7 +68,9 @@ def run(options: argparse.Namespace) -> int:
                 found = training(options)
             given = deployments.parameters(**found)
             made = [deployments.retrain(train, when, given), deployments.reconcile(reconcile), deployments.prune(prune)]
-            return [*made, deployments.monitor(monitor, options.monitor)] if options.monitor is not None else made
+            if options.monitor is not None:
+                made.append(deployments.monitor(monitor, options.monitor, options.copy))
+            return made
 
         if options.source is not None:
             try:
@@ -84,7 +86,7 @@ COMMAND = Command(
     help="retrain by itself: at set times, or when its data changes",
     description="Serve the training as a Prefect deployment from this machine, until Ctrl-C. It runs at the set "
     "times, when a source has new content, and when somebody triggers it. Starts a Prefect server unless "
-    "PREFECT_API_URL names one. If runs were missed, only the latest is made up for. Started again, it keeps what was "
+    "PREFECT_API_URL names one. If runs were missed, one makes up for all. Started again, it keeps what was "
     "changed in Prefect's page: pauses, added schedules, and the parameters that no option here sets.",
     add=add,
     run=run,

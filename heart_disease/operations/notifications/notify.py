@@ -35,8 +35,12 @@ from heart_disease.operations.reconciliation import FLOWS
 from heart_disease.operations.server.follow import server
 
 NOT_PROMOTED = f"{states.EVENT}NotPromoted"
-# Rejected and unavailable runs fail. A run that is not promoted completes, so only our own event tells.
-EVENTS = {*(f"prefect.flow-run.{name}" for name in ("Failed", "TimedOut", "Crashed", "Cancelled")), NOT_PROMOTED}
+DRIFTED = f"{states.EVENT}Drifted"
+# Rejected and unavailable runs fail. A run that is not promoted, or that found drift, completes, so only our own event
+# tells.
+EVENTS = {
+    *(f"prefect.flow-run.{name}" for name in ("Failed", "TimedOut", "Crashed", "Cancelled")), NOT_PROMOTED, DRIFTED,
+}  # fmt: skip
 SKIPPED = "Deployment concurrency limit reached."  # the message of a run that --if-running skip cancelled on purpose
 MODES = {"smtp": ("mailto", "insecure"), "starttls": ("mailtos", "starttls"), "smtps": ("mailtos", "ssl")}
 # This Prefect block passes every address that is not Slack's to Apprise, which can send mail. Prefect itself has
@@ -185,7 +189,7 @@ def _bad_end() -> Message:
         state=END,
         reason=REASON,
         prefect=f"{_page()}/runs/flow-run/{{{{ flow_run.id }}}}",
-        mlflow=f"{_runs()}&searchFilter={search}",
+        mlflow=f"{_runs(_experiment())}&searchFilter={search}",
     )
 
 
@@ -193,12 +197,21 @@ def _wrong(deployment: DeploymentResponse, state: str, reason: str) -> Message:
     """Something that is wrong with the deployment, not with one of its runs."""
     flow = RETRAIN.partition("/")[0]
     page = f"{_page()}/deployments/deployment/{deployment.id}"
-    return Message(f"{RETRAIN}: {state}", flow, "", state, reason, page, _runs())
+    return Message(f"{RETRAIN}: {state}", flow, "", state, reason, page, _runs(registry.open_experiment()))
 
 
-def _runs() -> str:
-    """MLflow's page of the runs."""
-    return f"{registry.page()}/#/experiments/{registry.open_experiment()}/runs?{registry.TRAINING}"
+def _runs(experiment: str) -> str:
+    """MLflow's page of an experiment's runs."""
+    return f"{registry.page()}/#/experiments/{experiment}/runs?{registry.TRAINING}"
+
+
+def _experiment() -> str:
+    """The ID of the experiment that has the flow's runs; each is made now, if it is missing, because the link is."""
+    others = {
+        "heart-disease-sweep": registry.open_experiment(registry.SWEEPS, registry.ABOUT_SWEEPS),
+        "heart-disease-monitor": registry.open_experiment(registry.MONITORING, registry.ABOUT_MONITORING),
+    }
+    return f"{{{{ {others}.get(flow.name, '{registry.open_experiment()}') }}}}"
 
 
 def _json(fields: dict[str, str]) -> str:
@@ -229,7 +242,7 @@ def _automate(
             "or run `python -m heart_disease.operations.deploy` in the project's folder"
         )
     limit = if_silent or (silence.usual(deployment) if deployment else None)
-    told = {name: (BAD_END, _bad_end(), "A run of this project's flows ended badly, or made no champion.")}
+    told = {name: (BAD_END, _bad_end(), "A run of this project's flows ended badly, made no champion, or found drift.")}
     if deployment:
         unserved = _wrong(deployment, "Unserved", silence.NOBODY)
         told[f"{name}, unserved"] = (
@@ -250,8 +263,8 @@ def _automate(
         core = AutomationCore(name=called, description=about, trigger=trigger, actions=[action(saved, message)])
         if not _put(client, core):
             paused.append(called)
-    if deployment and limit:
-        silence.start_clock(deployment)
+    if deployment:
+        silence.start_clocks(deployment)
     why_not = "no schedule is active; give --if-silent" if deployment else f"there is no deployment {RETRAIN} yet"
     return Made(f"{_page()}/automations", paused, limit, why_not)
 

@@ -7,9 +7,11 @@ retrain, or the next worker, starts the clock again, also if the server was down
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+from prefect.client.schemas.objects import DeploymentStatus
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events import Event, RelatedResource, Resource
 from prefect.events.clients import get_events_client
@@ -20,6 +22,8 @@ from prefect.types import DateTime
 from pydantic import TypeAdapter
 
 WATCHED = "heart.silence.watched"  # our own event, from which the first silence is measured
+# Likewise, if nothing asks for the runs when the watch begins: Prefect tells only when that changes.
+UNASKED = "heart.silence.unasked"
 # A cancelled run is no sign of life: each second run is cancelled (--if-running skip) while one hangs.
 ENDS = {f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "TimedOut", "Crashed")}
 # Prefect calls a deployment not ready if nothing has asked for its runs for a minute. After a restart of everything,
@@ -81,7 +85,7 @@ def silent(deployment: DeploymentResponse, limit: timedelta) -> EventTrigger:
 def unserved(deployment: DeploymentResponse) -> EventTrigger:
     """Fires if nothing asks for the deployment's runs: no worker is up, or `heart schedule` does not run."""
     return EventTrigger(
-        after={"prefect.deployment.not-ready"},
+        after={"prefect.deployment.not-ready", UNASKED},
         expect={"prefect.deployment.ready"},
         match=ResourceSpecification({"prefect.resource.id": _resource(deployment)}),
         for_each={"prefect.resource.id"},
@@ -91,20 +95,20 @@ def unserved(deployment: DeploymentResponse) -> EventTrigger:
     )
 
 
-def start_clock(deployment: DeploymentResponse) -> None:
-    """Measure the silence from now on, because no run of the deployment may ever end."""
+def start_clocks(deployment: DeploymentResponse) -> None:
+    """Measure both from now on, because no run of the deployment may ever end, and nothing may ever ask for one."""
+    its = Resource({"prefect.resource.id": f"heart.silence.{deployment.id}"})
     related = [RelatedResource({"prefect.resource.id": _resource(deployment), "prefect.resource.role": "deployment"})]
-    event = Event(
-        event=WATCHED,
-        resource=Resource({"prefect.resource.id": f"heart.silence.{deployment.id}"}),
-        related=related,
-    )
-    asyncio.run(_emit(event))
+    events = [Event(event=WATCHED, resource=its, related=related)]
+    if deployment.status == DeploymentStatus.NOT_READY:
+        events.append(Event(event=UNASKED, resource=Resource({"prefect.resource.id": _resource(deployment)})))
+    asyncio.run(_emit(events))
 
 
-async def _emit(event: Event) -> None:
-    async with get_events_client(checkpoint_every=1) as events:  # the event has arrived when this returns
-        await events.emit(event)
+async def _emit(events: Sequence[Event]) -> None:
+    async with get_events_client(checkpoint_every=1) as client:  # the events have arrived when this returns
+        for event in events:
+            await client.emit(event)
 
 
 def _resource(deployment: DeploymentResponse) -> str:

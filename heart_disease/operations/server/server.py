@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.request
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -40,8 +40,23 @@ def problem_of(url: str) -> str:
 class Server:
     """A Prefect API: the configured one, or one of our own that is starting. Call `wait` before the first flow."""
 
-    def __init__(self, url: str, process: subprocess.Popen[bytes] | None = None, log: IO[bytes] | None = None) -> None:
-        self.url, self.process, self._log = url, process, log
+    def __init__(
+        self,
+        url: str,
+        process: subprocess.Popen[bytes] | None = None,
+        log: IO[bytes] | None = None,
+        start: Callable[[], subprocess.Popen[bytes]] | None = None,
+    ) -> None:
+        self.url, self.process, self._log, self._start = url, process, log, start
+
+    def ended(self) -> bool:
+        """Whether it is our own, and its process has ended."""
+        return self.process is not None and self.process.poll() is not None
+
+    def start_again(self) -> None:
+        """Start our own server again after its end; call `wait` then."""
+        assert self._start
+        self.process = self._start()
 
     def wait(self) -> None:
         """Return when the server answers.
