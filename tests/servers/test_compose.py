@@ -134,11 +134,12 @@ def test_a_folder_in_memory_has_an_end(name: str) -> None:
 def test_snapshots_of_sources_are_on_a_volume(monkeypatch: pytest.MonkeyPatch) -> None:
     from heart_disease.data.remote import snapshots
 
-    worker = SERVICES["worker"]
+    file = interpolated(yaml.safe_load(TEXT), dict.fromkeys(variables(TEXT), "x"))
+    worker = file["services"]["worker"]
     monkeypatch.setenv("XDG_CACHE_HOME", worker["environment"]["XDG_CACHE_HOME"])
-    mounts = dict(volume.split(":")[1::-1] for volume in worker["volumes"])
-    [mount] = [path for path in mounts if snapshots.cache().is_relative_to(path)]
-    assert mounts[mount] in yaml.safe_load(TEXT)["volumes"]
+    mounts = (volume.split(":") for volume in worker["volumes"])
+    [(name, _)] = [mount for mount in mounts if snapshots.cache().is_relative_to(mount[1])]
+    assert name in file["volumes"]
 
 
 def test_only_the_worker_of_the_profile_runs(tmp_path: Path) -> None:
