@@ -140,13 +140,14 @@ class Docker:
 
     @contextmanager
     def settings(self) -> Iterator[Path]:
-        """The file .env. What is written into it, and what the deployments take from it, is undone afterwards."""
+        """The file .env. What is written there and in sources.env, and what the deployments take, is undone."""
         file = self.folder / ".env"
         text, before = file.read_text(), [self.deployment(name) for name in (RETRAIN, MONITOR)]
         try:
             yield file
         finally:
             file.write_text(text)
+            (self.folder / "sources.env").unlink(missing_ok=True)
             self.up()
             for one in before:
                 path = f"/deployments/{one['id']}"

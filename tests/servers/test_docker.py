@@ -230,7 +230,7 @@ def test_the_deployment_trains_on_a_database_and_the_model_is_reproduced_without
 
 
 def test_new_patients_are_compared_once_a_day_until_somebody_pauses_that(stack: Docker) -> None:
-    new = stack.folder / "patients" / "new" / "week.csv"
+    new = stack.folder / "compared" / "new" / "week.csv"
     new.parent.mkdir(parents=True, exist_ok=True)
     for folder in (new.parent, new.parent.parent):
         folder.chmod(0o755)
@@ -238,7 +238,7 @@ def test_new_patients_are_compared_once_a_day_until_somebody_pauses_that(stack: 
     new.chmod(0o644)
     with stack.settings() as file:
         before = file.read_text()
-        file.write_text(f"{before}HEART_FOLDER=./patients\nHEART_MONITOR=/patients/new\n")
+        file.write_text(f"{before}HEART_FOLDER=./compared\nHEART_MONITOR=/patients/new\n")
         stack.up()
         ended = stack.ended(stack.start(MONITOR, version="1"))
         assert "Drifted" in ended["tags"], ended["state"]["message"]
