@@ -220,10 +220,10 @@ def test_the_deployment_trains_on_a_database_and_the_model_is_reproduced_without
             ended = stack.ended(stack.start(evaluation=FEW_FOLDS))
             assert ended["state_type"] == "COMPLETED", ended["state"]["message"]
             assert ended["parameters"]["source"] == ADDRESS
+            kept = stack.compose("logs --no-color") + stack.compose("exec -T postgres pg_dumpall --username=postgres")
         stack.compose("up --detach --force-recreate --no-deps worker")
         said = stack.compose("exec -T worker heart reproduce challenger")
-    assert "snapshot" in said
-    kept = stack.compose("logs --no-color") + stack.compose("exec -T postgres pg_dumpall --username=postgres")
+    assert "\nreproduced: " in said
     assert ADDRESS in kept
     assert password not in kept
     assert password[:16] not in kept
