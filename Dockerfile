@@ -7,7 +7,7 @@ RUN python -m venv /venv \
 
 FROM python:3.12.12-slim-bookworm
 RUN useradd --uid 10001 --user-group --create-home heart \
-    && install --directory --owner=heart --group=heart /artifacts /prefect-home /patients /monitored
+    && install --directory --owner=heart --group=heart /artifacts /prefect-home /patients /cache
 ENV PATH=/venv/bin:$PATH HOME=/home/heart PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 COPY --from=packages /venv /venv
 WORKDIR /app

@@ -6,7 +6,8 @@ making it again would resume it.
 
 HEART_SOURCE, if it is set, is the file, folder or address of patients that the retraining reads, as the worker sees it.
 HEART_MONITOR is the one that is compared, once a day, with what the champion learned from; as long as it was never
-set, the schedule of `monitor` is paused.
+set, the schedule of `monitor` is paused. A variable that is no longer set changes nothing: the deployment reads what it
+has read, until somebody changes that in Prefect's page.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import PurePosixPath
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentUpdate
@@ -21,8 +23,10 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
 
 from heart_disease.data.remote import addresses
+from heart_disease.model.errors import UsageError
 from heart_disease.operations import kept, reconciliation
 from heart_disease.operations.deployments import MONITOR, OURS, PRUNE, RECONCILE, RETRAIN
+from heart_disease.processes.told import told
 
 POOL = "heart"
 PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
@@ -32,7 +36,8 @@ def main() -> None:
     """Deploy what prefect.yaml, in the working directory, declares.
 
     Raises:
-        UsageError: a source is an address that cannot be used, such as one with a password, which Prefect would keep.
+        UsageError: a source is an address that cannot be used, such as one with a password, which Prefect would keep;
+            or a path that depends on the worker's folder.
     """
     patients, new_patients = map(_source, ("HEART_SOURCE", "HEART_MONITOR"))
     with get_client(sync_client=True) as client:
@@ -59,6 +64,11 @@ def _source(variable: str) -> str:
     source = os.environ.get(variable, "")
     if addresses.is_remote(source):
         addresses.parse(source)
+    elif source and not PurePosixPath(source).is_absolute():
+        raise UsageError(
+            f"{variable} is '{source}'; expected an address, or a path from the root as the worker sees it. With "
+            "docker-compose.yml, HEART_FOLDER names a folder of this machine, which the worker sees as /patients."
+        )
     return source
 
 
@@ -90,4 +100,4 @@ def _put_back(client: SyncPrefectClient, before: DeploymentResponse) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(told(main))

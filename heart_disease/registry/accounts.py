@@ -9,10 +9,12 @@ with ``default_permission = READ`` it reads everything and changes nothing. Runn
 from __future__ import annotations
 
 import os
+import sys
 
 from mlflow.exceptions import MlflowException
 from mlflow.server.auth.client import AuthServiceClient
 
+from heart_disease.processes.told import told
 from heart_disease.registry.access.store import is_missing, reachable, uri
 
 ROLE, WORKSPACE = "heart-worker", "default"
@@ -48,4 +50,4 @@ def make_accounts() -> None:
 
 
 if __name__ == "__main__":
-    make_accounts()
+    sys.exit(told(make_accounts))

@@ -8,7 +8,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 FILE = ROOT / "docker-compose.yml"
-VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:[-?+])([^}]*))?\})")
+VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?:(:[-?])([^}]*))?\})")
 
 
 def variables(text: str) -> set[str]:
@@ -17,7 +17,7 @@ def variables(text: str) -> set[str]:
 
 
 def interpolated(value: Any, given: dict[str, str]) -> Any:
-    """The file's content with Compose's variables replaced: ${X}, ${X:-default}, ${X:?what to do}, ${X:+set}, $$."""
+    """The file's content with Compose's variables replaced: ${X}, ${X:-default}, ${X:?what to do}, $$."""
 
     def one(found: re.Match[str]) -> str:
         dollar, name, kind, rest = found.groups()
@@ -25,8 +25,6 @@ def interpolated(value: Any, given: dict[str, str]) -> Any:
             return "$"
         if kind == ":?" and not given.get(name):
             raise ValueError(f"{name} is not set: {rest}")
-        if kind == ":+":
-            return rest if given.get(name) else ""
         return given.get(name) or (rest if kind == ":-" else "")
 
     if isinstance(value, str):

@@ -16,9 +16,10 @@ from prefect.settings import PREFECT_API_URL
 
 from heart_disease.cli.main import make_parser
 from heart_disease.cli.operate import schedule as command
-from heart_disease.model.errors import UsageError
+from heart_disease.model.errors import ExitCode, UsageError
 from heart_disease.operations import deploy, deployments, kept, schedule
 from heart_disease.operations.deployments import MONITOR, PRUNE, RECONCILE, RETRAIN, SUNDAYS, When, interval_in_words
+from heart_disease.processes.told import told
 from tests.harness.command import one_line, root
 
 pytestmark = pytest.mark.usefixtures("prefect")
@@ -209,6 +210,17 @@ def test_an_address_with_a_password_is_refused_before_anything_is_deployed(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("variable", ["HEART_SOURCE", "HEART_MONITOR"])
+def test_a_path_that_depends_on_the_workers_folder_is_refused_before_anything_is_deployed(
+    variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, "./patients")
+    assert told(deploy.main) == ExitCode.WRONG_USAGE
+    out, said = capsys.readouterr()
+    assert out == ""
+    assert said.startswith(f"heart: {variable} is './patients'; expected an address, or a path from the root")
+
+
 @pytest.mark.slow
 def test_deploying_again_keeps_what_was_changed(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value() or "")
@@ -230,7 +242,7 @@ def test_deploying_again_keeps_what_was_changed(client: SyncPrefectClient, monke
 
     monkeypatch.setenv("HEART_CRON", "0 8 * * 1")
     monkeypatch.setenv("HEART_SOURCE", "/patients")
-    monkeypatch.setenv("HEART_MONITOR", "/monitored")
+    monkeypatch.setenv("HEART_MONITOR", "/patients/new")
     deploy.main()
     again = training(client)
     assert again.paused
@@ -238,5 +250,12 @@ def test_deploying_again_keeps_what_was_changed(client: SyncPrefectClient, monke
     assert again.parameters == {"force": True, "source": "/patients"}
     assert times(client.read_deployment_by_name(PRUNE)) == {SUNDAYS: False}
     watching = client.read_deployment_by_name(MONITOR)
-    assert (watching.parameters, times(watching)) == ({"source": "/monitored"}, {deployments.DAILY: True})
+    assert (watching.parameters, times(watching)) == ({"source": "/patients/new"}, {deployments.DAILY: True})
     assert client.read_work_pool(deploy.POOL).is_paused
+
+    monkeypatch.delenv("HEART_SOURCE")
+    monkeypatch.delenv("HEART_MONITOR")
+    deploy.main()
+    assert training(client).parameters == again.parameters
+    unchanged = client.read_deployment_by_name(MONITOR)
+    assert (unchanged.parameters, times(unchanged)) == (watching.parameters, times(watching))

@@ -104,16 +104,42 @@ def test_a_run_has_time_to_end_before_its_service_is_killed(name: str, tmp_path:
             assert stack.grace(name) > worker.RUNS_SECONDS + worker.WORD_SECONDS + 10
 
 
-@pytest.mark.parametrize(
-    ("variable", "volume", "seen"),
-    [("HEART_SOURCE", "patients", "/patients"), ("HEART_MONITOR", "monitored", "/monitored")],
-)
-def test_the_worker_sees_a_folder_of_the_host_only_if_it_is_named(variable: str, volume: str, seen: str) -> None:
+def test_the_worker_sees_a_folder_of_the_host_only_if_it_is_named() -> None:
     given = dict.fromkeys(variables(TEXT), "x")
-    for source, mount, told in (("", volume, ""), ("./mine", "./mine", seen)):
-        services = interpolated(yaml.safe_load(TEXT), {**given, variable: source})["services"]
-        assert f"{mount}:{seen}:ro" in services["worker"]["volumes"]
-        assert services["deploy"]["environment"][variable] == told
+    for folder, mount in (("", "patients"), ("./mine", "./mine")):
+        services = interpolated(yaml.safe_load(TEXT), {**given, "HEART_FOLDER": folder})["services"]
+        assert f"{mount}:/patients:ro" in services["worker"]["volumes"]
+
+
+@pytest.mark.parametrize("variable", ["HEART_SOURCE", "HEART_MONITOR"])
+@pytest.mark.parametrize("source", ["", "/patients", "postgresql://me:${HEART_SOURCE_PASSWORD}@db/clinic#table=x"])
+def test_a_source_reaches_the_deployment_as_it_is(source: str, variable: str) -> None:
+    given = {**dict.fromkeys(variables(TEXT), "x"), variable: source}
+    services = interpolated(yaml.safe_load(TEXT), given)["services"]
+    assert services["deploy"]["environment"][variable] == source
+    assert all("postgresql://me" not in volume for volume in services["worker"]["volumes"])
+
+
+@every_service
+def test_only_a_worker_gets_the_passwords_of_sources(name: str) -> None:
+    expected = [{"path": "sources.env", "required": False}] if name.startswith("worker") else None
+    assert SERVICES[name].get("env_file") == expected
+
+
+@every_service
+def test_a_folder_in_memory_has_an_end(name: str) -> None:
+    assert all(re.search(r":size=\d+m\b", one) for one in SERVICES[name]["tmpfs"])
+
+
+def test_snapshots_of_sources_are_on_a_volume(monkeypatch: pytest.MonkeyPatch) -> None:
+    from heart_disease.data.remote import snapshots
+
+    file = interpolated(yaml.safe_load(TEXT), dict.fromkeys(variables(TEXT), "x"))
+    worker = file["services"]["worker"]
+    monkeypatch.setenv("XDG_CACHE_HOME", worker["environment"]["XDG_CACHE_HOME"])
+    mounts = (volume.split(":") for volume in worker["volumes"])
+    [(name, _)] = [mount for mount in mounts if snapshots.cache().is_relative_to(mount[1])]
+    assert name in file["volumes"]
 
 
 def test_only_the_worker_of_the_profile_runs(tmp_path: Path) -> None:
@@ -140,7 +166,7 @@ def test_an_image_has_the_tested_versions_and_everything_it_needs(name: str) -> 
 
 @pytest.mark.parametrize("ignored", [".gitignore", ".dockerignore"])
 def test_the_secrets_are_neither_committed_nor_in_the_image(ignored: str) -> None:
-    assert ".env" in (ROOT / ignored).read_text().splitlines()
+    assert {".env", "sources.env"} <= set((ROOT / ignored).read_text().splitlines())
 
 
 @pytest.mark.parametrize("name", ["deploy", "worker"])

@@ -7,149 +7,41 @@ reached, the engine must have the two base images already.
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
 import httpx
+import pandas as pd
 import pytest
 
 from heart_disease.data import sources
-from heart_disease.model import schema
+from heart_disease.data.sites import SITES
 from tests.harness.compose_file import ROOT
+from tests.harness.docker import MONITOR, SERVICES, Docker, has_engine, private_copy
 from tests.harness.waiting import wait_for
 
-ADDRESS = "127.0.0.2"  # beside a stack that may run on 127.0.0.1
-RETRAIN, RECONCILE = "heart-disease-train/retrain", "heart-disease-reconcile/reconcile"
-ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-SERVICES = ("postgres", "mlflow", "prefect", "worker", "api")
 OURS = "mlflow prefect deploy worker api"
 IMAGE_MEGABYTES = 100  # what a changed line of the project may cost
+FEW_FOLDS = {"folds": 10, "repeats": 2}
+ADDRESS = "postgresql://reader:${HEART_SOURCE_PASSWORD}@db.example.org/clinic#table=patients"
+RECEIVER = """
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
+class Receiver(BaseHTTPRequestHandler):
+    def do_POST(self):
+        print(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.send_response(200)
+        self.end_headers()
 
-def has_engine() -> bool:
-    """Whether a container engine with Compose answers."""
-    with suppress(OSError):
-        commands = (["docker", "info"], ["docker", "compose", "version"])
-        return all(subprocess.run(one, capture_output=True, check=False).returncode == 0 for one in commands)
-    return False
+    def log_message(self, *_):
+        pass
 
+HTTPServer(("0.0.0.0", 9000), Receiver).serve_forever()
+"""
 
 pytestmark = pytest.mark.docker
-
-
-class Docker:
-    """A stack in a copy of the checkout. name: the name of its Compose project."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.name = folder, name
-        self.environment = {
-            **os.environ, "COMPOSE_PROJECT_NAME": name, "HEART_BIND": ADDRESS, "HEART_HOST": ADDRESS,
-        }  # fmt: skip
-        subprocess.run(["make", "--silent", ".env"], cwd=folder, check=True)
-        lines = (folder / ".env").read_text().splitlines()
-        self.secrets = dict(line.split("=", 1) for line in lines)
-        self.prefect = httpx.Client(
-            base_url=f"http://{ADDRESS}:4200/api", auth=("admin", self.secrets["PREFECT_PASSWORD"]), timeout=60
-        )
-        token = {"Authorization": f"Bearer {self.secrets['HEART_API_TOKEN']}"}
-        self.api = httpx.Client(base_url=f"http://{ADDRESS}:8000", headers=token, timeout=60)
-        row = sources.load().frame.iloc[0]
-        self.patient = {name: float(row[name]) for name in schema.INPUT_NAMES}
-
-    def shell(self, script: str) -> str:
-        """Run shell commands in the folder of the stack, and return what they print; each must succeed."""
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script], cwd=self.folder, env=self.environment, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{script}\nended with {done.returncode}:\n{done.stdout[-6000:]}"
-        return done.stdout
-
-    def compose(self, arguments: str) -> str:
-        """`docker compose` with these arguments."""
-        return self.shell(f"docker compose {arguments}")
-
-    def containers(self) -> dict[str, dict[str, Any]]:
-        """Each service -> what the engine knows about its container, also if that has ended."""
-        ids = self.compose("ps --all --quiet").split()
-        found = json.loads(self.shell(f"docker inspect {' '.join(ids)}")) if ids else []
-        return {one["Config"]["Labels"]["com.docker.compose.service"]: one for one in found}
-
-    def wait_healthy(self, *names: str) -> None:
-        """Wait until these services are healthy."""
-
-        def healthy() -> bool:
-            found = self.containers()
-            return all(found[name]["State"].get("Health", {}).get("Status") == "healthy" for name in names)
-
-        wait_for(healthy)
-
-    def up(self) -> None:
-        """Start whatever does not run, and wait until it is healthy; there must be a champion."""
-        self.compose("up --detach")
-        self.wait_healthy(*SERVICES)
-
-    def start(self, name: str = RETRAIN, **parameters: Any) -> str:
-        """Start a run of a deployment; returns its ID."""
-        found = self.prefect.get(f"/deployments/name/{name}").raise_for_status().json()
-        path = f"/deployments/{found['id']}/create_flow_run"
-        return str(self.prefect.post(path, json={"parameters": parameters}).raise_for_status().json()["id"])
-
-    def run(self, run_id: str) -> dict[str, Any]:
-        """A flow run as it is now."""
-        return dict(self.prefect.get(f"/flow_runs/{run_id}").raise_for_status().json())
-
-    def runs_under_way(self) -> list[dict[str, Any]]:
-        """The flow runs that are RUNNING, PENDING or CANCELLING."""
-        types = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
-        return list(self.prefect.post("/flow_runs/filter", json={"flow_runs": types}).raise_for_status().json())
-
-    def ended(self, run_id: str, seconds: float = 900) -> dict[str, Any]:
-        """The flow run when it has ended; while the server is away, it has not."""
-
-        def look() -> dict[str, Any] | None:
-            with suppress(httpx.TransportError):
-                run = self.run(run_id)
-                return run if run["state_type"] in ENDED else None
-            return None
-
-        found: dict[str, Any] = wait_for(look, seconds)
-        return found
-
-    def under_way(self, run_id: str) -> None:
-        """Wait until the run trains."""
-
-        def trains() -> bool:
-            wanted = {"logs": {"flow_run_id": {"any_": [run_id]}}}
-            lines = self.prefect.post("/logs/filter", json=wanted).raise_for_status().json()
-            return any(line["message"].startswith("encode") for line in lines)
-
-        wait_for(trains)
-
-    def score(self) -> dict[str, Any]:
-        """What the API says about one patient."""
-        return dict(self.api.post("/predict", json={"patients": [self.patient]}).raise_for_status().json())
-
-
-def private_copy(folder: Path) -> Path:
-    """A copy of the checkout's files that only its owner may read."""
-    files = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.split("\0")  # fmt: skip
-    for name in filter(None, files):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, folder / name)
-    for path in [folder, *folder.rglob("*")]:
-        path.chmod(0o700 if path.is_dir() else 0o600)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -187,9 +79,23 @@ def commands(name: str) -> str:
     return found[1]
 
 
+def as_sql(patients: pd.DataFrame, password: str) -> str:
+    """A table of these patients, and a user `reader` that may read it."""
+    columns = ", ".join(f"{name} double precision" for name in patients.columns)
+    rows = patients.to_csv(index=False, header=False)
+    return (
+        f"CREATE TABLE patients ({columns});\nCOPY patients FROM stdin WITH (FORMAT csv);\n{rows}\\.\n"
+        f"CREATE ROLE reader LOGIN PASSWORD '{password}';\nGRANT SELECT ON patients TO reader;\n"
+    )
+
+
 def test_the_champion_that_the_worker_made_is_served(stack: Docker) -> None:
     assert 0 < stack.score()["answers"][0]["probability"] < 1
     assert httpx.post(f"{stack.api.base_url}/predict", json={}).status_code == 401
+    assert httpx.get(f"{stack.api.base_url}/ping").status_code == 200
+    page = httpx.get(f"{stack.api.base_url}/")
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert "<form" in page.text
 
 
 def test_no_process_misses_a_file_or_a_folder_or_is_killed_while_it_starts(stack: Docker) -> None:
@@ -284,21 +190,114 @@ def test_a_backup_is_restored_by_the_documented_commands(stack: Docker) -> None:
 
 
 def test_the_deployment_trains_on_the_files_of_a_folder(stack: Docker) -> None:
-    folder = stack.folder / "patients"
-    folder.mkdir(mode=0o755)
-    folder.chmod(0o755)
     patients = sources.load().frame
-    for name, part in (("january", patients[:150]), ("february", patients[150:])):
-        file = folder / f"{name}.csv"
-        part.to_csv(file, index=False)
-        file.chmod(0o644)
-    stack.environment["HEART_SOURCE"] = "./patients"
-    stack.up()
-    ended = stack.ended(stack.start())
-    assert ended["parameters"]["source"] == "/patients"
-    assert ended["state_type"] == "COMPLETED"
-    assert "NothingToDo" in ended["tags"]  # the same patients as the bundled ones, in two files
-    patients[:140].to_csv(folder / "january.csv", index=False)
-    ended = stack.ended(stack.start())
-    assert ended["tags"] != ["heart", "NothingToDo"]
-    assert ended["state_type"] == "COMPLETED"
+    with stack.settings():
+        for name, part in (("january", patients[:150]), ("february", patients[150:])):
+            part.to_csv(stack.folder / f"{name}.csv", index=False)
+        stack.shell(commands("folder").replace("/somewhere/", ""))
+        stack.shell("install --mode=644 february.csv patients/")
+        ended = stack.ended(stack.start())
+        assert ended["parameters"]["source"] == "/patients"
+        assert ended["state_type"] == "COMPLETED"
+        assert "NothingToDo" in ended["tags"]  # the same patients as the bundled ones, in two files
+        patients[:140].to_csv(stack.folder / "patients" / "january.csv", index=False)
+        ended = stack.ended(stack.start(evaluation=FEW_FOLDS))
+        assert ended["tags"] != ["heart", "NothingToDo"]
+        assert ended["state_type"] == "COMPLETED"
+
+
+def test_the_deployment_trains_on_a_database_and_the_model_is_reproduced_without_it(stack: Docker) -> None:
+    password = f"{secrets.token_hex(8)}@:/?#%&"
+    with stack.settings():
+        login = f"--env POSTGRES_DB=clinic --env POSTGRES_PASSWORD={secrets.token_hex(8)}"
+        with stack.beside("postgres:15.18-bookworm", "db.example.org", login) as hospital:
+            (stack.folder / "patients.sql").write_text(as_sql(sources.load().frame[:290], password))
+            ask = f"docker exec --interactive {hospital} psql --host=127.0.0.1 --username=postgres clinic"
+            wait_for(lambda: "ready" in stack.shell(f"{ask} --command \"SELECT 'ready'\" 2>&1 || true"))
+            stack.shell(f"{ask} --quiet --set=ON_ERROR_STOP=1 < patients.sql")
+            stack.shell(commands("database").replace("the password", password))
+            stack.wait_healthy(*SERVICES)
+            ended = stack.ended(stack.start(evaluation=FEW_FOLDS))
+            assert ended["state_type"] == "COMPLETED", ended["state"]["message"]
+            assert ended["parameters"]["source"] == ADDRESS
+            kept = stack.compose("logs --no-color") + stack.compose("exec -T postgres pg_dumpall --username=postgres")
+        stack.compose("up --detach --force-recreate --no-deps worker")
+        said = stack.compose("exec -T worker heart reproduce challenger")
+    assert "\nreproduced: " in said
+    assert ADDRESS in kept
+    assert password not in kept
+    assert password[:16] not in kept
+
+
+def test_new_patients_are_compared_once_a_day_until_somebody_pauses_that(stack: Docker) -> None:
+    new = stack.folder / "compared" / "new" / "week.csv"
+    new.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (new.parent, new.parent.parent):
+        folder.chmod(0o755)
+    new.write_bytes(SITES["hungary"].read_bytes())
+    new.chmod(0o644)
+    with stack.settings() as file:
+        before = file.read_text()
+        file.write_text(f"{before}HEART_FOLDER=./compared\nHEART_MONITOR=/patients/new\n")
+        stack.up()
+        ended = stack.ended(stack.start(MONITOR, version="1"))
+        assert "Drifted" in ended["tags"], ended["state"]["message"]
+        watching = stack.deployment(MONITOR)
+        assert [one["active"] for one in watching["schedules"]] == [True]
+        file.write_text(before)
+        stack.up()
+        unchanged = stack.deployment(MONITOR)
+        assert [one["active"] for one in unchanged["schedules"]] == [True]
+        assert unchanged["parameters"] == watching["parameters"] == {"source": "/patients/new"}
+
+
+def test_a_bad_end_is_told_to_a_webhook(stack: Docker) -> None:
+    (stack.folder / "receiver.py").write_text(RECEIVER)
+    (stack.folder / "receiver.py").chmod(0o644)
+    image = stack.containers()["mlflow"]["Image"]
+    mount = f"--volume {stack.folder}/receiver.py:/receiver.py:ro"
+    with stack.beside(image, "receiver", mount, "python -u /receiver.py") as receiver:
+        stack.shell(commands("notifications").splitlines()[0].replace("https://...", "http://receiver:9000/"))
+        try:
+            rejected = stack.ended(stack.start(source="/patients/none.csv"))
+            assert "Rejected" in rejected["tags"]
+            told = json.loads(wait_for(lambda: stack.shell(f"docker logs {receiver}")).splitlines()[0])
+        finally:
+            for one in stack.prefect.post("/automations/filter", json={}).raise_for_status().json():
+                stack.prefect.delete(f"/automations/{one['id']}").raise_for_status()
+    assert (told["flow"], told["state"]) == ("heart-disease-train", "Rejected")
+    assert "/patients/none.csv" in told["reason"]
+    assert told["prefect"].endswith(rejected["id"])
+
+
+def test_the_cleaner_removes_what_was_hidden_long_ago_and_nothing_else(stack: Docker) -> None:
+    found = stack.mlflow.get("/mlflow/experiments/get-by-name", params={"experiment_name": "heart-disease"})
+    experiment = found.raise_for_status().json()["experiment"]["experiment_id"]
+
+    def hidden() -> str:
+        run = stack.mlflow.post("/mlflow/runs/create", json={"experiment_id": experiment}).raise_for_status().json()
+        run_id = str(run["run"]["info"]["run_id"])
+        uri = run["run"]["info"]["artifact_uri"].removeprefix("mlflow-artifacts:")
+        stack.mlflow.put(f"/mlflow-artifacts/artifacts{uri}/a.txt", content=b"a").raise_for_status()
+        ended = {"run_id": run_id, "status": "FINISHED", "end_time": 1}
+        stack.mlflow.post("/mlflow/runs/update", json=ended).raise_for_status()
+        stack.mlflow.post("/mlflow/runs/delete", json={"run_id": run_id}).raise_for_status()
+        return run_id
+
+    def is_there(run_id: str) -> bool:
+        return stack.mlflow.get("/mlflow/runs/get", params={"run_id": run_id}).status_code == 200
+
+    def has_files(run_id: str) -> bool:
+        return bool(stack.compose(f"exec -T mlflow find /artifacts -path '*{run_id}*' -name a.txt"))
+
+    old, young = hidden(), hidden()
+    earlier = f"SET deleted_time = deleted_time - 31 * 86400000::bigint WHERE run_uuid = '{old}'"
+    stack.compose(f'exec -T postgres psql --username=postgres mlflow --command "UPDATE runs {earlier}"')
+    assert is_there(old)
+    assert has_files(old)
+    stack.compose("restart cleaner")
+    wait_for(lambda: not is_there(old))
+    assert is_there(young)
+    assert has_files(young)
+    assert not has_files(old)
+    assert stack.score()

@@ -10,6 +10,7 @@ champions, and whole experiments, whose models would leave their files behind.
 from __future__ import annotations
 
 import os
+import sys
 from datetime import UTC, datetime, timedelta
 
 import mlflow
@@ -17,6 +18,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.tracking._tracking_service.utils import _get_store
 
 from heart_disease.model.words import count
+from heart_disease.processes.told import told
 from heart_disease.registry.access.store import MODEL, experiment_ids, reachable
 from heart_disease.registry.cleaning.prune import select
 
@@ -47,8 +49,11 @@ def remove(age: timedelta = AGE) -> tuple[int, int]:
     return len(runs), len(models)
 
 
+def main() -> None:
+    """Remove it, and say how much it was."""
+    runs, models = remove()
+    print(f"hidden for {AGE.days} days and not needed: {count(runs, 'run')} and {count(models, 'model')}, now removed")
+
+
 if __name__ == "__main__":
-    its = remove()
-    print(
-        f"hidden for {AGE.days} days and not needed: {count(its[0], 'run')} and {count(its[1], 'model')}, now removed"
-    )
+    sys.exit(told(main))
