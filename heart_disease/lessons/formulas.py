@@ -15,8 +15,8 @@ FORMULAS = {
     # descent, gradient
     "g(w) = (w^4 + w^2 + 10 w) / 50": r"g(w) = \frac{w^4 + w^2 + 10 w}{50}",
     "(2/25) w^3 + (1/25) w + 1/5": r"\frac{2}{25} w^3 + \frac{1}{25} w + \frac{1}{5}",
-    "w <- w - step x derivative(w)": r"w \leftarrow w - \mathrm{step} \cdot g'(w)",
-    "w <- w - step x gradient(w)": r"w \leftarrow w - \mathrm{step} \cdot \nabla g(w)",
+    "w <- w - step x derivative(w)": r"w \leftarrow w - \text{step} \cdot g'(w)",
+    "w <- w - step x gradient(w)": r"w \leftarrow w - \text{step} \cdot \nabla g(w)",
     "w1^2 + w2^2 + 2": r"w_1^2 + w_2^2 + 2",
     "[2 w1, 2 w2]": r"[2 w_1,\; 2 w_2]",
     "w1^2 - w2^2": r"w_1^2 - w_2^2",
@@ -27,7 +27,7 @@ FORMULAS = {
     "-log p": r"-\log p",
     "-log(1 - p)": r"-\log(1 - p)",
     "(p - y)^2": r"(p - y)^2",
-    "loss = -(y log p + (1 - y) log(1 - p))": r"\mathrm{loss} = -\left(y \log p + (1 - y) \log(1 - p)\right)",
+    "loss = -(y log p + (1 - y) log(1 - p))": r"\text{loss} = -\left(y \log p + (1 - y) \log(1 - p)\right)",
     "p = sigmoid(z)": r"p = \frac{1}{1 + e^{-z}}",
     "p - y": r"p - y",
     "2 (p - y) p (1 - p)": r"2\,(p - y)\,p\,(1 - p)",
@@ -39,8 +39,8 @@ FORMULAS = {
     "h1 = max(z1, 0)": r"h_1 = \max(z_1, 0)",
     "z2 = h1 W2 + b2": r"z_2 = h_1 W_2 + b_2",
     "p = 1 / (1 + e^-z2)": r"p = \frac{1}{1 + e^{-z_2}}",
-    "loss = -log p": r"\mathrm{loss} = -\log p",
-    "loss = -log(1 - p)": r"\mathrm{loss} = -\log(1 - p)",
+    "loss = -log p": r"\text{loss} = -\log p",
+    "loss = -log(1 - p)": r"\text{loss} = -\log(1 - p)",
     "D2 = p - y": r"D_2 = p - y",
     "h1^T D2": r"h_1^T D_2",
     "D2": r"D_2",
@@ -48,9 +48,9 @@ FORMULAS = {
     "x^T D1": r"x^T D_1",
     "D1": r"D_1",
     # optimizers
-    "w <- w - rate x slope": r"w \leftarrow w - \mathrm{rate} \cdot \mathrm{slope}",
+    "w <- w - rate x slope": r"w \leftarrow w - \text{rate} \cdot \text{slope}",
     "sqrt((n - B) / (B (n - 1)))": r"\sqrt{\frac{n - B}{B\,(n - 1)}}",
-    "v <- m v - rate x slope": r"v \leftarrow m v - \mathrm{rate} \cdot \mathrm{slope}",
+    "v <- m v - rate x slope": r"v \leftarrow m v - \text{rate} \cdot \text{slope}",
     "w <- w + v": r"w \leftarrow w + v",
 }
 

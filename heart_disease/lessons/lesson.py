@@ -11,9 +11,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from heart_disease.lessons import formulas
 from heart_disease.model.errors import UsageError
 
 if TYPE_CHECKING:
+    from markdown_it.renderer import RendererHTML
+    from markdown_it.token import Token
+    from markdown_it.utils import EnvType, OptionsDict
     from markupsafe import Markup
     from matplotlib.figure import Figure
 
@@ -46,7 +50,7 @@ class Lesson:
     def _repr_markdown_(self) -> str:
         """What a notebook shows: the text, then the figure."""
         picture = base64.b64encode(self.png).decode()
-        return f"{self.text}\n\n![{self.title}](data:image/png;base64,{picture})"
+        return f"{formulas.as_latex(self.text)}\n\n![{self.title}](data:image/png;base64,{picture})"
 
 
 def find(name: str) -> ModuleType:
@@ -84,6 +88,7 @@ def page(lessons: Mapping[str, Lesson]) -> str:
     from heart_disease.reporting import pages
 
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    markdown.add_render_rule("code_inline", _code)
     sections = [
         _Section(
             name=name,
@@ -93,7 +98,14 @@ def page(lessons: Mapping[str, Lesson]) -> str:
         )
         for name, lesson in lessons.items()
     ]
-    return pages.fill("heart_disease.lessons", "lessons.html", lessons=sections)
+    return pages.fill("heart_disease.lessons", "lessons.html", lessons=sections, course=formulas.COURSE)
+
+
+def _code(renderer: RendererHTML, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
+    """Inline code as HTML: a formula as mathematics, everything else as Markdown has it."""
+    if tokens[i].content in formulas.FORMULAS:
+        return formulas.as_mathml(tokens[i].content)
+    return renderer.code_inline(tokens, i, options, env)
 
 
 def write_notebook(output: Path, names: Sequence[str] = NAMES) -> None:
@@ -101,7 +113,10 @@ def write_notebook(output: Path, names: Sequence[str] = NAMES) -> None:
     import nbformat
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-    cells = [new_markdown_cell("# How the heart-disease network learns\n\nChange the settings, and run a cell again.")]
+    head = f"""# How the heart-disease network learns
+
+Change the settings, and run a cell again. The ideas are those of a [lecture on this network]({formulas.COURSE})."""
+    cells = [new_markdown_cell(head)]
     for name in names:
         module = find(name)
         given = ", ".join(f"{key}={value!r}" for key, value in asdict(module.Settings()).items())

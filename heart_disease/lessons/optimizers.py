@@ -233,8 +233,8 @@ Every optimizer repeats one idea: find the slope of the loss in each weight, and
 * `gd`: the slope over all {patients} patients, `w <- w - rate x slope`; one step per pass over the data.
 * `sgd B`: the slope over only B patients, and so {patients} / B steps per pass. The fewer, the noisier: the error is
   `sqrt((n - B) / (B (n - 1)))` times the spread between single patients (last column).
-* `momentum`: `v <- {settings.momentum:g} v - rate x slope`, then `w <- w + v`. On an even slope the 100th step is
-  {-slope[-1]:.1f} times a plain one.
+* `momentum`: `v <- m v - rate x slope`, then `w <- w + v`, here with m = {settings.momentum:g}. On an even slope the
+  100th step is {-slope[-1]:.1f} times a plain one.
 * `adam`: a running mean of the slope, divided by the root of the running mean of its square. Its first step is
   {steep:.3g} x rate on a slope of 1000 and {flat:.3g} x rate on one of 0.001: the rate says how far a weight moves.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import nbformat
 import pytest
 
 from heart_disease.cli.pipeline import learn
+from heart_disease.lessons import formulas
 from heart_disease.lessons.lesson import NAMES, Lesson, find, page, table
 from tests.harness.command import heart
 
@@ -19,6 +21,11 @@ def make_lesson(text: str = "Some *text*.") -> Lesson:
     figure = matplotlib.figure.Figure()
     figure.add_subplot().plot([1, 2])
     return Lesson("A <title>", text, figure)
+
+
+def letters(formula: str) -> set[str]:
+    """The names in a formula: of variables, and of functions such as log."""
+    return set(re.findall("[A-Za-z]+?(?=[0-9]|\\b)", formula))
 
 
 def test_without_a_name_it_lists_the_nine_lessons(capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,12 +70,12 @@ def test_nonsense_ends_in_2(arguments: list[str], capsys: pytest.CaptureFixture[
 
 def test_the_page_has_each_lessons_text_and_picture_and_loads_nothing() -> None:
     text = table(["w", "g(w)"], [[1, "a < b"]])
-    html = page({"first": make_lesson(text), "second": make_lesson("<script>x</script>")})
-    assert html.count("data:image/png;base64,") == 2
-    assert "<td>a &lt; b</td>" in html
-    assert "A &lt;title&gt;" in html
-    assert "<script" not in html
-    assert not re.search(r"(src|href)=\"?https?:", html)
+    shown = page({"first": make_lesson(text), "second": make_lesson("<script>x</script>")})
+    assert shown.count("data:image/png;base64,") == 2
+    assert "<td>a &lt; b</td>" in shown
+    assert "A &lt;title&gt;" in shown
+    assert "<script" not in shown
+    assert not re.search(r"src=\"?https?:|<link", shown)  # the course is only linked
 
 
 def test_a_page_that_cannot_be_written_ends_in_4(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -79,8 +86,28 @@ def test_a_page_that_cannot_be_written_ends_in_4(monkeypatch: pytest.MonkeyPatch
 def test_all_lessons_are_on_one_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(learn, "run_one", lambda name, settings: make_lesson(f"This is {name}."))
     assert heart("learn", "all", "-o", str(tmp_path / "page.html")) == 0
-    html = (tmp_path / "page.html").read_text()
-    assert [name for name in NAMES if f"This is {name}." in html] == list(NAMES)
+    shown = (tmp_path / "page.html").read_text()
+    assert [name for name in NAMES if f"This is {name}." in shown] == list(NAMES)
+
+
+@pytest.mark.parametrize("formula", formulas.FORMULAS)
+def test_a_page_typesets_every_formula_of_a_lesson(formula: str) -> None:
+    sources = "".join(Path(find(name).__file__ or "").read_text() for name in NAMES)
+    assert f"`{formula}`" in sources or f'"{formula}"' in sources  # no lesson lost it
+    shown = page({"one": make_lesson(f"It is `{formula}`.")})
+    [math] = re.findall("<math.*</math>", shown)
+    typeset = html.unescape(re.sub("<[^>]*>", " ", math))
+    wanted = formula.replace("derivative", "g").replace("gradient", "g").replace("sigmoid(z)", "1 / (1 + e^-z)")
+    assert letters(typeset) == letters(wanted.replace("sqrt", "").replace("step x", "step").replace("rate x", "rate"))
+    assert set(re.findall("[0-9]", typeset)) == set(re.findall("[0-9]", wanted))
+
+
+def test_other_code_stays_code_on_the_page() -> None:
+    assert "<code>heart train</code>" in page({"one": make_lesson("It is `heart train`.")})
+
+
+def test_a_notebook_gets_latex() -> None:
+    assert formulas.as_latex("`(p - y)^2` by `heart`: `D2`") == "$(p - y)^2$ by `heart`: $D_2$"
 
 
 def test_the_notebook_has_a_working_cell_for_each_lesson(tmp_path: Path) -> None:
