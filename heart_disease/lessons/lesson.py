@@ -109,19 +109,31 @@ def _code(renderer: RendererHTML, tokens: Sequence[Token], i: int, options: Opti
 
 
 def write_notebook(output: Path, names: Sequence[str] = NAMES) -> None:
-    """Write a notebook that runs every lesson, with its settings to change."""
+    """Run every lesson, and write a notebook with what each shows and with its settings to change."""
     import nbformat
-    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
     head = f"""# How the heart-disease network learns
 
 Change the settings, and run a cell again. The ideas are those of a [lecture on this network]({formulas.COURSE})."""
-    cells = [new_markdown_cell(head)]
-    for name in names:
+    quietly = """import os
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # TensorFlow reads it once, when it is imported
+
+from heart_disease.reporting.terminal import import_tensorflow
+
+import_tensorflow()"""
+    cells = [new_markdown_cell(head), new_code_cell(quietly)]
+    for number, name in enumerate(names, 1):
         module = find(name)
-        given = ", ".join(f"{key}={value!r}" for key, value in asdict(module.Settings()).items())
+        settings = module.Settings()
+        given = ", ".join(f"{key}={value!r}" for key, value in asdict(settings).items())
+        lesson: Lesson = module.run(settings)
+        shown = {"text/markdown": lesson._repr_markdown_(), "text/plain": repr(lesson.title)}
+        code = f"from heart_disease.lessons import {name}\n\n{name}.run({name}.Settings({given}))"
+        result = new_output("execute_result", data=shown, execution_count=number)
         cells.append(new_markdown_cell(f"## {module.TITLE}\n\n{(module.__doc__ or '').strip()}"))
-        cells.append(new_code_cell(f"from heart_disease.lessons import {name}\n\n{name}.run({name}.Settings({given}))"))
+        cells.append(new_code_cell(code, outputs=[result], execution_count=number))
     notebook = new_notebook(cells=cells)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, output)

@@ -36,7 +36,7 @@ class LessonParser(Parser):
 def add(parser: argparse.ArgumentParser) -> None:
     """Options: a parser for each lesson, and one for all of them."""
     parser.set_defaults(lesson=None)
-    parser.add_argument("--notebook", metavar="FILE", help="write a notebook of all lessons (.ipynb)")
+    parser.add_argument("--notebook", metavar="FILE", help="run all lessons, and write a notebook of them (.ipynb)")
     names = parser.add_subparsers(
         metavar="NAME", parser_class=LessonParser, help=f"{', '.join(NAMES)}, or all: run it; none: list the lessons"
     )
@@ -57,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
         UnavailableError: the MLflow store cannot be used.
     """
     if options.notebook:
+        import_tensorflow()
         write_notebook(Path(options.notebook))
         print(Path(options.notebook))
     elif options.lesson is None:
