@@ -121,8 +121,9 @@ def _deployed(deploy: Deploy) -> Sequence[RunnerDeployment]:
         if training and training.work_pool_name:
             pool = training.work_pool_name
             raise UsageError(
-                f"the work pool '{pool}' runs {RETRAIN} on this server; start a worker with `prefect worker start "
-                f"--pool {pool}`, or take it out of the pool with `prefect deployment delete {RETRAIN}`"
+                f"the work pool '{pool}' runs {RETRAIN} on this server; start a worker with `python -m "
+                f"heart_disease.operations.worker --pool {pool}`, or take it out of the pool with `prefect deployment "
+                f"delete {RETRAIN}`"
             )
         served = deploy(training.parameters if training else {})
         for made in served:

@@ -67,7 +67,7 @@ class Follower:
                 )
             problem = ""
         except Exception as error:  # whatever happens, the loaded version goes on answering
-            # Only our own errors are quoted. Of others we say the type: their text might reveal something private.
+            # Only our own errors are quoted. The text of others might reveal something private, so their type is said.
             problem = str(error) if isinstance(error, HeartError) else type(error).__name__
         if problem and problem != self.problem:
             log.warning("%s: %s", f"still version {self.now.ref.version}" if self.now else "nothing to serve", problem)

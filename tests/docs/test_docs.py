@@ -93,6 +93,16 @@ def test_the_readme_opens_with_the_two_commands() -> None:
     assert [line.split()[:2] for line in block if line.strip()] == [["make", "train"], ["make", "test"]]
 
 
+@pytest.mark.parametrize("page", ["sources.md", "unattended.md", "servers.md"])
+def test_the_readme_leads_from_a_database_to_a_schedule(page: str) -> None:
+    assert f"(docs/{page})" in README
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_sentence_begins_with_of(page: Path) -> None:
+    assert re.findall(r"(?:^|\n\n|[.:*|] +|[.]\n *)Of [^\n]*", prose(page)) == []
+
+
 @pytest.mark.parametrize("case", links(), ids=label)
 def test_a_link_leads_somewhere(case: tuple[Path, str]) -> None:
     page, link = case

@@ -32,7 +32,7 @@ from tests.harness.deployed_run import LEASE_SECONDS
 from tests.harness.waiting import wait_for
 from tests.harness.work import POINTS, using
 
-# Of Prefect's server: a run that has not begun loses its place after a minute; one that waits for a place asks often.
+# Prefect's server takes its place from a run that has not begun for a minute; one that waits for a place asks often.
 SHORT_LEASES = {
     "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "60",
     "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3",

@@ -90,8 +90,8 @@ COMMAND = Command(
     name="monitor",
     help="compare new patients with those that the champion learned from",
     description="Compare a batch of patients with those that the champion learned from: rules, columns, probabilities "
-    "and, if the file has the diagnosis, calibration and log loss. Of batches that do not differ, at most 5 % are "
-    "reported as different.",
+    "and, if the file has the diagnosis, calibration and log loss. At most 5 % of the batches that do not differ "
+    "are reported as different.",
     add=add,
     run=run,
     facts=True,

@@ -54,8 +54,9 @@ COMMAND = Command(
     name="notify",
     help="report runs that end badly, and silence, by webhook or mail",
     description="Set up, or change, automations on the Prefect server. They report every run that fails, crashes "
-    "or is cancelled, whose data is rejected, or whose model is not promoted, and say why and where to look. They also "
-    "report, while no worker is up too, that no retrain has ended in time, or that nothing takes the runs.",
+    "or is cancelled, whose data is rejected, whose model is not promoted, or that finds drift, and say why and where "
+    "to look. They also report, even if no worker is up, that no retrain has ended in time, or that nothing takes the "
+    "runs.",
     add=add,
     run=run,
 )

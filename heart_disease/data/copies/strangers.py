@@ -32,8 +32,8 @@ PARTNERS: Mapping[str, Mapping[str, int]] = {
     "thal": {"oldpeak": +1, "thalach": -1, "exang": +1},
     "ca": {"age": +1, "oldpeak": +1, "thalach": -1},
 }
-# The code of a column that fewer than half have at every hospital of the study (women are 3 to 32 %, a high blood sugar
-# have 7 to 35 %), in words, and what the column rises with. Elsewhere more than half may have it; but if the mean of
+# The code of a column that fewer than half have at every hospital of the study (3 to 32 % are women, 7 to 35 % have a
+# high blood sugar), in words, and what the column rises with. Elsewhere more than half may have it; but if the mean of
 # these correlations is also below the limit, its two codes are swapped.
 MINORITIES: Mapping[str, tuple[int, str, Mapping[str, int], float]] = {
     "sex": (0, "are women", {"exang": +1, "oldpeak": +1, LABEL: +1}, -0.1),

@@ -149,7 +149,7 @@ def unseen(
         unknown = "" if scored.all() else f"; {(~scored).sum()} have codes that a model never saw"
         raise DataError(
             f"'{table.source}' has {left} rows that no model learned from, {smaller} of the smaller class; expected at "
-            f"least {LEAST} and {LEAST_OF_CLASS}. Of its {len(table)} rows these are training rows: {counts}{unknown}. "
+            f"least {LEAST} and {LEAST_OF_CLASS}. Training rows among its {len(table)}: {counts}{unknown}. "
             "Compare on patients that the models have not seen, or compare the runs, without --on."
         )
     return fresh, counts

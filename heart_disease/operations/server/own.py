@@ -1,7 +1,7 @@
 """The settings of the embedded servers: their own, whatever the environment and Prefect's profile say.
 
-Logins, certificates, other addresses and the options of other servers are meant for those other servers. Of Prefect's
-settings, the embedded server and its clients keep its folder, its database, and those that say how flows run and log.
+Logins, certificates, other addresses and the options of other servers are meant for those other servers. The
+embedded server and its clients keep Prefect's folder, its database, and the settings that say how flows run and log.
 """
 
 from __future__ import annotations
