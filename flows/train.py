@@ -161,7 +161,7 @@ def pipeline(
     log.info("plan      %s", by_rows.in_words(len(table), asked, judged))
     if judged.sensitivity is None and evaluation.sensitivity is not None:
         share = f"{100 * evaluation.sensitivity:g} %"
-        log.info("          the answer is to find %s of the sick, as the champion's (see --sensitivity)", share)
+        log.info("          the answer is to find %s of the sick, as the champion's does (see --sensitivity)", share)
     origin = registry.origin_here(recipe, evaluation, table.digest, by_rows.left_open(asked))
     if champion and registry.finish_try(champion, flow_run):
         log.info("          %s version %s is champion: an earlier try got that far", champion.name, champion.version)

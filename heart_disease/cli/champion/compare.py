@@ -96,7 +96,7 @@ def _runs(records: Sequence[Record], margin: float) -> Compared:
     own = [record.label for record in records if "sensitivity" in record.params]
     if own:
         notes.append(
-            f"Recipes are compared at a probability of 0.5; the models of {', '.join(own)} answer from another"
+            f"Recipes are compared at a probability of 0.5; the models of {', '.join(own)} say yes from another on"
         )
     rows = [(other.label, *_pair(other, first, tested, margin, notes)) for other in others]
     lines = [
@@ -201,8 +201,8 @@ def _models(records: Sequence[Record], source: str, margin: float) -> Compared:
         told += f", {(~scored).sum()} because of codes that a model never saw"
     thresholds = {name: model.threshold for name, model in models.items()}
     metrics = comparison.on_rows(labels, probabilities, thresholds)
-    edges = ", ".join(f"{name} from {edge:.3f} on" for name, edge in thresholds.items())
-    answering = f"Accuracy, sensitivity and specificity are those of the answers: yes of {edges}"
+    edges = ", ".join(f"{name} says yes from {edge:.3f} on" for name, edge in thresholds.items())
+    answering = f"Accuracy, sensitivity and specificity are those of the answers: {edges}"
     found = comparison.on_rows_minus(labels, probabilities[other], probabilities[first], margin)
     rows = [(other, found, len(labels))]
     lines = [

@@ -44,8 +44,8 @@ COMMAND = Command(
     name="snapshots",
     help="list or delete what was fetched from addresses",
     description="List the snapshots: the patients that were read from the web, an object store or a database, as they "
-    "were then. Trainings are reproduced from them. Those that were not used for longest make room for new ones; "
-    "those that a training used go last.",
+    "were then. Trainings are reproduced from them. The least recently used make room for new ones; those that a "
+    "training used go last.",
     add=add,
     run=run,
     facts=True,

@@ -1,11 +1,11 @@
 """A table whose patients are not known: can its codes be UCI's, and if somebody says which copy it is, can that be?
 
-Nothing is translated unless it is said, with `--copy`. Four things speak against a reading of the codes. Each was true
-at all four hospitals of the study, as far as they recorded the columns:
+Nothing is translated unless it is said, with `--copy`. Four things speak against a reading of the codes. None of them
+is found at any of the four hospitals of the study, as far as they recorded the columns:
 
 * a value that those codes do not have, in more than a few rows;
 * a code that gets the order of its column backwards: slope rises with oldpeak, and so on (`PARTNERS`);
-* most patients are women, or have a high blood sugar, and the column falls with what it rises with (`MINORITIES`);
+* most patients are women, or have a high blood sugar, and the column falls where it should rise (`MINORITIES`);
 * chest pain counted from 0: code 4, asymptomatic, which 42 to 80 % of the patients have, is never there.
 """
 

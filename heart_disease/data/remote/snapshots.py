@@ -2,8 +2,8 @@
 
 A read is one snapshot. Check, training and reproduction use its files, whatever happens to the original. A snapshot is
 ``DIGEST.json``, which names its files in order; two snapshots with the same bytes share them. All belong to this user
-alone, because they are patients. Beyond `MOST_KEPT` bytes, those that were not used for longest are deleted; last those
-that a version learned from, because it cannot be trained again without them.
+alone, because they are patients. Beyond `MOST_KEPT` bytes, the least recently used are deleted; last those that a
+version learned from, because it cannot be trained again without them.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ def _noted(note: Path) -> Snapshot:
 def _make_room(folder: Path, most: int, newest: str = "") -> None:
     """Delete snapshots until the rest has at most so many bytes: never `newest`, and last what was learned from.
 
-    Among equals, those that were not used for longest go first.
+    Among equals, the least recently used go first.
     """
     total, needed = 0, set[Path]()
     for found in sorted(every(), key=lambda one: (one.digest != newest, not one.learned)):

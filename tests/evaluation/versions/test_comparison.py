@@ -295,7 +295,7 @@ def test_on_a_file_each_version_is_judged_by_its_own_answers(
         model = registry.load_model(registry.find_record(version).ref)
         answers, sick = model.predict(frame)["disease"] == "yes", frame["num"] > 0
         assert found["metrics"][name]["sensitivity"] == pytest.approx(answers[sick].mean())
-    assert "yes of version 5 from 0.250 on, version 6 from 0.300 on" in found["notes"][1]
+    assert "version 5 says yes from 0.250 on, version 6 says yes from 0.300 on" in found["notes"][1]
 
 
 def test_a_held_out_part_is_unseen_by_its_own_model_only(heart: Any) -> None:
