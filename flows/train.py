@@ -104,7 +104,7 @@ def train(
         device: auto is the GPU if there is one.
         force: Train even if nothing changed since the champion was trained; and believe `read_as`.
         read_as: The published copy whose codes the source has (docs/copies.md), if its patients do not tell.
-        landscape: Draw the loss around the trained network and the path of its training; that network is trained once more.
+        landscape: Train the network once more, and draw the loss around it with the path of its training.
 
     Raises:
         DataError: the source cannot be read, or validation refused it; nothing was trained.

@@ -14,7 +14,7 @@ log = logging.getLogger("heart")
 def evaluate_networks(contest: Contest, networks: Networks, landscape: str | None = None) -> Report:
     """See `Contest.report` and `Contest.influences`.
 
-    landscape: the device on which the shipped network is trained once more to draw its loss landscape; None for no picture.
+    landscape: the device on which the shipped network is trained once more to draw its landscape; None for no picture.
     """
     report, members = contest.report(networks), contest.recipe.members
     report = replace(report, influences=contest.influences(networks, report.members))

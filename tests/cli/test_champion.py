@@ -31,7 +31,7 @@ Said = Callable[[], str]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with versions 1 to 4 of an untrained model, each from its own run; no alias. 4 answers yes from 0.2 on."""
+    """A store with versions 1 to 4 of an untrained model, each from its own run; no alias. 4 says yes from 0.2 on."""
     folder = tmp_path_factory.mktemp("made")
     table = patients.make(60)
     model = PatientModel(Encoder.fit(table), network.build(Recipe(hidden=(2,)), 29))

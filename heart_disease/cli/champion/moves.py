@@ -15,7 +15,7 @@ from heart_disease.serving.rehearsal import fresh_process
 def move(ref: ModelRef, expected: ModelRef | None, kind: registry.Kind, why: str) -> None:
     """Make `ref` the champion, if it loads and scores, and say so; `expected` is the version that it replaces.
 
-    If the two answer yes from different probabilities on, that is said as well: the same patient may get another answer.
+    If the two answer yes from different probabilities on, that is said as well: a patient may get another answer.
 
     Raises:
         UnavailableError: the store cannot be written, or the version does not load.

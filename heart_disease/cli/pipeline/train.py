@@ -28,7 +28,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--landscape", action="store_true",
-        help="also draw the loss around the trained network, with the path of its training, for which it is trained once more",
+        help="train the network once more, and draw the loss around it with the path of its training",
     )  # fmt: skip
     add_training(parser)
 
