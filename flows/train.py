@@ -137,7 +137,7 @@ def _origin_of(champion: ModelRef | None) -> Origin | None:
     try:
         return registry.origin_of(champion) if champion else None
     except OriginError as error:
-        log.warning("          %s. Nothing is compared with the champion.", error)
+        log.warning("          %s. Nothing is compared with the champion, and its --sensitivity is not kept.", error)
         return None
 
 
