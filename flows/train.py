@@ -104,7 +104,7 @@ def train(
         device: auto is the GPU if there is one.
         force: Train even if nothing changed since the champion was trained; and believe `read_as`.
         read_as: The published copy whose codes the source has (docs/copies.md), if its patients do not tell.
-        landscape: Draw the loss around the trained network and the path of its training, which takes some seconds.
+        landscape: Train the network once more, and draw the loss around it with the path of its training.
 
     Raises:
         DataError: the source cannot be read, or validation refused it; nothing was trained.
@@ -137,7 +137,7 @@ def _origin_of(champion: ModelRef | None) -> Origin | None:
     try:
         return registry.origin_of(champion) if champion else None
     except OriginError as error:
-        log.warning("          %s. Nothing is compared with the champion.", error)
+        log.warning("          %s. Nothing is compared with the champion, and its --sensitivity is not kept.", error)
         return None
 
 
@@ -174,6 +174,8 @@ def pipeline(
     rival = by_rows.recipe_for(len(table), theirs.asked) if theirs else None
     others = [one for one in dict.fromkeys([rival, with_all_columns(recipe)]) if one]
     expected = cost.check(len(table), [recipe, *others], evaluation)
+    if landscape:
+        cost.check_landscape(recipe)
     if expected.seconds > cost.SHOWN_SECONDS:
         log.info("          the training takes %s", expected)
 
@@ -187,7 +189,7 @@ def pipeline(
         stages.validate(run, table)
         contest = stages.encode(table, recipe, evaluation, rival)
         networks = stages.train(contest, device)
-        report = stages.evaluate(contest, networks, device if landscape else "")
+        report = stages.evaluate(contest, networks, device if landscape else None)
 
         model = contest.model(networks, report.members, report.threshold)
         decision = decide(

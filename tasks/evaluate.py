@@ -11,10 +11,10 @@ from heart_disease.training.engine import Networks
 log = logging.getLogger("heart")
 
 
-def evaluate_networks(contest: Contest, networks: Networks, landscape: str = "") -> Report:
+def evaluate_networks(contest: Contest, networks: Networks, landscape: str | None = None) -> Report:
     """See `Contest.report` and `Contest.influences`.
 
-    landscape: the device on which the shipped network is trained once more to draw its loss landscape; empty for none.
+    landscape: the device on which the shipped network is trained once more to draw its landscape; None for no picture.
     """
     report, members = contest.report(networks), contest.recipe.members
     report = replace(report, influences=contest.influences(networks, report.members))
@@ -22,7 +22,7 @@ def evaluate_networks(contest: Contest, networks: Networks, landscape: str = "")
     if report.averaging:
         words = "helps" if report.members > 1 else "does not help enough; one network is shipped"
         log.info("          averaging %d %s: log loss %s", members, words, report.averaging.signed)
-    if landscape:
+    if landscape is not None:
         from heart_disease.reporting.landscape import of_training  # imports what only this needs
 
         report = replace(report, landscape=of_training(contest, landscape))

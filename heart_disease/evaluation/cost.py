@@ -21,6 +21,8 @@ ROW = 450  # bytes of a patient: the frame, the encoded row here and in TensorFl
 ANSWER, UNIT = 450, 12  # bytes of an answer to a tested row, and of each hidden unit on the way to it
 JUDGED = 16e-6  # seconds to judge an answer, logistic regression included
 SHOWN_SECONDS = 20.0  # less is not worth a line
+# A loss landscape is 20,402 networks: of 20,000 weights, they take half a minute and half a GiB; memory grows likewise.
+MOST_WEIGHTS = 25_000
 GIB = 2**30
 
 
@@ -86,3 +88,16 @@ def check(rows: int, recipes: Sequence[Recipe], evaluation: Evaluation, *, fixed
         f"{count(rows, 'patient')} need about {cost.bytes / GIB:.1f} GiB of memory like this; {room / GIB:.1f} GiB are "
         f"there. Nothing was trained. {then}"
     )
+
+
+def check_landscape(recipe: Recipe) -> None:
+    """Make sure, before the training, that a loss landscape of such a network can be drawn after it.
+
+    Raises:
+        UsageError: the network is too large.
+    """
+    if recipe.size > MOST_WEIGHTS:
+        raise UsageError(
+            f"a network of {recipe.size} weights is too large for a loss landscape; expected at most {MOST_WEIGHTS}. "
+            "Nothing was trained. Leave --landscape out, or train a smaller network."
+        )

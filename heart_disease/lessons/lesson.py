@@ -109,9 +109,15 @@ def _code(renderer: RendererHTML, tokens: Sequence[Token], i: int, options: Opti
 
 
 def write_notebook(output: Path, names: Sequence[str] = NAMES) -> None:
-    """Run every lesson, and write a notebook with what each shows and with its settings to change."""
+    """Run every lesson, and write a notebook with what each shows and with its settings to change.
+
+    Raises:
+        UnavailableError: the file cannot be written.
+    """
     import nbformat
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+    from heart_disease.data import writing
 
     head = f"""# How the heart-disease network learns
 
@@ -136,4 +142,4 @@ import_tensorflow()"""
         cells.append(new_code_cell(code, outputs=[result], execution_count=number))
     notebook = new_notebook(cells=cells)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, output)
+    writing.write_text(output, nbformat.writes(notebook) + "\n")

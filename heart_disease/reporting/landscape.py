@@ -24,6 +24,7 @@ from heart_disease.training import engine, libraries, network
 
 POINTS, REACH = 101, 1.5  # of a picture in each direction; in lengths of the units' weights
 COLOURS = 64  # enough for this picture, and a third of the bytes
+LEAST_LOSS = 1e-30  # a lower one is 0 in 32 bits, which has no logarithm
 MOST_ROWS, MOST_EPOCHS = 1000, 300  # more would cost time and memory, and show the same
 
 
@@ -124,7 +125,8 @@ def plane(
     """The loss around the end of a path (E + 1, P) of weights, and the path's shadow on the plane."""
     moved = path - path[-1]
     shadow = np.linalg.lstsq(directions.T, moved.T, rcond=None)[0].T  # (E + 1, 2)
-    share = float(((shadow @ directions) ** 2).sum() / (moved**2).sum())
+    length = (moved**2).sum()
+    share = float(((shadow @ directions) ** 2).sum() / length) if length else 1.0
     return Plane(directions, a, b, losses(path[-1], directions, a, b, x, y, widths, activation), shadow, share)
 
 
@@ -186,14 +188,15 @@ def figure(around: Plane, along: Plane) -> Figure:
     """Both pictures, each as a surface and from above with the path on it."""
     drawn = Figure(figsize=(10, 9), layout="constrained")
     for k, (one, name) in enumerate(((around, "two random directions"), (along, "the training's main directions"))):
-        height = np.log10(one.loss)
+        loss = np.clip(one.loss, LEAST_LOSS, None)
+        height = np.log10(loss)
         surface: Any = drawn.add_subplot(2, 2, 2 * k + 1, projection="3d")
         a, b = np.meshgrid(one.a, one.b)
         surface.plot_surface(a, b, height, cmap="viridis", rcount=60, ccount=60, linewidth=0)
         surface.set(title=f"Surface: {name}", xlabel="first", ylabel="second", zlabel="log10 of the loss")
         above: Any = drawn.add_subplot(2, 2, 2 * k + 2)
-        levels = np.geomspace(one.loss.min(), one.loss.max(), 18)
-        above.clabel(above.contour(one.a, one.b, one.loss, levels=levels, cmap="viridis"), fontsize=7, fmt="%.2g")
+        levels = np.geomspace(loss.min(), max(loss.max(), 1.001 * loss.min()), 18)  # they must rise
+        above.clabel(above.contour(one.a, one.b, loss, levels=levels, cmap="viridis"), fontsize=7, fmt="%.2g")
         above.plot(*one.path.T, color=BLUE, marker=".", markersize=4, linewidth=1, label="after each epoch")
         above.plot(*one.path[0], "o", color=ORANGE, markersize=8, linestyle="none", label="start")
         above.plot(*one.path[-1], "*", color="black", markersize=11, linestyle="none", label="end")

@@ -59,12 +59,13 @@ class Follower:
             if self.now is None or ref != self.now.ref:
                 model = registry.check_loads(ref, self._patients)
                 model = model.abstaining() if self.abstains else model
-                before = self.now.ref.version if self.now else None
+                before = self.now
                 self.now = Loaded(ref, model, datetime.now(UTC).isoformat(timespec="seconds"))
                 called = "" if self.is_fixed else f" ({self.version})"
-                log.info(
-                    "serving %s version %s%s%s", ref.name, ref.version, called, f", before {before}" * bool(before)
-                )
+                earlier = f", before {before.ref.version}" if before else ""
+                if before and before.model.threshold != model.threshold:
+                    earlier += f"; it answers yes from {model.threshold:.3f} on, not {before.model.threshold:.3f}"
+                log.info("serving %s version %s%s%s", ref.name, ref.version, called, earlier)
             problem = ""
         except Exception as error:  # whatever happens, the loaded version goes on answering
             # Only our own errors are quoted. The text of others might reveal something private, so their type is said.

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -30,7 +31,7 @@ Said = Callable[[], str]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with versions 1 to 4 of an untrained model, each from its own run; no alias."""
+    """A store with versions 1 to 4 of an untrained model, each from its own run; no alias. 4 says yes from 0.2 on."""
     folder = tmp_path_factory.mktemp("made")
     table = patients.make(60)
     model = PatientModel(Encoder.fit(table), network.build(Recipe(hidden=(2,)), 29))
@@ -39,7 +40,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         for number in range(1, 5):
             with registry.open_run(f"recipe {number}", {}) as run:
-                registry.log_model(run, model, table.head(2)[list(schema.INPUT_NAMES)])
+                one = replace(model, threshold=0.2 if number == 4 else 0.5)
+                registry.log_model(run, one, table.head(2)[list(schema.INPUT_NAMES)])
                 for end, value in (("", 0.4), ("_low", 0.3), ("_high", 0.5)):
                     mlflow.MlflowClient().log_metric(run.run_id, f"log_loss{end}", value + number / 1000)
     return folder
@@ -148,6 +150,24 @@ def test_promote_makes_a_version_champion_with_a_reason(store: mlflow.MlflowClie
     assert registry.champion().version == "1"
     assert heart("promote", "challenger", "--because", "and back") == 0
     assert champions() == ["1", "2", "3", "1", "3"]
+
+
+def test_a_move_to_a_version_that_answers_yes_from_elsewhere_says_so(
+    store: mlflow.MlflowClient, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert heart("promote", "4", "--because", "it misses fewer") == 0
+    assert said().endswith("before: 3 It answers yes from 0.200 on; version 3 did from 0.500 on.")
+    load = registry.load_model
+
+    def damaged(ref: registry.ModelRef) -> PatientModel:
+        if ref.version == "4":
+            raise UnavailableError("it was changed")
+        return load(ref)
+
+    monkeypatch.setattr(registry, "load_model", damaged)
+    assert heart("rollback") == 0
+    assert "It answers yes from 0.500 on; version 4 cannot be asked from where it did." in said()
+    assert registry.champion().version == "3"
 
 
 @pytest.mark.parametrize(

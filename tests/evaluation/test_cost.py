@@ -66,3 +66,9 @@ def test_what_cannot_fit_is_refused_with_what_would_fit(
         cost.check(rows, recipes, evaluation)
     with pytest.raises(UsageError, match=r"Nothing was trained\. Use a machine that has more\."):
         cost.check(rows, recipes, evaluation, fixed=True)
+
+
+def test_a_network_that_is_too_large_for_a_landscape_is_refused() -> None:
+    cost.check_landscape(Recipe(hidden=(128, 128)))
+    with pytest.raises(UsageError, match="a network of 73729 weights is too large for a loss landscape"):
+        cost.check_landscape(Recipe(hidden=(256, 256)))

@@ -1,14 +1,17 @@
-"""What a batch is compared with: the patients that a version learned from, and no others that have come since."""
+"""What is compared with: the patients that a version learned from, and no others that have come since; the champion."""
 
 from __future__ import annotations
+
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from heart_disease import registry
 from heart_disease.data import identities, sources
 from heart_disease.model.encoding import Encoder
-from heart_disease.model.errors import UnavailableError
+from heart_disease.model.errors import OriginError, UnavailableError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import Record
 from tasks import compare
@@ -31,3 +34,17 @@ def test_patients_who_have_come_since_are_not_among_them() -> None:
 def test_patients_who_are_gone_are_said(frame: pd.DataFrame) -> None:
     with pytest.raises(UnavailableError, match="holds other patients by now than those that version 1 learned from"):
         ages(frame)
+
+
+def test_a_training_says_that_it_does_not_know_what_the_champions_answer_means(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gone(ref: registry.ModelRef) -> None:
+        raise OriginError(f"the run of version {ref.version} is gone")
+
+    train, said = import_module("flows.train"), []
+    monkeypatch.setattr(registry, "origin_of", gone)
+    monkeypatch.setattr(train.log, "warning", lambda text, *given: said.append(text % given))
+    assert train._origin_of(registry.ModelRef("heart-disease", "3", "a run")) is None
+    [words] = said
+    assert "Nothing is compared with the champion, and its --sensitivity is not kept" in words

@@ -15,7 +15,7 @@ from heart_disease.data import sources
 from heart_disease.evaluation.contest import averaging_helps
 from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.model import schema
-from heart_disease.model.errors import OriginError
+from heart_disease.model.errors import OriginError, UsageError
 from heart_disease.reporting import tables
 from heart_disease.training.recipe import PRESETS, Recipe
 from tasks import stages
@@ -32,6 +32,8 @@ def test_the_order_of_the_rows_changes_nothing(trained: Any, tmp_path: Path) -> 
     shuffled = sources.load().frame.sample(frac=1, random_state=3)
     shuffled.to_parquet(tmp_path / "shuffled.parquet")
     again = train(source=str(tmp_path / "shuffled.parquet"), force=True, landscape=True, **QUICK)
+    with pytest.raises(UsageError, match="too large for a loss landscape"):
+        train(landscape=True, **QUICK | {"recipe": Recipe(hidden=(256, 256))})
     ours, theirs = tables.metrics(again.report), tables.metrics(trained.report)
     assert {name: ours[name] for name in theirs} == theirs
     figures = mlflow.MlflowClient().list_artifacts(again.run.run_id, "figures")

@@ -111,6 +111,20 @@ def test_a_training_has_the_landscape_of_the_network_that_it_ships(
     np.testing.assert_allclose(seen["path"][-1], shipped, atol=1e-5)
 
 
+@pytest.mark.parametrize("loss", [[[0.0, 0.5], [0.2, 90.0]], [[0.0, 0.0], [0.0, 0.0]], [[0.7, 0.7], [0.7, 0.7]]])
+def test_a_loss_of_0_and_one_that_is_the_same_everywhere_are_drawn(loss: list[list[float]]) -> None:
+    ends, path = np.array([-1.0, 1.0]), np.zeros((3, 2))
+    one = landscape.Plane(np.eye(2), ends, ends, np.array(loss), path, 1.0)
+    surface, above, *_ = landscape.figure(one, one).axes
+    assert all(np.isfinite(surface.get_zlim()))
+    assert above.get_xlim() == (-1, 1)
+
+
+def test_a_training_that_moves_nothing_lies_in_any_plane() -> None:
+    still = landscape.plane(np.tile(WEIGHTS, (3, 1)), WAYS, GRID, GRID, X, Y, WIDTHS)
+    assert (still.share, np.abs(still.path).max()) == (1, 0)
+
+
 @pytest.fixture(scope="module")
 def lesson() -> Lesson:
     return run(Settings(epochs=20, points=21, units=4))

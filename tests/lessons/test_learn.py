@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import html
 import re
 from pathlib import Path
@@ -81,6 +82,23 @@ def test_the_page_has_each_lessons_text_and_picture_and_loads_nothing() -> None:
 def test_a_page_that_cannot_be_written_ends_in_4(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(learn, "run_one", lambda name, settings: make_lesson())
     assert heart("learn", "all", "-o", str(tmp_path / "nowhere" / "page.html")) == 4
+
+
+@pytest.mark.parametrize("arguments", [["all", "-o"], ["--notebook"]])
+def test_what_cannot_be_written_to_its_end_is_as_it_was(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(learn, "run_one", lambda name, settings: make_lesson())
+    for name in NAMES:
+        monkeypatch.setattr(find(name), "run", lambda _: make_lesson())
+    output = tmp_path / "lessons"
+    output.write_text("before")
+    monkeypatch.setattr(Path, "replace", full)
+    assert heart("learn", *arguments, str(output)) == 4
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["before"]
 
 
 def test_all_lessons_are_on_one_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

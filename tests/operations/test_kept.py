@@ -73,6 +73,8 @@ def test_pauses_and_parameters_of_the_page_are_kept_and_said(
     client.pause_deployment(found.id)
     client.update_deployment_schedule(found.id, found.schedules[0].id, active=False)
     change(client, found, epochs=11)
+    its = training(client).parameters | {"force": True, "landscape": True}  # no option of this command sets these
+    client.update_deployment(found.id, DeploymentUpdate(parameters=its))
     client.pause_deployment(client.read_deployment_by_name(RECONCILE).id)
 
     said = start(monkeypatch, "--cron", "0 6 * * 1", "--members", "5")
@@ -80,10 +82,11 @@ def test_pauses_and_parameters_of_the_page_are_kept_and_said(
     assert again.paused
     assert times(again) == {"0 6 * * 1": False}
     assert (again.parameters["recipe"]["epochs"], again.parameters["recipe"]["members"]) == (11, 5)
+    assert (again.parameters["force"], again.parameters["landscape"]) == (True, True)
     assert client.read_deployment_by_name(RECONCILE).paused
     assert said[0] == "cron 0 6 * * 1, UTC (paused in Prefect's page)"
     assert said[-2].startswith("PAUSED in Prefect")
-    assert said[-1] == "kept from before, because no option sets it here: recipe.epochs 11"
+    assert said[-1] == "kept from before, because no option sets it here: recipe.epochs 11, force True, landscape True"
 
 
 def test_an_option_that_is_given_replaces_what_the_page_has(

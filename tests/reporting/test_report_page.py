@@ -127,8 +127,9 @@ def test_a_page_has_the_loss_landscape_if_it_was_asked_for() -> None:
     held = base64.b64encode(b"\x89PNG").decode()
     assert f'src="data:image/png;base64,{held}"' in asked
     assert "two random directions" in asked
+    assert ('href="#landscape"' in asked, 'id="landscape"' in asked) == (True, True)
     assert "image/png" not in usual
-    assert "random directions" not in usual
+    assert "landscape" not in usual
 
 
 def test_all_27_items_of_tripod_ai_are_listed_and_lead_to_headings(found: str) -> None:

@@ -138,3 +138,20 @@ def test_a_server_that_abstains_gives_the_reason_and_no_probability(
         reply = TestClient(api.application(follower)).post(path, json={"patients": [FIRST]})
         assert reply.status_code == 422
         assert "unlike the patients of the training, mostly in" in reply.json()["detail"]
+
+
+def test_a_server_tells_its_log_that_a_new_version_answers_yes_from_elsewhere(
+    model: PatientModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("heart_disease.serving.follower.log.info", lambda text, *given: said.append(text % given))
+    follower = Follower("champion")
+    for version, threshold in (("1", 0.5), ("2", 0.5), ("3", 0.2)):
+        monkeypatch.setattr(registry, "by_alias", lambda _, v=version: ModelRef("heart-disease", v, "a run"))
+        monkeypatch.setattr(registry, "check_loads", lambda *_, t=threshold: replace(model, threshold=t))
+        follower.refresh()
+    assert said == [
+        "serving heart-disease version 1 (champion)",
+        "serving heart-disease version 2 (champion), before 1",
+        "serving heart-disease version 3 (champion), before 2; it answers yes from 0.200 on, not 0.500",
+    ]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from heart_disease.registry import Record
 
-CURVES = ("loss/train", "loss/test")
+LEARNED, TESTED = "loss/train", "loss/test"  # curves
 SHOWN = ("code", "versions")  # of what differs; the table of settings has the rest
 
 
@@ -49,10 +49,15 @@ def of_runs(
         ) from error
     frame = _patients(records, ours.patients)
     notes = [*notes, "Every patient was scored by networks that did not learn from them, so this compares recipes"]
+    sides = _side(first, theirs.probabilities), _side(other, ours.probabilities)
+    if bare := [side.name for side in sides if TESTED not in side.curves]:
+        notes.append(
+            f"The loss on test rows is not drawn for {' and '.join(bare)}, which recorded no curve '{TESTED}'; "
+            "earlier releases called it 'loss/validation'"
+        )
     return comparison_page.render(
         Duel(
-            _side(first, theirs.probabilities),
-            _side(other, ours.probabilities),
+            *sides,
             ours.labels,
             frame,
             ours.patients if frame is None else frame.index,
@@ -84,7 +89,7 @@ def of_models(
 
 
 def _side(record: Record, probabilities: Numbers) -> Side:
-    curves = {name: np.array(registry.read_curve(record, name)) for name in CURVES}
+    curves = {name: np.array(registry.read_curve(record, name)) for name in (LEARNED, TESTED)}
     return Side(record.label, record.name, probabilities, {name: one for name, one in curves.items() if len(one)})
 
 

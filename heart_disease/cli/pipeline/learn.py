@@ -103,8 +103,10 @@ def run_one(name: str, settings: Any) -> Lesson:
 
 def run_all(output: Path) -> None:
     """Run every lesson with its default settings, and write one page of HTML."""
+    from heart_disease.data import writing
+
     lessons = {name: run_one(name, find(name).Settings()) for name in NAMES}
-    output.write_text(page(lessons), encoding="utf-8")
+    writing.write_text(output, page(lessons))
     print(f"\n{output}")
 
 
