@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +28,7 @@ from prefect.utilities.importtools import import_object
 
 from heart_disease.cli import main
 from heart_disease.data import sources
+from heart_disease.model.errors import UnavailableError
 from heart_disease.operations import missed, schedule, states
 from heart_disease.operations.deployments import MONITOR, PRUNE, RECONCILE, RETRAIN, When, interval
 from heart_disease.operations.server.server import Server, problem_of
@@ -184,6 +186,27 @@ def test_a_server_of_its_own_that_has_ended_is_started_again(monkeypatch: pytest
     finally:
         started[-1].kill()
         started[-1].wait()
+
+
+def test_a_server_is_not_started_again_on_a_port_that_another_has_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+
+    @contextmanager
+    def running(*_: str, output: Any, **__: Any) -> Iterator[subprocess.Popen[bytes]]:
+        output.write(b"Error of the last server\n")
+        written.append(output.seek(0) or output.read().decode())
+        with subprocess.Popen(["true"]) as process:
+            yield process
+
+    monkeypatch.setattr(schedule.configured, "address", lambda: "")
+    monkeypatch.setattr(schedule.configured, "is_api", lambda url: True)
+    monkeypatch.setattr(schedule.tethered, "running", running)
+    port = free_port()
+    with schedule._server(port) as its:
+        its.start_again()
+        with socket.create_server(("127.0.0.1", port)), pytest.raises(UnavailableError, match="or use that Prefect"):
+            its.start_again()
+    assert written == ["Error of the last server\n"] * 2  # each has only its own words
 
 
 def deployed() -> dict[str, Any]:
