@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
         def deploy(before: Mapping[str, Any]) -> list[RunnerDeployment]:
             try:
-                found = {**training(options, before), "force": before.get("force", False)}
+                found = training(options, before)
             except UsageError as error:  # the options alone make sense
                 print(wrapped(f"The deployment's earlier parameters no longer fit, and are reset: {error}"))
                 found = training(options)

@@ -49,9 +49,7 @@ def run(options: argparse.Namespace) -> int:
         with follow.server() as client:
             found = follow.deployment(client)
             parameters = training(options, found.parameters)
-            return follow.run(
-                client, found, deployments.parameters(**parameters, force=options.force, landscape=options.landscape)
-            )
+            return follow.run(client, found, deployments.parameters(**parameters))
     from heart_disease.data import files
     from heart_disease.operations.server.server import prefect_server
 
@@ -61,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         from flows.train import Unchanged, train
 
         server.wait()
-        outcome = train(**parameters, force=options.force, landscape=options.landscape)
+        outcome = train(**parameters)
     if isinstance(outcome, Unchanged):
         if options.json:
             write_json({"outcome": outcome.end, "version": outcome.champion, "why": outcome.why})
