@@ -6,7 +6,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -113,16 +113,19 @@ def test_prefect_is_told_of_content_only_once_even_by_the_next_process(tmp_path:
 
 
 class Missed:
-    """A client of a server on which these hourly runs are due; it records what happens to them."""
+    """A client of a server on which these hourly runs are due; it records what happens to them.
 
-    def __init__(self, hours: list[int]) -> None:
-        self.runs = [self.run(hour) for hour in hours]
+    others: the hours of a schedule that has another source.
+    """
+
+    def __init__(self, hours: list[int], others: Collection[int] = ()) -> None:
+        self.runs = [self.run(hour, "other.csv" if hour in others else "ours.csv") for hour in hours]
         self.closed: list[str] = []
 
     @staticmethod
-    def run(hour: int) -> Any:
+    def run(hour: int, source: str = "ours.csv") -> Any:
         planned = datetime(2026, 1, 1, hour, tzinfo=UTC)
-        run = {"id": f"{hour}h", "name": f"{hour}h", "expected_start_time": planned}
+        run = {"id": f"{hour}h", "name": f"{hour}h", "expected_start_time": planned, "parameters": {"source": source}}
         return SimpleNamespace(**run, deployment_id=uuid4(), auto_scheduled=True)
 
     def read_flow_runs(self, **_: Any) -> list[Any]:
@@ -144,18 +147,20 @@ class Missed:
 def test_the_run_that_starts_makes_up_for_all_that_are_due_later_ones_too(
     hour: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = Missed([2, 3])
+    client = Missed([2, 3, 5], others=[5])
     monkeypatch.setattr(missed, "get_client", lambda **_: nullcontext(client))
     monkeypatch.setattr(missed.FlowRunContext, "get", lambda: SimpleNamespace(flow_run=Missed.run(hour)))
     missed.make_up_now()
     assert client.closed == ["2h", "3h"]
 
 
-def test_before_anything_is_served_all_but_the_latest_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = Missed([3, 1, 2])
+def test_before_anything_is_served_all_but_the_latest_of_the_same_parameters_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = Missed([3, 1, 2, 5, 4], others=[4, 5])
     monkeypatch.setattr(missed, "get_client", lambda **_: nullcontext(client))
     missed.make_up(uuid4())
-    assert client.closed == ["1h", "2h"]
+    assert client.closed == ["4h", "1h", "2h"]
 
 
 def test_a_server_of_its_own_that_has_ended_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
