@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -31,8 +32,10 @@ from heart_disease.data import sources
 from heart_disease.model.errors import UnavailableError
 from heart_disease.operations import missed, schedule, states
 from heart_disease.operations.deployments import MONITOR, PRUNE, RECONCILE, RETRAIN, When, interval
+from heart_disease.operations.server import configured
 from heart_disease.operations.server.server import Server, problem_of
 from heart_disease.operations.watch import Watch
+from heart_disease.processes import tethered
 from tests.harness.command import heart, one_line, root
 from tests.harness.prefect_server import QUICK, Site, server, site
 from tests.harness.waiting import free_port, wait_for
@@ -175,7 +178,7 @@ def test_a_server_of_its_own_that_has_ended_is_started_again(monkeypatch: pytest
     )
     spared: list[int | None] = []
     monkeypatch.setattr(schedule, "_Runner", lambda _: runner)
-    monkeypatch.setattr(schedule.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     its = Server("http://127.0.0.1:9/api", start(), None, start)
     monkeypatch.setattr(its, "wait", lambda: None)
     try:
@@ -203,9 +206,9 @@ def test_a_server_is_not_started_again_on_a_port_that_another_has_taken(monkeypa
         with subprocess.Popen(["true"]) as process:
             yield process
 
-    monkeypatch.setattr(schedule.configured, "address", lambda: "")
-    monkeypatch.setattr(schedule.configured, "is_api", lambda url: True)
-    monkeypatch.setattr(schedule.tethered, "running", running)
+    monkeypatch.setattr(configured, "address", lambda: "")
+    monkeypatch.setattr(configured, "is_api", lambda url: True)
+    monkeypatch.setattr(tethered, "running", running)
     port = free_port()
     with schedule._server(port) as its:
         its.start_again()
