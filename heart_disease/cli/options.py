@@ -138,6 +138,6 @@ def training(options: argparse.Namespace, base: Mapping[str, Any] | None = None)
         "promotion": made(Promotion, options, base.get("promotion", {})),
         "device": options.device or base.get("device", "auto"),
         "read_as": options.copy or base.get("read_as"),
-        # Not every command has these options.
+        # `heart schedule` has no option for these two; Prefect's page has.
         **{name: getattr(options, name, False) or base.get(name, False) for name in ("force", "landscape")},
     }

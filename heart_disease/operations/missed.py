@@ -1,7 +1,8 @@
 """Scheduled runs that were missed while no worker was up: one makes up for all of them, the others are closed.
 
-They would all do the same on the same data. So the first that starts does it, and the others that are due end as
-Superseded, at once and without a process of their own.
+With the same parameters they would all do the same on the same data. So the first that starts does it, and the others
+that are due end as Superseded, at once and without a process of their own. A schedule that was added in Prefect's page
+may have parameters of its own, such as another source; its runs are made up for by themselves.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def ended(work: Callable[[], Found]) -> Any:
 
 
 def make_up_now() -> None:
-    """Close the scheduled runs that are due besides the current one, if it is one itself: it makes up for them.
+    """Close the scheduled runs that are due and would do what the current one does, if it is a scheduled one itself.
 
     It does not leave the work to a later one, which could be as late: if a process takes longer to start than the
     interval is, no run would ever do the work.
@@ -59,15 +60,19 @@ def make_up_now() -> None:
     run = context.flow_run if context else None
     if run and run.deployment_id and run.auto_scheduled:
         with get_client(sync_client=True) as client:
-            _close(client, due(client, run.deployment_id), run)
+            others = [one for one in due(client, run.deployment_id) if one.parameters == run.parameters]
+            _close(client, others, run)
 
 
 def make_up(deployment_id: UUID) -> None:
-    """Keep only the latest of a deployment's scheduled runs that are due."""
+    """Of a deployment's scheduled runs that are due, keep only the latest of those with the same parameters."""
     with get_client(sync_client=True) as client:
         runs = sorted(due(client, deployment_id), key=_planned)
-        if runs:
-            _close(client, runs[:-1], runs[-1])
+        while runs:
+            latest = runs.pop()
+            others = [one for one in runs if one.parameters == latest.parameters]
+            _close(client, others, latest)
+            runs = [one for one in runs if one not in others]
 
 
 def due(client: SyncPrefectClient, deployment_id: UUID) -> list[FlowRun]:

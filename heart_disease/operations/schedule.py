@@ -152,16 +152,14 @@ def _server(port: int) -> Iterator[Server]:
         yield Server(address)
         return
     url = f"http://{HOST}:{port}/api"
-    try:
-        check_free(port, "Prefect's server", "--port")
-    except UnavailableError as error:
-        if configured.is_api(url):
-            raise UnavailableError(f"{error}; or use that Prefect server: export PREFECT_API_URL={url}") from error
-        raise
     command = ("prefect", "server", "start", "--host", HOST, "--port", str(port))
     with tempfile.TemporaryFile() as output, own.prefect_settings(url), ExitStack() as processes:
 
         def start() -> subprocess.Popen[bytes]:
+            _check_free(port, url)  # if another server has taken it, ours would end again and again
+            processes.close()
+            output.seek(0)
+            output.truncate()  # the last words of a server that has ended are not those of the next
             return processes.enter_context(
                 tethered.running(
                     *command, env=own.prefect_page(url), output=output, patience=SERVER_SECONDS, folder=ANYWHERE
@@ -169,6 +167,16 @@ def _server(port: int) -> Iterator[Server]:
             )
 
         yield Server(url, start(), output, start)
+
+
+def _check_free(port: int, url: str) -> None:
+    """Refuse a port that is taken. url: of the API that would be there."""
+    try:
+        check_free(port, "Prefect's server", "--port")
+    except UnavailableError as error:
+        if configured.is_api(url):
+            raise UnavailableError(f"{error}; or use that Prefect server: export PREFECT_API_URL={url}") from error
+        raise
 
 
 @contextmanager

@@ -347,3 +347,13 @@ def test_a_published_copy_in_other_codes_is_not_scored(heart_predict: Said, tmp_
     assert out == ""
     assert "This is Kaggle's heart.csv" in err
     assert "`heart convert`" in err
+
+
+def test_codes_that_fit_no_copy_are_not_sent_to_be_converted(heart_predict: Said, tmp_path: Path) -> None:
+    unknown = copies.strangers(copies.cleveland())
+    unknown.assign(slope=4 - unknown["slope"]).drop(columns="num").to_csv(tmp_path / "ward.csv", index=False)
+    code, _, err = heart_predict(tmp_path / "ward.csv")
+    assert code == 3
+    assert "'slope' falls with 'oldpeak'" in err
+    assert "`heart convert`" not in err
+    assert heart_predict(tmp_path / "ward.csv", "--anyway")[0] == 0

@@ -159,6 +159,18 @@ def test_a_column_with_two_codes_that_are_swapped_is_named(column: str, code: in
     assert recognition.recognise(swapped, declared="uci", force=True) is None
 
 
+@pytest.mark.parametrize("label", [np.nan, "no", 1], ids=["blank", "a word", "all alike"])
+def test_a_label_that_says_nothing_does_not_hide_that_the_sex_is_swapped(label: object) -> None:
+    swapped = UNKNOWN.assign(sex=1 - UNKNOWN["sex"], num=label)
+    assert "206 of 303 are women, and 'sex' falls with '" in refusal(swapped)
+
+
+def test_a_refusal_without_a_copy_that_fits_says_how_a_hospital_that_differs_gets_on() -> None:
+    swapped = UNKNOWN.assign(sex=1 - UNKNOWN["sex"])
+    assert "If the codes are UCI's all the same, add --copy uci --force" in refusal(swapped)
+    assert recognition.recognise(swapped, declared="uci", force=True) is None
+
+
 @pytest.mark.parametrize(("column", "code"), [("sex", 0), ("fbs", 1)])
 def test_more_than_half_with_a_rare_code_are_not_refused_for_that_alone(column: str, code: int) -> None:
     rare = UNKNOWN[UNKNOWN[column] == code]

@@ -14,8 +14,11 @@ LINKS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
 
 
-def write(path: Path, *pages: Sequence[Sequence[Any]], start: tuple[int, int] = (1, 0)) -> Path:
-    """A workbook with these sheets, as Excel writes it. start: the first row, from 1, and column, from 0."""
+def write(path: Path, *pages: Sequence[Sequence[Any]], start: tuple[int, int] = (1, 0), name: str = "Sheet") -> Path:
+    """A workbook with these sheets, as Excel writes it.
+
+    start: the first row, from 1, and column, from 0. name: that of each sheet, before its number.
+    """
     numbers = range(1, len(pages) + 1)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
         book.writestr("[Content_Types].xml", TYPES)
@@ -24,7 +27,7 @@ def write(path: Path, *pages: Sequence[Sequence[Any]], start: tuple[int, int] = 
             f'<Relationships xmlns="{PACKAGE}"><Relationship Id="a" Type="{LINKS}/officeDocument" '
             'Target="xl/workbook.xml"/></Relationships>',
         )
-        listed = "".join(f'<sheet name="Sheet{i}" sheetId="{i}" r:id="r{i}"/>' for i in numbers)
+        listed = "".join(f'<sheet name="{escape(name)}{i}" sheetId="{i}" r:id="r{i}"/>' for i in numbers)
         book.writestr(
             "xl/workbook.xml", f'<workbook xmlns="{MAIN}" xmlns:r="{LINKS}"><sheets>{listed}</sheets></workbook>'
         )

@@ -14,6 +14,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.settings import PREFECT_API_URL
 
+from heart_disease.cli import options
 from heart_disease.cli.main import make_parser
 from heart_disease.cli.operate import schedule as command
 from heart_disease.model.errors import ExitCode, UsageError
@@ -87,6 +88,20 @@ def test_pauses_and_parameters_of_the_page_are_kept_and_said(
     assert said[0] == "cron 0 6 * * 1, UTC (paused in Prefect's page)"
     assert said[-2].startswith("PAUSED in Prefect")
     assert said[-1] == "kept from before, because no option sets it here: recipe.epochs 11, force True, landscape True"
+
+
+def test_what_only_the_page_sets_is_kept_too_and_asked_for_by_a_retrain_on_the_server(
+    client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(monkeypatch)
+    its = {"force": True, "landscape": True}
+    found = training(client)
+    client.update_deployment(found.id, DeploymentUpdate(parameters=found.parameters | its))
+    said = start(monkeypatch)
+    assert training(client).parameters.items() >= its.items()
+    assert said[-1] == "kept from before, because no option sets it here: force True, landscape True"
+    asked = options.training(make_parser().parse_args(["retrain", "--on-server"]), training(client).parameters)
+    assert asked.items() >= its.items()
 
 
 def test_an_option_that_is_given_replaces_what_the_page_has(

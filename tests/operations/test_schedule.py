@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,10 +29,13 @@ from prefect.utilities.importtools import import_object
 
 from heart_disease.cli import main
 from heart_disease.data import sources
+from heart_disease.model.errors import UnavailableError
 from heart_disease.operations import missed, schedule, states
 from heart_disease.operations.deployments import MONITOR, PRUNE, RECONCILE, RETRAIN, When, interval
+from heart_disease.operations.server import configured
 from heart_disease.operations.server.server import Server, problem_of
 from heart_disease.operations.watch import Watch
+from heart_disease.processes import tethered
 from tests.harness.command import heart, one_line, root
 from tests.harness.prefect_server import QUICK, Site, server, site
 from tests.harness.waiting import free_port, wait_for
@@ -111,16 +116,19 @@ def test_prefect_is_told_of_content_only_once_even_by_the_next_process(tmp_path:
 
 
 class Missed:
-    """A client of a server on which these hourly runs are due; it records what happens to them."""
+    """A client of a server on which these hourly runs are due; it records what happens to them.
 
-    def __init__(self, hours: list[int]) -> None:
-        self.runs = [self.run(hour) for hour in hours]
+    others: the hours of a schedule that has another source.
+    """
+
+    def __init__(self, hours: list[int], others: Collection[int] = ()) -> None:
+        self.runs = [self.run(hour, "other.csv" if hour in others else "ours.csv") for hour in hours]
         self.closed: list[str] = []
 
     @staticmethod
-    def run(hour: int) -> Any:
+    def run(hour: int, source: str = "ours.csv") -> Any:
         planned = datetime(2026, 1, 1, hour, tzinfo=UTC)
-        run = {"id": f"{hour}h", "name": f"{hour}h", "expected_start_time": planned}
+        run = {"id": f"{hour}h", "name": f"{hour}h", "expected_start_time": planned, "parameters": {"source": source}}
         return SimpleNamespace(**run, deployment_id=uuid4(), auto_scheduled=True)
 
     def read_flow_runs(self, **_: Any) -> list[Any]:
@@ -142,18 +150,20 @@ class Missed:
 def test_the_run_that_starts_makes_up_for_all_that_are_due_later_ones_too(
     hour: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = Missed([2, 3])
+    client = Missed([2, 3, 5], others=[5])
     monkeypatch.setattr(missed, "get_client", lambda **_: nullcontext(client))
     monkeypatch.setattr(missed.FlowRunContext, "get", lambda: SimpleNamespace(flow_run=Missed.run(hour)))
     missed.make_up_now()
     assert client.closed == ["2h", "3h"]
 
 
-def test_before_anything_is_served_all_but_the_latest_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = Missed([3, 1, 2])
+def test_before_anything_is_served_all_but_the_latest_of_the_same_parameters_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = Missed([3, 1, 2, 5, 4], others=[4, 5])
     monkeypatch.setattr(missed, "get_client", lambda **_: nullcontext(client))
     missed.make_up(uuid4())
-    assert client.closed == ["1h", "2h"]
+    assert client.closed == ["4h", "1h", "2h"]
 
 
 def test_a_server_of_its_own_that_has_ended_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +178,7 @@ def test_a_server_of_its_own_that_has_ended_is_started_again(monkeypatch: pytest
     )
     spared: list[int | None] = []
     monkeypatch.setattr(schedule, "_Runner", lambda _: runner)
-    monkeypatch.setattr(schedule.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     its = Server("http://127.0.0.1:9/api", start(), None, start)
     monkeypatch.setattr(its, "wait", lambda: None)
     try:
@@ -184,6 +194,27 @@ def test_a_server_of_its_own_that_has_ended_is_started_again(monkeypatch: pytest
     finally:
         started[-1].kill()
         started[-1].wait()
+
+
+def test_a_server_is_not_started_again_on_a_port_that_another_has_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+
+    @contextmanager
+    def running(*_: str, output: Any, **__: Any) -> Iterator[subprocess.Popen[bytes]]:
+        output.write(b"Error of the last server\n")
+        written.append(output.seek(0) or output.read().decode())
+        with subprocess.Popen(["true"]) as process:
+            yield process
+
+    monkeypatch.setattr(configured, "address", lambda: "")
+    monkeypatch.setattr(configured, "is_api", lambda url: True)
+    monkeypatch.setattr(tethered, "running", running)
+    port = free_port()
+    with schedule._server(port) as its:
+        its.start_again()
+        with socket.create_server(("127.0.0.1", port)), pytest.raises(UnavailableError, match="or use that Prefect"):
+            its.start_again()
+    assert written == ["Error of the last server\n"] * 2  # each has only its own words
 
 
 def deployed() -> dict[str, Any]:

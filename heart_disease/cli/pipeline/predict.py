@@ -115,7 +115,7 @@ def _in_other_codes(file: File) -> str:
         return ""
     finding, _ = found
     then = f"Not usable: {finding.refusal}." if finding.refusal else ""
-    then += " Score what `heart convert` makes of it." if not finding.refusal or "--copy" in finding.refusal else ""
+    then += " Score what `heart convert` makes of it." if not finding.refusal or "(--copy" in finding.refusal else ""
     return "\n".join([*finding.lines(), then])
 
 

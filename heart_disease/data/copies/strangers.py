@@ -45,6 +45,7 @@ LEAST_FOR_PAIN = 20  # rows without code 4: of 20 patients of the study, all lac
 ASYMPTOMATIC = 4.0
 FEW = 3  # values that a message names
 FORCE = "add --force (in `heart evaluate`, --anyway)"
+AS_UCI = "add --copy uci --force (in `heart evaluate` and `heart predict`, --anyway)"
 
 
 def judge(table: Text, known: int, declared: Copy | None, force: bool) -> Finding | None:
@@ -63,6 +64,8 @@ def judge(table: Text, known: int, declared: Copy | None, force: bool) -> Findin
     refusal = "; ".join(order or foreign)
     if fits:
         refusal += f". The codes may be those of {in_words(fits)}: say so if you know it"
+    else:
+        refusal += f". If the codes are UCI's all the same, {AS_UCI}"
     title = "a table of unknown patients, in codes that are not UCI's"
     return Finding(title, table.known(known), (), refusal, table.frame)
 
@@ -97,7 +100,8 @@ def backwards(cells: pd.DataFrame) -> list[str]:
         cells = cells.assign(**{LABEL: cells[LABEL].clip(upper=1)})
     for name, (code, words, partners, limit) in MINORITIES.items():
         n = int((cells[name] == code).sum()) if name in cells else 0
-        some = {partner: sign for partner, sign in partners.items() if partner in cells}
+        # A label that is blank, in words or always the same must not hide what the others say.
+        some = {one: sign for one, sign in partners.items() if one in cells and cells[one].max() > cells[one].min()}
         if n > len(cells) / 2 and (order := _order(cells, name, some, limit, LEAST_FOR_SWAP)):
             said.append(f"{n} of {len(cells)} {words}, and {order}")
     return [f"{' and '.join(filter(None, said))}: the other way round than at every hospital of the study"] * any(said)

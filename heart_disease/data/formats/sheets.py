@@ -6,12 +6,14 @@ A workbook is read as a whole, and once, although its rows are asked for several
 from __future__ import annotations
 
 import re
+import shlex
 import zipfile
 from collections.abc import Iterator
 from datetime import date, datetime, time
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from heart_disease.model.errors import SourceError
 from heart_disease.model.words import reason
@@ -90,9 +92,11 @@ def _rows(path: Path, sheet: str) -> list[list[str]]:
             f"'{path}' cannot be read as an Excel workbook: {reason(error)}. Save it again, or export it as CSV."
         ) from error
     if len(found) > 1:
+        first_sheet = next(iter(found))
+        at_the_end = re.sub("[%+&]", lambda sign: quote(sign[0]), first_sheet)  # as `addresses` reads it
         raise SourceError(
             f"'{path}' has {len(found)} sheets with cells, {', '.join(map(repr, found))}; expected one with patients. "
-            f"Name it: --table '{next(iter(found))}', or where there is no such option, #table={next(iter(found))} at "
+            f"Name it: --table {shlex.quote(first_sheet)}, or where there is no such option, #table={at_the_end} at "
             "the end of the source."
         )
     rows = [[_text(cell) for cell in row] for row in next(iter(found.values()), [])]

@@ -111,7 +111,7 @@ def _refuse_others(path: Path, start: bytes) -> None:
     where, sign = TAR
     if start[where] == sign:
         raise SourceError(f"'{path}' is a tar archive; expected one CSV file. Unpack it.")
-    plain = start.removeprefix(codecs.BOM_UTF8).lstrip()
+    plain = re.sub(rb"^\s*(\[?)\s*", rb"\1", start.removeprefix(codecs.BOM_UTF8))  # JSON may be over several lines
     for begin, what in OTHERS.items():
         if plain.startswith(begin):
             raise SourceError(f"'{path}' is {what}")

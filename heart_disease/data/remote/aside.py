@@ -39,12 +39,15 @@ def items(
     reader.start()
     try:
         while True:
-            left = max(0.0, start + seconds - time.monotonic())
+            left = start + seconds - time.monotonic()
             try:
+                if left <= 0:  # an item that is there already is late as well
+                    raise queue.Empty
                 kind, item = found.get(timeout=left if silence is None else min(left, silence))
             except queue.Empty:
-                is_silent = stop is None or (silence is not None and silence < left)
-                raise LateError(silence or seconds, silent=is_silent) from None
+                if silence is not None and silence < left:
+                    raise LateError(silence, silent=True) from None
+                raise LateError(seconds, silent=stop is None) from None
             if kind == "error":
                 raise item
             if kind == "end":

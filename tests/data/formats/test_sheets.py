@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import tempfile
 import zipfile
 from contextlib import suppress
@@ -63,6 +65,15 @@ def test_one_of_several_sheets_is_named(tmp_path: Path) -> None:
         files.check(f"{tmp_path}/gone.xlsx#table=Sheet2")
 
 
+def test_the_advice_about_several_sheets_can_be_followed_whatever_they_are_called(tmp_path: Path) -> None:
+    path = write(tmp_path / "heart.xlsx", bundled(), [["0 = female"]], name="Ward's 3 & 4 + 5 % ")
+    with pytest.raises(SourceError) as caught:
+        sources.load(path)
+    option, selection = re.findall(r"Name it: (--table .*), or where .*, (#table=.*) at the end", str(caught.value))[0]
+    assert sources.load(f"{path}{selection}").digest == sources.load().digest
+    assert heart("check", str(path), *shlex.split(option)) == 0
+
+
 def test_a_workbook_on_the_web_has_sheets_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     body = write(tmp_path / "heart.xlsx", [["codes"], ["0 = female"]], bundled()).read_bytes()
@@ -91,7 +102,7 @@ def test_a_workbook_is_read_once_and_again_when_it_has_changed(tmp_path: Path, m
     ("pages", "message"),
     [
         (([["age"], [63]], [["age"], [63]]), "has 2 sheets with cells, 'Sheet1', 'Sheet2'; expected one"),
-        (([["age"], [63]], [["age"], [63]]), "Name it: --table 'Sheet1'"),
+        (([["age"], [63]], [["age"], [63]]), "Name it: --table Sheet1, or"),
         (([["age", "", "sex"], [63, 1, 1]],), "has no name for column 2"),
         (([["age", "age"], [63, 1]],), "has the column 'age' 2 times"),
         (([],), "is empty"),

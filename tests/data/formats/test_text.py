@@ -157,6 +157,7 @@ def as_parquet(frame: pd.DataFrame) -> bytes:
         (tarred(PLAIN), "is a tar archive; expected one CSV file"),
         (gzip.compress(tarred(PLAIN)), "is a tar archive; expected one CSV file"),
         (b'[{"age": 63}]', "is JSON; expected CSV. Write one object per line"),
+        (b'[\n  {\n    "age": 63\n  }\n]', "is JSON; expected CSV. Write one object per line"),
         (b'\n{"age": 63}', "is JSON; expected CSV. Write one object per line"),
         (b"<html><table></table></html>", "is a web page or XML"),
     ],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterator
+from itertools import chain, repeat
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,7 +14,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from heart_disease.data import sources
-from heart_disease.data.remote import objects, snapshots
+from heart_disease.data.remote import addresses, objects, snapshots
 from heart_disease.data.remote.patience import Patience
 from heart_disease.model.errors import SourceError, UnavailableError
 from tests.harness.waiting import free_port
@@ -136,6 +138,15 @@ def test_a_store_that_goes_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{site.base}")
         with pytest.raises(UnavailableError, match="no answer within 1 s"):
             snapshots.take("s3://clinic/heart.csv", Patience(attempts=1, silence=1))
+
+
+def test_a_store_that_never_ends_is_given_up_with_the_time_that_it_had(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pieces = chain([objects._nothing], repeat(None))
+    monkeypatch.setattr(objects, "_work", lambda *_: (piece for piece in pieces))
+    with pytest.raises(UnavailableError, match=r"was not read: it took more than 0\.2 s"):
+        objects.read(addresses.parse("s3://clinic/heart.csv"), tmp_path, Patience(silence=5, total=0.2))
 
 
 def test_azure_needs_the_name_of_an_account(monkeypatch: pytest.MonkeyPatch) -> None:
