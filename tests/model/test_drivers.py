@@ -67,7 +67,8 @@ def test_the_average_and_all_columns_add_up_to_the_probability(row: int) -> None
 
 
 def test_they_are_those_of_the_package_shap() -> None:
-    shap = pytest.importorskip("shap")
+    import shap
+
     one = model(list(schema.INPUT_NAMES))
 
     def answers(cells: np.ndarray) -> np.ndarray:
