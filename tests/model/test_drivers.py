@@ -66,6 +66,7 @@ def test_the_average_and_all_columns_add_up_to_the_probability(row: int) -> None
     assert found.average + sum(found.each.values()) == pytest.approx(one.score(CELLS[[row]]).probability[0], abs=1e-6)
 
 
+@pytest.mark.slow  # importing shap compiles for many seconds
 def test_they_are_those_of_the_package_shap() -> None:
     import shap
 
