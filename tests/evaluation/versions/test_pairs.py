@@ -78,7 +78,7 @@ def test_rows_that_a_model_cannot_score_are_left_out_and_counted() -> None:
     fresh, words = comparison.unseen(table, trained, scored)
     assert fresh.tolist() == [k >= 10 for k in range(100)]
     assert words == "10 of version 1"
-    with pytest.raises(DataError, match="training rows: 10 of version 1; 80 have codes that a model never saw"):
+    with pytest.raises(DataError, match="10 of version 1; 80 have codes that a model never saw"):
         comparison.unseen(table, trained, np.arange(100) >= 80)
 
 
