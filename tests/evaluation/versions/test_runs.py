@@ -52,6 +52,6 @@ def test_runs_whose_models_answer_from_another_probability_on_are_named(monkeypa
     monkeypatch.setattr(registry, "read_text", lambda *_: None)
     usual, careful = record("1"), record("2")
     careful = replace(careful, params={**careful.params, "sensitivity": "0.9"})
-    words = "Recipes are compared at a probability of 0.5; the models of version 2 answer from another"
+    words = "Recipes are compared at a probability of 0.5; the models of version 2 say yes from another on"
     assert words in compare._runs([usual, careful], 0.02).facts["notes"]  # type: ignore[operator]
     assert not any("0.5" in note for note in compare._runs([usual, usual], 0.02).facts["notes"])  # type: ignore[attr-defined]
