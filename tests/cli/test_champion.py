@@ -148,7 +148,10 @@ def test_promote_makes_a_version_champion_with_a_reason(store: mlflow.MlflowClie
     move = registry.history()[-1]
     assert (move.before, move.after, move.kind, move.why) == ("3", "1", "by hand", "the doctors trust it")
     assert registry.champion().version == "1"
-    assert heart("promote", "challenger", "--because", "and back") == 0
+    assert heart("promote", "challenger", "--because", "and back", "--json") == 0
+    found = json.loads(said())
+    assert (found["champion"]["version"], found["before"]["version"]) == ("3", "1")
+    assert found["threshold"] == found["threshold_before"] == 0.5
     assert champions() == ["1", "2", "3", "1", "3"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -50,6 +51,10 @@ def test_convert_writes_uci_codes_that_pass(kaggle: Path, tmp_path: Path, capsys
     expected["num"] = (expected["num"] > 0).astype(int)
     pd.testing.assert_frame_equal(pd.read_csv(out)[list(expected)], expected)
     assert sources.load(out).finding is None
+    assert heart("convert", str(kaggle), str(out), "--json") == ExitCode.DONE
+    found = json.loads(capsys.readouterr().out)
+    assert (found["patients"], found["output"]) == (302, str(out))
+    assert "1 repeated row left out" in one_line(" ".join(found["notes"]))
 
 
 def test_convert_drops_foreign_rows_only_if_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

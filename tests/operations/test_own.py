@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -115,12 +116,13 @@ def hostile(folder: Path) -> dict[str, str]:
 @pytest.mark.slow
 def test_a_command_works_among_settings_for_other_servers(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "heart_disease", "reconcile"],
+        [sys.executable, "-m", "heart_disease", "reconcile", "--json"],
         env={**hostile(tmp_path), "all_proxy": "socks5://127.0.0.1:9"},
         cwd=tmp_path, text=True, capture_output=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "0 closed" in done.stderr
+    assert json.loads(done.stdout) == {"closed": []}
 
 
 @pytest.mark.slow

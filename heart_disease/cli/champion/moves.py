@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from heart_disease import registry
+from heart_disease.cli.output import write_json
 from heart_disease.model.errors import UnavailableError
 from heart_disease.registry import ModelRef, Move
 from heart_disease.reporting.terminal import wrapped
@@ -12,10 +14,32 @@ from heart_disease.serving import made_up
 from heart_disease.serving.rehearsal import fresh_process
 
 
-def move(ref: ModelRef, expected: ModelRef | None, kind: registry.Kind, why: str) -> None:
-    """Make `ref` the champion, if it loads and scores, and say so; `expected` is the version that it replaces.
+@dataclass(frozen=True)
+class Moved:
+    """A move of the champion. threshold: the probability from which on it answers yes.
 
-    If the two answer yes from different probabilities on, that is said as well: a patient may get another answer.
+    threshold_before: that of the version before; None if there was none, or if it no longer loads.
+    """
+
+    champion: ModelRef
+    before: ModelRef | None
+    threshold: float
+    threshold_before: float | None
+
+    def lines(self) -> list[str]:
+        """What happened, and whether the answers begin elsewhere: then a patient may get another one."""
+        before = self.before.version if self.before else "none"
+        said = [f"{self.champion.name} version {self.champion.version}: champion; before: {before}"]
+        here = f"It answers yes from {self.threshold:.3f} on; version {before}"
+        if self.before and self.threshold_before is None:
+            said.append(f"{here} cannot be asked from where it did.")
+        elif self.threshold_before not in (None, self.threshold):
+            said.append(f"{here} did from {self.threshold_before:.3f} on.")
+        return said
+
+
+def move(ref: ModelRef, expected: ModelRef | None, kind: registry.Kind, why: str, *, as_json: bool) -> None:
+    """Make `ref` the champion, if it loads and scores, and say so; `expected` is the version that it replaces.
 
     Raises:
         UnavailableError: the store cannot be written, or the version does not load.
@@ -26,24 +50,22 @@ def move(ref: ModelRef, expected: ModelRef | None, kind: registry.Kind, why: str
     with fresh_process() as server:
         model = registry.check_loads(ref, patients)
         server.check(ref, model, patients)
-    answering = _answering(model.threshold, expected)
+    moved = Moved(ref, expected, model.threshold, _threshold(expected))
     registry.move_champion(ref, expected=expected, kind=kind, why=why)
-    print(f"{ref.name} version {ref.version}: champion; before: {expected.version if expected else 'none'}")
-    if answering:
-        print(wrapped(f"  {answering}"))
+    if as_json:
+        write_json(moved)
+        return
+    first, *others = moved.lines()
+    print(first)
+    for line in others:
+        print(wrapped(f"  {line}"))
 
 
-def _answering(threshold: float, before: ModelRef | None) -> str:
-    """From which probability on the answer is yes, in words, if it was another with the version before."""
-    if before is None:
-        return ""
+def _threshold(ref: ModelRef | None) -> float | None:
     try:
-        theirs = registry.load_model(before).threshold
+        return registry.load_model(ref).threshold if ref else None
     except UnavailableError:  # which may be why it is replaced
-        return f"It answers yes from {threshold:.3f} on; version {before.version} cannot be asked from where it did."
-    if theirs == threshold:
-        return ""
-    return f"It answers yes from {threshold:.3f} on; version {before.version} did from {theirs:.3f} on."
+        return None
 
 
 def how(one: Move) -> str:

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     ref = _find(options.version)
     if ref == present:
         raise UsageError(f"{ref.name} version {ref.version} is champion already; expected another version")
-    moves.move(ref, present, "by hand", options.because)
+    moves.move(ref, present, "by hand", options.because, as_json=options.json)
     return ExitCode.DONE
 
 
@@ -63,4 +63,5 @@ COMMAND = Command(
     description="Make a version the champion by hand, if it loads and scores.",
     add=add,
     run=run,
+    facts=True,
 )

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
             f"nothing to roll back to: before {named} there was no champion, or it was deleted. {note}`heart promote "
             "VERSION` makes any version champion."
         )
-    moves.move(earlier[0], present, "rollback", because or f"rolled back from {named}")
+    moves.move(earlier[0], present, "rollback", because or f"rolled back from {named}", as_json=options.json)
     return ExitCode.DONE
 
 
@@ -55,4 +55,5 @@ COMMAND = Command(
     description="Make the previous champion the champion again; if repeated, the one before it.",
     add=add,
     run=run,
+    facts=True,
 )

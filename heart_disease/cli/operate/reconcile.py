@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
 from heart_disease.reporting.terminal import progress
@@ -29,7 +30,9 @@ def run(options: argparse.Namespace) -> int:
         from flows.reconcile import reconcile
 
         server.wait()
-        reconcile(options.patience)
+        closed = reconcile(options.patience)
+    if options.json:
+        write_json({"closed": closed})
     return ExitCode.DONE
 
 
@@ -40,4 +43,5 @@ COMMAND = Command(
     "machine cannot be inspected; its runs are closed if they give no sign of life for some minutes.",
     add=add,
     run=run,
+    facts=True,
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heart_disease.cli.options import add_copy, add_selection
+from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError, UsageError
 from heart_disease.model.words import count
@@ -56,6 +57,9 @@ def run(options: argparse.Namespace) -> int:
     frame = sources.translated(finding, file.source, blank_lines).frame.sort_index()
     with Writer(output) as writer:
         writer.write(pa.Table.from_pandas(_plain(frame), preserve_index=False).replace_schema_metadata(None))
+    if options.json:
+        write_json({"output": output, "patients": len(frame), "copy": finding.title, "notes": finding.lines()})
+        return ExitCode.DONE
     for line in finding.lines():
         print(wrapped(line))
     print(f"{count(len(frame), 'patient')} written to {output}")
@@ -79,4 +83,5 @@ COMMAND = Command(
     "or named with --copy.",
     add=add,
     run=run,
+    facts=True,
 )
