@@ -183,7 +183,7 @@ def _counts(patients: pd.DataFrame, copy: pd.DataFrame, wrong: Numbers) -> str:
         ("bundled patients", len(patients), int(label(patients).sum()), f"{label(patients).mean():.1%}", 0),
         ("public copy", len(copy), int(copy["num"].sum()), f"{copy['num'].mean():.1%}", f"{wrong.sum()} + {PASTED}"),
     ]
-    return table(("", "rows", "called sick", "share", "sick, called healthy"), rows)
+    return table(("patients", "rows", "called sick", "share", "sick, called healthy"), rows)
 
 
 def _effect(reports: dict[str, Report], truth: Numbers, wrong: Numbers) -> tuple[str, dict[str, float]]:

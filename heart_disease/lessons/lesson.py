@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from html import escape
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -89,11 +90,14 @@ def page(lessons: Mapping[str, Lesson]) -> str:
 
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     markdown.add_render_rule("code_inline", _code)
+    markdown.add_render_rule("table_open", _open_table)
+    markdown.add_render_rule("table_close", _close_table)
     sections = [
         _Section(
             name=name,
             title=lesson.title,
-            text=Markup(markdown.render(lesson.text)),  # noqa: S704 - HTML in a text is escaped by the line above
+            # HTML in a text is escaped by `markdown`.
+            text=Markup(markdown.render(lesson.text, {"title": lesson.title})),  # noqa: S704
             picture=f"data:image/png;base64,{base64.b64encode(lesson.png).decode()}",
         )
         for name, lesson in lessons.items()
@@ -106,6 +110,17 @@ def _code(renderer: RendererHTML, tokens: Sequence[Token], i: int, options: Opti
     if tokens[i].content in formulas.FORMULAS:
         return formulas.as_mathml(tokens[i].content)
     return renderer.code_inline(tokens, i, options, env)
+
+
+def _open_table(renderer: RendererHTML, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
+    """A table scrolls by itself, also by keyboard, if the screen is narrower; its name is unique on the page."""
+    number = sum(token.type == "table_open" for token in tokens[: i + 1])
+    name = escape(f"{env['title']}: table {number}")
+    return f'<div class="wide" tabindex="0" role="region" aria-label="{name}"><table>\n'
+
+
+def _close_table(renderer: RendererHTML, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
+    return "</table></div>\n"
 
 
 def write_notebook(output: Path, names: Sequence[str] = NAMES) -> None:

@@ -224,7 +224,7 @@ def _coefficients(fit: Fit) -> str:
             ("intercept", *fit.columns), fit.network, fit.direct, fit.errors, fit.apart, strict=True
         )
     ]
-    return table(("", "network", "statsmodels", "standard error", "apart, in standard errors"), rows)
+    return table(("coefficient", "network", "statsmodels", "standard error", "apart, in standard errors"), rows)
 
 
 def _verdict(*fits: Fit) -> str:

@@ -101,6 +101,7 @@ def test_the_lesson_counts_and_follows(lesson: Lesson) -> None:
     assert lesson.metrics["parameters"] == 497
     assert "The patient in row 193:" in text
     assert "`ca=blank` is 1" in text
+    assert "| patients | rows |" in text
     assert "| public copy | 303 | 83 | 27.4% | 54 + 6 |" in text
     assert "It refuses the copy: * error: column 'thal' has 1 in row 304 and 2 in row 309" in text
     assert "see docs/copies.md before you change any" in text

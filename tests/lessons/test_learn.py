@@ -124,6 +124,14 @@ def test_other_code_stays_code_on_the_page() -> None:
     assert "<code>heart train</code>" in page({"one": make_lesson("It is `heart train`.")})
 
 
+def test_a_table_of_a_lesson_scrolls_by_itself_under_a_name_of_its_own() -> None:
+    two = "\n\n".join([table(["p"], [[1]]), "Between.", table(["p"], [[2]])])
+    shown = page({"one": make_lesson(two)})
+    for number in (1, 2):
+        named = f'tabindex="0" role="region" aria-label="A &lt;title&gt;: table {number}"><table>'
+        assert shown.count(named) == 1
+
+
 def test_a_notebook_gets_latex() -> None:
     assert formulas.as_latex("`(p - y)^2` by `heart`: `D2`") == "$(p - y)^2$ by `heart`: $D_2$"
 

@@ -25,7 +25,7 @@ from heart_disease.cli import main
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.errors import RejectedError
 from heart_disease.operations import states
-from tests.harness.browser import CHROMIUM, chromium
+from tests.harness.browser import CHROMIUM, chromium, screenshots
 from tests.harness.trainings import checked_here
 from tests.harness.waiting import free_port
 
@@ -116,8 +116,7 @@ def page(browser: Any) -> Iterator[Any]:
 @pytest.fixture
 def shoot(page: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shoot]:
     """A function that saves a screenshot under a name; a failed test also saves one."""
-    folder = Path(os.environ.get("HEART_SCREENSHOTS") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = screenshots(tmp_path)
     print(f"screenshots: {folder}")  # pytest shows this if the test fails
 
     def save(name: str) -> None:

@@ -5,7 +5,6 @@ Every test leaves screenshots, in the folder HEART_SCREENSHOTS if that is set; l
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,13 +21,13 @@ from heart_disease.registry import ModelRef
 from heart_disease.serving import server
 from heart_disease.serving.follower import Follower, Loaded
 from tests.harness import models
-from tests.harness.browser import CHROMIUM, chromium
+from tests.harness.browser import CHROMIUM, chromium, screenshots, violations
 from tests.harness.patients import FIRST
 
 pytestmark = pytest.mark.slow
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 expect = playwright.expect
 
 if not CHROMIUM:
@@ -36,7 +35,6 @@ if not CHROMIUM:
 
 PATIENCE = 60_000  # ms; long, because the machine may be busy
 PHONE = {"viewport": {"width": 375, "height": 812}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
-LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 FRAME = sources.load().frame[list(schema.INPUT_NAMES)].sort_index()
 Visit = Callable[..., Any]
 
@@ -101,8 +99,7 @@ def visit(browser: Any, address: str) -> Iterator[Visit]:
 @pytest.fixture
 def shoot(tmp_path: Path) -> Callable[[Any, str], None]:
     """A function that saves a screenshot of a whole page under a name."""
-    folder = Path(os.environ.get("HEART_SCREENSHOTS") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = screenshots(tmp_path)
     return lambda page, name: page.screenshot(path=folder / f"{name}.png", full_page=True)
 
 
@@ -129,12 +126,6 @@ def probability(model: PatientModel, **changes: Any) -> float:
 
 def of100(value: float) -> str:
     return f"{round(100 * value)} of 100"
-
-
-def violations(page: Any) -> list[str]:
-    """What axe-core finds wrong for people who cannot see, hear or use a mouse."""
-    found = axe.Axe().run(page, options={"runOnly": LEVELS}).response["violations"]
-    return [f"{one['id']}: {one['help']}: {node['html']}" for one in found for node in one["nodes"]]
 
 
 def test_a_patient_gets_the_models_answer_in_figures_and_words(
