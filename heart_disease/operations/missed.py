@@ -65,7 +65,7 @@ def make_up_now() -> None:
 
 
 def make_up(deployment_id: UUID) -> None:
-    """Of a deployment's scheduled runs that are due, keep only the latest of those with the same parameters."""
+    """Close a deployment's scheduled runs that are due, except the latest one with each set of parameters."""
     with get_client(sync_client=True) as client:
         runs = sorted(due(client, deployment_id), key=_planned)
         while runs:
