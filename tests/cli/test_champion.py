@@ -25,6 +25,7 @@ from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients
 from tests.harness.command import ROOT, heart
+from tests.harness.stores import store_in
 
 Said = Callable[[], str]
 
@@ -35,9 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     table = patients.make(60)
     model = PatientModel(Encoder.fit(table), network.build(Recipe(hidden=(2,)), 29))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-        patch.chdir(folder)
+    with store_in(folder):
         for number in range(1, 5):
             with registry.open_run(f"recipe {number}", {}) as run:
                 one = replace(model, threshold=0.2 if number == 4 else 0.5)

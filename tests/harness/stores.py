@@ -8,11 +8,13 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import mlflow
 import prefect
+import pytest
 from filelock import FileLock
 from mlflow.tracking._tracking_service.utils import _get_store
 
@@ -27,6 +29,15 @@ def copy_store(made: Path, folder: Path) -> None:
                 if kind.upper().startswith(("VARCHAR", "TEXT")):
                     change = f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?)'  # noqa: S608
                     database.execute(change, (str(made), str(folder)))
+
+
+@contextmanager
+def store_in(folder: Path) -> Iterator[None]:
+    """MLflow's store is in `folder`, which is also the working directory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        patch.chdir(folder)
+        yield
 
 
 def delete_for_good(run_id: str) -> None:

@@ -39,7 +39,7 @@ from tests.harness.damage import (
     replace_the_code,
     replace_the_script,
 )
-from tests.harness.stores import copy_store, delete_for_good
+from tests.harness.stores import copy_store, delete_for_good, store_in
 
 TABLE = patients.make(60)
 EXAMPLE = TABLE.head(3)
@@ -53,9 +53,7 @@ def a_model(seed: int = 0) -> PatientModel:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which version 1 is champion and 2 is not; made only once, because it takes seconds."""
     folder = tmp_path_factory.mktemp("made")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-        patch.chdir(folder)
+    with store_in(folder):
         for seed in (1, 2):
             with registry.open_run(f"recipe {seed}", {}) as run:
                 ref = registry.log_model(run, a_model(seed), EXAMPLE)

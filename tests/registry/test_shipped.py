@@ -27,6 +27,7 @@ from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef, uploads
 from heart_disease.registry.access import artifacts
 from tests.harness import patients
+from tests.harness.stores import store_in
 from tests.harness.waiting import free_port
 from tests.registry.test_models import EXAMPLE, a_model, files_of
 
@@ -51,9 +52,7 @@ OURS = {"heart_disease", "flows", "tasks", "expectations"}
 def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A store in which versions 1 and 2 are `MODEL`."""
     folder = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-        patch.chdir(folder)
+    with store_in(folder):
         for _ in range(2):
             with registry.open_run("a test", {}) as run:
                 registry.log_model(run, MODEL, EXAMPLE)

@@ -29,7 +29,7 @@ from tests.harness import patients
 from tests.harness.command import heart, one_line, root
 from tests.harness.damage import files_of, flip_a_byte, make_it_a_pickled_model, replace_the_script
 from tests.harness.patients import FIRST
-from tests.harness.stores import copy_store
+from tests.harness.stores import copy_store, store_in
 from tests.harness.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.slow
@@ -42,9 +42,7 @@ JSON = {"Content-Type": "application/json"}
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with versions 1 to 5, all different models; 1 is champion."""
     folder = tmp_path_factory.mktemp("made")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-        patch.chdir(folder)
+    with store_in(folder):
         for seed in range(1, 6):
             model = PatientModel(Encoder.fit(TABLE), network.build(Recipe(hidden=(2,), seed=seed), 29))
             with registry.open_run(f"recipe {seed}", {}) as run:

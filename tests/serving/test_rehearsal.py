@@ -26,7 +26,7 @@ from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
 from tests.harness import patients
 from tests.harness.damage import files_of, flip_a_byte
-from tests.harness.stores import copy_store
+from tests.harness.stores import copy_store, store_in
 from tests.harness.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -40,9 +40,7 @@ ROOT = Path(main.__file__).parent.parent.parent
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which versions 1 and 2 are `MODEL`, and 1 is champion."""
     folder = tmp_path_factory.mktemp("made")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-        patch.chdir(folder)
+    with store_in(folder):
         for _ in range(2):
             with registry.open_run("a test", {}) as run:
                 registry.log_model(run, MODEL, TABLE.head(2))
