@@ -8,17 +8,18 @@ BIN := .venv/bin
 train: .venv/installed
 	$(BIN)/heart train
 
-# Four processes on two cores, because tests wait about as long as they compute; each takes the next test when it has none
-# left. More would each start a Prefect server and TensorFlow for only a few tests.
+# Three processes on two cores, because tests also wait; each takes the next test when it has none left. A fourth would
+# import everything once more, which takes longer than it saves.
 test: .venv/installed
-	$(BIN)/python -m pytest -n 4 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
-# Whole programs, servers, clusters and a browser. They wait more than they compute, so five run at once. The tests of
-# a file stay in one process, because they share a server or a training; tests/conftest.py puts the longest files first.
+# Whole programs, servers, clusters and a browser. They also wait, so three run on two cores; with five, each would
+# compute half as much again, because each process has to warm up. The tests of a file stay in one process, because they
+# share a server or a training; tests/conftest.py puts the longest files first.
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow -n 5 --dist loadfile --no-loadscope-reorder --durations 20
+	$(BIN)/python -m pytest -m slow -n 3 --dist loadfile --no-loadscope-reorder --durations 20
 
-# Builds the image, and starts, kills, stops, backs up and restores the stack. It is skipped where no engine answers.
+# Builds the image, and starts, kills, stops, backs up and restores the stack. It is skipped if no engine answers.
 test-docker: .venv/installed
 	$(BIN)/python -m pytest -m docker -o faulthandler_timeout=1800 --durations 20 tests/servers/test_docker.py
 
@@ -32,7 +33,8 @@ lint: .venv/installed
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else \
 	"Python %s.%s: expected 3.11, 3.12 or 3.13. Name one: make train PYTHON=python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile -r requirements.lock
+	$(BIN)/python -m compileall -q -j 0 .venv/lib  # on all cores; pip uses one
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .
 	touch $@
 

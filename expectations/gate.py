@@ -26,6 +26,7 @@ from heart_disease.data.digests import Digests
 from heart_disease.data.files import BATCH_ROWS, NO_ROWS, File
 from heart_disease.data.sources import Rows, Table
 from heart_disease.model.errors import SourceError
+from heart_disease.processes.garbage import uncollected
 
 if TYPE_CHECKING:
     from expectations.judge import Judge, Tally
@@ -182,7 +183,8 @@ def _digest(file: File, ids: Sequence[Digests]) -> str:
 
 def _seen_by_judge(frames: Iterable[pd.DataFrame]) -> tuple[Judge, Statistics]:
     """Great Expectations' judge and the statistics, after these rows."""
-    from expectations.judge import Judge
+    with uncollected():
+        from expectations.judge import Judge
 
     judge, statistics = Judge(), Statistics()
     for one in frames:

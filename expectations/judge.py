@@ -7,7 +7,7 @@ from `Statistics`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,6 +86,8 @@ class Judge:
         # Great Expectations copies every `meta` a hundred times over, so it gets none.
         self._bare = [rule.copy(update={"meta": None, "notes": None}) for rule in self.rules]
         self._engine = PandasExecutionEngine()
+        self._types: dict[Hashable, Any] = {}
+        self._known_needs: dict[tuple[int, str, Any], dict[str, Any]] = {}
         self.columns: set[object] = set()
 
     def add(self, part: pd.DataFrame) -> None:
@@ -102,7 +104,7 @@ class Judge:
         """Add what another judge found in the rows below these `rows`, numbered from 1."""
         self.columns |= columns
         # An expectation asks for the types in a loaded batch before it says which metrics it needs: all are numbers.
-        self._engine.load_batch_data("part", pd.DataFrame(columns=sorted(map(str, self.columns)), dtype="float64"))
+        self._load(pd.DataFrame(columns=sorted(map(str, self.columns)), dtype="float64"))
         for rule, ours, theirs in zip(self.rules, self.tallies, tallies, strict=True):
             ours.join(theirs, getattr(rule, "column", None), rows)
 
@@ -119,12 +121,16 @@ class Judge:
             if suite.can_be_judged(rule, columns, found.rows)
         ]
 
+    def _load(self, judged: pd.DataFrame) -> None:
+        self._engine.load_batch_data("part", judged)
+        self._types = judged.dtypes.to_dict()
+
     def _kind(self, i: int) -> str:
         return str((self.rules[i].meta or {})["kind"])
 
     def _judge(self, rules: Sequence[int], judged: pd.DataFrame, part: pd.DataFrame) -> None:
         """Add what Great Expectations computes on `judged`; `part` has the same cells as they came."""
-        self._engine.load_batch_data("part", judged)
+        self._load(judged)
         failing = []
         for i, metrics in self._computed(rules, COUNTS).items():
             tally, name = self.tallies[i], getattr(self.rules[i], "column", None)
@@ -168,15 +174,18 @@ class Judge:
         }
 
     def _needs(self, i: int, result_format: dict[str, Any]) -> dict[str, Any]:
-        """The metrics that an expectation needs, by name."""
-        needs: dict[str, Any] = (
-            self._bare[i]
-            .get_validation_dependencies(
+        """The metrics that an expectation needs, by name.
+
+        Great Expectations takes a millisecond or two to say that, and each expectation is asked several times. What it
+        says depends on the type of its column in the loaded batch.
+        """
+        rule = self._bare[i]
+        key = (i, result_format["result_format"], self._types.get(getattr(rule, "column", None)))
+        if key not in self._known_needs:
+            self._known_needs[key] = rule.get_validation_dependencies(
                 execution_engine=self._engine, runtime_configuration={"result_format": dict(result_format)}
-            )
-            .metric_configurations
-        )
-        return needs
+            ).metric_configurations
+        return self._known_needs[key]
 
     def _result(self, i: int, means: Mapping[str, float], columns: list[str]) -> dict[str, Any]:
         rule, tally = self.rules[i], self.tallies[i]

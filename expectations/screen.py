@@ -1,7 +1,7 @@
 """A quick look at a file before it is scored: may validation have doubts about all of its rows?
 
 It only counts what a doubt needs at least (`explain`), and errs on the side of asking: Great Expectations is the judge,
-but need not be called where its answer is certain.
+but need not be called if its answer is certain.
 """
 
 from __future__ import annotations

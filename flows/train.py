@@ -19,6 +19,7 @@ from heart_disease.evaluation.verdict import Decision, decide
 from heart_disease.model.errors import OriginError, UnavailableError, UsageError
 from heart_disease.operations import missed, parameters, reconciliation
 from heart_disease.registry import ModelRef, Origin, Run
+from heart_disease.reporting.landscape import cost_of_landscape
 from heart_disease.reporting.terminal import import_tensorflow, progress
 from heart_disease.training.recipe import PRESETS, RecipeOptions
 from tasks import stages
@@ -173,9 +174,8 @@ def pipeline(
 
     rival = by_rows.recipe_for(len(table), theirs.asked) if theirs else None
     others = [one for one in dict.fromkeys([rival, with_all_columns(recipe)]) if one]
-    expected = cost.check(len(table), [recipe, *others], evaluation)
-    if landscape:
-        cost.check_landscape(recipe)
+    picture = cost_of_landscape(len(table), recipe) if landscape else cost.NOTHING
+    expected = cost.check(len(table), [recipe, *others], evaluation, landscape=picture)
     if expected.seconds > cost.SHOWN_SECONDS:
         log.info("          the training takes %s", expected)
 
@@ -186,7 +186,7 @@ def pipeline(
     tags |= registry.source_tags(table, read_as)
     with registry.open_run(recipe.name, tags, resume=before) as run:
         registry.log_start(run, table, origin)
-        stages.validate(run, table)
+        validated = stages.validate(run, table)
         contest = stages.encode(table, recipe, evaluation, rival)
         networks = stages.train(contest, device)
         report = stages.evaluate(contest, networks, device if landscape else None)
@@ -199,7 +199,7 @@ def pipeline(
             data_changed=theirs is not None and theirs.data != table.digest,
         )
         registry.log_tags(run, {registry.DEVICE: networks.device, registry.MEMBERS: str(report.members)})
-        ref, decision = stages.register(run, model, table, report, decision, champion)
+        ref, decision = stages.register(run, model, table, report, decision, champion, validated)
     return Outcome(run, flow_run, ref, decision, report)
 
 

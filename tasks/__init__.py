@@ -1,1 +1,1 @@
-"""The Prefect tasks, one for each box in the README's picture."""
+"""The Prefect tasks: one for each box in the README's picture, and those of the search and of the monitor."""

@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 
 from heart_disease.evaluation.contest import Contest, Report
+from heart_disease.reporting.landscape import of_training
 from heart_disease.training.engine import Networks
 
 log = logging.getLogger("heart")
@@ -23,8 +24,6 @@ def evaluate_networks(contest: Contest, networks: Networks, landscape: str | Non
         words = "helps" if report.members > 1 else "does not help enough; one network is shipped"
         log.info("          averaging %d %s: log loss %s", members, words, report.averaging.signed)
     if landscape is not None:
-        from heart_disease.reporting.landscape import of_training  # imports what only this needs
-
         report = replace(report, landscape=of_training(contest, landscape))
         log.info("          the loss landscape is drawn")
     return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -14,9 +15,10 @@ from heart_disease.evaluation.contest import Report
 from heart_disease.evaluation.verdict import Decision
 from heart_disease.model.errors import HistoryError, MovedError, OriginError
 from heart_disease.model.patient_model import PatientModel
-from heart_disease.registry import ModelRef, Run
-from heart_disease.reporting import figures, tables
+from heart_disease.registry import ModelRef, Origin, Run
+from heart_disease.reporting import figures, landscape, tables
 from heart_disease.reporting.report import facts, model_card, report_page
+from heart_disease.reporting.report.facts import Facts
 from heart_disease.serving.rehearsal import fresh_process
 
 log = logging.getLogger("heart")
@@ -32,12 +34,14 @@ def register_model(
     report: Report,
     decision: Decision,
     champion: ModelRef | None,
+    validated: str,
 ) -> tuple[ModelRef, Decision]:
     """Register the model, record metrics, curves, figures and report, check the model, and only then move an alias.
 
     champion: the one that `report` compares with. If another one has taken its place meanwhile, or the history of
-    champions takes no further move, nothing is promoted, and the returned decision says so. A second try continues from
-    what is there: it makes no second version, and does not move the alias twice.
+    champions takes no further move, nothing is promoted, and the returned decision says so. validated: what validation
+    said of the table. A second try continues from what is there: it makes no second version, and does not move the
+    alias twice.
     """
     with registry.stranger() as stranger, fresh_process() as server:  # both start in the background
         ref = registry.log_model(run, model, table.frame.head(EXAMPLE_ROWS))
@@ -48,8 +52,9 @@ def register_model(
             run, ref, tables.metrics(report), tables.curves(report), report.description,
             f"{report.description}. [Report]({registry.file_link(run, REPORT)})\n\n{tables.markdown(report)}",
         )  # fmt: skip
-        landscape = {"loss_landscape.png": report.landscape} if report.landscape else {}
-        registry.log_files(run, "figures", figures.draw_all(report, f"{ref.name} version {ref.version}") | landscape)
+        registry.log_files(run, figures.FOLDER, figures.draw_all(report, f"{ref.name} version {ref.version}"))
+        if report.landscape:
+            registry.log_files(run, figures.FOLDER, {landscape.FILE: report.landscape})
         ids = digests.as_text(table.row_ids[report.rows])
         files = {tables.OUT_OF_FOLD: tables.out_of_fold(report, ids), tables.INTERVALS: tables.intervals(report)}
         registry.log_files(run, "evaluation", files)
@@ -58,14 +63,17 @@ def register_model(
         server.check(ref, model, checked)
     if registry.find_champion() != ref:  # otherwise an earlier try has already moved the alias
         # Before the alias moves, so that a crash after that loses nothing.
-        _decided(run, ref, model, table, report, decision, champion)
+        found = facts.collect(table.frame, table.source, report, f"{ref.name} version {ref.version}", model.support)
+        origin = registry.origin_of(ref)
+        made, changed = origin.described | {"validation": validated}, _changed(origin, champion)
+        _decided(run, ref, found, made, changed, decision, champion)
         if decision.promote:
             try:
                 registry.move_champion(ref, expected=champion, kind="promotion", why=decision.reason)
             except (MovedError, HistoryError) as error:
                 then = f", then: heart promote {ref.version} --because WHY" if isinstance(error, HistoryError) else ""
                 decision = replace(decision, promote=False, reason=f"{error}{then}")
-                _decided(run, ref, model, table, report, decision, champion)
+                _decided(run, ref, found, made, changed, decision, champion)
     _decision_artifacts(run, ref, report, decision)
     log.info("register  %s version %s, loaded back and checked", ref.name, ref.version)
     return ref, decision
@@ -74,14 +82,13 @@ def register_model(
 def _decided(
     run: Run,
     ref: ModelRef,
-    model: PatientModel,
-    table: Table,
-    report: Report,
+    found: Facts,
+    made: Mapping[str, str],
+    changed: Mapping[str, str] | None,
     decision: Decision,
     champion: ModelRef | None,
 ) -> None:
-    found = facts.collect(table.frame, table.source, report, f"{ref.name} version {ref.version}", model.support)
-    page = report_page.render(found, decision, _changed(ref, champion))
+    page = report_page.render(found, decision, made, changed)
     card = model_card.render(found, registry.file_link(run, REPORT))
     registry.log_files(run, report_page.FOLDER, {report_page.FILE: page, model_card.FILE: card})
     registry.log_card(ref, card)
@@ -97,12 +104,12 @@ def _decided(
     registry.set_challenger(ref, decision.reason)
 
 
-def _changed(ref: ModelRef, champion: ModelRef | None) -> dict[str, str] | None:
+def _changed(origin: Origin, champion: ModelRef | None) -> dict[str, str] | None:
     """What differs from the champion; None if there is none, or if what it was made from is gone."""
     if not champion:
         return None
     try:
-        return registry.origin_of(champion).differences(registry.origin_of(ref))
+        return registry.origin_of(champion).differences(origin)
     except OriginError:
         return None
 
@@ -130,4 +137,5 @@ def _decision_artifacts(run: Run, ref: ModelRef, report: Report, decision: Decis
         + "\n".join(lines)
         + f"\n\n[The report]({registry.file_url(run, REPORT)}): calibration, threshold, groups, stability.",
         key="decision",
+        description=f"{ref.name} version {ref.version}: {alias}.",
     )

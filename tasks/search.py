@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from prefect.artifacts import create_markdown_artifact
 
 from heart_disease import registry
-from heart_disease.evaluation.estimates import names_of
+from heart_disease.evaluation.estimates import MINUS, names_of
 from heart_disease.registry import TRAINING, Run
 from heart_disease.reporting import tables
 from heart_disease.search.study import Result, Study, Summary, measure
+from heart_disease.training.engine import TEST_LOSS, TRAIN_LOSS
 from heart_disease.training.recipe import Recipe
 
 
@@ -29,14 +30,14 @@ def publish_batch(
                 "mlflow.note.content": tables.configuration_text(study, recipe, estimates),
             },
             recipe.as_text() | {"weights": str(recipe.size)}, tables.figures(estimates),
-            {"loss/train": result.train.tolist(), "loss/test": result.validation.tolist()},
+            {TRAIN_LOSS: result.train.tolist(), TEST_LOSS: result.validation.tolist()},
         )  # fmt: skip
     registry.log_batch(run, number, Result.to_arrays(results))
 
 
 def publish(run: Run, study: Study, found: Summary) -> None:
     """Record what a search found: figures, ranking and description in its run, and an artifact in Prefect."""
-    metrics = tables.figures({"log_loss": found.of_chosen, "log_loss_minus/best": found.apart})
+    metrics = tables.figures({"log_loss": found.of_chosen, f"{MINUS}/best": found.apart})
     metrics |= tables.figures({"best/log_loss": found.of_best, "nested/log_loss": found.nested})
     description = tables.search_text(study, found)
     registry.log_search(run, {}, metrics, {"chosen": found.chosen.title, "best": found.best.title})

@@ -18,8 +18,8 @@ from heart_disease.reporting import validation_page
 log = logging.getLogger("heart")
 
 
-def validate_table(run: Run, table: Table) -> None:
-    """Judge `table` and publish what was found.
+def validate_table(run: Run, table: Table) -> str:
+    """Judge `table` and publish what was found; returns it in words: ``passed: 57 checks, 0 errors, 3 warnings``.
 
     Raises:
         RejectedError: the table breaks a rule, so nothing may be trained on it; the task then is not green.
@@ -42,9 +42,11 @@ def validate_table(run: Run, table: Table) -> None:
     create_table_artifact(
         rows, key="validation", description=f"{summary}. {count(validation.rows, 'row')} of {validation.source}."
     )
+    # Prefect's store serves all folders, MLflow's one. The folder comes first: Prefect's page shows only the beginning.
+    place = registry.place().removeprefix("sqlite:///")
     create_link_artifact(
         registry.run_url(run), "MLflow run", key="mlflow-run",
-        description=f"The run's settings and its results, which are in {registry.place()}.",
+        description=f"In {place}: the run's settings and results.",
     )  # fmt: skip
     log.info("validate  %s", summary)
     if not validation.passed:
@@ -53,3 +55,4 @@ def validate_table(run: Run, table: Table) -> None:
         log.info("          %s", validation.messages(most=3)[0])
         if more := len(validation.warnings) - 1:
             log.info("          %s: see `heart check` or validation.html in MLflow", count(more, "more warning"))
+    return summary

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +16,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from heart_disease.cli.main import ENVIRONMENT
+from heart_disease.processes import garbage
 from heart_disease.processes.loopback import spare_from_proxies
 
 for _name, _value in ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
 spare_from_proxies()
+gc.set_threshold(garbage.OBJECTS)
 
 # Prefect's logging set-up closes all handlers; TensorFlow's handler would close the stream it found, which is pytest's.
 absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
@@ -46,29 +50,59 @@ LONGEST = (
     "servers/test_faults.py",
     "servers/test_servers.py",
     "operations/test_schedule.py",
-    "cli/test_reproduce.py",
-    "evaluation/versions/test_comparison.py",
+    "cli/champion/test_reproduce.py",
+    "cli/champion/test_comparison.py",
     "flows/test_sweep_resumed.py",
-    "flows/test_retrain.py",
+    "flows/train/test_retrain.py",
     "servers/test_browser.py",
     "serving/test_follower.py",
-    "flows/test_rerun.py",
+    "flows/train/test_rerun.py",
     "training/test_engine.py",
     "search/test_clusters.py",
     "training/test_distributed.py",
     "serving/test_rehearsal.py",
     "servers/test_faults_embedded.py",
     "flows/test_sweep.py",
-    "servers/test_page.py",
-    "operations/test_follow.py",
-    "flows/test_own_columns.py",
+    "serving/test_page_in_browser.py",
+    "operations/server/test_follow.py",
+    "flows/train/test_own_columns.py",
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out the tests that are slow
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first (`make test-slow` keeps this order)."""
-    rank = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+    """Put the longest files first (`make test-slow` keeps this order); a test that needs a Prefect server is slow.
+
+    The tests of flows and tasks are not slow because of that: they are the whole job. So `make test` seldom starts more
+    than one server.
+    """
+    tests = Path(__file__).parent
+    whole = (tests / "flows", tests / "tasks")
+    rank = {tests / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+    for item in items:
+        if "prefect" in getattr(item, "fixturenames", ()) and not any(map(item.path.is_relative_to, whole)):
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of garbage collection: a million objects that stay until the end."""
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def no_thread_stays() -> Iterator[None]:
+    """Fail a test that leaves a thread of this project behind, which would go on in the stores of later tests."""
+    before = set(threading.enumerate())
+    yield
+    ours = {thread for thread in set(threading.enumerate()) - before if _is_ours(thread)}
+    for thread in ours:
+        thread.join(10)
+    assert not [thread.name for thread in ours if thread.is_alive()]
+
+
+def _is_ours(thread: threading.Thread) -> bool:
+    return str(getattr(getattr(thread, "_target", None), "__module__", "")).startswith("heart_disease")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -88,7 +122,7 @@ def prefect() -> Iterator[None]:
     """Prefect's own test harness: a temporary database and server."""
     from prefect.testing import utilities
 
-    from tests.harness.stores import empty_prefect_database
+    from tests.harness.models.stores import empty_prefect_database
 
     folder = tempfile.mkdtemp()
     empty_prefect_database(Path(folder) / "prefect-test.db")

@@ -18,6 +18,7 @@ from heart_disease.cli.operate import completion, monitor, notify, prune, reconc
 from heart_disease.cli.options import select
 from heart_disease.cli.pipeline import check, convert, distribute, learn, predict, sweep, train
 from heart_disease.model.errors import ExitCode, HeartError, hide
+from heart_disease.processes import garbage
 from heart_disease.processes.loopback import spare_from_proxies
 from heart_disease.reporting.terminal import replace_unknown_signs, wrapped
 from heart_disease.training.interrupts import not_lost
@@ -68,6 +69,7 @@ def make_parser() -> parser.Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    gc.set_threshold(garbage.OBJECTS)
     # At its end Python looks through all objects three times, those of TensorFlow too, for garbage that nobody needs.
     atexit.register(gc.freeze)
     given = list(sys.argv[1:] if arguments is None else arguments)

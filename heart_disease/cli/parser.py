@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,7 +22,8 @@ class Command:
     """One command of `heart`.
 
     help: its line in `heart --help`. description: what `heart NAME --help` says first; epilog: what it says last.
-    add: adds the options. run: does the work and returns the exit code. facts: it has the option --json.
+    add: adds the options. run: does the work and returns the exit code. no_facts: why it prints no facts for programs;
+    empty if it does, with --json.
     """
 
     name: str
@@ -31,14 +33,21 @@ class Command:
     run: Callable[[argparse.Namespace], int]
     aliases: tuple[str, ...] = ()
     epilog: str = ""
-    facts: bool = False
+    no_facts: str = ""
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Leaves words with a hyphen whole: they may be values to type."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 class Parser(argparse.ArgumentParser):
     """Says in one line what is wrong, and which word was probably meant."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+        super().__init__(formatter_class=_Formatter, **settings)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Refuse unknown words here, where the options that could have been meant are known."""
@@ -90,7 +99,7 @@ def make_parser(groups: Mapping[str, Sequence[Command]], description: str, *, li
             )
             one.set_defaults(run=command.run)
             command.add(one)
-            output.add(one, facts=command.facts)
+            output.add(one, facts=not command.no_facts)
     return parser
 
 

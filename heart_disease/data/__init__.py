@@ -1,1 +1,1 @@
-"""Where patients come from: the bundled ones, and files."""
+"""Where patients come from: the bundled ones, files, addresses and published copies; and who they are."""

@@ -161,7 +161,7 @@ def _foreign(
         return _named(numbers[odd], f"not what is known of these patients, mostly in '{where}'")
     if elsewhere.any():
         return _named(numbers[elsewhere], "in other codes than the rest")
-    changed = _changed_in_one(cells[~known])
+    changed = np.zeros(0, bool) if known.all() else _changed_in_one(cells[~known])
     if changed.sum() > max(ODD_ROWS, ODD_SHARE * len(cells)):
         return _named(cells.index[~known][changed], "known patients again, with one measurement changed")
     return [], ""
@@ -210,7 +210,7 @@ def _known_rows(text: pd.DataFrame) -> NDArray[np.int64]:
 
 
 def _agree(cells: pd.DataFrame, patients: pd.DataFrame) -> NDArray[np.bool_]:
-    """Which cells are those of the known patients (n, columns); where a patient's cell is blank, any agrees."""
+    """Which cells are those of the known patients (n, columns); if a patient's cell is blank, any agrees."""
     ours, theirs = cells.to_numpy(), patients[list(cells)].to_numpy()
     agree: NDArray[np.bool_] = (np.abs(ours - theirs) < 1e-6) | np.isnan(theirs)
     return agree

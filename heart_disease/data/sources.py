@@ -298,7 +298,7 @@ def _as_series(parts: list[Any], order: NDArray[np.int64] | None = None) -> pd.S
 
 
 def _text(cells: NDArray[Any]) -> NDArray[np.object_]:
-    """Numbers as text, where another part of their column has words; text as it is."""
+    """Numbers as text, if another part of their column has words; text as it is."""
     if cells.dtype == object:
         return cells
     found: NDArray[np.object_] = np.array(

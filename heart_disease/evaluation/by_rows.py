@@ -1,7 +1,8 @@
 """What the number of patients decides if nobody says it: how a network is trained, and how it is judged.
 
 A few hundred patients need many small steps, and every one of them in the test; a million need neither. The rule was
-measured on simulated patients whose true probabilities are known (benchmarks/by_rows.py; docs/scale.md has the table):
+measured on simulated patients whose true probabilities are known (benchmarks/statistics/by_rows.py; docs/scale.md has
+the table):
 
     rows per step   a 24th of the patients, as a power of two from 32 to 8192
     epochs          75, as long as all epochs together take at most 40 million rows; never fewer than 10

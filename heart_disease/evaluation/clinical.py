@@ -10,8 +10,9 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import statsmodels.api as sm
 from scipy.special import logit
+from statsmodels.genmod.families import Binomial  # statsmodels.api would import all of it
+from statsmodels.genmod.generalized_linear_model import GLM
 
 from heart_disease.evaluation.estimates import Estimate, Numbers, Z, estimate, losses, resamples
 from heart_disease.evaluation.groups import Members, can_be_judged
@@ -92,8 +93,8 @@ def calibration(labels: Numbers, probabilities: Numbers) -> Calibration | None:
             return None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # perfect separation; the result is checked below
-            sloped = sm.GLM(labels, sm.add_constant(odds), family=sm.families.Binomial()).fit()
-            level = sm.GLM(labels, np.ones(len(labels)), family=sm.families.Binomial(), offset=odds).fit()
+            sloped = GLM(labels, np.column_stack([np.ones(len(labels)), odds]), family=Binomial()).fit()
+            level = GLM(labels, np.ones(len(labels)), family=Binomial(), offset=odds).fit()
         fits.append([sloped.params[1], sloped.bse[1], level.params[0], level.bse[0]])
     slope, slope_error, intercept, intercept_error = np.mean(fits, axis=0).tolist()
     if not (np.isfinite(fits).all() and slope_error < 10):
@@ -114,7 +115,7 @@ def smooth(labels: Numbers, probabilities: Numbers) -> Smooth | None:
         return None
     grid = np.linspace(low, high, GRID)
     weights = np.stack([_local_linear(probabilities - at, width) for at in grid])  # (G, R, n)
-    share = (weights * labels).sum(axis=(1, 2))
+    share = np.clip((weights * labels).sum(axis=(1, 2)), 0, 1)  # cut first: the band lies around the cut curve
     residuals = labels - np.interp(probabilities, grid, share)  # (R, n)
     error = np.sqrt(((weights * residuals).sum(axis=1) ** 2).sum(axis=1))
     return Smooth(grid, *(np.clip(share + side * Z * error, 0, 1) for side in (0, -1, 1)))

@@ -149,8 +149,7 @@ class Contest:
         if self._ships_more:
             inputs = self.inputs.leaving_out(self.recipe.without)
             folds = stacked(self._tested(networks, members), inputs, len(self.splits.pairs))
-        once = self.splits.pairs[: len(self.splits.pairs) // self.splits.repeats]
-        usual = support.fit(encoder, self.frame, rows, once)
+        usual = support.fit(encoder, self.frame, rows, self.splits.once)
         return PatientModel(encoder, network, threshold, known, references, folds, usual)
 
     def influences(self, networks: Networks, members: int) -> tuple[Influence, ...]:

@@ -9,7 +9,7 @@ the models as they were trained. Everything costs n log n for n patients.
 A difference between two models is taken patient by patient, and judges their recipes, so its interval must also cover
 the models that other training rows would make. Folds share training rows, and repeats share all of them, so their
 results are not independent; the deviations of the resamples are widened to allow for that, see `Splits.widening`.
-benchmarks/error_rates.py simulates how often such an interval errs.
+benchmarks/statistics/error_rates.py simulates how often such an interval errs.
 """
 
 from __future__ import annotations
@@ -65,6 +65,9 @@ class Estimate:
         """What `named` wrote among `values`; None if a part is missing."""
         found = [values.get(one) for one in names_of(name)]
         return None if None in found else cls(*found)  # type: ignore[arg-type]
+
+
+MINUS = "log_loss_minus"  # a difference in log loss is called this, a slash and what was subtracted
 
 
 def names_of(name: str) -> tuple[str, str, str]:

@@ -29,6 +29,16 @@ class Splits:
         return np.unique(np.concatenate([test for _, test in self.pairs]))
 
     @property
+    def per_repeat(self) -> int:
+        """The number of pairs of a repeat."""
+        return len(self.pairs) // self.repeats
+
+    @property
+    def once(self) -> tuple[tuple[Ints, Ints], ...]:
+        """The pairs of the first repeat."""
+        return self.pairs[: self.per_repeat]
+
+    @property
     def widening(self) -> float:
         """How much wider a difference's interval is than resampling patients alone makes it.
 
@@ -45,9 +55,8 @@ class Splits:
         """Probabilities of the tested rows (R, n), from the `answers` to the test rows of each pair."""
         tested = self.test_rows
         out = np.full((self.repeats, len(tested)), np.nan)
-        per_repeat = len(self.pairs) // self.repeats
         for i, ((_, test), answer) in enumerate(zip(self.pairs, answers, strict=True)):
-            out[i // per_repeat, np.searchsorted(tested, test)] = answer
+            out[i // self.per_repeat, np.searchsorted(tested, test)] = answer
         return out
 
 

@@ -7,7 +7,6 @@ point of both pictures comes from one compiled function, and some points are wor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Field
@@ -18,7 +17,7 @@ from heart_disease.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from heart_disease.evaluation.estimates import Numbers
-    from heart_disease.reporting.landscape import Plane
+    from heart_disease.reporting.landscape import Loss, Plane
 
 TITLE = "The loss landscape: where training walks, and where it ends"
 CHECKED = 25  # points of a picture that are worked out again
@@ -39,28 +38,29 @@ class Settings:
     seed: Annotated[int, Field(ge=0, lt=2**31, description="Decides weights, shuffles and directions.")] = 0
 
 
-def plainly(weights: Numbers, x: Numbers, y: Numbers, widths: Sequence[int]) -> float:
-    """The mean loss at flat weights (P,), in plain NumPy."""
+def plainly(weights: Numbers, loss: Loss) -> float:
+    """The mean loss at flat weights (P,), in plain NumPy; the hidden units are rectified."""
     import numpy as np
 
     from heart_disease.reporting import landscape
 
-    parts, h = landscape.split(weights, widths), x
-    for layer in range(len(widths) - 1):
+    parts, h = landscape.split(weights, loss.widths), loss.x
+    for layer in range(len(loss.widths) - 1):
         h = h @ parts[2 * layer] + parts[2 * layer + 1]
-        if layer < len(widths) - 2:
+        if layer < len(loss.widths) - 2:
             h = np.maximum(h, 0)
     z = h[:, 0]
-    return float(np.mean(np.logaddexp(0, z) - y * z))
+    return float(np.mean(np.logaddexp(0, z) - loss.y * z))
 
 
-def train(settings: Settings) -> tuple[Numbers, Numbers, Numbers, Recipe]:
-    """The weights at the start and after each epoch (E + 1, P), the rows x (n, d), the labels (n,), and the recipe."""
+def train(settings: Settings) -> tuple[Numbers, Loss]:
+    """The weights at the start and after each epoch (E + 1, P), and the loss on the rows."""
     import numpy as np
 
     from heart_disease.data import sources
     from heart_disease.model import schema
     from heart_disease.model.encoding import Encoder
+    from heart_disease.reporting import landscape
     from heart_disease.training import engine, network
     from heart_disease.training.batches import Job
     from heart_disease.training.inputs import Inputs
@@ -73,7 +73,8 @@ def train(settings: Settings) -> tuple[Numbers, Numbers, Numbers, Recipe]:
     job = Job(recipe, np.arange(len(frame)), np.arange(0), epochs=tuple(range(1, settings.epochs + 1)))
     after = engine.train(inputs, labels, [job]).weights[0]
     start = np.concatenate([part.ravel() for part in network.initial_weights(recipe, inputs.width)])
-    return np.vstack([start, after]).astype("float64"), inputs[0].astype("float64"), labels, recipe
+    loss = landscape.Loss(inputs[0].astype("float64"), labels, recipe.widths)
+    return np.vstack([start, after]).astype("float64"), loss
 
 
 def run(settings: Settings) -> Lesson:
@@ -82,19 +83,16 @@ def run(settings: Settings) -> Lesson:
 
     from heart_disease.reporting import landscape
 
-    path, x, y, recipe = train(settings)
-    widths = recipe.widths
+    path, loss = train(settings)
     rng = np.random.default_rng(settings.seed)
-    around, along = landscape.planes(
-        path, x, y, widths, points=settings.points, reach=settings.reach, seed=settings.seed
-    )
+    around, along = landscape.planes(path, loss, points=settings.points, reach=settings.reach, seed=settings.seed)
 
-    gap = max(_gap(one, path[-1], x, y, widths, rng) for one in (around, along))
-    start, end = (plainly(weights, x, y, widths) for weights in (path[0], path[-1]))
+    gap = max(_gap(one, path[-1], loss, rng) for one in (around, along))
+    start, end = (plainly(weights, loss) for weights in (path[0], path[-1]))
     lowest = [float(one.loss.min()) for one in (around, along)]
     length = float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
     straight = float(np.linalg.norm(path[-1] - path[0]))
-    rough = _rises(path[-1], path[0], x, y, widths)
+    rough = _rises(path[-1], path[0], loss)
     shown = table(
         ("picture", "lowest loss in it", "highest", "share of the way in it"),
         [
@@ -141,24 +139,24 @@ may have a way down that is not in the picture."""
         text,
         landscape.figure(around, along),
         metrics,
-        {"loss": [plainly(weights, x, y, widths) for weights in path]},
+        {"loss": [plainly(weights, loss) for weights in path]},
     )
 
 
-def _gap(one: Plane, end: Numbers, x: Numbers, y: Numbers, widths: Sequence[int], rng: Any) -> float:
+def _gap(one: Plane, end: Numbers, loss: Loss, rng: Any) -> float:
     """The largest difference between points of a picture and plain NumPy, in shares of the loss."""
     found = []
     for i, j in rng.integers(0, len(one.a), (CHECKED, 2)).tolist():
         weights = end + one.a[j] * one.directions[0] + one.b[i] * one.directions[1]
-        expected = plainly(weights, x, y, widths)
+        expected = plainly(weights, loss)
         found.append(abs(one.loss[i, j] - expected) / expected)
     return float(max(found))
 
 
-def _rises(end: Numbers, start: Numbers, x: Numbers, y: Numbers, widths: Sequence[int]) -> str:
+def _rises(end: Numbers, start: Numbers, loss: Loss) -> str:
     """Whether the loss rises on the straight line from start to end, in words (Goodfellow et al., ICLR 2015)."""
     import numpy as np
 
-    found = np.array([plainly(start + t * (end - start), x, y, widths) for t in np.linspace(0, 1, 51)])
+    found = np.array([plainly(start + t * (end - start), loss) for t in np.linspace(0, 1, 51)])
     top = float(np.diff(found).max())
     return "falls all the way" if top <= 0 else f"falls except for rises of at most {top:.2g} from point to point"

@@ -112,7 +112,7 @@ def unseen(seed: int) -> tuple[pd.DataFrame, float]:
     from heart_disease.evaluation import folds
     from heart_disease.evaluation.contest import fold_jobs
     from heart_disease.model import schema
-    from heart_disease.training.engine import train
+    from heart_disease.training.engine import TEST_LOSS, train
     from heart_disease.training.inputs import Inputs
     from heart_disease.training.recipe import Recipe
 
@@ -124,7 +124,7 @@ def unseen(seed: int) -> tuple[pd.DataFrame, float]:
     networks = train(inputs, labels.astype("float32"), jobs)
     answers = pd.DataFrame({"y": labels, "p": networks.probabilities(inputs)[0].astype("float64")}, patients.index)
     answers = answers.iloc[splits.test_rows]
-    return answers.iloc[(answers.p - answers.y).abs().argsort()], float(networks.curves["validation_loss"][0, -1])
+    return answers.iloc[(answers.p - answers.y).abs().argsort()], float(networks.curves[TEST_LOSS][0, -1])
 
 
 def run(settings: Settings) -> Lesson:

@@ -65,18 +65,24 @@ class Settings:
 class Raced:
     """One optimizer at its best learning rate.
 
-    size: patients per step. steps: steps per pass. seconds: seconds per step. losses: (rates, seeds, epochs + 1), the
-    training loss before the first step and after each pass. best: the position of the best rate. reached: passes to
-    the target at that rate, one number for each seed that gets there.
+    recipe: at one of the rates. size: patients per step. steps: steps per pass. seconds: seconds per step. losses:
+    (rates, seeds, epochs + 1), the training loss before the first step and after each pass. best: the position of the
+    best rate. reached: passes to the target at that rate, one number for each seed that gets there.
     """
 
     name: str
+    recipe: Recipe
     size: int
     steps: int
     seconds: float
     losses: Numbers
     best: int
     reached: Sequence[int]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a step goes down the slope as it is, without momentum and not by Adam."""
+        return self.recipe.optimizer != "adam" and not self.recipe.momentum
 
     @property
     def passes(self) -> float:
@@ -176,7 +182,7 @@ def _race(kinds: Mapping[str, Recipe], settings: Settings) -> list[Raced]:
     from heart_disease.evaluation import estimates
     from heart_disease.model import schema
     from heart_disease.training.batches import Job
-    from heart_disease.training.engine import Networks, train
+    from heart_disease.training.engine import TEST_LOSS, Networks, train
     from heart_disease.training.network import initial_weights
 
     frame = sources.load().frame
@@ -193,23 +199,25 @@ def _race(kinds: Mapping[str, Recipe], settings: Settings) -> list[Raced]:
         ]
         clock = replace(recipes[0], epochs=max(settings.epochs, TIMED_STEPS // steps) + 1)  # long enough to be timed
         # The watched rows are the training rows: this gives their loss at the end of every pass.
-        jobs = [Job(recipe, rows, rows) for recipe in (*recipes, clock)]
+        timed, *jobs = (Job(recipe, rows, rows) for recipe in (clock, *recipes))
         marks: list[tuple[int, float]] = []
 
         def mark(done: int, _: int, marks: list[tuple[int, float]] = marks) -> None:
             marks.append((done, time.perf_counter()))
 
-        networks = train(inputs, labels, jobs, progress=mark)
+        networks = train(inputs, labels, [*jobs, timed], progress=mark)
+        networks = networks.pick(lambda job: job is not timed)  # noqa: B023 - it is called at once
         (first, start), (last, end) = marks[0], marks[-1]  # the first segment includes the compilation
         flat = [np.concatenate([w.ravel() for w in initial_weights(recipe, inputs.width)])[None] for recipe in recipes]
-        untrained = Networks(tuple(jobs[:-1]), tuple(flat), {}, networks.device)
+        untrained = Networks(tuple(jobs), tuple(flat), {}, networks.device)
         before = [estimates.losses(labels, p[None]).mean() for p in untrained.probabilities(inputs)]
-        after = networks.curves["validation_loss"][:-1, : settings.epochs]
-        losses = np.column_stack([before, after]).reshape(len(settings.learning_rates), settings.seeds, -1)
+        curves = np.column_stack([before, networks.curves[TEST_LOSS][:, : settings.epochs]])
+        of = {(job.recipe.learning_rate, job.recipe.seed): curve for job, curve in zip(jobs, curves, strict=True)}
+        losses = np.array([[of[rate, seed] for seed in range(settings.seeds)] for rate in settings.learning_rates])
         best = best_rate(losses, settings.target)
         passes = [passes_to(curve, settings.target) for curve in losses[best]]
         reached = [p for p in passes if p is not None]
-        raced.append(Raced(name, size, steps, (end - start) / (last - first), losses, best, reached))
+        raced.append(Raced(name, recipe, size, steps, (end - start) / (last - first), losses, best, reached))
     return raced
 
 
@@ -226,6 +234,7 @@ def _text(raced: Sequence[Raced], settings: Settings) -> str:
         noise = f"{batch_noise(one.size, patients):.2f}"
         lines.append([one.name, f"{rates[one.best]:g}", passes, cost[0], f"{one.seconds * 1e3:.2f}", cost[1], noise])
     slope = momentum_steps([1.0] * 100, 1.0, settings.momentum)
+    network = "-".join(map(str, raced[0].recipe.widths))
     steep, flat = (-adam_steps([gradient], 1.0)[0] for gradient in (1000.0, 0.001))
     return f"""\
 Every optimizer repeats one idea: find the slope of the loss in each weight, and move the weights downhill.
@@ -238,7 +247,7 @@ Every optimizer repeats one idea: find the slope of the loss in each weight, and
 * `adam`: a running mean of the slope, divided by the root of the running mean of its square. Its first step is
   {steep:.3g} x rate on a slope of 1000 and {flat:.3g} x rate on one of 0.001: the rate says how far a weight moves.
 
-All train the 29-16-1 network on all patients, without regularisation, from the same {settings.seeds} sets of initial
+All train the {network} network on all patients, without regularisation, from the same {settings.seeds} sets of initial
 weights, at the rates {", ".join(f"{rate:g}" for rate in rates)}. Each is shown at the rate with which most seeds reach
 a training loss of {target:g}; ties go to the fewest passes, then to the lowest final loss. That is hindsight, but the
 same for all.
@@ -269,7 +278,8 @@ def _findings(raced: Sequence[Raced], settings: Settings) -> str:
         f"**Fewest passes**: {few.name}, {few.passes:.1f}. **Least time**: {soon.name}, {soon.time:.3f} s; times as "
         "short as these change places from run to run."
     ]
-    one, big = (min(raced[1:-2], key=lambda it: it.size), max(raced[1:-2], key=lambda it: it.size))
+    batches = sorted((it for it in raced if it.is_plain and it.recipe.optimizer == "sgd"), key=lambda it: it.size)
+    one, big = batches[0], batches[-1]
     if one.size < big.size and one.reached:
         plural = "s" * (one.size > 1)
         said.append(
@@ -291,9 +301,10 @@ def _findings(raced: Sequence[Raced], settings: Settings) -> str:
 def _figure(raced: Sequence[Raced], settings: Settings) -> Figure:
     from matplotlib.figure import Figure
 
-    colors = dict(zip((one.name for one in raced[:-2]), COLORS, strict=False))
-    colors |= {raced[-2].name: GREEN, raced[-1].name: PINK}
-    same_size = [one for one in raced[1:] if one.size == settings.batch_size]
+    plain = [one for one in raced if one.is_plain]
+    colors = dict(zip((one.name for one in plain), COLORS, strict=False))
+    colors |= {one.name: GREEN if one.recipe.momentum else PINK for one in raced if not one.is_plain}
+    same_size = [one for one in raced if one.recipe.optimizer != "gd" and one.size == settings.batch_size]
     figure = Figure(figsize=(9, 7.4), layout="constrained")
     (by_size, by_method), (by_time, by_rate) = figure.subplots(2, 2)
 
@@ -302,7 +313,7 @@ def _figure(raced: Sequence[Raced], settings: Settings) -> Figure:
         axes.plot(x, y, color=colors[one.name], label=one.name, linestyle=style, linewidth=1.6, **marker)
 
     for axes, shown, title in (
-        (by_size, raced[:-2], "How many patients per step"),
+        (by_size, plain, "How many patients per step"),
         (by_method, same_size, f"Which rule, batches of {settings.batch_size}"),
     ):
         for one in shown:

@@ -162,7 +162,7 @@ def _fit(recipes: Mapping[str, Recipe], settings: Settings, splits: Splits) -> d
     from heart_disease.data import sources
     from heart_disease.evaluation.contest import by_member, fold_jobs
     from heart_disease.model import schema
-    from heart_disease.training.engine import train
+    from heart_disease.training.engine import TEST_LOSS, TRAIN_LOSS, train
 
     frame = sources.load().frame
     labels = schema.label(frame).to_numpy()
@@ -182,7 +182,7 @@ def _fit(recipes: Mapping[str, Recipe], settings: Settings, splits: Splits) -> d
         members = [own.pick(lambda job, m=m: job.member == m) for m in range(settings.members)]  # type: ignore[misc]
         train_loss, test_loss = (
             pooled(np.stack([one.curves[curve][:, : recipe.epochs] for one in members]).astype("float64"), rows)
-            for curve, rows in (("train_loss", train_rows), ("validation_loss", test_rows))
+            for curve, rows in ((TRAIN_LOSS, train_rows), (TEST_LOSS, test_rows))
         )
         weights = np.concatenate(own.weights)  # (members x folds, P)
         norm = float(np.linalg.norm(weights, axis=1).mean())

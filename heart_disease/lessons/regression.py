@@ -132,13 +132,13 @@ def logistic_network(x: Numbers, y: Numbers, settings: Settings) -> tuple[Number
     import numpy as np
 
     from heart_disease.training.batches import Job
-    from heart_disease.training.engine import train
+    from heart_disease.training.engine import TRAIN_LOSS, train
     from heart_disease.training.inputs import Inputs
 
     job = Job(recipe(settings), np.arange(len(x)), np.arange(0))
     networks = train(Inputs.plain(x.astype("float32")), y.astype("float32"), [job])
     *kernel, bias = networks.weights[0][0].astype("float64")
-    return np.array([bias, *kernel]), networks.curves["train_loss"][0].astype("float64")
+    return np.array([bias, *kernel]), networks.curves[TRAIN_LOSS][0].astype("float64")
 
 
 def run(settings: Settings) -> Lesson:

@@ -56,17 +56,17 @@ class PatientModel:
 
     learned_from: the digests of the patients that encoder and network were fitted on (`identities.patient_ids`),
     sorted, so that a comparison of two models can leave them out; none if that is not known, as in older versions and
-    where there were more patients than `identities.learned_from` keeps.
+    if there were more patients than `identities.learned_from` keeps.
 
     references: the patients (K, 13), nobody's, that one patient is compared with to say what drives the probability
     (drivers.py); none in older versions.
 
     folds: the networks of the cross-validation, whose range is shown beside a probability (folds.py); none in older
-    versions, and where the networks that were tested are those that are shipped.
+    versions, and if the networks that were tested are those that are shipped.
 
     support: tells which patients are unlike those of the training (support.py); None in older versions and in those of
     a distributed training. abstains: such a patient gets no probability, but the reason as `problem`. It is not stored:
-    whoever asks decides.
+    the caller decides.
     """
 
     encoder: Encoder
@@ -87,7 +87,7 @@ class PatientModel:
         threshold: the answer is yes from this probability on; the model's own if it is not given.
         explain: more columns, for tens of milliseconds per patient: `lowest` and `highest` of the cross-validation's
             networks; `average`, and what each column of the model `adds_` to it, which make up the probability. NaN
-            where the model does not know them.
+            if the model does not know them.
 
         Raises:
             RejectedError: a column is missing.

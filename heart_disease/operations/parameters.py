@@ -20,7 +20,7 @@ from heart_disease.model.errors import UsageError
 
 
 def completed(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of the current flow run, with the deployment's settings where the run has none.
+    """The parameters of the current flow run, with the deployment's settings if the run has none.
 
     They are put into the flow run, so that its page shows them, and so that another try has the same.
     """

@@ -98,7 +98,7 @@ def _this() -> FlowRun | None:
 
 
 def _announce(outcome: str, message: str) -> None:
-    """Give the flow run that calls this its tag and its event, before its state: whoever sees the state finds both."""
+    """Give the flow run that calls this its tag and its event, before its state: what sees the state finds both."""
     run = _this()
     if not run:
         return

@@ -13,6 +13,7 @@
     artifacts.py  the files of a version: fetched, and compared with their digest
     drivers.py    packages that a store needs and does not bring
     moved.py      a store whose folder was renamed or copied
+    accounts.py   the accounts of an MLflow server, as docker-compose.yml makes them
     shipped.py    a version loaded as MLflow's users load it, in a process without this project
     uploads.py    a model as MLflow keeps it, with its files and its origin
     models.py     versions of the model: made, checked, loaded, found
@@ -58,7 +59,7 @@ from heart_disease.registry.champions import (
 from heart_disease.registry.cleaning.orphans import Open, close_run, open_runs
 from heart_disease.registry.cleaning.prune import Unneeded, delete, find_unneeded
 from heart_disease.registry.hospitals import log_hospital
-from heart_disease.registry.lookup import Record, find_record, read_curve, read_text, two_records
+from heart_disease.registry.lookup import Record, find_record, read_bytes, read_curve, read_text, two_records
 from heart_disease.registry.models import (
     SAME,
     all_versions,
@@ -200,6 +201,7 @@ __all__ = [
     "place",
     "read_again",
     "read_batches",
+    "read_bytes",
     "read_curve",
     "read_run",
     "read_text",

@@ -4,16 +4,16 @@ First the move is written, then the alias is set, then the move is marked as don
 next one completes the move. If the alias is not where the last move put it, someone moved it in MLflow itself, and
 that becomes a move of kind "outside". Waiting a little tells both cases from a writer that is still at work.
 
-Only a move needs a history that can be written. Whoever just reads it does that housekeeping too, but where the store
-refuses it, the answer is the alias.
+Only a move needs a history that can be written. Reading it does that housekeeping too, but if the store refuses
+it, the answer is the alias.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import replace
+from time import monotonic, sleep
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -151,10 +151,10 @@ def settle(patience: float = PATIENCE, *, reading: bool = False) -> History:
             raise HistoryError(found.refusal)
         now = (len(found.moves), found.pending, alias)
         if now != seen:
-            seen, since = now, time.monotonic()
-        waited = time.monotonic() - since
+            seen, since = now, monotonic()
+        waited = monotonic() - since
         if found.moves and waited < patience:
-            time.sleep(0.05 + waited / 4)  # less and less often: each look takes the server's time from the writer
+            sleep(0.05 + waited / 4)  # less and less often: each look takes the server's time from the writer
             continue
         try:
             if found.pending:

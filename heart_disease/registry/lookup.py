@@ -6,9 +6,10 @@ Every word is tried as an alias, a version number, a run id or its beginning, an
 from __future__ import annotations
 
 import string
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -125,17 +126,25 @@ def two_records() -> tuple[Record, Record]:
     if len(set(pair)) < 2:
         pair = list(registered.versions)[-2:]
     if len(pair) < 2:
-        raise UnavailableError(f"expected two versions to compare: {registered.in_words()}. Train another one.")
+        then = " Train another one." * len(pair)
+        raise UnavailableError(f"expected two versions to compare: {registered.in_words()}.{then}")
     return _of_version(pair[0], registered), _of_version(pair[1], registered)
 
 
-@reachable()
 def read_text(record: Record, path: str) -> str | None:
     """The text of a file of the run's artifacts; None if there is no such file."""
+    content = read_bytes(record, path)
+    return None if content is None else content.decode()
+
+
+@reachable()
+def read_bytes(record: Record, path: str) -> bytes | None:
+    """A file of the run's artifacts; None if there is no such file."""
     files = mlflow.MlflowClient().list_artifacts(record.run_id, str(PurePosixPath(path).parent))
     if path not in [file.path for file in files]:
         return None
-    return mlflow.artifacts.load_text(f"runs:/{record.run_id}/{path}")
+    with tempfile.TemporaryDirectory() as folder:
+        return Path(mlflow.artifacts.download_artifacts(f"runs:/{record.run_id}/{path}", dst_path=folder)).read_bytes()
 
 
 @reachable()

@@ -19,6 +19,7 @@ from mlflow.entities import Param, RunTag
 from pydantic import ValidationError
 
 from heart_disease.data import sources
+from heart_disease.data.remote import addresses
 from heart_disease.data.sources import Table
 from heart_disease.evaluation import by_rows
 from heart_disease.evaluation.settings import Evaluation
@@ -75,6 +76,19 @@ class Origin:
     def asked(self) -> RecipeOptions:
         """The same as a request, which means something else for another number of patients."""
         return by_rows.asked_again(self.shipped, self.by_rows)
+
+    @property
+    def described(self) -> dict[str, str]:
+        """In words, for people: ``recipe``, ``data``, ``code``, ``versions`` and, if it is known, ``device``."""
+        commit = f", commit {self.commit[:8]}" if self.commit else ""
+        found = {
+            "recipe": f"{self.shipped.title}, seed {self.recipe.seed}",
+            "data": f"{addresses.name(self.source)}, digest {self.data[:8]}",
+            "code": f"digest {self.code[:8]}{commit}",
+            "versions": ", ".join(f"{name} {number}" for name, number in sorted(self.libraries.items())),
+            "device": self.device,
+        }
+        return {name: words for name, words in found.items() if words}
 
     def differences(self, other: Origin) -> dict[str, str]:
         """What differs, in words: ``data``, ``recipe``, ``evaluation``, ``code``, ``versions``; empty if nothing."""

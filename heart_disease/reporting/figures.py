@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,9 +17,13 @@ from heart_disease.evaluation.contest import LOGISTIC, NETWORK, Report
 from heart_disease.evaluation.estimates import Numbers
 from heart_disease.reporting.tables import MODEL_NAMES
 from heart_disease.training.batches import Floats
+from heart_disease.training.engine import TEST_LOSS, TRAIN_LOSS
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # colour-blind readers can tell them apart (Okabe and Ito)
+FREE: Final = "lower left"  # of a loss; if matplotlib has to look for a place, it may warn in the middle of a training
+FOLDER = "figures"  # among the artifacts of a run
 COLORS = {NETWORK: BLUE, LOGISTIC: ORANGE}
+LINES, MARKERS = {NETWORK: "-", LOGISTIC: "--"}, {NETWORK: "o", LOGISTIC: "s"}  # also printed in black and white
 
 
 def draw_all(report: Report, version: str) -> dict[str, bytes]:
@@ -34,16 +39,16 @@ def draw_all(report: Report, version: str) -> dict[str, bytes]:
 
 def loss_curves(axes: Axes, report: Report) -> None:
     """Loss on training and on test rows at each epoch: mean over the folds, and the band of one standard deviation."""
-    train, test = (report.curves[name] for name in ("train_loss", "validation_loss"))  # (folds, epochs)
+    train, test = (report.curves[name] for name in (TRAIN_LOSS, TEST_LOSS))  # (folds, epochs)
     draw_curves(
         axes,
         [
-            Curve("training rows", train.mean(axis=0), train.std(axis=0), GREY),
+            Curve("training rows", train.mean(axis=0), train.std(axis=0), GREY, "--"),
             Curve("test rows", test.mean(axis=0), test.std(axis=0), BLUE),
         ],
     )
     if len(train) > 1:
-        axes.legend(title=f"mean of {len(train)} folds, band: 1 SD")
+        axes.legend(title=f"mean of {len(train)} folds, band: 1 SD", loc=FREE)
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def draw_curves(axes: Axes, curves: Sequence[Curve]) -> None:
             axes.fill_between(epochs, low, high, color=one.color, alpha=0.15, linewidth=0)
     axes.set(xlabel="epoch", ylabel="binary cross-entropy", title="Loss")
     axes.set_ylim(bottom=0)
-    axes.legend()
+    axes.legend(loc=FREE)
 
 
 def roc(axes: Axes, report: Report) -> None:
@@ -80,7 +85,8 @@ def roc(axes: Axes, report: Report) -> None:
         for i, probabilities in enumerate(repeats):
             fpr, tpr, _ = roc_curve(report.labels, probabilities)
             label = f"{MODEL_NAMES[model]}: {area}" if i == 0 else None
-            axes.plot(fpr, tpr, color=color, alpha=0.9 if len(repeats) == 1 else 0.5, linewidth=1.2, label=label)
+            alpha = 0.9 if len(repeats) == 1 else 0.5
+            axes.plot(fpr, tpr, LINES[model], color=color, alpha=alpha, linewidth=1.2, label=label)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
     found, alarmed = _answers(report)
     axes.scatter(alarmed, found, s=40, color="black", zorder=3, label=f"network: yes from {report.threshold:.2f} on")
@@ -105,8 +111,8 @@ def calibration(axes: Axes, report: Report) -> None:
         bars = [np.maximum(k / n - low, 0), np.maximum(high - k / n, 0)]
         shift = 0.006 if model == LOGISTIC else 0.0  # beside, not on top of, the other model's bars
         axes.errorbar(
-            x + shift, k / n, yerr=bars, color=color, marker="o", markersize=4, linewidth=1, elinewidth=0.8,
-            label=MODEL_NAMES[model],
+            x + shift, k / n, yerr=bars, color=color, marker=MARKERS[model], linestyle=LINES[model], markersize=4,
+            linewidth=1, elinewidth=0.8, label=MODEL_NAMES[model],
         )  # fmt: skip
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
     axes.set(

@@ -10,7 +10,7 @@ from heart_disease.evaluation.other_patients.hospital import Hospital, Judgement
 from heart_disease.model.words import count
 from heart_disease.reporting import tables
 
-NONE = "-"  # of a figure that cannot be computed
+NONE = "-"  # a figure that cannot be computed
 
 
 def values(found: Judgement) -> dict[str, float]:
@@ -76,7 +76,7 @@ def left_out(found: Hospital, patients: int) -> list[str]:
 
 
 def remarks(found: Judgement) -> list[str]:
-    """What the figures mean where they are not as they should be, a sentence each."""
+    """What the figures mean if they are not as they should be, a sentence each."""
     out = []
     least = min(found.sick, found.patients - found.sick)
     if least < ENOUGH:

@@ -17,15 +17,23 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from heart_disease.evaluation import cost
 from heart_disease.evaluation.contest import NETWORK, Contest
+from heart_disease.evaluation.cost import Cost
 from heart_disease.evaluation.estimates import Numbers
 from heart_disease.reporting.figures import BLUE, ORANGE
 from heart_disease.training import engine, libraries, network
+from heart_disease.training.recipe import Recipe
 
+FILE = "loss_landscape.png"  # among the figures of a run
 POINTS, REACH = 101, 1.5  # of a picture in each direction; in lengths of the units' weights
-COLOURS = 64  # enough for this picture, and a third of the bytes
+COLOURS = 128  # enough for this picture, and fewer bytes
 LEAST_LOSS = 1e-30  # a lower one is 0 in 32 bits, which has no logarithm
 MOST_ROWS, MOST_EPOCHS = 1000, 300  # more would cost time and memory, and show the same
+# Measured (benchmarks/speed/landscape.py), good to a factor of two.
+LOOK, DRAW = 5e-11, 3.0  # seconds: per weight, row and point; to draw the pictures
+UNIT, WEIGHT = 12, 40  # bytes in each network of a line: per hidden unit and row; per weight
+PATH = 40  # bytes per weight and epoch of the path
 
 
 @dataclass(frozen=True)
@@ -73,61 +81,52 @@ def normalised(direction: Numbers, weights: Numbers, widths: Sequence[int]) -> N
     return np.concatenate(out)
 
 
-def losses(
-    weights: Numbers,
-    directions: Numbers,
-    a: Numbers,
-    b: Numbers,
-    x: Numbers,
-    y: Numbers,
-    widths: Sequence[int],
-    activation: str = "relu",
-) -> Numbers:
-    """The mean loss on rows x (n, d) with labels y (n,), at weights + a direction + b direction: (len(b), len(a)).
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """The mean loss of networks of these widths on rows x (n, d) with labels y (n,), as a function of their weights."""
 
-    One compiled call: a line of the grid at a time, all its networks together.
-    """
-    tf, bend = libraries.tensorflow(), libraries.keras().activations.get(activation)
+    x: Numbers
+    y: Numbers
+    widths: Sequence[int]
+    activation: str = "relu"
 
-    starts, firsts, seconds = (
-        [tf.constant(part, tf.float32) for part in split(flat, widths)] for flat in (weights, *directions)
-    )
-    rows, labels = tf.constant(x, tf.float32), tf.constant(y[:, None], tf.float32)
-    along = tf.constant(np.reshape(a, (-1, 1, 1)), tf.float32)
+    def on_grid(self, weights: Numbers, directions: Numbers, a: Numbers, b: Numbers) -> Numbers:
+        """The loss at weights + a direction + b direction: (len(b), len(a)).
 
-    def line(at: Any) -> Any:
-        h = rows
-        for layer in range(len(widths) - 1):
-            kernel, bias = (
-                starts[k] + along * firsts[k] + at * seconds[k] for k in (2 * layer, 2 * layer + 1)
-            )  # (G, in, out), (G, 1, out)
-            h = tf.matmul(h, kernel) + bias  # (G, n, out)
-            if layer < len(widths) - 2:
-                h = bend(h)
-        each = tf.nn.sigmoid_cross_entropy_with_logits(tf.broadcast_to(labels, tf.shape(h)), h)
-        return tf.reduce_mean(each, axis=(1, 2))
+        One compiled call: a line of the grid at a time, all its networks together.
+        """
+        tf, bend = libraries.tensorflow(), libraries.keras().activations.get(self.activation)
 
-    grid = tf.function(lambda: tf.map_fn(line, tf.constant(b, tf.float32)))
-    with tf.device("/CPU:0"):
-        return np.asarray(grid().numpy(), "float64")
+        starts, firsts, seconds = (
+            [tf.constant(part, tf.float32) for part in split(flat, self.widths)] for flat in (weights, *directions)
+        )
+        rows, labels = tf.constant(self.x, tf.float32), tf.constant(self.y[:, None], tf.float32)
+        along = tf.constant(np.reshape(a, (-1, 1, 1)), tf.float32)
+
+        def line(at: Any) -> Any:
+            h = rows
+            for layer in range(len(self.widths) - 1):
+                kernel, bias = (
+                    starts[k] + along * firsts[k] + at * seconds[k] for k in (2 * layer, 2 * layer + 1)
+                )  # (G, in, out), (G, 1, out)
+                h = tf.matmul(h, kernel) + bias  # (G, n, out)
+                if layer < len(self.widths) - 2:
+                    h = bend(h)
+            each = tf.nn.sigmoid_cross_entropy_with_logits(tf.broadcast_to(labels, tf.shape(h)), h)
+            return tf.reduce_mean(each, axis=(1, 2))
+
+        grid = tf.function(lambda: tf.map_fn(line, tf.constant(b, tf.float32)))
+        with tf.device("/CPU:0"):
+            return np.asarray(grid().numpy(), "float64")
 
 
-def plane(
-    path: Numbers,
-    directions: Numbers,
-    a: Numbers,
-    b: Numbers,
-    x: Numbers,
-    y: Numbers,
-    widths: Sequence[int],
-    activation: str = "relu",
-) -> Plane:
+def plane(path: Numbers, directions: Numbers, a: Numbers, b: Numbers, loss: Loss) -> Plane:
     """The loss around the end of a path (E + 1, P) of weights, and the path's shadow on the plane."""
     moved = path - path[-1]
     shadow = np.linalg.lstsq(directions.T, moved.T, rcond=None)[0].T  # (E + 1, 2)
     length = (moved**2).sum()
     share = float(((shadow @ directions) ** 2).sum() / length) if length else 1.0
-    return Plane(directions, a, b, losses(path[-1], directions, a, b, x, y, widths, activation), shadow, share)
+    return Plane(directions, a, b, loss.on_grid(path[-1], directions, a, b), shadow, share)
 
 
 def of_the_path(path: Numbers) -> Numbers:
@@ -136,21 +135,20 @@ def of_the_path(path: Numbers) -> Numbers:
 
 
 def planes(
-    path: Numbers, x: Numbers, y: Numbers, widths: Sequence[int], *, points: int = POINTS, reach: float = REACH,
-    seed: int = 0, activation: str = "relu",
-) -> tuple[Plane, Plane]:  # fmt: skip
+    path: Numbers, loss: Loss, *, points: int = POINTS, reach: float = REACH, seed: int = 0
+) -> tuple[Plane, Plane]:
     """Two random directions around the end of a path (E + 1, P) of weights; and the two along which it moved most.
 
     seed: of the random directions.
     """
     rng = np.random.default_rng(seed)
-    random = np.stack([normalised(way, path[-1], widths) for way in rng.standard_normal((2, path.shape[1]))])
+    random = np.stack([normalised(way, path[-1], loss.widths) for way in rng.standard_normal((2, path.shape[1]))])
     grid = np.linspace(-reach, reach, points)
-    around = plane(path, random, grid, grid, x, y, widths, activation)
+    around = plane(path, random, grid, grid, loss)
     main = of_the_path(path)
     shadow = (path - path[-1]) @ main.T
     first, second = (_grid(shadow[:, k], points) for k in range(2))
-    return around, plane(path, main, first, second, x, y, widths, activation)
+    return around, plane(path, main, first, second, loss)
 
 
 def of_training(contest: Contest, device: str) -> bytes:
@@ -170,11 +168,22 @@ def of_training(contest: Contest, device: str) -> bytes:
     path = np.vstack([start, after]).astype("float64")
     rows = job.rows[:: -(-len(job.rows) // MOST_ROWS)]
     x = own.take(np.array([job.matrix]), rows[None])[0].astype("float64")
-    found = planes(path, x, contest.labels[rows], recipe.widths, seed=recipe.seed, activation=recipe.activation)
+    loss = Loss(x, contest.labels[rows], recipe.widths, recipe.activation)
+    found = planes(path, loss, seed=recipe.seed)
     drawn, small = io.BytesIO(), io.BytesIO()
     figure(*found).savefig(drawn, format="png", dpi=80)
-    Image.open(drawn).convert("RGB").quantize(COLOURS).save(small, format="png", optimize=True)
+    # This way of choosing colours keeps those of few points, such as the start's.
+    picture = Image.open(drawn).convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
+    picture.save(small, format="png", optimize=True)
     return small.getvalue()
+
+
+def cost_of_landscape(rows: int, recipe: Recipe) -> Cost:
+    """What `of_training` adds to a training on so many patients."""
+    looked, kept = min(rows, MOST_ROWS), min(recipe.epochs, MOST_EPOCHS)
+    seconds = cost.to_train(recipe, rows) + 2 * POINTS**2 * looked * recipe.size * LOOK + DRAW
+    line = POINTS * (looked * sum(recipe.hidden) * UNIT + recipe.size * WEIGHT)
+    return Cost(seconds, line + kept * recipe.size * PATH)
 
 
 def _grid(shadow: Numbers, points: int) -> Numbers:
@@ -193,7 +202,8 @@ def figure(around: Plane, along: Plane) -> Figure:
         surface: Any = drawn.add_subplot(2, 2, 2 * k + 1, projection="3d")
         a, b = np.meshgrid(one.a, one.b)
         surface.plot_surface(a, b, height, cmap="viridis", rcount=60, ccount=60, linewidth=0)
-        surface.set(title=f"Surface: {name}", xlabel="first", ylabel="second", zlabel="log10 of the loss")
+        surface.set(title=f"Loss (log10), {name}", xlabel="first direction")
+        surface.set_ylabel("second direction", labelpad=12)  # beside the numbers of its axis
         above: Any = drawn.add_subplot(2, 2, 2 * k + 2)
         levels = np.geomspace(loss.min(), max(loss.max(), 1.001 * loss.min()), 18)  # they must rise
         above.clabel(above.contour(one.a, one.b, loss, levels=levels, cmap="viridis"), fontsize=7, fmt="%.2g")
@@ -201,7 +211,11 @@ def figure(around: Plane, along: Plane) -> Figure:
         above.plot(*one.path[0], "o", color=ORANGE, markersize=8, linestyle="none", label="start")
         above.plot(*one.path[-1], "*", color="black", markersize=11, linestyle="none", label="end")
         inside = "all of it" if one.share > 0.995 else f"{one.share:.0%} of the way"
-        above.set(title=f"From above: {name}", xlabel=f"first ({inside} lies in the picture)", ylabel="second")
+        above.set(
+            title=f"From above: {name}",
+            xlabel=f"first direction ({inside} lies in the picture)",
+            ylabel="second direction",
+        )
         above.set(xlim=(one.a[0], one.a[-1]), ylim=(one.b[0], one.b[-1]))
         above.legend(fontsize=8, loc="upper right")
     return drawn

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from heart_disease.evaluation.contest import ALL_COLUMNS, CHAMPION, LOGISTIC, NETWORK, PREVALENCE, Report
-from heart_disease.evaluation.estimates import METRICS, Estimate, names_of
+from heart_disease.evaluation.estimates import METRICS, MINUS, Estimate, names_of
 from heart_disease.evaluation.verdict import Decision
 from heart_disease.search.study import Study, Summary
 from heart_disease.training.engine import CURVES
@@ -42,9 +42,9 @@ def metrics(report: Report) -> dict[str, float]:
         else:
             out |= {f"{model}/{name}": one.value for name, one in estimates.items()}
     for baseline, estimate in report.differences.items():
-        out.update(estimate.named(f"log_loss_minus/{baseline}"))
+        out.update(estimate.named(f"{MINUS}/{baseline}"))
     if report.averaging:
-        out.update(report.averaging.named("log_loss_minus/one_member"))
+        out.update(report.averaging.named(f"{MINUS}/one_member"))
     return out
 
 
@@ -95,12 +95,11 @@ def out_of_fold(report: Report, ids: Sequence[str]) -> str:
 def curves(report: Report) -> Iterator[tuple[str, int, float]]:
     """Name, epoch (from 1) and value of every curve: the mean over the folds, and their standard deviation.
 
-    ``loss/train``, ``loss/test``, ``loss_std/train`` ...: MLflow's page groups charts by what precedes the slash.
+    The names are the engine's, such as ``loss/train``; the standard deviation of that one is ``loss_std/train``.
     """
     for name in CURVES:
         values = report.curves[name]  # (folds, epochs)
-        # "validation", as Keras has it, means the check of the data here.
-        part, kind = name.replace("validation", "test").split("_")
+        kind, part = name.split("/")
         for suffix, line in (("", values.mean(axis=0)), ("_std", values.std(axis=0))):
             if suffix and len(values) == 1:
                 continue
@@ -206,6 +205,6 @@ def aligned(table: Sequence[Sequence[str]], width: int | None = None) -> str:
 
 
 def markdown(report: Report) -> str:
-    """The table with all models, for Prefect's artifact and MLflow's description."""
-    head, *body = ["| " + " | ".join(row) + " |" for row in rows(report)]
+    """The table with all models, for MLflow's description; MLflow itself leaves no room between the columns."""
+    head, *body = ["| " + " &nbsp;| ".join(row) + " |" for row in rows(report)]
     return "\n".join([head, "|---" * len(rows(report)[0]) + "|", *body])

@@ -8,9 +8,9 @@ import os
 import shutil
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any, Self, TextIO
 
 from heart_disease.model.errors import hide
@@ -125,7 +125,7 @@ class Bar:
 
     def __init__(self, name: str, total: int, tell: Callable[[float], None] = lambda _: None) -> None:
         self.name, self.total, self.done, self.tell = name, total, 0.0, tell
-        self._started = self._said = time.monotonic()
+        self._started = self._said = monotonic()
         self._bar: Any = None
 
     def __enter__(self) -> Self:
@@ -155,12 +155,12 @@ class Bar:
 
     def _show(self, done: float) -> None:
         self.tell(done / self.total)
-        seconds = time.monotonic() - self._started
+        seconds = monotonic() - self._started
         rate = done / seconds if seconds else 0
         if self._bar:
             self._bar.update(self._task, completed=done, text=f"{done:.0f} of {self.total} networks, {rate:.0f}/s")
-        elif time.monotonic() - self._said >= 10:
-            self._said = time.monotonic()
+        elif monotonic() - self._said >= 10:
+            self._said = monotonic()
             left = (self.total - done) / rate if rate else 0
             LOG.info(
                 "%-9s %3.0f %% of %d networks, %.0f per second, %.0f s left",

@@ -11,18 +11,19 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from heart_disease.evaluation.cost import GIB, PROGRAM, ROW, Cost
+from heart_disease.evaluation.cost import GIB, LEARNED, PROGRAM, ROW, Cost, too_large
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.errors import UsageError
 from heart_disease.model.words import count
 from heart_disease.processes import memory
-from heart_disease.training.engine import FORWARD_NETWORKS
+from heart_disease.training.engine import BATCH_NETWORKS, FORWARD_NETWORKS
 from heart_disease.training.recipe import Recipe
 
 STEP, WEIGHT = 0.5e-6, 0.17e-9  # seconds of a network's step, and of a weight for each row that passes it
 SHAPE = 2.0  # seconds to compile the training of networks of one shape
 JUDGED = 1e-6  # seconds to judge an answer
 ANSWER, UNIT = 120, 8  # bytes of an answer while a batch is judged, and of each hidden unit on the way to it
+TAKEN = 12  # bytes of a network's weight for each further time that its answers are taken
 KEPT = 25  # bytes of an answer that is kept until the end, and compared with those of the other configurations
 
 
@@ -61,6 +62,8 @@ def estimate(recipes: Sequence[Recipe], design: Design) -> Cost:
     if design.here:
         at_once = min(len(recipes), max(FORWARD_NETWORKS // fits, 1)) * answers
         bytes_ += at_once * (ANSWER + UNIT * max(sum(recipe.hidden) for recipe in recipes))
+        networks = min(len(recipes), max(BATCH_NETWORKS // fits, 1)) * fits
+        bytes_ += networks * max(recipe.size for recipe in recipes) * (LEARNED + TAKEN * (epochs - 1))
     return Cost(seconds, bytes_)
 
 
@@ -70,7 +73,7 @@ def check(recipes: Sequence[Recipe], design: Design) -> Cost:
     Raises:
         UsageError: it cannot; the message names what would.
     """
-    cost, room = estimate(recipes, design), memory.room()
+    cost, room, folds = estimate(recipes, design), memory.room(), design.evaluation.folds
     if cost.bytes <= room:
         return cost
 
@@ -80,8 +83,11 @@ def check(recipes: Sequence[Recipe], design: Design) -> Cost:
         then = "It fits with --repeats 1."
     elif most:
         then = f"It fits with --configurations {most}, or a grid of as many."
+    elif (fewest := estimate(recipes[:1], replace(once, rows=folds)).bytes) >= room:
+        then = too_large(recipes)
     else:
-        most = max(int((room - PROGRAM) / (estimate(recipes[:1], once).bytes - PROGRAM) * design.rows), 0)
+        each = (estimate(recipes[:1], once).bytes - fewest) / (design.rows - folds)  # bytes of a patient
+        most = folds + int((room - fewest) / each)
         then = f"One configuration fits with --repeats 1 and at most {most:,} of them."
     raise UsageError(
         f"{count(len(recipes), 'configuration')} on {count(design.rows, 'patient')} need about {cost.bytes / GIB:.1f} "

@@ -31,7 +31,7 @@ from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model import schema
 from heart_disease.model.errors import UsageError
 from heart_disease.training.batches import Floats, Ints, Job
-from heart_disease.training.engine import train
+from heart_disease.training.engine import TEST_LOSS, TRAIN_LOSS, train
 from heart_disease.training.inputs import Inputs
 from heart_disease.training.recipe import Recipe
 
@@ -92,7 +92,7 @@ class Study:
     @property
     def outer(self) -> Sequence[tuple[Ints, Ints]]:
         """The outer folds: the first repeat of the main cross-validation."""
-        return self.splits.pairs[: self.evaluation.folds]
+        return self.splits.once
 
     @property
     def fits(self) -> int:
@@ -172,7 +172,7 @@ def cross_validate(
                 p = splits.out_of_fold([answers[t, o, i][e] for i in range(study.inner_folds)])
                 inner[e, o, rows] = estimates.losses(study.labels[rows], p)
         own = [k for k in main if jobs[k].side == t]
-        curves = [networks.curves[name][own].mean(axis=0) for name in ("train_loss", "validation_loss")]
+        curves = [networks.curves[name][own].mean(axis=0) for name in (TRAIN_LOSS, TEST_LOSS)]
         results.append(Result(recipe, np.stack(probabilities).astype(np.float32), inner, *curves))
     return results
 

@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import logging
 import traceback
-from copy import deepcopy
 from importlib import metadata
-from typing import Any
+from typing import Literal
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -28,19 +27,16 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp
 
-from heart_disease.serving import csv_file, explained, invocations, page, patients
+from heart_disease.serving import csv_file, description, explained, invocations, page, patients
+from heart_disease.serving.description import REFUSALS, Refusal
 from heart_disease.serving.explained import Explanations
-from heart_disease.serving.follower import TOKEN, Follower, Loaded
+from heart_disease.serving.follower import Follower, Loaded
 from heart_disease.serving.limits import Bounds
 from heart_disease.serving.metrics import Measured, Metrics
-from heart_disease.serving.patients import EXAMPLE, REFUSALS, Few, Patients
+from heart_disease.serving.patients import EXAMPLE, Few, Patients
 
 log = logging.getLogger("heart")
-DESCRIPTION = (
-    "Probability of heart disease, over 50 % narrowing of a major vessel, from patients in UCI codes. /model says "
-    f"which columns a patient needs: a version may not take all of them. If {TOKEN} is set, every path except /health, "
-    "/ping and the page at / needs the header `Authorization: Bearer TOKEN`."
-)
+LONG = 100_000  # bytes; a shorter body is read in less time than it takes to hand it to a thread
 
 
 class Answer(BaseModel):
@@ -61,6 +57,12 @@ class Answers(BaseModel):
     model: str
     version: str
     answers: list[Answer]
+
+
+class Health(BaseModel):
+    """stale: a model answers, but it is unknown whether there is a newer one."""
+
+    status: Literal["ok", "stale", "no model"]
 
 
 class Described(BaseModel):
@@ -84,16 +86,18 @@ class Described(BaseModel):
 def application(follower: Follower, token: str = "") -> ASGIApp:
     """All that answers requests: the routes, how much a client may ask of them, and what is counted."""
     metrics = Metrics(follower)
-    app = _routes(follower, metrics)
+    app = _routes(follower, metrics, token)
     return Measured(Bounds(app, token), metrics, [getattr(route, "path", "") for route in app.routes])
 
 
-def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
-    app = FastAPI(title="heart-disease", description=DESCRIPTION, version="1", docs_url=None, redoc_url=None)
+def _routes(follower: Follower, metrics: Metrics, token: str) -> FastAPI:
+    app = FastAPI(title="heart-disease", description=description.WORDS, version="1", docs_url=None, redoc_url=None)
     app.add_exception_handler(RequestValidationError, patients.refuse)
     app.add_exception_handler(Exception, _fail)
     page.add(app)
-    app.openapi = lambda: _described(app, follower)  # type: ignore[method-assign]
+    app.openapi = lambda: description.document(  # type: ignore[method-assign]
+        app, follower.now.model if follower.now else None, token
+    )
 
     def now() -> Loaded:
         if follower.now is None:
@@ -101,14 +105,14 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
             raise HTTPException(503, what, headers={"Retry-After": "5"})
         return follower.now
 
-    @app.get("/health", responses={503: {}})
-    @app.get("/ping", responses={503: {}})
+    @app.get("/health", response_model=Health, responses={503: {"model": Health | Refusal}})
+    @app.get("/ping", response_model=Health, responses={503: {"model": Health | Refusal}})
     async def health() -> JSONResponse:
         """200 if a model is loaded; `stale` if it is unknown whether there is a newer one."""
         state = ("stale" if follower.problem else "ok") if follower.now else "no model"
         return JSONResponse({"status": state}, 200 if follower.now else 503)
 
-    @app.get("/version", response_class=Response, responses=_answers("text/plain", 401, 503))
+    @app.get("/version", response_class=Response, responses=description.text("text/plain", 401, 503))
     async def version() -> Response:
         """MLflow's version, as its protocol has it; /model says which version of the model answers."""
         return PlainTextResponse(metadata.version("mlflow"))
@@ -128,7 +132,7 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
             problem=follower.problem,
         )
 
-    @app.get("/metrics", response_class=Response, responses=_answers("text/plain", 401, 503))
+    @app.get("/metrics", response_class=Response, responses=description.text("text/plain", 401, 503))
     async def numbers() -> Response:
         """Latency, answers, patients and the version, in Prometheus' format."""
         return metrics.page()
@@ -137,7 +141,7 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
         "/predict",
         response_model=Answers,
         responses=REFUSALS,
-        openapi_extra=patients.body({"application/json": {"patients": [EXAMPLE]}}),
+        openapi_extra=description.body({"application/json": {"patients": [EXAMPLE]}}),
     )
     async def predict(body: Patients) -> JSONResponse:
         """Score up to 1000 patients. One who cannot be scored gets the problem as answer; if none can, it is a 422."""
@@ -161,7 +165,7 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
     @app.post(
         "/explain",
         responses=REFUSALS,
-        openapi_extra=patients.body({"application/json": {"patients": [EXAMPLE]}}),
+        openapi_extra=description.body({"application/json": {"patients": [EXAMPLE]}}),
     )
     async def explain(body: Few) -> Explanations:
         """Score up to 10 patients as /predict does, and say what drives each probability.
@@ -179,8 +183,8 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
     @app.post(
         "/predict.csv",
         response_class=Response,
-        responses=_answers("text/csv", *REFUSALS),
-        openapi_extra=patients.body({"text/csv": csv_file.EXAMPLE}, csv={"type": "string"}),
+        responses=description.text("text/csv", *REFUSALS, headers=description.CSV_ANSWERED_WITH),
+        openapi_extra=description.body({"text/csv": csv_file.EXAMPLE}, csv=description.CSV),
     )
     async def predict_csv(request: Request) -> Response:
         """Score a CSV file as `heart predict` does: every cell as it came, with the answers beside it."""
@@ -193,11 +197,11 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
     @app.post(
         "/invocations",
         response_model=invocations.Predictions,
-        responses={**REFUSALS, 415: {"model": patients.Refusal}},
-        openapi_extra=patients.body(
+        responses={**REFUSALS, 415: {"model": Refusal}},
+        openapi_extra=description.body(
             {"application/json": invocations.EXAMPLE, "text/csv": csv_file.EXAMPLE},
             json=invocations.SCHEMA,
-            csv={"type": "string"},
+            csv=description.CSV,
         ),
     )
     async def invoke(request: Request) -> JSONResponse:
@@ -205,8 +209,11 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
 
         A patient who cannot be scored gets the problem as answer, also if nobody can be.
         """
-        loaded = now()
-        asked = invocations.read(await request.body(), request.headers.get("content-type", ""))
+        loaded, body, kind = now(), await request.body(), request.headers.get("content-type", "")
+        if len(body) > LONG:  # meanwhile, others are answered
+            asked = await run_in_threadpool(invocations.read, body, kind, loaded.model.columns)
+        else:
+            asked = invocations.read(body, kind, loaded.model.columns)
         if asked.params.get("explain"):
             predictions = await run_in_threadpool(invocations.answer, asked, loaded.model)
         else:
@@ -215,21 +222,6 @@ def _routes(follower: Follower, metrics: Metrics) -> FastAPI:
         return JSONResponse({"predictions": predictions})
 
     return app
-
-
-def _described(app: FastAPI, follower: Follower) -> dict[str, Any]:
-    """The OpenAPI document, with a patient as the version that answers takes them."""
-    document = deepcopy(FastAPI.openapi(app))
-    known = document["components"]["schemas"]
-    known["Row"] = invocations.row(follower.now.model.columns if follower.now else [])
-    if follower.now:
-        patients.describe(known["Patient"], follower.now.model)
-    return document
-
-
-def _answers(kind: str, *refusals: int | str) -> dict[int | str, dict[str, Any]]:
-    """What a route without JSON answers: text of this kind, or one of these refusals."""
-    return {200: {"content": {kind: {"schema": {"type": "string"}}}}} | {one: REFUSALS[one] for one in refusals}
 
 
 def _refuse_if_none(problems: list[str]) -> None:

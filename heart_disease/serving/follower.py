@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from heart_disease import registry
+from heart_disease.data import made_up
 from heart_disease.model.errors import HeartError, UnavailableError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef
-from heart_disease.serving import made_up
 
 log = logging.getLogger("heart")
-POLL_SECONDS, FIRST_SECONDS = 2.0, 5.0
+POLL_SECONDS, FIRST_SECONDS, LAST_SECONDS = 2.0, 5.0, 1.0  # between looks; at most for the first, for the last
 TOKEN = "HEART_API_TOKEN"  # noqa: S105
 
 
@@ -76,15 +77,23 @@ class Follower:
             log.info("all is well again")
         self.problem = problem
 
-    def follow(self) -> None:
-        """Refresh forever, in a thread that ends with the process. Returns after the first look or FIRST_SECONDS."""
-        looked = threading.Event()
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Refresh in a thread until the block ends. The block begins after the first look or FIRST_SECONDS."""
+        looked, ended = threading.Event(), threading.Event()
 
         def loop() -> None:
-            while True:
+            while not ended.is_set():
                 self.refresh()
                 looked.set()
-                time.sleep(POLL_SECONDS)
+                ended.wait(POLL_SECONDS)
 
-        threading.Thread(target=loop, name="follow", daemon=True).start()
-        looked.wait(FIRST_SECONDS)  # a store that does not answer may take minutes to say so; /health answers meanwhile
+        thread = threading.Thread(target=loop, name="follow", daemon=True)
+        thread.start()
+        # A store that does not answer may take minutes to say so: /health answers meanwhile, and the end does not wait.
+        looked.wait(FIRST_SECONDS)
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(LAST_SECONDS)

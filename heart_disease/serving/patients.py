@@ -57,23 +57,6 @@ class Few(BaseModel):
     patients: Annotated[list[Patient], Field(min_length=1, max_length=EXPLAINED, fail_fast=True)]
 
 
-class Refusal(BaseModel):
-    """What is wrong with a request: what was expected, what came, and where."""
-
-    detail: str
-
-
-REFUSALS: dict[int | str, dict[str, Any]] = {status: {"model": Refusal} for status in (400, 401, 408, 413, 422, 503)}
-
-
-def body(examples: dict[str, Any], **schemas: Any) -> dict[str, Any]:
-    """The `openapi_extra` of a route: an example of its body for each content type; schemas: by json or csv."""
-    content = {kind: {"example": example} for kind, example in examples.items()}
-    for name, one in schemas.items():
-        next(held for kind, held in content.items() if kind.endswith(name))["schema"] = one
-    return {"requestBody": {"content": content, "required": True}}
-
-
 def describe(patient: dict[str, Any], model: PatientModel) -> None:
     """Make the JSON schema of a patient say which columns `model` needs, and which codes it knows."""
     patient["required"] = list(model.columns)
@@ -89,7 +72,7 @@ def as_cells(patients: list[Any], model: PatientModel) -> NDArray[np.float64]:
     """The patients as `PatientModel.score` takes them: (n, 13).
 
     Raises:
-        HTTPException: one lacks a column that the model takes, or has null where it needs a number.
+        HTTPException: one lacks a column that the model takes, or has null although it needs a number.
     """
     cells = np.array([list(patient.__dict__.values()) for patient in patients], "float64")
     needed = frozenset(model.columns)

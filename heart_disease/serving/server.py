@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import uvicorn
 
@@ -69,10 +69,10 @@ def run(host: str, port: int, version: str, wait: bool, abstains: bool) -> None:
         UsageError: there is no such port.
         UnavailableError: the port is taken, `version` is a number and cannot be used, or there is no such alias.
     """
-    with listen(host, port) as listener, _shown():
+    with listen(host, port) as listener, _shown(), ExitStack() as until_the_end:
         follower = Follower(version, abstains=abstains)
         if not follower.is_fixed:
-            follower.follow()
+            until_the_end.enter_context(follower.following())
             if follower.is_unknown and not wait:
                 newest = ", ".join(registry.versions()[:NEWEST]) or "none"
                 raise UnavailableError(

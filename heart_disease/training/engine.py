@@ -37,7 +37,9 @@ from heart_disease.training.interrupts import undisturbed
 from heart_disease.training.network import average, build, build_optimizer, initial_weights, layer_shapes
 from heart_disease.training.recipe import Recipe
 
-CURVES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+# The names of the curves, here and in MLflow, whose page groups charts by what precedes the slash.
+TRAIN_LOSS, TRAIN_ACCURACY, TEST_LOSS, TEST_ACCURACY = "loss/train", "accuracy/train", "loss/test", "accuracy/test"
+CURVES = (TRAIN_LOSS, TRAIN_ACCURACY, TEST_LOSS, TEST_ACCURACY)
 # More networks at once are no faster: what they read and write at each step leaves the processor's cache.
 BATCH_NETWORKS = 2000
 FORWARD_NETWORKS = 1000
@@ -49,9 +51,9 @@ class Networks:
 
     weights: for each job (E, P), one row for each number of epochs after which they are taken: the kernels and biases,
         flattened layer by layer (P = 497 for 29-16-1).
-    curves: by the names in `CURVES`, each (K, epochs); nan after a network's last epoch, and for validation if a
+    curves: by the names in `CURVES`, each (K, epochs); nan after a network's last epoch, and on test rows if a
         job watches no rows. Training figures are means over the epoch's batches while the weights move, as Keras
-        reports them; validation figures are taken at the end of the epoch.
+        reports them; figures on test rows are taken at the end of the epoch.
     device: the device they were trained on, in words.
     """
 
@@ -61,9 +63,10 @@ class Networks:
     device: str
 
     def pick(self, wanted: Callable[[Job], bool]) -> Networks:
-        """The networks whose job is wanted, in the same order."""
+        """The networks whose job is wanted, in the same order; curves end with the last epoch of any of them."""
         which = [k for k, job in enumerate(self.jobs) if wanted(job)]
-        curves = {name: curve[which] for name, curve in self.curves.items()}
+        epochs = max((self.jobs[k].taken[-1] for k in which), default=0)
+        curves = {name: curve[which, :epochs] for name, curve in self.curves.items()}
         jobs, weights = tuple(self.jobs[k] for k in which), tuple(self.weights[k] for k in which)
         return Networks(jobs, weights, curves, self.device)
 

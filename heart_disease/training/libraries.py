@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 from heart_disease.model.errors import UnavailableError
+from heart_disease.processes.garbage import uncollected
 
 BACKEND = "tensorflow"
 # None: not set during the import. Keras finds no keras.json in /dev/null, and cannot write one there.
@@ -37,9 +38,12 @@ def keras() -> Any:
     Raises:
         UnavailableError: this process has already imported Keras with another backend.
     """
-    with _set(SETTINGS) if "keras" not in sys.modules else nullcontext():
-        import keras
-        import tensorflow  # noqa: F401
+    if "keras" not in sys.modules:
+        with _set(SETTINGS), uncollected():
+            import keras
+            import tensorflow  # noqa: F401
+    import keras
+
     if keras.config.backend() != BACKEND:
         raise UnavailableError(
             f"Keras was imported with the backend '{keras.config.backend()}' before; expected '{BACKEND}'. Set "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
@@ -13,7 +14,9 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from heart_disease.cli import output
+from heart_disease.cli import main, output
+from heart_disease.cli.document import children
+from heart_disease.cli.parser import Command
 from heart_disease.data import sources
 from heart_disease.evaluation.estimates import Estimate
 from heart_disease.reporting.terminal import progress, say
@@ -41,6 +44,14 @@ def test_facts_become_one_json_document(capsys: pytest.CaptureFixture[str]) -> N
         "none": None,
         "yes": True,
     }
+
+
+@pytest.mark.parametrize("command", [one for group in main.GROUPS.values() for one in group], ids=lambda one: one.name)
+def test_a_command_prints_its_facts_with_json_or_says_why_it_has_none(command: Command) -> None:
+    [parsers] = children(main.make_parser())
+    has_option = "--json" in parsers[command.name].format_help()
+    module = inspect.getsource(inspect.getmodule(command.run) or command.run)
+    assert has_option == (not command.no_facts) == ("options.json" in module)
 
 
 def test_progress_is_silent_with_quiet_and_back_without(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from heart_disease.data import files, recognition, sources
 from heart_disease.model import schema
 from heart_disease.model.errors import RejectedError
-from tests.harness import copies
+from tests.harness.data import copies
 
 
 def as_file(frame: pd.DataFrame, folder: Path) -> Path:

@@ -22,8 +22,8 @@ from heart_disease.data import sources
 from heart_disease.data.recognition import KEY
 from heart_disease.model import schema
 from heart_disease.model.errors import DataError, ExitCode, SourceError
-from tests.harness import copies
 from tests.harness.command import heart
+from tests.harness.data import copies
 
 UCI_CODES = ("sex", "cp", "fbs", "restecg", "exang", "slope", "ca", "thal")
 CELLS = (
@@ -138,7 +138,7 @@ DAMAGED: dict[str, Callable[[pd.DataFrame], bytes]] = {
     "records": lambda frame: as_parquet(frame.assign(thal=[{"a": 1}] * len(frame))),
     "bytes": lambda frame: as_parquet(frame.assign(sex=[b"\xff"] * len(frame))),
     "decimals": lambda frame: as_parquet(frame.assign(oldpeak=frame["oldpeak"].map(lambda value: Decimal(str(value))))),
-    "5,000 columns": lambda frame: wide(frame).to_csv(index=False).encode(),
+    "1,000 columns": lambda frame: wide(frame).to_csv(index=False).encode(),
     "gzip cut off": lambda frame: gzip.compress(frame.to_csv().encode())[:-100],
     "a zip bomb": lambda frame: bomb(zipped("heart.csv", frame.to_csv(index=False))),
     "formulas": lambda frame: frame.assign(age="=HYPERLINK(A1)").to_csv(index=False).encode(),
@@ -154,7 +154,7 @@ def as_parquet(frame: pd.DataFrame) -> bytes:
 
 
 def wide(frame: pd.DataFrame) -> pd.DataFrame:
-    more = pd.DataFrame(0, index=frame.index, columns=[f"c{i}" for i in range(5000)])
+    more = pd.DataFrame(0, index=frame.index, columns=[f"c{i}" for i in range(1000)])
     return pd.concat([frame, more], axis=1)
 
 

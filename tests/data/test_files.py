@@ -16,7 +16,7 @@ from heart_disease.data import files, sources
 from heart_disease.data.formats import csv_text
 from heart_disease.data.writing import Writer
 from heart_disease.model.errors import SourceError
-from tests.harness import patients
+from tests.harness.data import patients
 
 
 def read(path: Path) -> pa.Table:

@@ -16,7 +16,7 @@ import pytest
 from heart_disease.data import sources
 from heart_disease.model import schema
 from heart_disease.model.errors import SourceError
-from tests.harness import patients
+from tests.harness.data import patients
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 

@@ -10,13 +10,14 @@ from random import Random
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from heart_disease.data import sources
 from heart_disease.model import schema
 from heart_disease.model.errors import DataError
-from tests.harness import patients
+from tests.harness.data import patients
 
 ALL = schema.BY_NAME.values()
 NUMBERS = some.floats(-1e6, 1e6, allow_nan=False).map(lambda value: float(f"{value:.7g}"))
@@ -69,6 +70,7 @@ BYTES = (
 )
 
 
+@pytest.mark.slow
 @given(TABLES)
 def test_a_table_is_the_same_through_csv_and_through_parquet(frame: pd.DataFrame) -> None:
     expected = sources.make_table(frame, "memory")
@@ -99,6 +101,7 @@ def test_a_cell_that_changes_makes_another_table(frame: pd.DataFrame) -> None:
     assert sources.make_table(changed, "memory").digest != sources.make_table(frame, "memory").digest
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(BYTES, some.sampled_from(["a.csv", "a.parquet"]))
 def test_any_bytes_are_a_table_or_a_data_error(data: bytes, name: str) -> None:

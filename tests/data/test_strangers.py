@@ -17,7 +17,7 @@ from heart_disease.data.sites import SITES
 from heart_disease.model.errors import RejectedError, UsageError
 from tests.data.formats.test_text import CELLS, FORMS
 from tests.data.test_copies import same_patients
-from tests.harness import copies
+from tests.harness.data import copies
 
 EVERY: Mapping[str, copies.Maker] = {
     "uci": copies.cleveland,

@@ -13,8 +13,8 @@ import pytest
 from heart_disease.cli.main import GROUPS, make_parser
 from heart_disease.lessons.lesson import NAMES, find
 from heart_disease.reporting import columns_page
+from tests.harness.command import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 COMMANDS = [command.name for group in GROUPS.values() for command in group]
 README = (ROOT / "README.md").read_text()
 PAGES = [

@@ -1,4 +1,7 @@
-"""Calibration, net benefit, threshold, groups and stability, each beside a slow or independent computation."""
+"""Calibration, threshold, groups and stability, each beside a slow or independent computation.
+
+Net benefit, and more about calibration and groups, is in test_references.py.
+"""
 
 from __future__ import annotations
 
@@ -34,22 +37,6 @@ def test_the_intercept_makes_the_mean_probability_right() -> None:
 @pytest.mark.parametrize("p", [np.full(N, 0.4), 0.98 * LABELS + 0.01], ids=["all equal", "perfectly apart"])
 def test_what_has_no_slope_is_not_given_one(p: np.ndarray) -> None:
     assert clinical.calibration(LABELS, p[None]) is None
-
-
-def test_net_benefit_is_counted_patient_by_patient() -> None:
-    thresholds = np.array([0.1, 0.35, float(P[0, 0]), 0.8])
-    plainly = []
-    for t in thresholds:
-        each = [
-            sum((1.0 if y else -t / (1 - t)) for y, q in zip(LABELS, p, strict=True) if q >= t) / N for p in P
-        ]  # fmt: skip
-        plainly.append(np.mean(each))
-    np.testing.assert_allclose(clinical.net_benefit(LABELS, P, thresholds), plainly)
-
-
-def test_treating_all_has_the_net_benefit_of_the_formula() -> None:
-    [found] = clinical.net_benefit(LABELS, np.ones((1, N)), np.array([0.2]))
-    assert found == pytest.approx(LABELS.mean() - (1 - LABELS.mean()) * 0.25)
 
 
 @pytest.mark.parametrize("target", [0.5, 0.9, 0.95, 1.0])
@@ -124,6 +111,15 @@ def test_the_band_of_the_smooth_curve_is_that_of_resampled_patients() -> None:
     inside = slice(5, -5)  # the ends of the grid are drawn anew each time
     spread = 1.96 * np.std(curves, axis=0)[inside]
     assert np.median((found.high - found.low)[inside] / 2 / spread) == pytest.approx(1, abs=0.1)
+
+
+def test_the_band_has_a_width_where_the_curve_is_cut_at_0_or_1() -> None:
+    wide = expit(0.3 * logit(P))  # so the line falls below 0 and rises above 1
+    found = clinical.smooth(LABELS, wide)
+    assert found
+    assert {0.0, 1.0} <= set(found.share)
+    assert (found.low < found.high).all()
+    assert ((found.low <= found.share) & (found.share <= found.high)).all()
 
 
 def test_equal_probabilities_have_no_curve() -> None:

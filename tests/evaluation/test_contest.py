@@ -23,8 +23,8 @@ from heart_disease.model.folds import answers
 from heart_disease.training.batches import Floats, Job
 from heart_disease.training.engine import CURVES, Networks
 from heart_disease.training.recipe import Recipe
-from tests.harness import patients
-from tests.harness.metrics import plainly
+from tests.harness.data import patients
+from tests.harness.models.metrics import plainly
 
 N = 83
 LABELS = np.array([1.0] * 37 + [0.0] * 44)[np.random.default_rng(5).permutation(81)]
@@ -38,17 +38,17 @@ def jobs_of(recipe: Recipe, splits: Splits) -> tuple[Job, ...]:
 
 
 def test_cross_validation_trains_one_network_per_fold_and_ships_one_trained_on_all_rows() -> None:
-    params, splits = Recipe(seed=7), folds.cross_validation(LABELS, 5, 2, seed=0)
-    *fits, shipped = jobs_of(params, splits)
+    recipe, splits = Recipe(seed=7), folds.cross_validation(LABELS, 5, 2, seed=0)
+    *fits, shipped = jobs_of(recipe, splits)
     assert len(fits) == 10
     for i, (job, (train, test)) in enumerate(zip(fits, splits.pairs, strict=True)):
         np.testing.assert_array_equal(job.rows, train)
         np.testing.assert_array_equal(job.watch, test)
         assert job.matrix == i
-        assert replace(job.recipe, seed=7) == params
+        assert replace(job.recipe, seed=7) == recipe
     np.testing.assert_array_equal(shipped.rows, np.arange(81))
     assert len(shipped.watch) == 0
-    assert (shipped.recipe, shipped.matrix) == (params, 10)
+    assert (shipped.recipe, shipped.matrix) == (recipe, 10)
 
 
 def test_no_fitting_touches_a_held_out_row() -> None:
@@ -90,8 +90,8 @@ def test_each_matrix_is_standardised_on_the_rows_its_networks_learn_from() -> No
 def test_every_fold_has_its_own_seed_which_follows_from_the_recipes() -> None:
     splits = folds.cross_validation(LABELS, 10, 2, seed=0)
 
-    def seeds(params: Recipe) -> list[int]:
-        return [job.recipe.seed for job in jobs_of(params, splits)]
+    def seeds(recipe: Recipe) -> list[int]:
+        return [job.recipe.seed for job in jobs_of(recipe, splits)]
 
     assert len(set(seeds(Recipe()))) == 21
     assert seeds(Recipe()) == seeds(Recipe(epochs=1))

@@ -10,6 +10,7 @@ from heart_disease.evaluation import by_rows, cost
 from heart_disease.evaluation.settings import Evaluation, EvaluationOptions
 from heart_disease.model.errors import UsageError
 from heart_disease.processes import memory
+from heart_disease.reporting.landscape import cost_of_landscape
 from heart_disease.training.recipe import Recipe, RecipeOptions
 
 GIB = 2**30
@@ -68,7 +69,61 @@ def test_what_cannot_fit_is_refused_with_what_would_fit(
         cost.check(rows, recipes, evaluation, fixed=True)
 
 
-def test_a_network_that_is_too_large_for_a_landscape_is_refused() -> None:
-    cost.check_landscape(Recipe(hidden=(128, 128)))
-    with pytest.raises(UsageError, match="a network of 73729 weights is too large for a loss landscape"):
-        cost.check_landscape(Recipe(hidden=(256, 256)))
+@pytest.mark.parametrize(
+    ("gib", "remedy"),
+    [
+        (12, r"It fits with --repeats 1\."),
+        (8, r"It fits with --holdout 0\.2\."),
+        (1.5, r"Use smaller layers: a network has 16,908,289 weights\."),
+    ],
+)
+def test_networks_whose_weights_do_not_fit_are_refused(
+    monkeypatch: pytest.MonkeyPatch, gib: float, remedy: str
+) -> None:
+    monkeypatch.setattr(memory, "room", lambda: gib * GIB)
+    with pytest.raises(UsageError, match=rf"303 patients need .*Nothing was trained\. {remedy}"):
+        cost.check(303, [Recipe(hidden=(4096, 4096))], Evaluation())
+
+
+def test_a_landscape_that_does_not_fit_is_refused_and_the_training_alone_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe, folds = Recipe(hidden=(128, 128)), Evaluation()
+    plain, picture = cost.estimate(303, [recipe], folds), cost_of_landscape(303, recipe)
+    monkeypatch.setattr(memory, "room", lambda: plain.bytes + picture.bytes)
+    both = cost.check(303, [recipe], folds, landscape=picture)
+    assert (both.seconds, both.bytes) == (plain.seconds + picture.seconds, plain.bytes + picture.bytes)
+    monkeypatch.setattr(memory, "room", lambda: plain.bytes + picture.bytes / 2)
+    with pytest.raises(UsageError, match=r"Nothing was trained\. It fits without --landscape\."):
+        cost.check(303, [recipe], folds, landscape=picture)
+    assert cost.check(303, [recipe], folds) == plain
+
+
+def test_what_would_fit_fits_with_the_landscape(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, recipes, folds = 1_000_000, [Recipe(batch_size=8192)], Evaluation(repeats=50)
+    once, held = (cost.estimate(rows, recipes, way).bytes for way in (Evaluation(repeats=1), Evaluation(holdout=0.2)))
+    picture = cost.Cost(0, GIB)
+    for room, fits in ((once, "--repeats 1"), (once - 0.1 * GIB, "--holdout 0.2"), (held, "--holdout 0.2")):
+        monkeypatch.setattr(memory, "room", lambda room=room: room + GIB)
+        with pytest.raises(UsageError, match=rf"It fits with {fits}\."):
+            cost.check(rows, recipes, folds, landscape=picture)
+    monkeypatch.setattr(memory, "room", lambda: held + 0.9 * GIB)
+    with pytest.raises(UsageError, match=r"Train on at most 1\d,\d\d\d of them"):
+        cost.check(rows, recipes, folds, landscape=picture)
+
+
+@pytest.mark.parametrize(
+    ("rows", "hidden", "seconds", "mib"),
+    [
+        (303, (128, 128), 10.8, 176),
+        (1000, (128, 128), 22.5, 422),
+        (1000, (600,), 28.5, 543),
+        (1000, (256,) * 2, 54, 757),
+    ],
+)
+def test_the_cost_of_a_landscape_is_within_a_factor_of_two_of_what_was_measured(
+    rows: int, hidden: tuple[int, ...], seconds: float, mib: float
+) -> None:
+    found = cost_of_landscape(rows, Recipe(hidden=hidden))
+    assert seconds / 2 < found.seconds < 2 * seconds
+    assert mib / 2 < found.bytes / 2**20 < 2 * mib

@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss
 from heart_disease.evaluation import estimates
 from heart_disease.evaluation.estimates import METRICS, Numbers
 from heart_disease.training.batches import Ints
-from tests.harness.metrics import plainly
+from tests.harness.models.metrics import plainly
 
 N = 83
 

@@ -12,7 +12,7 @@ from heart_disease.evaluation.contest import CHAMPION, NETWORK
 from heart_disease.model import schema
 from heart_disease.training.recipe import Recipe
 from tests.evaluation.test_contest import Y, on, untrained
-from tests.harness import patients
+from tests.harness.data import patients
 
 N = 160
 RNG = np.random.default_rng(3)

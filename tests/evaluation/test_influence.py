@@ -18,7 +18,7 @@ from heart_disease.model.encoding import Encoder
 from heart_disease.training.engine import Networks
 from heart_disease.training.network import initial_weights
 from heart_disease.training.recipe import Recipe
-from tests.harness import patients
+from tests.harness.data import patients
 
 FRAME = patients.make(48, seed=5)
 CONTEST = Contest.on(FRAME, Recipe(hidden=(3,), members=2), Evaluation(folds=3, repeats=2))

@@ -16,8 +16,8 @@ from expectations.gate import Cell, Validation, validate
 from heart_disease.data import sources
 from heart_disease.data.sources import Table
 from heart_disease.model import schema
-from tests.harness import patients
-from tests.harness.judging import Change, judge, put
+from tests.harness.data import patients
+from tests.harness.data.judging import Change, judge, put
 
 
 def turned(frame: pd.DataFrame) -> pd.DataFrame:

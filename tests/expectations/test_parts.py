@@ -17,8 +17,8 @@ from heart_disease.data import files, sources
 from heart_disease.data.formats import parquet
 from heart_disease.model import schema
 from heart_disease.model.errors import SourceError
-from tests.harness import crowd, patients
-from tests.harness.clusters import sent
+from tests.harness.data import crowd, patients
+from tests.harness.models.clusters import sent
 
 NAMES = list(schema.BY_NAME)
 CELLS = some.sampled_from([None, "high", "?", "1e400", "-0", "0", "1", "2", "4", "300", "2.5", "999", "inf"])
@@ -50,6 +50,7 @@ def damaged(cells: list[tuple[int, str, str | None]], changes: list[object]) -> 
     return frame
 
 
+@pytest.mark.slow
 @settings(max_examples=5)
 @given(DAMAGE, WHOLE, some.integers(17, 40))
 def test_the_verdict_does_not_depend_on_the_parts(

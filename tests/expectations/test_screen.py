@@ -12,7 +12,7 @@ from expectations import gate
 from expectations.screen import Screen
 from heart_disease.data import sources
 from heart_disease.model import schema
-from tests.harness import patients
+from tests.harness.data import patients
 
 
 def doubted(frame: pd.DataFrame) -> tuple[bool, bool]:

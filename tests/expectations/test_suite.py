@@ -11,8 +11,8 @@ import pytest
 from expectations import suite
 from heart_disease.data import sources
 from heart_disease.model import schema
-from tests.harness import patients
-from tests.harness.judging import put
+from tests.harness.data import patients
+from tests.harness.data.judging import put
 
 
 def test_the_json_file_is_the_suite() -> None:

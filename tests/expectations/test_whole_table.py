@@ -12,7 +12,7 @@ from expectations.gate import Validation, validate
 from heart_disease.data import sources
 from heart_disease.lessons.columns import FOREIGN
 from heart_disease.model import schema
-from tests.harness import patients
+from tests.harness.data import patients
 
 PATIENTS = sources.load().frame.sort_index()
 KAGGLE = PATIENTS.replace(FOREIGN).fillna({"ca": 4, "thal": 0}).assign(num=1 - schema.label(PATIENTS))

@@ -11,8 +11,8 @@ import pytest
 from heart_disease import registry
 from heart_disease.search import space
 from heart_disease.search.study import Result
-from tests.harness.searches import FITS, SPACE, Trainer, search
-from tests.harness.trainings import QUICK, checked_here
+from tests.harness.models.searches import FITS, SPACE, Trainer, search
+from tests.harness.models.trainings import QUICK, checked_here
 
 
 @pytest.fixture(scope="module")

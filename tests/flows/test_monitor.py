@@ -14,8 +14,8 @@ from prefect.client.orchestration import get_client
 from heart_disease import registry
 from heart_disease.data import sources
 from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError
-from tests.harness.artifacts import read_artifacts
 from tests.harness.command import one_line, speaking
+from tests.harness.pages.artifacts import read_artifacts
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("trained")]
 

@@ -23,10 +23,10 @@ from heart_disease.processes import memory
 from heart_disease.registry.sweeps import SWEEPS
 from heart_disease.search import space
 from heart_disease.training.recipe import Recipe
-from tests.harness import patients
-from tests.harness.artifacts import read_artifacts
 from tests.harness.command import heart, one_line
-from tests.harness.searches import SPACE, Trainer, children, search
+from tests.harness.data import patients
+from tests.harness.models.searches import SPACE, Trainer, children, search
+from tests.harness.pages.artifacts import read_artifacts
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_batches")]
 

@@ -23,9 +23,19 @@ from heart_disease.model.errors import UnavailableError
 from heart_disease.registry.sweeps import SWEEPS
 from heart_disease.search import space
 from heart_disease.search.study import Study, Summary
-from tests.harness import patients
-from tests.harness.command import heart, one_line, root
-from tests.harness.searches import ARGUMENTS, BATCHES, EVALUATION, FITS, SPACE, Trainer, artifacts, children, search
+from tests.harness.command import ROOT, heart, one_line
+from tests.harness.data import patients
+from tests.harness.models.searches import (
+    ARGUMENTS,
+    BATCHES,
+    EVALUATION,
+    FITS,
+    SPACE,
+    Trainer,
+    artifacts,
+    children,
+    search,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_batches")]
 
@@ -239,7 +249,7 @@ def start(folder: Path) -> subprocess.Popen[str]:
     folder.mkdir()
     (folder / "space.yaml").write_text(space.as_yaml(SPACE))
     command = [sys.executable, "-c", SCRIPT, "sweep", "--space", "space.yaml", "--device", "cpu", *ARGUMENTS]
-    environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}", "PYTHONPATH": root()}
+    environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         command, env={**os.environ, **environment, "PREFECT_API_URL": str(PREFECT_API_URL.value())},
         cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True,
@@ -248,7 +258,7 @@ def start(folder: Path) -> subprocess.Popen[str]:
 
 def wait_for_a_batch(process: subprocess.Popen[str], folder: Path) -> None:
     while process.poll() is None and not list(folder.glob("mlruns/*/*/artifacts/batches/*.npz")):
-        time.sleep(0.02)
+        time.sleep(0.02)  # soon, because the next batches are short
     assert process.poll() is None, process.communicate()[1]
 
 

@@ -34,8 +34,3 @@ def speaking(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str
         return code, out, one_line(err)
 
     return call
-
-
-def root() -> str:
-    """The repository's folder, for PYTHONPATH."""
-    return str(ROOT)

@@ -24,9 +24,9 @@ def gradient(weights: list[Numbers], x: Numbers, y: Numbers) -> list[Numbers]:
 
 @pytest.mark.parametrize("hidden", SHAPES)
 def test_the_forward_pass_is_the_pipelines_network(hidden: tuple[int, ...]) -> None:
-    params = Recipe(hidden=hidden, seed=3)
-    kept = passes.forward(passes.starting_weights(params, 5), X)
-    model = build(params, 5)
+    recipe = Recipe(hidden=hidden, seed=3)
+    kept = passes.forward(passes.starting_weights(recipe, 5), X)
+    model = build(recipe, 5)
     np.testing.assert_allclose(kept.h[-1], model(X).numpy(), atol=1e-6)
     theirs = float(keras.losses.BinaryCrossentropy()(Y, model(X)))
     assert passes.loss(kept, Y) == pytest.approx(theirs, abs=1e-6)
@@ -34,9 +34,9 @@ def test_the_forward_pass_is_the_pipelines_network(hidden: tuple[int, ...]) -> N
 
 @pytest.mark.parametrize("hidden", SHAPES)
 def test_the_backward_pass_finds_the_derivatives_of_the_tape(hidden: tuple[int, ...]) -> None:
-    params = Recipe(hidden=hidden, seed=3)
-    ours = gradient(passes.starting_weights(params, 5), X, Y)
-    theirs = backprop.by_tape(params, X, Y)
+    recipe = Recipe(hidden=hidden, seed=3)
+    ours = gradient(passes.starting_weights(recipe, 5), X, Y)
+    theirs = backprop.by_tape(recipe, X, Y)
     assert [part.shape for part in ours] == [part.shape for part in theirs]
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)

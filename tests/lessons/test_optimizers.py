@@ -122,6 +122,7 @@ def lesson() -> Lesson:
     return optimizers.run(SMALL)
 
 
+@pytest.mark.slow
 def test_every_optimizer_is_measured_and_drawn(lesson: Lesson) -> None:
     assert {name.split("/")[1] for name in lesson.metrics} == set(NAMES)
     assert all(math.isfinite(value) for value in lesson.metrics.values())
@@ -137,6 +138,7 @@ def test_every_optimizer_is_measured_and_drawn(lesson: Lesson) -> None:
     assert lesson.png.startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_steps_and_seconds_follow_from_the_passes(lesson: Lesson) -> None:
     found = lesson.metrics
     for name, steps in (("sgd 32", 10), ("sgd 128", 3), ("adam 32", 10)):
@@ -146,6 +148,7 @@ def test_steps_and_seconds_follow_from_the_passes(lesson: Lesson) -> None:
         assert shown in next(line for line in lesson.text.splitlines() if line.startswith(f"| {name} |"))
 
 
+@pytest.mark.slow
 def test_all_start_from_the_same_weights(lesson: Lesson) -> None:
     starts = [lesson.curves[f"training loss/{name}"][0] for name in NAMES]
     frame = sources.load().frame
@@ -158,6 +161,7 @@ def test_all_start_from_the_same_weights(lesson: Lesson) -> None:
     assert starts == pytest.approx([np.mean(losses)] * len(NAMES), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_full_batch_descent_equals_keras_step_by_step(lesson: Lesson) -> None:
     import keras
 
@@ -176,7 +180,9 @@ def test_full_batch_descent_equals_keras_step_by_step(lesson: Lesson) -> None:
 
 def raced(name: str, size: int, seconds: float, losses: list[float], reached: list[int]) -> Raced:
     curves: Numbers = np.array([[losses, losses]])
-    return Raced(name, size, -(-303 // size), seconds, curves, 0, reached)
+    kind = name.split()[0]
+    recipe = Recipe(optimizer="sgd", momentum=0.9) if kind == "momentum" else Recipe(optimizer=kind)  # type: ignore[arg-type]
+    return Raced(name, recipe, size, -(-303 // size), seconds, curves, 0, reached)
 
 
 def test_losses_that_are_not_reached_are_reported() -> None:

@@ -58,12 +58,12 @@ def found_alone(labels: np.ndarray, probabilities: np.ndarray) -> float:
 def test_decay_shrinks_a_weight_as_much_as_kerass_optimizer_does() -> None:
     import keras
 
-    params = Recipe(epochs=3, batch_size=32, learning_rate=0.01, weight_decay=2.0)
-    optimizer = keras.optimizers.Adam(params.learning_rate, weight_decay=params.weight_decay)
+    recipe = Recipe(epochs=3, batch_size=32, learning_rate=0.01, weight_decay=2.0)
+    optimizer = keras.optimizers.Adam(recipe.learning_rate, weight_decay=recipe.weight_decay)
     weight = keras.Variable(1.0)
     for _ in range(3 * 4):  # 100 rows in batches of 32 are 4 steps
         optimizer.apply([keras.ops.zeros(())], [weight])
-    assert overfitting.kept(params, 100) == pytest.approx(float(weight), rel=1e-5)
+    assert overfitting.kept(recipe, 100) == pytest.approx(float(weight), rel=1e-5)
 
 
 @pytest.mark.parametrize(

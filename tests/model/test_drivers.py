@@ -13,7 +13,7 @@ from heart_disease.model import drivers, schema
 from heart_disease.model.encoding import INPUT_COLUMNS, Encoder
 from heart_disease.model.keras_file import Dense, StoredNetwork
 from heart_disease.model.patient_model import PatientModel
-from tests.harness import patients
+from tests.harness.data import patients
 
 TABLE = patients.make(100)
 CELLS = TABLE[list(schema.INPUT_NAMES)].to_numpy()

@@ -12,7 +12,7 @@ import pytest
 from heart_disease.data import sources
 from heart_disease.model import encoding, schema
 from heart_disease.model.encoding import Encoder
-from tests.harness import patients
+from tests.harness.data import patients
 
 NAMES = [
     *("age", "trestbps", "chol", "thalach", "oldpeak", "slope"),

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from heart_disease.model import folds, schema
-from tests.harness import models, patients
+from tests.harness.data import patients
+from tests.harness.models import models
 
 TABLE = patients.make(40)
 STACK = models.stack(29, 4, 3, np.random.default_rng(2))

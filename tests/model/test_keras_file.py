@@ -16,6 +16,7 @@ import pytest
 from heart_disease.model import keras_file
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
+from tests.harness.command import ROOT
 
 INPUTS = np.random.default_rng(0).normal(0, 3, (500, 29)).astype("float32")
 
@@ -46,9 +47,9 @@ def test_every_activation_of_a_recipe_is_known() -> None:
     assert {*get_args(get_type_hints(Recipe)["activation"])} <= {*keras_file.ACTIVATIONS}
 
 
-@pytest.mark.parametrize("params", [Recipe(hidden=()), Recipe(hidden=(4,)), Recipe(hidden=(16, 8, 4), dropout=0.3)])
-def test_every_shape_of_a_recipe_matches_keras(params: Recipe, tmp_path: Path) -> None:
-    assert_same(shaken(network.build(params, 29)), tmp_path)
+@pytest.mark.parametrize("recipe", [Recipe(hidden=()), Recipe(hidden=(4,)), Recipe(hidden=(16, 8, 4), dropout=0.3)])
+def test_every_shape_of_a_recipe_matches_keras(recipe: Recipe, tmp_path: Path) -> None:
+    assert_same(shaken(network.build(recipe, 29)), tmp_path)
 
 
 @pytest.mark.parametrize("members", [2, 12])
@@ -90,16 +91,15 @@ def test_a_config_that_describes_no_network_is_refused(config: Any, tmp_path: Pa
 def test_loading_and_scoring_import_neither_keras_nor_tensorflow(tmp_path: Path) -> None:
     from heart_disease.model.encoding import Encoder
     from heart_disease.model.patient_model import PatientModel
-    from tests.harness import patients
+    from tests.harness.data import patients
 
     PatientModel(Encoder.fit(patients.make(50)), network.build(Recipe(), 29)).save(tmp_path)
     script = (
         "import sys, pathlib\n"
         "from heart_disease.model.patient_model import PatientModel\n"
-        "from tests.harness import patients\n"
+        "from tests.harness.data import patients\n"
         f"assert PatientModel.load(pathlib.Path({str(tmp_path)!r})).predict(patients.make(3))['probability'].all()\n"
         "sys.exit(', '.join({'keras', 'tensorflow', 'sklearn'} & set(sys.modules)) or 0)\n"
     )
-    root = Path(keras_file.__file__).parent.parent.parent
-    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

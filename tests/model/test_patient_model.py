@@ -17,7 +17,8 @@ from heart_disease.model.errors import RejectedError, UsageError
 from heart_disease.model.patient_model import PatientModel, difference
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
-from tests.harness import models, patients
+from tests.harness.data import patients
+from tests.harness.models import models
 
 PATIENTS = patients.make(40, seed=2)
 
@@ -260,8 +261,8 @@ def test_an_older_version_without_the_file_is_read_and_a_wrong_one_refused(
 
 
 def test_a_model_with_dropout_answers_the_same_each_time(tmp_path: Path) -> None:
-    params = Recipe(hidden=(8, 4), dropout=0.5)
-    PatientModel(Encoder.fit(PATIENTS), network.build(params, 29)).save(tmp_path)
+    recipe = Recipe(hidden=(8, 4), dropout=0.5)
+    PatientModel(Encoder.fit(PATIENTS), network.build(recipe, 29)).save(tmp_path)
     again = PatientModel.load(tmp_path)
     pd.testing.assert_frame_equal(again.predict(PATIENTS), again.predict(PATIENTS), check_exact=True)
 

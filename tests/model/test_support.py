@@ -16,7 +16,7 @@ from heart_disease.model.encoding import Encoder, input_names
 from heart_disease.model.errors import RejectedError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.model.support import Support
-from tests.harness import patients
+from tests.harness.data import patients
 
 CLEVELAND = pd.read_csv(SITES["cleveland"]).astype("float64")
 

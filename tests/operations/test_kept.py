@@ -21,7 +21,7 @@ from heart_disease.model.errors import ExitCode, UsageError
 from heart_disease.operations import deploy, deployments, kept, schedule
 from heart_disease.operations.deployments import MONITOR, PRUNE, RECONCILE, RETRAIN, SUNDAYS, When, interval_in_words
 from heart_disease.processes.told import told
-from tests.harness.command import one_line, root
+from tests.harness.command import ROOT, one_line
 
 pytestmark = pytest.mark.usefixtures("prefect")
 DAILY = CronSchedule(cron="0 7 * * *", timezone="UTC")
@@ -239,11 +239,10 @@ def test_a_path_that_depends_on_the_workers_folder_is_refused_before_anything_is
     assert said.startswith(f"heart: {variable} is './patients'; expected an address, or a path from the root")
 
 
-@pytest.mark.slow
 def test_deploying_again_keeps_what_was_changed(client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value() or "")
     monkeypatch.setenv("HEART_CRON", "0 6 * * 1")
-    monkeypatch.chdir(root())
+    monkeypatch.chdir(ROOT)
     deploy.main()
     found = training(client)
     assert times(found) == {"0 6 * * 1": True}

@@ -21,7 +21,8 @@ from prefect.states import Pending
 
 from heart_disease.operations.server import own
 from heart_disease.operations.server.server import problem_of
-from tests.harness.waiting import PATIENCE, free_port, wait_for
+from heart_disease.processes.loopback import free_port
+from tests.harness.waiting import PATIENCE, wait_for
 
 RUN = """
 import sys, time

@@ -27,8 +27,8 @@ from heart_disease.operations import prune
 from heart_disease.registry import moves
 from heart_disease.registry.access import store as stores
 from heart_disease.registry.cleaning import hidden
-from tests.harness.artifacts import read_artifacts
-from tests.harness.stores import delete_for_good
+from tests.harness.models.stores import delete_for_good
+from tests.harness.pages.artifacts import read_artifacts
 
 DAY = 24 * 3600 * 1000
 

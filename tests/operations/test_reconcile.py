@@ -14,7 +14,6 @@ import mlflow
 import pytest
 from prefect import flow, task
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.events.worker import EventsWorker
 from prefect.settings import get_current_settings
 from prefect.states import AwaitingRetry, Cancelled, Cancelling, Completed, Crashed, Pending, Running, Scheduled, State
 
@@ -183,8 +182,6 @@ def test_a_run_that_was_never_started_waits_for_a_worker_again(
 
 
 def test_heartbeats_are_counted(client: SyncPrefectClient) -> None:
-    EventsWorker.drain_all(timeout=5)  # a worker left by another test would go on sending events to that test's server
-
     @flow(name="heart-disease-train")
     def beating() -> int:
         return wait_for(lambda: reconciliation._heartbeats(client, reconciliation.runtime.flow_run.id))

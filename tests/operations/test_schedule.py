@@ -35,9 +35,11 @@ from heart_disease.operations.server import configured
 from heart_disease.operations.server.server import Server, problem_of
 from heart_disease.operations.watch import Watch
 from heart_disease.processes import tethered
-from tests.harness.command import heart, one_line, root
-from tests.harness.prefect_server import QUICK, Site, server, site
-from tests.harness.waiting import free_port, wait_for
+from heart_disease.processes.loopback import free_port
+from tests.harness.command import ROOT, heart, one_line
+from tests.harness.faults.work import using
+from tests.harness.servers.prefect_server import QUICK, Site, server, site
+from tests.harness.waiting import wait_for
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,7 @@ def test_a_server_is_not_started_again_on_a_port_that_another_has_taken(monkeypa
 
 def deployed() -> dict[str, Any]:
     """prefect.yaml."""
-    found: dict[str, Any] = yaml.safe_load((Path(root()) / "prefect.yaml").read_text())
+    found: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text())
     return found
 
 
@@ -194,7 +196,7 @@ MISSING = "nowhere.csv"
 
 @pytest.fixture(scope="module")
 def prefect_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with server(tmp_path_factory.mktemp("schedule")) as it, temporary_settings({PREFECT_API_URL: it.url}):
+    with server(tmp_path_factory.mktemp("schedule")) as it, using({"PREFECT_API_URL": it.url}):
         yield it
 
 
@@ -236,7 +238,7 @@ def test_it_starts_a_server_fires_at_its_times_and_leaves_nothing_running(tmp_pa
     port = free_port()
     it = site(tmp_path, port)
     del it.environment["PREFECT_API_URL"]
-    with temporary_settings({PREFECT_API_URL: it.url}):
+    with using({"PREFECT_API_URL": it.url}):
         with it.schedule("--cron", "* * * * *", "--port", str(port)) as process, get_client(sync_client=True) as client:
             ends = ("NotPromoted", "Superseded")  # of those that were due while the first one started
             first = wait_for(lambda: [run for run in started(client) if states.outcome_of(run) == ends[0]])[0]
@@ -307,7 +309,7 @@ def test_one_run_makes_up_for_all_that_were_missed(prefect_site: Site, client: S
     site.environment["HEART_CRON"] = "* * * * *"
     deploy = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-        env=site.environment, cwd=root(), capture_output=True, text=True, check=False,
+        env=site.environment, cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert deploy.returncode == 0, deploy.stdout + deploy.stderr
     deployment = client.read_deployment_by_name(RETRAIN)

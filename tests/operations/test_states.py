@@ -19,8 +19,8 @@ from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.errors import RejectedError, SourceError, UnavailableError, UsageError
 from heart_disease.operations import states
 from heart_disease.training.recipe import Recipe
-from tests.harness import patients
-from tests.harness.trainings import checked_here
+from tests.harness.data import patients
+from tests.harness.models.trainings import checked_here
 from tests.harness.waiting import wait_for
 
 QUICK = {"recipe": Recipe(epochs=2), "evaluation": Evaluation(folds=2, repeats=1)}

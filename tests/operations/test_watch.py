@@ -16,7 +16,7 @@ from heart_disease.model.errors import UnavailableError, UsageError
 from heart_disease.operations import deployments, watch
 from heart_disease.operations.deployments import When
 from heart_disease.operations.watch import Watch
-from tests.harness.web import Answer, serving
+from tests.harness.servers.web import Answer, serving
 
 
 @pytest.mark.parametrize("pattern", [".", "*.csv"])

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from heart_disease.operations.worker import end_runs
-from tests.harness.compose_file import ROOT
+from tests.harness.command import ROOT
 
 MAIN = (
     sys.executable,

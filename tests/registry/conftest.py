@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +16,9 @@ import mlflow
 import pytest
 
 from heart_disease import registry
+from heart_disease.processes.loopback import free_port
 from heart_disease.registry.moves import HISTORY
-from tests.harness.waiting import free_port
+from tests.harness.waiting import wait_for
 
 VERSIONS = 6
 
@@ -50,9 +50,8 @@ def server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
-        while not answers(f"http://127.0.0.1:{port}/health"):
-            assert process.poll() is None, (folder / "log").read_text()
-            time.sleep(0.2)
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/health") or process.poll() is not None)
+        assert process.poll() is None, (folder / "log").read_text()
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -67,7 +66,7 @@ def answers(url: str) -> bool:
         return False
 
 
-@pytest.fixture(params=["sqlite", "server"])
+@pytest.fixture(params=["sqlite", pytest.param("server", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest, used: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The address of a store with six versions, none of them champion, and no history."""
     uri: str = request.getfixturevalue("server") if request.param == "server" else f"sqlite:///{used}"

@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 from heart_disease import registry
 from heart_disease.model.errors import HistoryError, MovedError, UnavailableError
 from heart_disease.registry import Kind, ModelRef, Move, champions, models, moves
-from tests.harness.champions import alias, move, path
+from tests.harness.models.champions import alias, move, path
 from tests.registry.conftest import VERSIONS
 
 # The processes are forked from one that has imported MLflow, so that this happens only once.
@@ -165,7 +165,7 @@ def test_a_move_waits_for_a_writer_at_work(store: str, monkeypatch: pytest.Monke
         if len(waits) == 3:
             champions._finish(moves.read())
 
-    monkeypatch.setattr(champions.time, "sleep", wait)
+    monkeypatch.setattr(champions, "sleep", wait)
     assert champions.settle(patience=600).champion == registry.by_version("1")
     assert len(waits) == 3
 

@@ -11,9 +11,9 @@ from mlflow.entities import ViewType
 from heart_disease import registry
 from heart_disease.model.errors import HistoryError, MovedError, OriginError, UnavailableError
 from heart_disease.registry import champions, moves
-from tests.harness.champions import alias, move, path
 from tests.harness.command import heart, one_line
-from tests.harness.stores import delete_for_good
+from tests.harness.models.champions import alias, move, path
+from tests.harness.models.stores import delete_for_good
 
 sqlite = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 pytestmark = sqlite

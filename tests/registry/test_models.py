@@ -25,8 +25,8 @@ from heart_disease.registry import Run
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
 from tasks import stages
-from tests.harness import copies, patients
-from tests.harness.damage import (
+from tests.harness.data import copies, patients
+from tests.harness.faults.damage import (
     files_of,
     flip_a_byte,
     make_it_a_pickled_model,
@@ -39,7 +39,7 @@ from tests.harness.damage import (
     replace_the_code,
     replace_the_script,
 )
-from tests.harness.stores import copy_store, delete_for_good, store_in
+from tests.harness.models.stores import copy_store, delete_for_good, store_in
 
 TABLE = patients.make(60)
 EXAMPLE = TABLE.head(3)
@@ -219,7 +219,7 @@ def test_what_a_version_was_made_from_outlives_its_run(store: Path, capsys: pyte
     assert registry.load_model(ref).encoder == a_model(3).encoder
     registry.move_champion(ref, expected=registry.champion(), kind="by hand", why="a test")
     assert main.main(["champion"]) == 0
-    assert f"recipe    {here.recipe.title}" in capsys.readouterr().out
+    assert f"recipe     {here.recipe.title}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("frame", [copies.kaggle(), copies.renamed(copies.strangers(copies.kaggle()))])

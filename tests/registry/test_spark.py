@@ -14,7 +14,7 @@ import pytest
 
 from heart_disease import registry
 from heart_disease.model import schema
-from tests.harness import patients
+from tests.harness.data import patients
 from tests.registry.test_models import EXAMPLE, a_model
 
 pytestmark = pytest.mark.slow

@@ -17,9 +17,9 @@ from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry.access import failures, store
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
-from tests.harness import patients
-from tests.harness.champions import move
 from tests.harness.command import heart, one_line
+from tests.harness.data import patients
+from tests.harness.models.champions import move
 
 TABLE = patients.make(60)
 

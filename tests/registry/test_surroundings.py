@@ -17,9 +17,9 @@ from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef, Run, champions, moves
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
-from tests.harness import patients
-from tests.harness.champions import alias, move, path
 from tests.harness.command import ROOT
+from tests.harness.data import patients
+from tests.harness.models.champions import alias, move, path
 
 TABLE = patients.make(60)
 MODEL = PatientModel(Encoder.fit(TABLE), network.build(Recipe(hidden=(2,)), 29))

@@ -26,21 +26,15 @@ from heart_disease.lessons import formulas, lesson
 from heart_disease.model import schema
 from heart_disease.reporting import drift_page, validation_page
 from heart_disease.reporting.report import comparison_page, facts, report_page
-from tests.harness import patients
-from tests.harness.browser import CHROMIUM, chromium, screenshots, violations
-from tests.harness.judging import judge, put
+from tests.harness.data import patients
+from tests.harness.data.judging import judge, put
+from tests.harness.pages.browser import chromium, needs_browser, screenshots, violations
 from tests.lessons.test_learn import make_lesson
 from tests.reporting.test_comparison_page import DUEL
 from tests.reporting.test_report import make
-from tests.reporting.test_report_page import INFLUENCES
+from tests.reporting.test_report_page import INFLUENCES, MADE
 
-pytestmark = pytest.mark.slow
-
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-
-if not CHROMIUM:
-    pytest.skip("chromium is not installed", allow_module_level=True)
+pytestmark = [pytest.mark.slow, needs_browser]
 
 WIDTHS = (1280, 390)
 
@@ -52,11 +46,11 @@ def report() -> str:
     )
     asked = replace(make(), influences=INFLUENCES, groups=against, landscape=make_lesson().png)
     found = facts.collect(patients.make(90), "patients.csv", asked, "heart-disease version 7")
-    return report_page.render(found, decide(asked, Promotion(margin=0.5)), {"data": "another file"})
+    return report_page.render(found, decide(asked, Promotion(margin=0.5)), MADE, {"data": "another file"})
 
 
 def comparison() -> str:
-    return comparison_page.render(DUEL)
+    return comparison_page.render(replace(DUEL, other=replace(DUEL.other, landscape=make_lesson().png)))
 
 
 def shifted() -> str:

@@ -1,4 +1,4 @@
-"""The page about two runs: one escaped file, whose numbers are those of the metrics, differences and groups."""
+"""The page about two runs: one escaped file; its numbers are in test_comparison_numbers.py."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from heart_disease.evaluation import estimates, groups
+from heart_disease.evaluation import estimates
 from heart_disease.evaluation.estimates import METRICS
 from heart_disease.model import schema
 from heart_disease.reporting.report import comparison_page, facts
 from heart_disease.reporting.report.comparison_page import Duel, Side
-from tests.harness import patients
+from tests.harness.data import patients
 from tests.reporting.test_report_page import Outline
 
 FRAME = patients.make(200)
@@ -50,18 +50,18 @@ def test_the_page_is_one_well_formed_file_that_loads_nothing(page: str) -> None:
     assert len(page.encode()) < 1_000_000
 
 
+def test_a_landscape_is_shown_if_a_run_has_one(page: str) -> None:
+    assert "landscape" not in page
+    shown = comparison_page.render(replace(DUEL, other=replace(DUEL.other, landscape=b"\x89PNG")))
+    assert not Outline(shown).open
+    assert ('href="#landscapes"' in shown, 'id="landscapes"' in shown) == (True, True)
+    assert shown.count("data:image/png;base64,iVBORw==") == 1
+    assert "<figcaption>version 2. Above: two random directions." in shown
+
+
 def test_what_comes_from_outside_is_escaped(page: str) -> None:
     assert "29-16-1, &lt;b&gt;" in page
     assert "&lt;5678&gt;" in page
-
-
-def test_every_metric_has_both_figures_and_their_paired_difference(page: str) -> None:
-    weights = estimates.resamples(200, 0)
-    first, other = (estimates.measure(LABELS, p, weights) for p in (FIRST, OTHER))
-    gaps = estimates.differences(LABELS, OTHER, FIRST, weights, 1.14)
-    for metric, title in METRICS.items():
-        assert cells(page, title)[:3] == [str(first[metric]), str(other[metric]), gaps[metric].signed]
-        assert cells(page, title)[3] == "worse"  # for some metrics that is higher, for others lower
 
 
 def test_two_models_are_judged_by_their_own_answers() -> None:
@@ -76,23 +76,6 @@ def test_two_models_are_judged_by_their_own_answers() -> None:
 def test_the_verdict_is_that_of_a_training(page: str) -> None:
     gap = estimates.difference(LABELS, OTHER, FIRST, estimates.resamples(200, 0), 1.14)
     assert f"worse than version 1: difference in log loss {gap.signed}" in page
-
-
-def test_groups_have_their_differences_or_are_too_small(page: str) -> None:
-    found = {one.group: one for one in groups.differences(groups.members(FRAME), LABELS, OTHER, FIRST, 1.14)}
-    for name, mask in groups.members(FRAME).items():
-        assert cells(page, name)[0] == str(mask.sum())
-        if name in found:
-            assert cells(page, name)[-1].startswith(found[name].difference.signed)
-        else:
-            assert cells(page, name)[-1] == "too few to judge"
-    assert found
-
-
-def test_the_patients_about_whom_they_disagree_most_are_named_by_their_row(page: str) -> None:
-    apart = np.abs(FIRST.mean(axis=0) - OTHER.mean(axis=0))
-    listed = re.findall(r'<th scope="row">(\d+)</th>', page)
-    assert int(listed[0]) == FRAME.index[apart.argmax()]
 
 
 def test_without_their_columns_patients_are_named_by_digest_and_groups_are_left_out() -> None:

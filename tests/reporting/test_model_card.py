@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from heart_disease.evaluation.contest import LOGISTIC, NETWORK
 from heart_disease.registry.models import LONGEST
 from heart_disease.reporting.report import facts, model_card
-from tests.harness import patients
+from tests.harness.data import patients
 from tests.reporting.test_report import make
 from tests.reporting.test_report_page import INFLUENCES
 

@@ -110,7 +110,7 @@ def test_curves_have_a_point_per_epoch_from_1_on(found: Report) -> None:
     for name, line in points.items():
         assert [epoch for epoch, _ in line] == list(range(1, EPOCHS + 1)), name
         assert all(type(value) is float for _, value in line)
-    losses = found.curves["validation_loss"]
+    losses = found.curves["loss/test"]
     assert [value for _, value in points["loss/test"]] == pytest.approx(losses.mean(axis=0).tolist())
     assert [value for _, value in points["loss_std/test"]] == pytest.approx(losses.std(axis=0).tolist())
 
@@ -162,7 +162,10 @@ def test_the_terminal_table_is_under_80_columns_and_aligned(found: Report) -> No
 
 def test_markdown_is_a_table_of_all_models(found: Report) -> None:
     lines = tables.markdown(found).splitlines()
-    assert lines[:2] == ["| metric | network | logistic regression | prevalence |", "|---|---|---|---|"]
+    assert lines[:2] == [
+        "| metric &nbsp;| network &nbsp;| logistic regression &nbsp;| prevalence |",
+        "|---|---|---|---|",
+    ]
     assert len(lines) == 2 + len(METRICS)
     assert all(line.count("|") == 5 and line.startswith("| ") and line.endswith(" |") for line in lines[2:])
 
@@ -207,9 +210,9 @@ def test_loss_curves_are_the_means_over_the_folds(found: Report, holdout: Report
     axes = drawn(figures.loss_curves, found)
     train, test = axes.get_lines()
     np.testing.assert_array_equal(train.get_xdata(), np.arange(1, EPOCHS + 1))
-    np.testing.assert_allclose(test.get_ydata(), found.curves["validation_loss"].mean(axis=0))
+    np.testing.assert_allclose(test.get_ydata(), found.curves["loss/test"].mean(axis=0))
     assert axes.get_ylim()[0] == 0
-    last = found.curves["train_loss"].mean(axis=0)[-1]
+    last = found.curves["loss/train"].mean(axis=0)[-1]
     assert legend(axes)[0] == f"training rows: {last:.3f} at the end"
     assert legend(axes)[1].startswith("test rows: ")
     title = axes.get_legend().get_title().get_text()  # type: ignore[union-attr]

@@ -19,13 +19,15 @@ from heart_disease.evaluation.influence import Influence
 from heart_disease.evaluation.settings import Promotion
 from heart_disease.evaluation.verdict import decide
 from heart_disease.reporting.report import facts, report_page, tripod
-from tests.harness import patients
+from tests.harness.data import patients
 from tests.reporting.test_report import make
+
+MADE = {"recipe": "the <usual>", "validation": "passed"}
 
 
 def page(report: Report, frame: pd.DataFrame, source: str = "patients.csv") -> str:
     found = facts.collect(frame, source, report, "heart-disease version 7")
-    return report_page.render(found, decide(report, Promotion(margin=0.5)), {"data": "<new>"})
+    return report_page.render(found, decide(report, Promotion(margin=0.5)), MADE, {"data": "<new>"})
 
 
 def influence(column: str, value: float, grid: list[float], mean: list[float]) -> Influence:
@@ -70,6 +72,10 @@ class Outline(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] in ("h1", "h2"):
             self.headings[-1] += data
+
+
+def test_it_says_what_the_version_was_made_from(found: str) -> None:
+    assert "<li><strong>recipe</strong>: the &lt;usual&gt;</li><li><strong>validation</strong>: passed</li>" in found
 
 
 def test_the_page_is_one_file_without_scripts_and_loads_nothing(found: str) -> None:

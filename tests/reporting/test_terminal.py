@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from heart_disease.reporting import terminal
-from tests.harness.command import root
+from tests.harness.command import ROOT
 
 
 @pytest.mark.filterwarnings("ignore:Logger 'heart' attempted to send logs")
@@ -20,7 +20,7 @@ def test_without_a_terminal_a_bar_is_silent_until_it_takes_long(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: now)
+    monkeypatch.setattr(terminal, "monotonic", lambda: now)
     with caplog.at_level(logging.INFO, logger="heart"), terminal.Bar("train", 400) as bar:
         tell = bar.part(100)
         now += 5
@@ -47,7 +47,7 @@ with terminal.progress(), terminal.Bar("train", 400) as bar:
 print("the end")
 """
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "PYTHONPATH": root(), "TERM": "xterm", "COLUMNS": "80", "NO_COLOR": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80", "NO_COLOR": "1"}
     process = subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=theirs, stderr=theirs)
     os.close(theirs)
     shown = b""

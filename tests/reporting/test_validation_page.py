@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,8 +12,9 @@ from expectations.gate import validate
 from heart_disease.data import sources
 from heart_disease.model import schema
 from heart_disease.reporting import validation_page
-from tests.harness import patients
-from tests.harness.judging import judge, put
+from tests.harness.data import patients
+from tests.harness.data.judging import judge, put
+from tests.harness.pages import numbers
 
 
 class Reader(HTMLParser):
@@ -61,3 +63,46 @@ def test_the_page_escapes_what_came_from_the_table() -> None:
 def test_the_page_copes_with_a_table_in_which_everything_is_wrong() -> None:
     frame = pd.DataFrame({"age": ["x"] * 3, "chol": [np.nan] * 3}, index=[1, 2, 3])
     assert "missing" in Reader(validation_page.render(judge(frame))).text
+
+
+def test_what_the_page_says_of_each_column_and_of_the_whole_table_is_what_pandas_finds() -> None:
+    frame = sources.load().frame
+    html = validation_page.render(validate(sources.load()))
+    said = numbers.text(html)
+
+    def share(rows: pd.Series) -> str:
+        return f"{round(100 * rows.mean(), 1):g} %"
+
+    def cut(values: pd.Series) -> list[str]:
+        """The left end, the width and the middle of a bar, in percent of what is allowed."""
+        low, high = column.limits or (0, 0)
+        ends = (100 * (values.quantile([0, 1, 0.5]) - low) / (high - low)).tolist()
+        return [f"{one:.1f}" for one in (ends[0], ends[1] - ends[0], ends[2])]
+
+    bars = re.findall(r'style="left:([\d.]+)%;width:([\d.]+)%"></i><i class="middle" style="left:([\d.]+)%"', html)
+    expected_bars = []
+    for name, column in schema.BY_NAME.items():
+        cells = frame[name]
+        if column.codes:
+            counts = cells.value_counts()
+            held = [f"{code} {words}: {counts[code]} ({share(cells == code)})"
+                    for code, words in column.codes.items() if code in counts]  # fmt: skip
+        else:
+            held = [f"{cells.min():g} to {cells.max():g} {column.unit}, median {cells.median():g}"]
+            rare = ~cells.between(*column.usual) if column.usual else cells.isna()
+            if rare.any():
+                held.append(f"{rare.sum()} {'cell' if rare.sum() == 1 else 'cells'} ({share(rare)}) outside the usual")
+            expected_bars.append(tuple(cut(cells)))
+        held += [f"{cells.isna().sum()} blank ({share(cells.isna())})"] * bool(cells.isna().any())
+        assert f"{column.expected} " in said
+        assert f" {' '.join(held)}" in said
+    assert bars == expected_bars
+    sick = frame["num"] > 0
+    for words in (
+        f"Patients {len(frame)} ",
+        f"{share(frame.duplicated())} of the rows repeat another",
+        f"of the patients with heart disease {share(sick)}",
+        f"falls correlation {np.corrcoef(frame['thalach'], sick)[0, 1]:+.2f}",
+        f"rises correlation {np.corrcoef(frame['oldpeak'], sick)[0, 1]:+.2f}",
+    ):
+        assert words in said

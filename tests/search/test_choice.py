@@ -9,7 +9,7 @@ import pytest
 
 from heart_disease.search.study import Choice, choose, simplicity
 from heart_disease.training.recipe import Recipe
-from tests.harness.searches import slow_choice
+from tests.harness.models.searches import slow_choice
 
 
 @pytest.mark.parametrize("seed", range(20))

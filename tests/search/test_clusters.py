@@ -16,9 +16,9 @@ import pytest
 from heart_disease import registry
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.errors import UnavailableError
-from tests.harness.clusters import dask_cluster, kill_a_worker_at_work
-from tests.harness.command import root
-from tests.harness.waiting import free_port
+from heart_disease.processes.loopback import free_port
+from tests.harness.command import ROOT
+from tests.harness.models.clusters import dask_cluster, kill_a_worker_at_work
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect")]
 
@@ -79,7 +79,8 @@ def test_a_worker_killed_in_the_middle_of_a_batch_changes_nothing(alone: Any, da
 def test_ray_finds_the_same(alone: Any, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the extra [ray] is not installed")
     pytest.importorskip("prefect_ray", reason="the extra [ray] is not installed")
-    port, environment = free_port(), {**os.environ, "PYTHONPATH": root()}
+    # Ray's workers are nice to other programs: beside other tests they would take ten minutes.
+    port, environment = free_port(), {**os.environ, "PYTHONPATH": str(ROOT), "RAY_worker_niceness": "0"}
     program = str(Path(sys.executable).with_name("ray"))
     start = [program, "start", "--head", f"--port={port}", "--num-cpus=2", "--include-dashboard=false"]
     subprocess.run(start, env=environment, check=True, capture_output=True, timeout=120)

@@ -56,3 +56,9 @@ def test_what_cannot_fit_is_refused_with_what_would_fit(
     monkeypatch.setattr(memory, "room", lambda: room + 2**20)
     with pytest.raises(UsageError, match=f"100 configurations on 20000 patients need .*Nothing was trained.*{remedy}"):
         cost.check(RECIPES, wanted)
+
+
+def test_networks_whose_weights_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "room", lambda: 8 * GIB)
+    with pytest.raises(UsageError, match=r"Use smaller layers: a network has 16,908,289 weights\."):
+        cost.check([Recipe(hidden=(4096, 4096))], DESIGN)

@@ -8,7 +8,7 @@ import pytest
 
 from heart_disease.model.errors import RejectedError, UnavailableError
 from heart_disease.search import dask_client
-from tests.harness.clusters import AtOnce
+from tests.harness.models.clusters import AtOnce
 
 
 def double(number: int) -> int:

@@ -19,8 +19,8 @@ from heart_disease.training.batches import Job, Plan, together
 from heart_disease.training.engine import train
 from heart_disease.training.inputs import Inputs
 from heart_disease.training.recipe import Recipe
-from tests.harness import patients
-from tests.harness.searches import slow_choice
+from tests.harness.data import patients
+from tests.harness.models.searches import slow_choice
 
 EVALUATION = Evaluation(folds=3, repeats=2)
 RECIPES = (
@@ -116,6 +116,7 @@ def test_a_holdout_is_refused() -> None:
 # What is found about a configuration
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "epoch"), [(0, 0), (0, 1), (2, 0)])
 def test_a_configuration_is_judged_as_if_trained_alone_for_exactly_these_epochs(
     number: int, epoch: int, study: Study, results: list[Result]
@@ -126,8 +127,8 @@ def test_a_configuration_is_judged_as_if_trained_alone_for_exactly_these_epochs(
     expected = contest.by_member(plain, inputs, study.splits)[0]
     assert results[number].probabilities[epoch] == pytest.approx(expected, abs=1e-6)
     if epoch == 1:
-        assert results[number].train == pytest.approx(plain.curves["train_loss"].mean(axis=0), abs=1e-6)
-        assert results[number].validation == pytest.approx(plain.curves["validation_loss"].mean(axis=0), abs=1e-6)
+        assert results[number].train == pytest.approx(plain.curves["loss/train"].mean(axis=0), abs=1e-6)
+        assert results[number].validation == pytest.approx(plain.curves["loss/test"].mean(axis=0), abs=1e-6)
 
 
 def test_results_come_in_the_order_of_the_recipes_with_the_documented_shapes(results: list[Result]) -> None:

@@ -21,23 +21,16 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.flow_engine import run_flow
 
-from heart_disease.cli import main
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.model.errors import RejectedError
 from heart_disease.operations import states
-from tests.harness.browser import CHROMIUM, chromium, screenshots
-from tests.harness.trainings import checked_here
-from tests.harness.waiting import free_port
+from heart_disease.processes.loopback import free_port
+from tests.harness.command import ROOT
+from tests.harness.models.trainings import checked_here
+from tests.harness.pages.browser import PATIENCE, chromium, expect, needs_browser, screenshots
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, needs_browser]
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-expect = playwright.expect
-
-if not CHROMIUM:
-    pytest.skip("chromium is not installed", allow_module_level=True)
-
-PATIENCE = 60_000  # ms; long, because the machine may be busy training something else
 SPACE = {"learning_rate": [0.001, 0.003], "weight_decay": [0.3, 1.0], "epochs": [10, 30]}
 SEARCH = "4 configurations, random, seed 0"
 Shoot = Callable[[str], None]
@@ -75,7 +68,7 @@ def site(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
         harness = get_current_settings().to_environment_variables(exclude_unset=True)  # including its database
         process = subprocess.Popen(
             [sys.executable, "-m", "heart_disease", "ui", *(f"--{name}-port={port}" for name, port in ports.items())],
-            env={**os.environ, **harness, "PYTHONPATH": str(Path(main.__file__).parent.parent.parent)},
+            env={**os.environ, **harness, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:
@@ -98,7 +91,6 @@ def browser(site: Site) -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     """A new visitor's page; all requests to other machines are refused."""
-    expect.set_options(timeout=PATIENCE)
     context = browser.new_context(viewport={"width": 1600, "height": 1000})
     context.set_default_timeout(PATIENCE)
     asked: list[str] = []

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.harness.compose import Stack
-from tests.harness.compose_file import FILE, ROOT, interpolated, variables
+from tests.harness.command import ROOT
+from tests.harness.servers.compose import Stack
+from tests.harness.servers.compose_file import FILE, interpolated, variables
 
 TEXT = FILE.read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]

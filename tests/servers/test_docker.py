@@ -18,8 +18,8 @@ import pytest
 
 from heart_disease.data import sources
 from heart_disease.data.sites import SITES
-from tests.harness.compose_file import ROOT
-from tests.harness.docker import MONITOR, SERVICES, Docker, has_engine, private_copy
+from tests.harness.command import ROOT
+from tests.harness.servers.docker import MONITOR, SERVICES, Docker, has_engine, private_copy
 from tests.harness.waiting import wait_for
 
 OURS = "mlflow prefect deploy worker api"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import faults
-from tests.harness.aftermath import Checked
+from tests.harness.faults import faults
+from tests.harness.faults.aftermath import Checked
 
 pytestmark = pytest.mark.slow
 

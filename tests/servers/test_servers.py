@@ -15,10 +15,10 @@ import httpx
 import psutil
 import pytest
 
-from tests.harness import pages
-from tests.harness.browser import CHROMIUM, chromium
-from tests.harness.compose import Stack, postgres_programs
-from tests.harness.served import (
+from tests.harness.pages import pages
+from tests.harness.pages.browser import PATIENCE, chromium, needs_browser
+from tests.harness.servers.compose import Stack, postgres_programs
+from tests.harness.servers.served import (
     RETRAIN,
     answer,
     champion,
@@ -253,15 +253,12 @@ def test_killed_servers_come_back_with_their_content_and_a_retrain_does_not_suff
         assert replaced() >= 2
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
+@needs_browser
 def test_both_pages_show_scheduled_runs_and_artifacts_after_login(
     stack: Stack, trained: dict[str, Any], prefect_api: httpx.Client, mlflow_api: httpx.Client, tmp_path: Path
 ) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    expect = playwright.expect
     folder = Path(os.environ.get("HEART_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
-    expect.set_options(timeout=60_000)
     prefect_url, mlflow_url = stack.url("prefect"), stack.url("mlflow")
     deployment = answer(prefect_api, "GET", f"/deployments/name/{RETRAIN}")["id"]
     run = champions_run(mlflow_api)["info"]
@@ -272,7 +269,7 @@ def test_both_pages_show_scheduled_runs_and_artifacts_after_login(
             ("prefect", browser.new_context(viewport={"width": 1600, "height": 1000})),
             ("mlflow", browser.new_context(viewport={"width": 1600, "height": 1000}, http_credentials=login)),
         ):
-            context.set_default_timeout(60_000)
+            context.set_default_timeout(PATIENCE)
             context.on("request", lambda request: asked.append(request.url))
             page = context.new_page()
             if service == "prefect":
@@ -306,7 +303,7 @@ def test_pruning_over_the_servers_deletes_what_nothing_needs_and_keeps_the_champ
     from heart_disease.data import sources
     from heart_disease.operations import prune
     from heart_disease.registry.cleaning import hidden
-    from tests.harness.work import using
+    from tests.harness.faults.work import using
 
     run_id, flow_run = refused_training(tmp_path, stack.client_environment, mlflow_api)
     files = stack.folder / "volumes" / "artifacts"

@@ -1,11 +1,11 @@
-"""The verdicts of benchmarks/soak.py: flat, growing, or too few runs to tell."""
+"""The verdicts of benchmarks/servers/soak.py: flat, growing, or too few runs to tell."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from benchmarks.soak import growth, judged, table
+from benchmarks.servers.soak import growth, judged, table
 
 NOISE = 1.0
 

@@ -9,7 +9,8 @@ from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef
 from heart_disease.serving import api
 from heart_disease.serving.follower import Follower, Loaded
-from tests.harness import models, patients
+from tests.harness.data import patients
+from tests.harness.models import models
 
 
 @pytest.fixture(scope="session")

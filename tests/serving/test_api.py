@@ -17,8 +17,9 @@ from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef
 from heart_disease.serving import api, limits
 from heart_disease.serving.follower import Follower, Loaded
-from tests.harness import models, patients
-from tests.harness.patients import FIRST
+from tests.harness.data import patients
+from tests.harness.data.patients import FIRST
+from tests.harness.models import models
 
 
 def ask(client: TestClient, *rows: Any) -> tuple[int, Any]:
@@ -290,6 +291,19 @@ def test_with_the_token_it_answers(guarded: TestClient) -> None:
     headers = {"Authorization": "Bearer correct horse"}
     assert guarded.post("/predict", json={"patients": [FIRST]}, headers=headers).status_code == 200
     assert guarded.get("/model", headers=headers).status_code == 200
+
+
+def test_the_description_says_which_paths_need_the_token_and_nothing_of_it_without_one(
+    guarded: TestClient, client: TestClient
+) -> None:
+    headers = {"Authorization": "Bearer correct horse"}
+    described = guarded.get("/openapi.json", headers=headers).json()
+    paths = {path: method["security"] for path, methods in described["paths"].items() for method in methods.values()}
+    assert {path for path, needed in paths.items() if not needed} == {"/health", "/ping"}
+    assert {name for [needed] in filter(None, paths.values()) for name in needed} == set(
+        described["components"]["securitySchemes"]
+    )
+    assert "security" not in client.get("/openapi.json").text
 
 
 # HTTP's habits.

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from heart_disease.data import sources
 from heart_disease.model import schema
 from heart_disease.model.patient_model import PatientModel
-from tests.harness import copies
+from tests.harness.data import copies
 
 FRAME = sources.load().frame[list(schema.INPUT_NAMES)].sort_index()
 

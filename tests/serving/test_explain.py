@@ -19,8 +19,8 @@ from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef
 from heart_disease.serving import api
 from heart_disease.serving.follower import Follower
-from tests.harness import patients
-from tests.harness.patients import FIRST
+from tests.harness.data import patients
+from tests.harness.data.patients import FIRST
 
 CELLS = np.array([[float(FIRST[name]) for name in schema.INPUT_NAMES]])
 

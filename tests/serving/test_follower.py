@@ -25,11 +25,11 @@ from heart_disease.model.encoding import Encoder
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
-from tests.harness import patients
-from tests.harness.command import heart, one_line, root
-from tests.harness.damage import files_of, flip_a_byte, make_it_a_pickled_model, replace_the_script
-from tests.harness.patients import FIRST
-from tests.harness.stores import copy_store, store_in
+from tests.harness.command import ROOT, heart, one_line
+from tests.harness.data import patients
+from tests.harness.data.patients import FIRST
+from tests.harness.faults.damage import files_of, flip_a_byte, make_it_a_pickled_model, replace_the_script
+from tests.harness.models.stores import copy_store, store_in
 from tests.harness.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.slow
@@ -90,7 +90,7 @@ class Api:
 @contextmanager
 def heart_serve(folder: Path, *arguments: str) -> Iterator[Api]:
     log = folder / "serve.log"
-    environment = {**os.environ, "PYTHONPATH": root()}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with log.open("w") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", "heart_disease", "serve", "--port", "0", *arguments],

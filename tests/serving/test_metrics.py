@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from heart_disease.serving import api
 from heart_disease.serving.follower import Follower
-from tests.harness.patients import FIRST
+from tests.harness.data.patients import FIRST
 
 
 def sample(client: TestClient, name: str, /, **labels: str) -> float:

@@ -19,7 +19,7 @@ from heart_disease.serving import api
 from heart_disease.serving.follower import Follower
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
-from tests.harness import models
+from tests.harness.models import models
 
 pytestmark = pytest.mark.slow
 

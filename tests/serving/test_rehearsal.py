@@ -24,16 +24,16 @@ from heart_disease.serving import rehearsal
 from heart_disease.serving.rehearsal import FreshProcess, fresh_process
 from heart_disease.training import network
 from heart_disease.training.recipe import Recipe
-from tests.harness import patients
-from tests.harness.damage import files_of, flip_a_byte
-from tests.harness.stores import copy_store, store_in
+from tests.harness.command import ROOT
+from tests.harness.data import patients
+from tests.harness.faults.damage import files_of, flip_a_byte
+from tests.harness.models.stores import copy_store, store_in
 from tests.harness.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
 TABLE = patients.make(60)
 MODEL = PatientModel(Encoder.fit(TABLE), network.build(Recipe(hidden=(2,)), 29))
-ROOT = Path(main.__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="module")

@@ -19,19 +19,18 @@ import pytest
 from sklearn.metrics import log_loss
 
 from heart_disease import registry
-from heart_disease.cli import main
 from heart_disease.data import sources
 from heart_disease.model import schema
-from heart_disease.model.encoding import HOT_NAMES, NUMBERS, Encoder
-from heart_disease.model.errors import DataError, UsageError
+from heart_disease.model.encoding import Encoder
+from heart_disease.model.errors import UsageError
 from heart_disease.model.patient_model import PatientModel
+from heart_disease.processes.loopback import free_port
 from heart_disease.training.network import build, build_optimizer
-from heart_disease.training.parts import Feed, Part, pooled, taken
+from heart_disease.training.parts import taken
 from heart_disease.training.recipe import MANY_ROWS, Recipe
 from heart_disease.training.workers import Cluster
-from tests.harness import patients
-from tests.harness.command import heart, one_line
-from tests.harness.waiting import free_port
+from tests.harness.command import ROOT, heart, one_line
+from tests.harness.data import patients
 
 pytestmark = pytest.mark.slow
 
@@ -48,22 +47,24 @@ class Workers:
     def __init__(self, parts: Sequence[Path | None], *options: str) -> None:
         addresses = [f"127.0.0.1:{free_port()}" for _ in parts]
         self.processes: dict[int, subprocess.Popen[str]] = {}
+        self.printed: list[str] = []
         for index, part in enumerate(parts):
             config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-            environment = {"PYTHONPATH": str(Path(main.__file__).parent.parent.parent), "TF_CONFIG": json.dumps(config)}
+            environment = {"PYTHONPATH": str(ROOT), "TF_CONFIG": json.dumps(config)}
             if part is not None:
                 self.processes[index] = subprocess.Popen(
                     [sys.executable, "-m", "heart_disease", "distribute", "--source", str(part), *options],
-                    env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                    env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                 )  # fmt: skip
 
     def ends(self) -> list[tuple[int, str]]:
-        """Wait for all processes; returns the exit code and the output of each."""
+        """Wait for all processes; returns the exit code of each, and what it said. `printed` has their results."""
         try:
-            said = [one_line(process.communicate(timeout=300)[1]) for process in self.processes.values()]
+            ended = [process.communicate(timeout=300) for process in self.processes.values()]
         finally:
             for process in self.processes.values():
                 process.kill()
+        self.printed, said = [out for out, _ in ended], [one_line(error) for _, error in ended]
         assert not any(word in text for text in said for word in ("Traceback", "Exception", "terminate")), said
         return [(process.returncode, text) for process, text in zip(self.processes.values(), said, strict=True)]
 
@@ -109,10 +110,10 @@ def fit_with_keras(frame: pd.DataFrame) -> tuple[list[np.ndarray], list[float]]:
 def test_two_processes_equal_one_process_and_keras_fit_on_all_rows(frames: list[pd.DataFrame], tmp_path: Path) -> None:
     everything = joined(frames, RECIPE.batch_size)
     everything.to_parquet(tmp_path / "all.parquet", index=False)
-    two = Workers(write(tmp_path, frames), "-o", str(tmp_path / "two"), *OPTIONS)
+    two = Workers(write(tmp_path, frames), "-o", str(tmp_path / "two"), "--json", *OPTIONS)
     patients.make(300, seed=5).to_csv(tmp_path / "new.csv", index=False)
     one = Workers(
-        [tmp_path / "all.parquet"], "-o", str(tmp_path / "one"), "--test", str(tmp_path / "new.csv"), *OPTIONS
+        [tmp_path / "all.parquet"], "-o", str(tmp_path / "one"), "--test", str(tmp_path / "new.csv"), "--json", *OPTIONS
     )
     weights, losses = fit_with_keras(everything)
     for code, said in [*two.ends(), *one.ends()]:
@@ -152,6 +153,12 @@ def test_two_processes_equal_one_process_and_keras_fit_on_all_rows(frames: list[
     assert run.data.tags["test"] == new.digest
     assert "verdict/logistic_regression" in run.data.tags
     [judged] = client.search_model_versions(f"run_id = '{run.info.run_id}'")
+    [alone], [chief, other] = ([json.loads(text) for text in workers.printed] for workers in (one, two))
+    assert (chief["version"]["version"], chief["judged"], other["version"]) == (str(version.version), None, None)
+    assert chief["rows"] == other["rows"] == list(SIZES)
+    assert [worker["train_loss"] for worker in (chief, other)] == pytest.approx([losses[-1]] * 2, abs=TOLERANCE)
+    assert (alone["version"]["version"], alone["folder"]) == (str(judged.version), str(tmp_path / "one"))
+    assert alone["judged"]["metrics"]["network"]["log_loss"]["value"] == pytest.approx(run.data.metrics["log_loss"])
     assert client.get_model_version_by_alias(judged.name, "challenger").version == judged.version
 
 
@@ -242,105 +249,6 @@ def test_invalid_options_end_in_2(options: list[str], monkeypatch: pytest.Monkey
     config = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     assert heart("distribute", "--source", "part.parquet", *options) == 2
-
-
-@pytest.mark.parametrize("sizes", [(333, 700), (1, 1000, 30), (5,), (1, 1), (3 * 10**9, 10**9)])
-@pytest.mark.parametrize("share", [1e-3, 0.07, 0.5, 1, 10])
-def test_every_step_takes_a_batch_with_each_parts_share(sizes: tuple[int, ...], share: float) -> None:
-    batch = max(1, int(share * sum(sizes)))
-    cuts = taken(sizes, batch)
-    counts = np.diff(cuts, axis=1)  # (W, steps)
-    assert counts.min() >= 0
-    assert counts.sum(axis=1).tolist() == list(sizes)
-    assert (counts.sum(axis=0)[:-1] == batch).all()
-    fair = np.minimum(np.arange(len(cuts[0])) * batch, sum(sizes)) * (np.array(sizes)[:, None] / sum(sizes))
-    assert np.abs(np.array(cuts) - fair).max() < len(sizes)
-
-
-def test_the_encoder_of_parts_is_that_of_all_rows_even_for_large_values_that_hardly_vary() -> None:
-    rng = np.random.default_rng(0)
-    parts = [rng.normal([1e9, -5, 0, 1e-9, 7, 1e6], [1, 2, 3, 1e-12, 0, 1e-3], (n, 6)) for n in (1000, 10, 4000)]
-    rows = np.array([len(part) for part in parts], "float64")
-    seen = np.ones((len(parts), len(HOT_NAMES)))
-    encoder = pooled(rows, np.array([p.mean(axis=0) for p in parts]), np.array([p.var(axis=0) for p in parts]), seen)
-    codes = patients.make(int(rows.sum())).drop(columns=NUMBERS).reset_index(drop=True)
-    expected = Encoder.fit(pd.DataFrame(np.concatenate(parts), columns=NUMBERS).join(codes))
-    np.testing.assert_allclose(encoder.means, expected.means, rtol=1e-12)
-    np.testing.assert_allclose(encoder.scales, expected.scales, rtol=1e-6)
-    assert encoder.scales[4] == 1
-
-
-def test_a_code_is_unseen_if_no_part_has_it() -> None:
-    names, numbers = ["cp=unknown", "ca=blank"], np.ones((2, len(NUMBERS)))
-    one, other = ([float(name not in left_out) for name in HOT_NAMES] for left_out in (names, [names[0]]))
-    assert pooled(np.ones(2), numbers, numbers, np.array([one, other])).unseen == ("cp=unknown",)
-    assert pooled(np.ones(2), numbers, numbers, np.array([one, one])).unseen == ("cp=unknown", "ca=blank")
-
-
-@pytest.mark.parametrize("shuffle_rows", [0, 40, 10_000])
-def test_an_epoch_feeds_every_row_once_whatever_is_held(shuffle_rows: int, tmp_path: Path) -> None:
-    frames = [patients.make(n, seed=n) for n in (450, 191)]
-    encoder = Encoder.fit(pd.concat(frames))
-    feeds = [
-        Feed(Part(path), encoder, [450, 191], i, 64, shuffle_rows, seed=0)
-        for i, path in enumerate(write(tmp_path, frames))
-    ]
-    orders = []
-    for _ in range(2):
-        sums = np.zeros(-(-641 // 64))
-        for feed, frame in zip(feeds, frames, strict=True):
-            got = [(x[s > 0], y[s > 0], s, n) for x, y, s, n in feed.arrays()]
-            inputs, labels = np.concatenate([x for x, *_ in got]), np.concatenate([y for _, y, *_ in got])
-            rows = np.column_stack([inputs, labels])
-            expected = np.column_stack([encoder.transform(frame), schema.label(frame)]).astype(np.float32)
-            if shuffle_rows == 0:
-                np.testing.assert_array_equal(rows, expected)
-            np.testing.assert_array_equal(rows[np.lexsort(rows.T)], expected[np.lexsort(expected.T)])
-            sums += np.concatenate([share[:steps].sum(axis=1) for _, _, share, steps in got])
-        orders.append(rows)
-        np.testing.assert_allclose(sums, 1, rtol=1e-6)  # the shares of all parts add up to the mean of the batch
-    assert np.array_equal(*orders) == (shuffle_rows == 0)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        pytest.param({"chol": 9999.0}, "column 'chol' has 9999 in row 1; expected 70 to 700 mg/dl", id="limit"),
-        pytest.param({"thal": "fixed"}, "column 'thal' has 'fixed' in row 1; expected 3, 6, 7 or blank", id="text"),
-        pytest.param({"age": np.nan}, "column 'age' is blank in row 1", id="blank"),
-        pytest.param({"num": None}, "column 'num' is blank in row 1", id="no label"),
-    ],
-)
-def test_a_forbidden_cell_is_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
-    [path] = write(tmp_path, [patients.make(60).assign(**change)])
-    with pytest.raises(DataError, match=message):
-        Part(path).summary()
-
-
-def test_the_row_named_is_the_row_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heart_disease.training.parts.SHUFFLE_ROWS", 50)
-    frame = patients.make(130)
-    frame.loc[121, "chol"] = 1.0
-    [path] = write(tmp_path, [frame])
-    with pytest.raises(DataError, match="'chol' has 1 in row 121"):
-        Part(path).summary()
-
-
-def test_a_part_that_is_not_a_table_is_refused(tmp_path: Path) -> None:
-    [lacking, empty] = write(tmp_path, [patients.make(9).drop(columns="ca"), patients.make(9)[:0]])
-    for path, message in ((lacking, "lacks column 'ca'"), (empty, "no rows"), (tmp_path / "x", "cannot be read")):
-        with pytest.raises(DataError, match=message):
-            Part(path)
-
-
-def test_a_file_truncated_while_it_is_read_is_a_data_error(tmp_path: Path) -> None:
-    [path] = write(tmp_path, [patients.make(5000)])
-    part = Part(path)
-    feed = Feed(part, Encoder.fit(patients.make(50)), [5000], 0, batch=64, shuffle_rows=100, seed=0)
-    with path.open("r+b") as file:
-        file.truncate(100)
-    with pytest.raises(DataError, match="cannot be read any more"):
-        list(feed.epoch())
 
 
 def test_unknown_options_of_a_cluster_are_usage_errors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,7 @@ def test_networks_of_one_batch_may_differ_in_rate_decay_dropout_batch_size_and_e
     together = train(INPUTS, LABELS, jobs)
     for k, job in enumerate(jobs):
         assert_same(together, k, train(INPUTS, LABELS, [job]))
-        assert np.isfinite(together.curves["train_loss"][k]).sum() == job.recipe.epochs
+        assert np.isfinite(together.curves["loss/train"][k]).sum() == job.recipe.epochs
     weights, _ = fit_with_keras(jobs[2])
     np.testing.assert_allclose(together.weights[2][0], weights, atol=TOLERANCE)
 
@@ -127,6 +127,7 @@ def whole() -> Networks:
     return train(INPUTS, LABELS, make_jobs(Recipe(epochs=5, dropout=0.2), 9))
 
 
+@pytest.mark.slow
 def test_the_result_does_not_depend_on_k_or_on_the_order_of_jobs(whole: Networks) -> None:
     reversed_networks = train(INPUTS, LABELS, whole.jobs[::-1])
     for weights, same in zip(whole.weights, reversed_networks.weights[::-1], strict=True):
@@ -136,6 +137,14 @@ def test_the_result_does_not_depend_on_k_or_on_the_order_of_jobs(whole: Networks
 
 def test_repeating_a_training_gives_the_same_to_the_last_bit(whole: Networks) -> None:
     np.testing.assert_array_equal(whole.weights, train(INPUTS, LABELS, whole.jobs).weights)
+
+
+def test_picked_networks_have_curves_up_to_their_own_last_epoch() -> None:
+    short, long = (Job(Recipe(epochs=epochs), np.arange(4), np.arange(0)) for epochs in (2, 5))
+    curves = np.array([[0.7, 0.6, *[np.nan] * 3], [0.7, 0.6, 0.5, 0.4, 0.3]], np.float32)
+    both = Networks((short, long), (np.zeros((1, 1), np.float32),) * 2, {CURVES[0]: curves}, "cpu")
+    np.testing.assert_array_equal(both.pick(lambda job: job is short).curves[CURVES[0]], curves[:1, :2])
+    np.testing.assert_array_equal(both.pick(lambda job: job is long).curves[CURVES[0]], curves[1:])
 
 
 def test_the_seed_decides() -> None:
@@ -164,16 +173,17 @@ def test_watched_rows_are_never_learned_from(whole: Networks) -> None:
     changed_labels[job.watch] = 1 - changed_labels[job.watch]
     changed = train(changed_inputs, changed_labels, [job])
     np.testing.assert_allclose(whole.weights[0], changed.weights[0], atol=1e-6)
-    assert np.abs(whole.curves["validation_loss"][0] - changed.curves["validation_loss"][0]).max() > 0.01
+    assert np.abs(whole.curves["loss/test"][0] - changed.curves["loss/test"][0]).max() > 0.01
 
 
-def test_a_batch_larger_than_the_rows_is_all_rows_and_without_watched_rows_validation_is_nan() -> None:
+@pytest.mark.slow
+def test_a_batch_larger_than_the_rows_is_all_rows_and_without_watched_rows_the_curves_on_test_rows_are_nan() -> None:
     rows = np.arange(20)
     large = train(INPUTS, LABELS, [Job(Recipe(epochs=3, batch_size=1000), rows, np.arange(0))])
     exact = train(INPUTS, LABELS, [Job(Recipe(epochs=3, batch_size=20), rows, np.arange(0))])
     np.testing.assert_array_equal(large.weights, exact.weights)
-    assert np.isnan(exact.curves["validation_loss"]).all()
-    assert np.isfinite(exact.curves["train_loss"]).all()
+    assert np.isnan(exact.curves["loss/test"]).all()
+    assert np.isfinite(exact.curves["loss/train"]).all()
 
 
 def test_dropout_changes_training_but_not_measuring() -> None:
@@ -181,10 +191,11 @@ def test_dropout_changes_training_but_not_measuring() -> None:
     dropped = replace(job, recipe=replace(job.recipe, dropout=0.5))
     curves = train(INPUTS, LABELS, [job, dropped]).curves
     # The weights hardly move, so losses measured after the epoch are equal, but those measured while training are not.
-    np.testing.assert_allclose(curves["validation_loss"][0], curves["validation_loss"][1], atol=1e-6)
-    assert abs(curves["train_loss"][0, 0] - curves["train_loss"][1, 0]) > 1e-3
+    np.testing.assert_allclose(curves["loss/test"][0], curves["loss/test"][1], atol=1e-6)
+    assert abs(curves["loss/train"][0, 0] - curves["loss/train"][1, 0]) > 1e-3
 
 
+@pytest.mark.slow
 def test_probabilities_are_those_of_the_keras_model_also_of_the_watched_rows() -> None:
     jobs = [*make_jobs(Recipe(epochs=2), 3), *make_jobs(Recipe(epochs=3, hidden=(6, 4)), 2)]
     networks = train(INPUTS, LABELS, jobs)
@@ -235,12 +246,13 @@ def test_networks_side_by_side_on_the_same_rows_do_not_affect_each_other() -> No
         np.testing.assert_allclose(together.weights[k][0], weights, atol=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_jobs_that_differ_only_in_epochs_are_one_network_taken_at_several_times() -> None:
     job = make_jobs(Recipe(), 1)[0]
     jobs = [replace(job, recipe=replace(job.recipe, epochs=epochs)) for epochs in (3, 7, 5)]
     assert [len(batch) for batch in together(jobs, 10)] == [1]
     networks = train(INPUTS, LABELS, jobs)
-    assert [np.isfinite(curve).sum() for curve in networks.curves["train_loss"]] == [3, 7, 5]
+    assert [np.isfinite(curve).sum() for curve in networks.curves["loss/train"]] == [3, 7, 5]
     for k in (0, 1):
         assert_same(networks, k, train(INPUTS, LABELS, [jobs[k]]))
 

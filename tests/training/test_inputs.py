@@ -7,7 +7,7 @@ import pytest
 
 from heart_disease.model.encoding import Encoder
 from heart_disease.training.inputs import Inputs
-from tests.harness import patients
+from tests.harness.data import patients
 
 PARTS = [np.arange(0, 30), np.arange(10, 40), np.arange(40)]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.command import root
+from tests.harness.command import ROOT
 
 pytestmark = pytest.mark.slow  # whole programs
 
@@ -37,7 +37,7 @@ libraries.keras()
 
 
 def python(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    variables = {**os.environ, **environment, "PYTHONPATH": root()}
+    variables = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
     return subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True, text=True, check=False)
 
 

@@ -33,21 +33,21 @@ def test_it_computes_what_the_course_draws() -> None:
 
 
 def test_without_hidden_layers_it_is_logistic_regression() -> None:
-    params = Recipe(hidden=())
-    model = network.build(params, 29)
+    recipe = Recipe(hidden=())
+    model = network.build(recipe, 29)
     assert model.count_params() == 30
     rows = np.random.default_rng(0).standard_normal((7, 29)).astype(np.float32)
-    (weights, bias) = network.initial_weights(params, 29)
+    (weights, bias) = network.initial_weights(recipe, 29)
     np.testing.assert_allclose(np.asarray(model(rows)), 1 / (1 + np.exp(-(rows @ weights + bias))), rtol=1e-5)
 
 
 def test_layers_shapes_and_weights_agree() -> None:
-    params = Recipe(hidden=(8, 4), dropout=0.2)
+    recipe = Recipe(hidden=(8, 4), dropout=0.2)
     shapes = [(29, 8), (8,), (8, 4), (4,), (4, 1), (1,)]
-    assert network.layer_shapes(params, 29) == shapes
-    assert [weight.shape for weight in network.initial_weights(params, 29)] == shapes
-    assert [weight.shape for weight in network.build(params, 29).get_weights()] == shapes
-    assert sum("dropout" in layer.name for layer in network.build(params, 29).layers) == 2
+    assert network.layer_shapes(recipe, 29) == shapes
+    assert [weight.shape for weight in network.initial_weights(recipe, 29)] == shapes
+    assert [weight.shape for weight in network.build(recipe, 29).get_weights()] == shapes
+    assert sum("dropout" in layer.name for layer in network.build(recipe, 29).layers) == 2
 
 
 def test_initial_weights_are_those_of_the_built_network() -> None:
@@ -86,17 +86,17 @@ def test_layers_of_equal_shape_start_with_different_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "kind", "momentum"),
+    ("recipe", "kind", "momentum"),
     [
         (Recipe(), "Adam", None),
         (Recipe(optimizer="sgd", momentum=0.9), "SGD", 0.9),
         (Recipe(optimizer="gd"), "SGD", 0.0),
     ],
 )
-def test_the_optimizer_is_the_one_of_the_recipe(params: Recipe, kind: str, momentum: float | None) -> None:
-    optimizer = network.build_optimizer(params)
+def test_the_optimizer_is_the_one_of_the_recipe(recipe: Recipe, kind: str, momentum: float | None) -> None:
+    optimizer = network.build_optimizer(recipe)
     assert type(optimizer).__name__ == kind
-    assert float(optimizer.learning_rate) == pytest.approx(params.learning_rate)
+    assert float(optimizer.learning_rate) == pytest.approx(recipe.learning_rate)
     assert optimizer.weight_decay == 1.0
     assert getattr(optimizer, "momentum", None) == momentum
 

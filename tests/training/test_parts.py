@@ -15,7 +15,7 @@ from hypothesis import strategies as some
 from heart_disease.model import schema
 from heart_disease.model.errors import HeartError, SourceError
 from heart_disease.training.parts import Part
-from tests.harness import patients
+from tests.harness.data import patients
 
 
 def as_parquet(frame: pd.DataFrame) -> bytes:

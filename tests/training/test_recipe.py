@@ -61,7 +61,7 @@ def test_an_invalid_recipe_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "title"),
+    ("recipe", "title"),
     [
         (Recipe(), "29-16-1, 75 epochs, decay 1, adam 0.001, relu"),
         (LECTURE, "29-16-1, 300 epochs, adam 0.001, relu"),
@@ -71,8 +71,8 @@ def test_an_invalid_recipe_is_refused(name: str) -> None:
         ),
     ],
 )
-def test_the_title_is_the_recipe_in_one_line(params: Recipe, title: str) -> None:
-    assert params.title == title
+def test_the_title_is_the_recipe_in_one_line(recipe: Recipe, title: str) -> None:
+    assert recipe.title == title
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,12 @@ def test_a_name_begins_with_what_differs_from_the_default(recipe: Recipe, name: 
 
 
 @pytest.mark.parametrize(
-    "params", [LECTURE, Recipe(), Recipe(hidden=(), members=8), Recipe(hidden=(8, 4), learning_rate=3e-5, seed=9)]
+    "recipe", [LECTURE, Recipe(), Recipe(hidden=(), members=8), Recipe(hidden=(8, 4), learning_rate=3e-5, seed=9)]
 )
-def test_a_recipe_is_read_back_from_the_text_that_a_tracker_keeps(params: Recipe) -> None:
-    text = params.as_text()
+def test_a_recipe_is_read_back_from_the_text_that_a_tracker_keeps(recipe: Recipe) -> None:
+    text = recipe.as_text()
     assert all(type(value) is str for value in text.values())
-    assert Recipe.from_text(text | {"data_digest": "abc", "folds": "10"}) == params
+    assert Recipe.from_text(text | {"data_digest": "abc", "folds": "10"}) == recipe
 
 
 def test_fields_that_an_older_recipe_lacks_get_their_defaults() -> None:
@@ -111,9 +111,9 @@ def test_the_size_of_a_network_is_the_number_of_its_weights(hidden: tuple[int, .
 
 
 def test_a_recipe_becomes_plain_values_that_make_the_same_recipe() -> None:
-    params = Recipe(hidden=(8, 4), seed=3)
-    assert Recipe(**json.loads(json.dumps(params.as_dict()))) == params
-    assert hash(params) == hash(Recipe(hidden=(8, 4), seed=3))
+    recipe = Recipe(hidden=(8, 4), seed=3)
+    assert Recipe(**json.loads(json.dumps(recipe.as_dict()))) == recipe
+    assert hash(recipe) == hash(Recipe(hidden=(8, 4), seed=3))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the champion: its recipe, its log loss, and since when and why it is champion.
+    """Print the champion: its recipe, log loss and threshold, and since when and why it is champion.
 
     Raises:
         UnavailableError: there is no champion.
@@ -34,19 +34,24 @@ def run(options: argparse.Namespace) -> int:
     move = next((one for one in reversed(found) if one.champion == ref), None)
     name, metrics = registry.read_run(ref.run_id) or ("", {})
     recipe, log_loss = name or _recipe(ref), Estimate.find("log_loss", metrics)
+    threshold = moves.threshold_of(ref)
+    yes = (
+        "unknown, because it cannot be loaded" if threshold is None else f"yes from a probability of {threshold:.3f} on"
+    )
     if options.json:
-        write_json({"champion": ref, "recipe": recipe, "log_loss": log_loss, "move": move})
+        write_json({"champion": ref, "recipe": recipe, "log_loss": log_loss, "threshold": threshold, "move": move})
         return ExitCode.DONE
     print(f"{ref.name} version {ref.version}: champion")
     rows = {
         "recipe": recipe,
         "log loss": str(log_loss or "unknown"),
+        "threshold": yes,
         "since": f"{moves.local(move.when)}, {moves.how(move)}" if move else "unknown",
         "why": move.why if move else "unknown",
         "run": ref.run_id,
     }
     for title, value in rows.items():
-        print(wrapped(f"  {title:10}{value}", indent=" " * 12))
+        print(wrapped(f"  {title:11}{value}", indent=" " * 13))
     return ExitCode.DONE
 
 
@@ -66,5 +71,4 @@ COMMAND = Command(
     description="Show the champion.",
     add=add,
     run=run,
-    facts=True,
 )

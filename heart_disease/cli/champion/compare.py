@@ -96,7 +96,8 @@ def _runs(records: Sequence[Record], margin: float) -> Compared:
     own = [record.label for record in records if "sensitivity" in record.params]
     if own:
         notes.append(
-            f"Recipes are compared at a probability of 0.5; the models of {', '.join(own)} say yes from another on"
+            "Accuracy, sensitivity and specificity are at a probability of 0.5, not at the threshold of "
+            f"{', '.join(own)}"
         )
     rows = [(other.label, *_pair(other, first, tested, margin, notes)) for other in others]
     lines = [
@@ -252,5 +253,4 @@ COMMAND = Command(
     "or worse than the first, patient by patient.",
     add=add,
     run=run,
-    facts=True,
 )

@@ -13,16 +13,16 @@ from heart_disease.evaluation.estimates import Numbers
 from heart_disease.evaluation.versions import comparison
 from heart_disease.evaluation.versions.comparison import OutOfFold
 from heart_disease.model.errors import HeartError, UnavailableError
-from heart_disease.reporting import side_by_side
+from heart_disease.reporting import figures, landscape, side_by_side
 from heart_disease.reporting.report import comparison_page
 from heart_disease.reporting.report.comparison_page import Duel, Side
+from heart_disease.training.engine import TEST_LOSS, TRAIN_LOSS
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from heart_disease.registry import Record
 
-LEARNED, TESTED = "loss/train", "loss/test"  # curves
 SHOWN = ("code", "versions")  # of what differs; the table of settings has the rest
 
 
@@ -50,9 +50,9 @@ def of_runs(
     frame = _patients(records, ours.patients)
     notes = [*notes, "Every patient was scored by networks that did not learn from them, so this compares recipes"]
     sides = _side(first, theirs.probabilities), _side(other, ours.probabilities)
-    if bare := [side.name for side in sides if TESTED not in side.curves]:
+    if bare := [side.name for side in sides if TEST_LOSS not in side.curves]:
         notes.append(
-            f"The loss on test rows is not drawn for {' and '.join(bare)}, which recorded no curve '{TESTED}'; "
+            f"The loss on test rows is not drawn for {' and '.join(bare)}, which recorded no curve '{TEST_LOSS}'; "
             "earlier releases called it 'loss/validation'"
         )
     return comparison_page.render(
@@ -79,7 +79,7 @@ def of_models(
     models: the probabilities (n,) of each, and the one from which on it answers yes.
     """
     first, other = (
-        Side(record.label, record.name, p[None], {}, threshold)
+        Side(record.label, record.name, p[None], {}, threshold, _landscape(record))
         for record, (p, threshold) in zip(records, models, strict=True)
     )
     notes = [*notes, "This compares the two models as they are, not their recipes"]
@@ -89,8 +89,13 @@ def of_models(
 
 
 def _side(record: Record, probabilities: Numbers) -> Side:
-    curves = {name: np.array(registry.read_curve(record, name)) for name in (LEARNED, TESTED)}
-    return Side(record.label, record.name, probabilities, {name: one for name, one in curves.items() if len(one)})
+    curves = {name: np.array(registry.read_curve(record, name)) for name in (TRAIN_LOSS, TEST_LOSS)}
+    recorded = {name: one for name, one in curves.items() if len(one)}
+    return Side(record.label, record.name, probabilities, recorded, landscape=_landscape(record))
+
+
+def _landscape(record: Record) -> bytes:
+    return registry.read_bytes(record, f"{figures.FOLDER}/{landscape.FILE}") or b""
 
 
 def _differing(records: Sequence[Record]) -> tuple[side_by_side.Cells, dict[str, str]]:

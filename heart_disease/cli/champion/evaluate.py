@@ -13,7 +13,7 @@ from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.data.sites import SITES
 from heart_disease.model import schema
-from heart_disease.model.errors import ExitCode, RejectedError, UnavailableError
+from heart_disease.model.errors import ExitCode, RejectedError, SourceError, UnavailableError
 from heart_disease.model.words import count
 from heart_disease.reporting.terminal import wrapped
 
@@ -54,6 +54,11 @@ def run(options: argparse.Namespace) -> int:
     from heart_disease.reporting import hospital as words
 
     place = SITES.get(options.source)
+    if not place and options.source.replace("-", "").isalpha() and not Path(options.source).exists():
+        raise SourceError(
+            f"'{options.source}' is no hospital of the study, and there is no such file; expected {', '.join(SITES)}, "
+            "or a file of patients."
+        )
     table = _read(place or options.source, options.copy, options.anyway)
     name = options.source if place else addresses.title(table.source)
     if schema.LABEL.name not in table.frame:
@@ -176,5 +181,4 @@ COMMAND = Command(
     "intervals, on those that it can score, and why it cannot score the others.",
     add=add,
     run=run,
-    facts=True,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from heart_disease.reporting.terminal import import_tensorflow, say, wrapped
 
 if TYPE_CHECKING:
     from heart_disease.data.sources import Table
+    from heart_disease.evaluation.versions.comparison import OutOfFold
+    from heart_disease.evaluation.versions.target import Retargeted
     from heart_disease.registry import Origin, Record
 
 NOT_EXPLAINED = {"code", "versions"}  # parts of a change that cannot be brought back
@@ -61,9 +64,10 @@ def run(options: argparse.Namespace) -> int:
     if decision := record.tags.get("decision"):
         tell(wrapped(f"{record.label}: {decision}"))
     changed = theirs.differences(ours)
+    unknown: list[str] = []
     facts: dict[str, object] = {
         "run": record.run_id, "champion": champion.run_id, "decision": decision, "changed": changed, "effects": [],
-        "rest": None,
+        "answers": None, "rest": None, "unknown": unknown,
     }  # fmt: skip
     if not changed:
         if options.json:
@@ -71,15 +75,15 @@ def run(options: argparse.Namespace) -> int:
         tell("Nothing changed: data, recipe, evaluation, code and libraries are the same.")
         return ExitCode.DONE
     after = _patients(record, ours, options.source, "--source")
-    before, lost = None, ""
+    before = None
     if theirs.data != ours.data:
         try:
             before = _patients(champion, theirs, options.before, "--before")
         except HeartError as error:
-            lost = str(error)
+            unknown.append(f"What the new data accounts for cannot be said: {error}")
     tell(_what_changed(changed, after, before))
-    if lost:
-        tell(wrapped(f"What the new data accounts for cannot be said: {lost}"))
+    for lost in unknown:
+        tell("\n" + wrapped(lost))
 
     evaluation = registry.evaluation_of(record.label, ours)
     seed = ours.recipe.seed
@@ -93,13 +97,21 @@ def run(options: argparse.Namespace) -> int:
         found = trials.effects(trials.train(device))
         rows = [(one.change, one.difference.signed) for one in found]
         facts["effects"] = found
-        tell(tables.aligned([("what it accounts for", "log loss"), *rows]))
+        tell("\n" + tables.aligned([("what it accounts for", "log loss"), *rows]))
         whom = f"{count(len(trials.judged), 'patient')} of {record.label}"
-        tell(wrapped(f"Below 0 is better; 95 % intervals; judged on {whom}.\n"))
+        tell(wrapped(f"Below 0 is better; 95 % intervals; judged on {whom}."))
+    if ours.sensitivity != theirs.sensitivity:
+        answers = _target(record, ours, champion, theirs)
+        if isinstance(answers, str):
+            unknown.append(answers)
+            tell("\n" + wrapped(answers))
+        else:
+            facts["answers"] = answers
+            tell("\n" + wrapped(answers.words(champion.label, record.label)))
     if NOT_EXPLAINED & set(changed):
         learned = after if theirs.data == ours.data else before
         facts["rest"] = _rest(champion, theirs, learned, device)
-        tell(wrapped(f"code, libraries and device: {facts['rest']}"))
+        tell("\n" + wrapped(f"code, libraries and device: {facts['rest']}"))
     if options.json:
         write_json(facts)
     return ExitCode.DONE
@@ -150,7 +162,7 @@ def _patients(record: Record, origin: Origin, source: str | None, option: str) -
 
 
 def _what_changed(changed: dict[str, str], after: Table, before: Table | None) -> str:
-    """The parts that changed, in words, between empty lines."""
+    """The parts that changed, in words, after an empty line."""
     if before is not None and "data" in changed:
         from heart_disease.data import digests
         from heart_disease.evaluation.versions import comparison
@@ -159,25 +171,57 @@ def _what_changed(changed: dict[str, str], after: Table, before: Table | None) -
         rows = f"{len(before)} -> {count(len(after), 'patient')}: {len(after) - both} new, {len(before) - both} gone"
         changed = changed | {"data": rows}
     lines = [wrapped(f"  {part}: {words}", indent="    ") for part, words in changed.items()]
-    return "\n".join(["", "what changed", *lines, ""])
+    return "\n".join(["", "what changed", *lines])
+
+
+def _target(record: Record, ours: Origin, champion: Record, theirs: Origin) -> Retargeted | str:
+    """What another target sensitivity does to the answers, or why that cannot be said."""
+    from heart_disease.evaluation.versions import target
+
+    earlier = None
+    with suppress(ValueError):
+        earlier = _recorded(champion)
+    try:
+        recorded = _recorded(record)
+    except ValueError as error:
+        return f"What the other target sensitivity does cannot be said, because {error}"
+    return target.retargeted(recorded, theirs.sensitivity, ours.sensitivity, ours.recipe.seed, earlier=earlier)
+
+
+def _recorded(record: Record) -> OutOfFold:
+    """What the networks of a run said about patients that they did not learn from.
+
+    Raises:
+        ValueError: it recorded nothing, or what it recorded cannot be used.
+    """
+    from heart_disease import registry
+    from heart_disease.evaluation.versions import comparison
+    from heart_disease.reporting import tables
+
+    text = registry.read_text(record, f"evaluation/{tables.OUT_OF_FOLD}")
+    if text is None:
+        raise ValueError(f"{record.label} recorded no probabilities")
+    try:
+        return comparison.read_out_of_fold(text)
+    except ValueError as error:
+        raise ValueError(f"what {record.label} recorded cannot be used: {error}") from error
 
 
 def _rest(champion: Record, origin: Origin, table: Table | None, device: str) -> str:
     """What code, libraries and device did since the champion was trained, in words."""
     from heart_disease import registry
     from heart_disease.evaluation import cost
-    from heart_disease.evaluation.versions import comparison, explanation
-    from heart_disease.reporting import tables
+    from heart_disease.evaluation.versions import explanation
 
     if table is None:
         return "what they account for cannot be said without the champion's patients"
-    text = registry.read_text(champion, f"evaluation/{tables.OUT_OF_FOLD}")
-    if text is None:
-        return f"what they account for cannot be said, because {champion.label} recorded no probabilities"
+    try:
+        recorded = _recorded(champion)
+    except ValueError as error:
+        return f"what they account for cannot be said, because {error}"
     evaluation = registry.evaluation_of(champion.label, origin)
     cost.check(len(table), [origin.shipped], evaluation, fixed=True)
     try:
-        recorded = comparison.read_out_of_fold(text)
         found = explanation.the_rest(table, origin.shipped, evaluation, recorded, device)
     except ValueError as error:
         return f"what they account for cannot be said, because what {champion.label} recorded cannot be used: {error}"
@@ -189,8 +233,7 @@ COMMAND = Command(
     help="what changed against the champion, and what that did",
     description="Say what changed between a run and the champion that it was compared with (data, recipe, code, "
     "libraries), and what each change does to the log loss: the new recipe on the old data, and the new data with the "
-    "old recipe.",
+    "old recipe. If the target sensitivity changed, it says what that does to the answers.",
     add=add,
     run=run,
-    facts=True,
 )

@@ -45,5 +45,4 @@ COMMAND = Command(
     description="Show every move of the champion, newest first.",
     add=add,
     run=run,
-    facts=True,
 )

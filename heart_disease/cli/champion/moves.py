@@ -7,10 +7,10 @@ from datetime import datetime
 
 from heart_disease import registry
 from heart_disease.cli.output import write_json
+from heart_disease.data import made_up
 from heart_disease.model.errors import UnavailableError
 from heart_disease.registry import ModelRef, Move
 from heart_disease.reporting.terminal import wrapped
-from heart_disease.serving import made_up
 from heart_disease.serving.rehearsal import fresh_process
 
 
@@ -50,7 +50,7 @@ def move(ref: ModelRef, expected: ModelRef | None, kind: registry.Kind, why: str
     with fresh_process() as server:
         model = registry.check_loads(ref, patients)
         server.check(ref, model, patients)
-    moved = Moved(ref, expected, model.threshold, _threshold(expected))
+    moved = Moved(ref, expected, model.threshold, threshold_of(expected) if expected else None)
     registry.move_champion(ref, expected=expected, kind=kind, why=why)
     if as_json:
         write_json(moved)
@@ -61,10 +61,11 @@ def move(ref: ModelRef, expected: ModelRef | None, kind: registry.Kind, why: str
         print(wrapped(f"  {line}"))
 
 
-def _threshold(ref: ModelRef | None) -> float | None:
+def threshold_of(ref: ModelRef) -> float | None:
+    """The probability from which on a version answers yes; None if it cannot be loaded."""
     try:
-        return registry.load_model(ref).threshold if ref else None
-    except UnavailableError:  # which may be why it is replaced
+        return registry.load_model(ref).threshold
+    except UnavailableError:
         return None
 
 

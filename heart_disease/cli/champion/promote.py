@@ -63,5 +63,4 @@ COMMAND = Command(
     description="Make a version the champion by hand, if it loads and scores.",
     add=add,
     run=run,
-    facts=True,
 )

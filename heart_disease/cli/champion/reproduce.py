@@ -127,5 +127,4 @@ COMMAND = Command(
     "say about every patient.",
     add=add,
     run=run,
-    facts=True,
 )

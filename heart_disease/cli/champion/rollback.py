@@ -55,5 +55,4 @@ COMMAND = Command(
     description="Make the previous champion the champion again; if repeated, the one before it.",
     add=add,
     run=run,
-    facts=True,
 )

@@ -33,4 +33,5 @@ COMMAND = Command(
     add=add,
     run=run,
     epilog=EXAMPLE,
+    no_facts="It prints a script.",
 )

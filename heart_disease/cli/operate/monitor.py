@@ -94,5 +94,4 @@ COMMAND = Command(
     "are reported as different.",
     add=add,
     run=run,
-    facts=True,
 )

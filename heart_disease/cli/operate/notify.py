@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
 
@@ -28,7 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Set up the notifications, and say how to stop it.
+    """Set up the notifications, and say how to stop them; the webhook's address is never shown.
 
     Raises:
         UsageError: an address or interval makes no sense, or --if-silent is given without a deployment.
@@ -40,6 +41,11 @@ def run(options: argparse.Namespace) -> int:
     limit = interval(options.if_silent, "--if-silent") if options.if_silent is not None else None
     mail = options.mail
     made = notify.by_mail(mail, limit) if mail else notify.by_webhook(options.webhook, limit)
+    if options.json:
+        seconds = made.silence.total_seconds() if made.silence else None
+        silence = {"silence_seconds": seconds, "no_silence_because": None if made.silence else made.why_not}
+        write_json({"mail": mail, "page": made.page, "paused": made.paused} | silence)
+        return ExitCode.DONE
     print(f"Notifications go to {', '.join(mail or ['the webhook'])}. To pause or delete them:\n  {made.page}")
     if made.silence:
         print(f"They also tell if no retrain has ended for {interval_in_words(made.silence)}.")

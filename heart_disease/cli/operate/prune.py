@@ -75,5 +75,4 @@ COMMAND = Command(
     "champion, has an alias, or is needed by the history. Without --yes it only says what would be deleted.",
     add=add,
     run=run,
-    facts=True,
 )

@@ -43,5 +43,4 @@ COMMAND = Command(
     "machine cannot be inspected; its runs are closed if they give no sign of life for some minutes.",
     add=add,
     run=run,
-    facts=True,
 )

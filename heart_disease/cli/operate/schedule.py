@@ -90,4 +90,5 @@ COMMAND = Command(
     "changed in Prefect's page: pauses, added schedules, and the parameters that no option here sets.",
     add=add,
     run=run,
+    no_facts="It runs until it is ended; Prefect's API says what its runs did.",
 )

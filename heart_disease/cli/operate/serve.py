@@ -8,14 +8,15 @@ from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode
 
 EXAMPLE = """example:
-  curl -H 'Content-Type: application/json' http://127.0.0.1:8000/predict -d '{"patients": [
-    {"age": 63, "sex": 1, "cp": 1, "trestbps": 145, "chol": 233, "fbs": 1, "restecg": 2,
-     "thalach": 150, "exang": 0, "oldpeak": 2.3, "slope": 3, "ca": 0, "thal": null}]}'
+  curl -H 'Content-Type: application/json' http://127.0.0.1:8000/predict -d '
+    {"patients": [{"age": 63, "sex": 1, "cp": 1, "trestbps": 145, "chol": 233,
+    "fbs": 1, "restecg": 2, "thalach": 150, "exang": 0, "oldpeak": 2.3,
+    "slope": 3, "ca": 0, "thal": null}]}'
 
   GET  /              a page for people: one patient, or a CSV file
-  POST /explain       the same as /predict, at most 10: also what drives each probability
+  POST /explain       like /predict, at most 10: also what drives each answer
   POST /predict.csv   a CSV file in, the same with answers out
-  POST /invocations   the protocol of `mlflow models serve`; also /ping and /version
+  POST /invocations   protocol of `mlflow models serve`; also /ping, /version
   GET  /model         the version, its columns, since when, and what is wrong
   GET  /metrics       for Prometheus
   GET  /health        200 if a model is loaded; needs no token
@@ -53,10 +54,11 @@ def run(options: argparse.Namespace) -> int:
 
 COMMAND = Command(
     name="serve",
-    help="a page for one patient and an API: patients in, probabilities out, over HTTP",
+    help="a page for one patient and an API: patients in, probabilities out",
     description="Serve the champion over HTTP, and every later champion, until Ctrl-C. If the variable "
     "HEART_API_TOKEN is set, only requests that send it are answered; the page asks for it.",
     add=add,
     run=run,
     epilog=EXAMPLE,
+    no_facts="It runs until it is ended; its API answers in JSON.",
 )

@@ -48,5 +48,4 @@ COMMAND = Command(
     "training used go last.",
     add=add,
     run=run,
-    facts=True,
 )

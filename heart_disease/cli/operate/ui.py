@@ -32,4 +32,5 @@ COMMAND = Command(
     description="Run both pages on the embedded stores, until Ctrl-C.",
     add=add,
     run=run,
+    no_facts="It runs until it is ended.",
 )

@@ -94,5 +94,4 @@ COMMAND = Command(
     description="Load and validate a file of patients, of any length: memory holds a part of it at a time.",
     add=add,
     run=run,
-    facts=True,
 )

@@ -83,5 +83,4 @@ COMMAND = Command(
     "or named with --copy.",
     add=add,
     run=run,
-    facts=True,
 )

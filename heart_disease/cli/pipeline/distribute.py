@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heart_disease.cli.options import add_options, made
+from heart_disease.cli.output import write_json
 from heart_disease.cli.parser import Command
 from heart_disease.model.errors import ExitCode, RejectedError, UsageError
 from heart_disease.reporting.terminal import import_tensorflow, progress, wrapped
 from heart_disease.training.recipe import MANY_ROWS, Recipe
 
 if TYPE_CHECKING:
+    from heart_disease.evaluation.contest import Report
     from heart_disease.evaluation.other_patients.held_out import HeldOut
+    from heart_disease.evaluation.verdict import Decision
     from heart_disease.model.patient_model import PatientModel
     from heart_disease.registry import ModelRef, Run
     from heart_disease.training.parts import Part
@@ -74,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
         # Workers end one by one, and the remaining ones report that as an error even if all is done.
         logging.getLogger("tensorflow").setLevel(logging.CRITICAL)
         from heart_disease.training import distributed, parts
+        from heart_disease.training.engine import TRAIN_ACCURACY, TRAIN_LOSS
 
         log.info("join      worker %d of %s", cluster.index, ", ".join(cluster.addresses))
         started = time.monotonic()
@@ -85,11 +89,14 @@ def run(options: argparse.Namespace) -> int:
         trained = distributed.train(source, recipe, cluster, shuffle_rows=shuffle_rows, wait=wait, progress=tell)
         seconds = time.monotonic() - started
         log.info("train     %d rows of %d workers: %.1f s", sum(trained.rows), len(trained.rows), seconds)
+        metrics = {"train_loss": trained.losses[-1], "train_accuracy": trained.accuracies[-1], "seconds": seconds}
+        facts = {"worker": cluster.index, "rows": trained.rows, **metrics}
         if not cluster.is_chief:
+            if options.json:
+                write_json(facts | {"version": None, "folder": None, "judged": None})
             return ExitCode.DONE
         settings = {**recipe.as_text(), "shuffle_rows": shuffle_rows, "rows": sum(trained.rows), "parts": trained.rows}
-        metrics = {"train_loss": trained.losses[-1], "train_accuracy": trained.accuracies[-1], "seconds": seconds}
-        curves = {"loss/train": trained.losses, "accuracy/train": trained.accuracies}
+        curves = {TRAIN_LOSS: trained.losses, TRAIN_ACCURACY: trained.accuracies}
         registry.log_values(record, settings, metrics, curves)
         patients = next(parts.Part(source).chunks(CHECKED_ROWS))
         ref = registry.log_model(record, trained.model, patients.head())
@@ -98,8 +105,11 @@ def run(options: argparse.Namespace) -> int:
         if output:
             trained.model.save(Path(output))
         log.info("register  %s version %s, loaded back and checked", ref.name, ref.version)
-        said = judging.of(trained.model, record, ref, recipe.seed) if judging else _not_judged(ref)
-    print(said)
+        judged = judging.of(trained.model, record, ref, recipe.seed) if judging else None
+    if options.json:
+        write_json(facts | {"version": ref, "folder": output, "judged": judged and judged.facts})
+        return ExitCode.DONE
+    print(judged.text(ref) if judged else _not_judged(ref))
     if output:
         print(f"encoder.json, network.keras and threshold.json are in '{output}'")
     return ExitCode.DONE
@@ -137,8 +147,8 @@ class Judging:
         own = Part(part)
         return cls(held_out.choose(table, own.chunks(SHUFFLE_ROWS), model), own, champion, model)
 
-    def of(self, model: PatientModel, record: Run, ref: ModelRef, seed: int) -> str:
-        """Judge a new version, record the verdict, and say it; the champion stays."""
+    def of(self, model: PatientModel, record: Run, ref: ModelRef, seed: int) -> Judged:
+        """Judge a new version, and record the verdict; the champion stays."""
         from heart_disease import registry
         from heart_disease.evaluation.contest import LOGISTIC_ROWS
         from heart_disease.evaluation.other_patients import held_out
@@ -156,12 +166,35 @@ class Judging:
         registry.log_tags(record, tags | {"decision": decision.reason})
         registry.log_version_tags(ref, tags)
         registry.set_challenger(ref, decision.reason)
-        title = f"{ref.name} version {ref.version}"
-        then = f"To make it champion: heart promote {ref.version} --because WHY" if decision.promote else ""
-        verdict = f"{title}: {'passed' if decision.promote else 'not passed'}, on {report.description}"
-        return "\n".join(
-            ["", tables.text(report), "", wrapped(verdict), wrapped(f"  {decision.reason}"), *[then] * bool(then)]
-        )
+        return Judged(report, decision)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the patients to judge on say about a new version."""
+
+    report: Report
+    decision: Decision
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """For programs."""
+        from heart_disease.evaluation.estimates import MINUS
+
+        report = self.report
+        found = {"judged_by": report.description, "metrics": report.metrics, MINUS: report.differences}
+        return {"decision": self.decision, **found}
+
+    def text(self, ref: ModelRef) -> str:
+        """For people: the table, the verdict, and what to do then."""
+        from heart_disease.reporting import tables
+
+        passed = "passed" if self.decision.promote else "not passed"
+        verdict = f"{ref.name} version {ref.version}: {passed}, on {self.report.description}"
+        lines = ["", tables.text(self.report), "", wrapped(verdict), wrapped(f"  {self.decision.reason}")]
+        if self.decision.promote:
+            lines.append(f"To make it champion: heart promote {ref.version} --because WHY")
+        return "\n".join(lines)
 
 
 def _not_judged(ref: ModelRef) -> str:

@@ -116,4 +116,5 @@ COMMAND = Command(
     description="Lessons on how the network learns. Without a name, the lessons are listed.",
     add=add,
     run=run,
+    no_facts="It prints lessons to read; their numbers are in MLflow.",
 )

@@ -28,7 +28,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     optional = " and ".join(column.name for column in schema.COLUMNS if column.optional)
     group = parser.add_argument_group(
         "one patient",
-        f"Instead of a file; {optional} may be left out if not known, and so may what the champion does not take.",
+        "Instead of a file. Columns that the champion does not take may be left out;\n"
+        f"{optional} also if they are not known.",
     )
     for column in schema.COLUMNS:
         group.add_argument(f"--{column.name}", dest=HERE + column.name, metavar="X", type=float, help=_help(column))

@@ -64,7 +64,10 @@ def run(options: argparse.Namespace) -> int:
     source, output = options.source, options.output
     values = patient.given(options)
     if (source is None) != bool(values) or (values and (output or options.prefix or options.anyway or options.dask)):
-        raise UsageError("expected a FILE, with or without options for it, or the values of one patient alone")
+        raise UsageError(
+            "expected a file of patients (heart predict FILE), or the values of one patient and no option for a file "
+            "(heart predict --age 63 --sex 1 ...)"
+        )
     if values:
         return patient.score(values, abstain=options.abstain, as_json=options.json)
     if options.json:
@@ -142,5 +145,4 @@ COMMAND = Command(
     description="Score raw rows of patients with the champion: a file of any length, or one patient.",
     add=add,
     run=run,
-    facts=True,
 )

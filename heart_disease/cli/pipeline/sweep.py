@@ -118,5 +118,4 @@ COMMAND = Command(
     "If it is stopped, the same command continues it.",
     add=add,
     run=run,
-    facts=True,
 )

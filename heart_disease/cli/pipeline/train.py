@@ -74,10 +74,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _facts(outcome: Outcome) -> dict[str, object]:
+    from heart_disease.evaluation.estimates import MINUS
+
     report = outcome.report
     facts = {"outcome": outcome.end, "version": outcome.model, "decision": outcome.decision}
     facts["threshold"] = report.threshold
-    judged = {"judged_by": report.description, "metrics": report.metrics, "log_loss_minus": report.differences}
+    judged = {"judged_by": report.description, "metrics": report.metrics, MINUS: report.differences}
     return facts | judged | {"pages": _pages(outcome)}
 
 
@@ -114,7 +116,7 @@ def _show(outcome: Outcome) -> None:
             + "\n"
         )
     if not registry.uri().startswith("http") or not get_current_settings().api.url:  # servers show their own pages
-        print("To see both runs: heart ui")
+        print("To see both runs: heart ui, in this folder")
     for page in _pages(outcome).values():
         print(f"  {page}")
 
@@ -125,6 +127,5 @@ COMMAND = Command(
     description="Validate the data, train and evaluate the network, and register it.",
     add=add,
     run=run,
-    facts=True,
     aliases=("retrain",),
 )

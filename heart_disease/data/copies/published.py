@@ -64,7 +64,7 @@ WORDS: Mapping[str, Codes] = {
 class Copy:
     """A published copy.
 
-    codes: what the values of a column mean, where they are not UCI's. labels: what its label may mean (`LABELS`); none
+    codes: what the values of a column mean, if they are not UCI's. labels: what its label may mean (`LABELS`); none
     if it has no label that can be used. lost: why it cannot be turned back, if so.
     """
 

@@ -111,10 +111,11 @@ def _order(cells: pd.DataFrame, name: str, partners: Mapping[str, int], limit: f
     """What a column falls or rises with, if the mean of these correlations, each with its sign, is below `limit`."""
     if not {name, *partners} <= set(cells):
         return ""
-    rows = cells[[name, *partners]].replace([np.inf, -np.inf], np.nan).dropna()
-    if len(rows) < least or (rows.nunique() < 2).any():
+    columns = np.stack([cells[one].to_numpy(np.float64) for one in (name, *partners)])
+    columns = columns[:, np.isfinite(columns).all(axis=0)]  # (1 + partners, rows)
+    if columns.shape[1] < least or (np.ptp(columns, axis=1) == 0).any():
         return ""
-    found = np.corrcoef(rows.to_numpy().T)[0, 1:]  # (partners,)
+    found = np.corrcoef(columns)[0, 1:]  # (partners,)
     signed = found * list(partners.values())
     if signed.mean() >= limit:
         return ""

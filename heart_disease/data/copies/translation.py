@@ -89,11 +89,10 @@ class Text:
             cells = self.cells[column.name]
             if column.codes:
                 codes = copy.codes_of(column.name)
-                numbers, known = cells.map(codes).astype("float64"), cells.isin(codes)
+                found[column.name] = np.array([codes.get(cell, np.inf) for cell in cells], np.float64)  # None is NaN
             else:
-                numbers = pd.to_numeric(cells, errors="coerce").astype("float64")
-                known = numbers.notna() | (cells == "")
-            found[column.name] = numbers.where(known, np.inf)
+                numbers = pd.to_numeric(cells.to_numpy(), errors="coerce").astype(np.float64)
+                found[column.name] = np.where(np.isnan(numbers) & (cells.to_numpy() != ""), np.inf, numbers)
         return pd.DataFrame(found, index=self.cells.index)
 
     def labels(self, meaning: str) -> pd.Series:

@@ -1,6 +1,6 @@
 """A CSV file -> Arrow tables of text, block by block, so that a file of any length needs the memory of a block.
 
-Python's reader decides what a cell is. Where a block has no quotes and no lone carriage returns, a cell is what stands
+Python's reader decides what a cell is. If a block has no quotes and no lone carriage returns, a cell is what stands
 between commas, and Arrow's reader, 20 times as fast, finds the same; what it refuses, Python's reader reads again.
 """
 
@@ -142,7 +142,7 @@ def blocks(path: Path, style: Style) -> Iterator[tuple[Any, int]]:
 
 
 def _quick(rows: _Rows, names: Sequence[str]) -> Iterator[tuple[Any, int]]:
-    """Do as `rows.blocks`, for a plain file, with Arrow's reader where it agrees."""
+    """Do as `rows.blocks`, for a plain file, with Arrow's reader if it agrees."""
     import pyarrow as pa
 
     before = rows.line

@@ -96,7 +96,7 @@ def _rows(path: Path, sheet: str) -> list[list[str]]:
         at_the_end = re.sub("[%+&]", lambda sign: quote(sign[0]), first_sheet)  # as `addresses` reads it
         raise SourceError(
             f"'{path}' has {len(found)} sheets with cells, {', '.join(map(repr, found))}; expected one with patients. "
-            f"Name it: --table {shlex.quote(first_sheet)}, or where there is no such option, #table={at_the_end} at "
+            f"Name it: --table {shlex.quote(first_sheet)}, or if there is no such option, #table={at_the_end} at "
             "the end of the source."
         )
     rows = [[_text(cell) for cell in row] for row in next(iter(found.values()), [])]

@@ -119,8 +119,9 @@ def with_selection(source: str | None, table: str | None, query: str | None) -> 
         raise UsageError("expected --table or --query, not both")
     known = source is not None and (is_remote(source) or (option == "table" and WORKBOOK.search(source)))
     if source is None or not known or SELECTION.search(source):
+        which = f"with the source '{source}'" if source else "without a source"
         raise UsageError(
-            f"--{option} with the source '{source or ''}': expected the address of a database, such as "
+            f"--{option} {which}: expected the address of a database, such as "
             "postgresql://reader@db/clinic" + ", or a workbook, such as ward.xlsx" * (option == "table")
         )
     return f"{source}#{option}={quote(value or '', safe=AS_IT_IS)}"
@@ -201,7 +202,7 @@ def _check_selection(address: Address, is_database: bool) -> None:
     if bool(address.table) == bool(address.query):
         raise UsageError(
             f"'{address.text}': expected what to read from the database: --table patients, or --query 'SELECT ...'; "
-            "where there is no such option, #table=patients at the end of the address. If it is no database: known are "
+            "if there is no such option, #table=patients at the end of the address. If it is no database: known are "
             f"{', '.join(f'{scheme}://' for scheme in (*WEB, *STORES))}."
         )
     if address.table and not TABLE.fullmatch(address.table):

@@ -28,7 +28,7 @@ ROWS = 1 << 16  # that are read at once
 # SQL states of PostgreSQL whose cause may pass: a lost connection, a server that starts or stops, or is full, or a
 # standby that had to give way. https://www.postgresql.org/docs/current/errcodes-appendix.html
 PASSING = ("08", "57P0", "53", "40")
-# What a driver says, in lower case, where it gives no such code.
+# What a driver says, in lower case, if it gives no such code.
 SIGNS = (
     "connection refused", "connection reset", "timeout expired", "timed out", "server closed the connection",
     "could not receive data", "could not send data", "starting up", "shutting down", "terminating connection",

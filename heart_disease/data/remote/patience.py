@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import sleep
 from typing import TypeVar
 
 from heart_disease.model.errors import UnavailableError
@@ -58,6 +58,6 @@ def patiently(read: Callable[[], T], source: str, patience: Patience) -> T:
                 ) from error
             pause = min(max(wait, error.wait), patience.longest_wait)
             log.warning("source    %s: %s; again in %g s", source, error, pause)
-            time.sleep(pause)
+            sleep(pause)
             wait *= 2
     raise AssertionError("a patience has at least one attempt")

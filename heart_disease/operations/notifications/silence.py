@@ -52,7 +52,7 @@ SILENT = f"No retrain has ended since {SINCE}. {CAUSE}"
 
 def usual(deployment: DeploymentResponse, now: datetime | None = None) -> timedelta | None:
     """Twice the longest interval of the active schedule that runs most often; None if no schedule is active."""
-    start = DateTime.instance(now or datetime.now(UTC))
+    start = DateTime.fromtimestamp((now or datetime.now(UTC)).timestamp(), UTC)
     longest = []
     for one in deployment.schedules:
         if one.active:

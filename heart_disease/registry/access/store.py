@@ -170,7 +170,7 @@ def is_writable() -> bool:
 
 
 def database() -> Path:
-    """The file of the embedded store, also where SQLite gets it as an address (`file:NAME?mode=ro&uri=true`)."""
+    """The file of the embedded store, also if SQLite gets it as an address (`file:NAME?mode=ro&uri=true`)."""
     return Path((make_url(uri()).database or "").removeprefix("file:"))
 
 

@@ -21,6 +21,7 @@ COLOUR = "mlflow.runColor"  # tag of a run
 TAG = "mlflow.sharedViewState."  # of an experiment; what follows tells its views apart
 OWN = "trainings"
 SEARCH, TRAININGS = "Newest search, best first", "Trainings, newest first"
+# As evaluation/estimates.py and contest.py call them; to import those would take scikit-learn.
 METRICS = ("log_loss", "log_loss_low", "log_loss_high", "log_loss_minus/champion", "log_loss_minus/logistic_regression")
 PARAMS = ("hidden", "epochs", "weight_decay", "without", "members", "sensitivity")
 TAGS = ("promoted", "verdict/champion", "verdict/logistic_regression", "verdict/groups")

@@ -18,19 +18,21 @@ from heart_disease.reporting.report import facts, report_figures
 from heart_disease.reporting.report.report_figures import Line, Picture
 from heart_disease.reporting.side_by_side import Cells
 from heart_disease.training.batches import Ints
+from heart_disease.training.engine import TEST_LOSS, TRAIN_LOSS
 
 LISTED = 10
 LOWER_IS_BETTER = ("log_loss", "brier")
 STYLES = ((ORANGE, "--"), (BLUE, "-"))  # of the first and of the other
 # A run's curves: name, in words, weight of the line.
-LOSSES = (("train", "training rows", 0.5), ("test", "test rows", 1.0))
+LOSSES = ((TRAIN_LOSS, "training rows", 0.5), (TEST_LOSS, "test rows", 1.0))
 
 
 @dataclass(frozen=True)
 class Side:
     """One of the two. title: its recipe. probabilities: (R, n). curves: those that it recorded, by name (epochs,).
 
-    threshold: the probability from which on it answers yes.
+    threshold: the probability from which on it answers yes. landscape: a picture (PNG) of the loss around its network;
+    empty if it has none.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Side:
     probabilities: Numbers
     curves: Mapping[str, Numbers]
     threshold: float = estimates.HALF
+    landscape: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ def render(duel: Duel) -> str:
         against=_against(looked, masks),
         enough=ENOUGH,
         figures=_figures(looked, [m["roc_auc"] for m in measured]),
+        landscapes=[side.name for side in duel.sides if side.landscape],
         apart=_apart(looked),
     )
 
@@ -183,11 +187,16 @@ def _figures(duel: Duel, areas: Sequence[Estimate]) -> dict[str, Picture]:
         "decision": (report_figures.decision(labels, lines), "Net benefit against the threshold."),
     }
     curves = [
-        Curve(f"{side.name}, {words}", side.curves[f"loss/{part}"], None, color, style, weight)
+        Curve(f"{side.name}, {words}", side.curves[name], None, color, style, weight)
         for side, (color, style) in zip(duel.sides, STYLES, strict=True)
-        for part, words, weight in LOSSES
-        if f"loss/{part}" in side.curves
+        for name, words, weight in LOSSES
+        if name in side.curves
     ]
     if curves:
         drawn["losses"] = (report_figures.recorded_losses(curves), "Loss against epochs.")
-    return {name: Picture.of(svg, alt) for name, (svg, alt) in drawn.items()}
+    pictures = {name: Picture.of(svg, alt) for name, (svg, alt) in drawn.items()}
+    return pictures | {
+        side.name: Picture.of_png(side.landscape, f"The loss around the network of {side.name}, in two slices.")
+        for side in duel.sides
+        if side.landscape
+    }

@@ -43,12 +43,12 @@ class _Column:
     words: str
 
 
-def render(facts: Facts, decision: Decision, changed: Mapping[str, str] | None) -> str:
+def render(facts: Facts, decision: Decision, made: Mapping[str, str], changed: Mapping[str, str] | None) -> str:
     """The complete page; everything that came from the table is escaped.
 
-    changed: what differs from the champion, by part; None if there is no champion to compare with. From
-    `facts.MOST_ROWS` patients on, the figures that are made for the page, unlike the metrics, come from a sample of
-    that size, and the page says so.
+    made: what the version was made from, by part. changed: what differs from the champion, by part; None if there is
+    no champion to compare with. From `facts.MOST_ROWS` patients on, the figures that are made for the page, unlike the
+    metrics, come from a sample of that size, and the page says so.
     """
     report, stable, p = facts.report, facts.stable, facts.probabilities
     header, *body = tables.rows(report)
@@ -67,6 +67,7 @@ def render(facts: Facts, decision: Decision, changed: Mapping[str, str] | None) 
         "report_page.html",
         facts=facts,
         decision=decision,
+        made=made,
         changed=changed,
         described=described(facts.frame),
         header=header,

@@ -19,8 +19,8 @@ from heart_disease.data import files, sources
 from heart_disease.data.formats import sheets
 from heart_disease.model.errors import HeartError, SourceError
 from tests.harness.command import heart
-from tests.harness.web import Answer, serving
-from tests.harness.workbook import write
+from tests.harness.data.workbook import write
+from tests.harness.servers.web import Answer, serving
 
 
 def bundled() -> list[list[Any]]:

@@ -18,7 +18,7 @@ from heart_disease.data import files, sources
 from heart_disease.data.formats import csv_text, text
 from heart_disease.model import schema
 from heart_disease.model.errors import SourceError
-from tests.harness import copies
+from tests.harness.data import copies
 
 
 def zipped(**parts: bytes) -> bytes:

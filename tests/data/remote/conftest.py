@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import postgres
-from tests.harness.postgres import Postgres
+from tests.harness.servers import postgres
+from tests.harness.servers.postgres import Postgres
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,8 @@ from heart_disease.data.remote import snapshots
 from heart_disease.data.remote.objects import _azure_place
 from heart_disease.data.remote.patience import Patience
 from heart_disease.model.errors import SourceError, UnavailableError
-from tests.harness import clouds
-from tests.harness.clouds import ACCOUNT, Cloud
+from tests.harness.data import clouds
+from tests.harness.data.clouds import ACCOUNT, Cloud
 
 SECRET = base64.b64encode(b"s3cr3t-key").decode()
 ONCE = Patience(attempts=1, silence=1)

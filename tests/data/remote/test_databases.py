@@ -15,9 +15,10 @@ from heart_disease.data import sources
 from heart_disease.data.remote import addresses, databases, snapshots
 from heart_disease.data.remote.patience import Patience
 from heart_disease.model.errors import HeartError, SourceError, UnavailableError
-from tests.harness.postgres import Postgres
-from tests.harness.proxy import Proxy
-from tests.harness.waiting import free_port, wait_for
+from heart_disease.processes.loopback import free_port
+from tests.harness.servers.postgres import Postgres
+from tests.harness.servers.proxy import Proxy
+from tests.harness.waiting import wait_for
 
 ONCE = Patience(attempts=1, silence=5)
 TWICE = Patience(attempts=2, first_wait=0.01, silence=5)

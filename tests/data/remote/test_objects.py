@@ -17,8 +17,8 @@ from heart_disease.data import sources
 from heart_disease.data.remote import addresses, objects, snapshots
 from heart_disease.data.remote.patience import Patience
 from heart_disease.model.errors import SourceError, UnavailableError
-from tests.harness.waiting import free_port
-from tests.harness.web import Answer, serving
+from heart_disease.processes.loopback import free_port
+from tests.harness.servers.web import Answer, serving
 
 TWICE = Patience(attempts=2, first_wait=0.01, silence=2)
 SECRET = "s3cr3t-key"  # noqa: S105

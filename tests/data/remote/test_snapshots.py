@@ -13,7 +13,7 @@ from heart_disease.data.remote import snapshots
 from heart_disease.data.remote.snapshots import Snapshot
 from heart_disease.model.errors import UnavailableError
 from tests.harness.command import speaking
-from tests.harness.web import Answer, serving
+from tests.harness.servers.web import Answer, serving
 
 PATIENTS = sources.BUNDLED.read_bytes()
 

@@ -12,9 +12,9 @@ from heart_disease.data import sources
 from heart_disease.data.remote import patience, snapshots, web
 from heart_disease.data.remote.patience import Patience
 from heart_disease.model.errors import HeartError, SourceError, UnavailableError
-from tests.harness import workbook
-from tests.harness.waiting import free_port
-from tests.harness.web import Answer, serving
+from heart_disease.processes.loopback import free_port
+from tests.harness.data import workbook
+from tests.harness.servers.web import Answer, serving
 
 QUICK = Patience(attempts=3, first_wait=0.01, longest_wait=0.05, silence=0.3)
 PATIENTS = sources.BUNDLED.read_bytes()
@@ -146,7 +146,7 @@ def test_a_watched_file_is_told_by_its_tag_or_date_or_content() -> None:
 
 def test_a_patience_doubles_its_waits_up_to_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(patience.time, "sleep", waits.append)
+    monkeypatch.setattr(patience, "sleep", waits.append)
 
     def fails() -> None:
         raise patience.TransientError("busy")

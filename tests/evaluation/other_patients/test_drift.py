@@ -14,7 +14,7 @@ from heart_disease.data import sources
 from heart_disease.evaluation.other_patients import drift
 from heart_disease.evaluation.other_patients.drift import Drift, Scored
 from heart_disease.model import schema
-from tests.harness.metrics import plainly
+from tests.harness.models.metrics import plainly
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +123,39 @@ def test_a_column_in_which_every_cell_breaks_a_rule_is_no_error(before: pd.DataF
 def test_holms_correction_agrees_with_statsmodels() -> None:
     p = np.random.default_rng(0).random(17) ** 3
     np.testing.assert_allclose(drift.holm(list(p)), multipletests(p, method="holm")[1])
+
+
+def test_p_values_are_those_of_plain_permutations(before: pd.DataFrame) -> None:
+    now = drawn(before, 60).assign(chol=lambda frame: frame["chol"] + 12)
+    known, scored = scores(before), scores(now)
+    found = {test.what: test.p for test in drift.compare(before, now, known, scored).tests}
+    assert known.labels is not None
+    assert scored.labels is not None
+    pairs = {name: (before[name].to_numpy(), now[name].to_numpy()) for name in ("chol", "age", "cp", "restecg")}
+    pairs["probability"] = (known.probabilities, scored.probabilities)
+    pairs["calibration"] = (known.labels - known.probabilities, scored.labels - scored.probabilities)
+
+    def far(one: np.ndarray, other: np.ndarray, what: str) -> float:
+        if what == "calibration":
+            return abs(one.mean() - other.mean())
+        values = np.unique([*one, *other])
+        if what in ("chol", "age", "probability"):
+            return float(max(abs((one <= value).mean() - (other <= value).mean()) for value in values))
+        table = np.array([[(part == value).sum() for value in values] for part in (one, other)])
+        expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
+        return float(((table - expected) ** 2 / expected).sum())
+
+    rng, tries = np.random.default_rng(5), 600
+    for what, (one, other) in pairs.items():
+        seen, together = far(one, other, what), np.concatenate([one, other])
+        shuffled = (rng.permutation(together) for _ in range(tries))
+        p = np.mean([far(mixed[: len(one)], mixed[len(one) :], what) >= seen - 1e-9 for mixed in shuffled])
+        # A share of some hundred tries is that far off in one of a thousand cases.
+        off = 3.3 * np.sqrt(p * (1 - p) / tries) + 1 / tries
+        if what in ("chol", "age"):  # with equal numbers, the p of Kolmogorov-Smirnov is only ever too high
+            assert found[what] >= p - off, what
+        else:
+            assert found[what] == pytest.approx(p, abs=off), what
 
 
 def test_false_alarms_are_as_rare_as_promised(before: pd.DataFrame) -> None:

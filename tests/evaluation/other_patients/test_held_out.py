@@ -19,7 +19,7 @@ from heart_disease.model import schema
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.errors import DataError
 from heart_disease.model.patient_model import PatientModel
-from tests.harness import patients
+from tests.harness.data import patients
 
 LEARNED = patients.make(2000, seed=1)
 NEW = patients.make(400, seed=2)

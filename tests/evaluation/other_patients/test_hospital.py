@@ -19,7 +19,7 @@ from heart_disease.model.encoding import Encoder
 from heart_disease.model.errors import RejectedError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.reporting import hospital as words
-from tests.harness import patients
+from tests.harness.data import patients
 
 # A model that needs no training: older patients with a lower heart rate are sick.
 TABLE = sources.load()

@@ -11,7 +11,7 @@ from heart_disease.data import identities, sources
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.evaluation.versions.explanation import NEW, OLD, Trials
 from heart_disease.training.recipe import RecipeOptions
-from tests.harness import patients
+from tests.harness.data import patients
 
 MADE = patients.make(180, seed=4)
 AFTER = sources.make_table(MADE.iloc[60:], "after.csv")

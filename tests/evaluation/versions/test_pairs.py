@@ -19,7 +19,7 @@ from heart_disease.model.encoding import Encoder
 from heart_disease.model.errors import DataError
 from heart_disease.model.patient_model import PatientModel
 from heart_disease.reporting import side_by_side
-from tests.harness import patients
+from tests.harness.data import patients
 
 Frame = Callable[[pd.DataFrame], pd.DataFrame]
 

@@ -1,0 +1,1 @@
+"""Seconds, memory and throughput, side by side with the usual ways."""
