@@ -69,7 +69,7 @@ def test_the_advice_about_several_sheets_can_be_followed_whatever_they_are_calle
     path = write(tmp_path / "heart.xlsx", bundled(), [["0 = female"]], name="Ward's 3 & 4 + 5 % ")
     with pytest.raises(SourceError) as caught:
         sources.load(path)
-    option, selection = re.findall(r"Name it: (--table .*), or where .*, (#table=.*) at the end", str(caught.value))[0]
+    option, selection = re.findall(r"Name it: (--table .*), or if .*, (#table=.*) at the end", str(caught.value))[0]
     assert sources.load(f"{path}{selection}").digest == sources.load().digest
     assert heart("check", str(path), *shlex.split(option)) == 0
 
