@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from heart_disease import registry
 from heart_disease.data import digests
@@ -133,9 +133,11 @@ def _decision_artifacts(run: Run, ref: ModelRef, report: Report, decision: Decis
         lines.append(f"* worse than the champion in groups of patients: **{tables.in_groups(decision)}**")
     create_markdown_artifact(
         f"**{ref.name} version {ref.version}** is now `{alias}`: {decision.reason}.\n\n"
-        f"Difference in log loss, 95 % interval, margin {decision.logistic.margin:g}:\n\n"
-        + "\n".join(lines)
-        + f"\n\n[The report]({registry.file_url(run, REPORT)}): calibration, threshold, groups, stability.",
+        f"Difference in log loss, 95 % interval, margin {decision.logistic.margin:g}:\n\n" + "\n".join(lines),
         key="decision",
         description=f"{ref.name} version {ref.version}: {alias}.",
     )
+    create_link_artifact(
+        registry.file_url(run, REPORT), "The report", key="report",
+        description="Calibration, threshold, groups, stability.",
+    )  # fmt: skip

@@ -37,6 +37,7 @@ from heart_disease.reporting.terminal import say, wrapped
 LOOK_SECONDS = 1.0
 PATIENCE_SECONDS = 20.0  # before it says what the run waits for; it repeats that after three times as long
 LAST_LINES_SECONDS = 8.0  # the longest a log takes to arrive after its run has ended
+LINKS = ("mlflow-run", "report")  # the artifacts of a training that are addresses
 LATE = timedelta(seconds=10)  # a line may arrive this much later than a newer one
 SOMEBODY = "`heart schedule`, or `python -m heart_disease.operations.worker --pool heart`"
 
@@ -141,9 +142,14 @@ def show(client: SyncPrefectClient, flow_run: FlowRun) -> None:
     assert state  # it has ended
     message = state.message or ""
     if outcome in ("Promoted", "NotPromoted"):
-        _show_metrics(client, flow_run.id)
+        made = _artifacts(client, flow_run.id)
+        if "metrics" in made:
+            _show_metrics(made["metrics"])
         headline, _, reason = message.partition("; ")
-        print(f"{headline}\n{wrapped(f'  {reason}')}")
+        print(f"{headline}\n{wrapped(f'  {reason}')}\n")
+        for key in LINKS:
+            if key in made:
+                print(f"  {made[key].partition('](')[2].removesuffix(')')}")  # Prefect keeps a link as Markdown
     elif state.is_completed():
         print(wrapped(message))
     elif outcome:
@@ -152,20 +158,24 @@ def show(client: SyncPrefectClient, flow_run: FlowRun) -> None:
         print(wrapped(f"heart: the run ended as {state.name}: {message}"), file=sys.stderr)
 
 
-def _show_metrics(client: SyncPrefectClient, flow_run_id: UUID) -> None:
+def _artifacts(client: SyncPrefectClient, flow_run_id: UUID) -> dict[str, str]:
+    """What the run shows on Prefect's page, by its key."""
     found = client.read_artifacts(
         artifact_filter=ArtifactFilter(
-            key=ArtifactFilterKey(any_=["metrics"]), flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id])
+            key=ArtifactFilterKey(any_=["metrics", *LINKS]), flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id])
         )
     )
-    for artifact in found[:1]:
-        from heart_disease.reporting import tables
+    return {str(artifact.key): str(artifact.data) for artifact in found}
 
-        rows = json.loads(str(artifact.data))
-        hidden = [tables.MODEL_NAMES[model] for model in tables.NOT_SHOWN]
-        names = [name for name in rows[0] if name not in hidden]
-        table = [names, *([row[name] for name in names] for row in rows)]
-        print(f"\n{tables.aligned(table)}\n")
+
+def _show_metrics(data: str) -> None:
+    from heart_disease.reporting import tables
+
+    rows = json.loads(data)
+    hidden = [tables.MODEL_NAMES[model] for model in tables.NOT_SHOWN]
+    names = [name for name in rows[0] if name not in hidden]
+    table = [names, *([row[name] for name in names] for row in rows)]
+    print(f"\n{tables.aligned(table)}\n")
 
 
 class _Tail:

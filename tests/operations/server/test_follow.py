@@ -75,7 +75,7 @@ def line(moment: int, message: str, name: str = "heart", level: int = 20) -> Any
 
 
 class Shelf:
-    """A client that returns these log lines, and a run's metrics."""
+    """A client that returns these log lines, and a training's artifacts."""
 
     def __init__(self, *lines: Any) -> None:
         self.lines = list(lines)
@@ -86,7 +86,11 @@ class Shelf:
 
     def read_artifacts(self, artifact_filter: Any) -> list[Any]:
         row = {"metric": "log loss", "network": "0.4", "logistic regression": "0.4", "prevalence": "0.7"}
-        return [SimpleNamespace(data=json.dumps([row]))]
+        return [
+            SimpleNamespace(key="report", data="[The report](http://mlflow/report.html)"),
+            SimpleNamespace(key="metrics", data=json.dumps([row])),
+            SimpleNamespace(key="mlflow-run", data="[MLflow run](http://mlflow/run)"),
+        ]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +99,7 @@ class Shelf:
         (
             Completed(message="version 2: NOT promoted; worse by far"),
             "NotPromoted",
-            "log loss 0.4 0.4 version 2: NOT promoted worse by far",
+            "log loss 0.4 0.4 version 2: NOT promoted worse by far http://mlflow/run http://mlflow/report.html",
             "",
         ),
         (Completed(message="nothing to do"), "NothingToDo", "nothing to do", ""),
