@@ -18,9 +18,10 @@ import sys
 from pathlib import PurePosixPath
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentUpdate
+from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentUpdate, WorkPoolCreate
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
+from prefect.workers.process import ProcessWorker
 
 from heart_disease.data.remote import addresses
 from heart_disease.model.errors import UsageError
@@ -29,7 +30,6 @@ from heart_disease.operations.deployments import MONITOR, OURS, PRUNE, RECONCILE
 from heart_disease.processes.told import told
 
 POOL = "heart"
-PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
 
 
 def main() -> None:
@@ -45,8 +45,9 @@ def main() -> None:
         try:
             client.read_work_pool(POOL)
         except ObjectNotFound:
-            subprocess.run([*PREFECT, "work-pool", "create", POOL, "--type", "process"], check=True)
-        subprocess.run([*PREFECT, "deploy", "--all"], check=True)
+            template = ProcessWorker.get_default_base_job_template()
+            client.create_work_pool(WorkPoolCreate(name=POOL, type=ProcessWorker.type, base_job_template=template))
+        subprocess.run([sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"], check=True)
         for one in before:
             _put_back(client, one)
         reconciliation.free_slots(client)

@@ -37,8 +37,8 @@ import yaml
 from heart_disease.processes.loopback import free_port
 from tests.harness.command import ROOT
 from tests.harness.servers.compose_file import FILE, interpolated, variables
+from tests.harness.waiting import PATIENCE
 
-HEALTHY_SECONDS = 300
 # Makes the root folder read-only, except for the given folders, and runs the command.
 READ_ONLY = 'while [ "$1" != -- ]; do mount --bind "$1" "$1"; shift; done; shift; mount -o remount,bind,ro /; exec "$@"'
 # The environment variable that marks every process of a stack, so that none is overlooked.
@@ -197,7 +197,7 @@ class Stack:
         )  # fmt: skip
         if "healthcheck" in service:
             self.wait_healthy(name)
-        elif code := self.processes[name].wait(timeout=HEALTHY_SECONDS):
+        elif code := self.processes[name].wait(timeout=PATIENCE):
             raise RuntimeError(f"{name} ended with code {code}:\n{self.log(name)[-3000:]}")
 
     def healthy(self, name: str) -> bool:
@@ -209,7 +209,7 @@ class Stack:
         )
         return done.returncode == 0
 
-    def wait_healthy(self, name: str, seconds: float = HEALTHY_SECONDS) -> None:
+    def wait_healthy(self, name: str, seconds: float = PATIENCE) -> None:
         """Wait until the service is healthy.
 
         Raises:
