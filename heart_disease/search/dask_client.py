@@ -18,7 +18,7 @@ from heart_disease.training.code import code_digest
 
 ANSWER_SECONDS = 10
 ALONE_SECONDS = 60.0  # seconds to wait for a cluster that has lost all its workers
-ROOMS = ("search", "cli", "../expectations")  # what decides a result, besides the rooms that decide a model
+ROOMS = ("data", "search", "cli", "../expectations")  # what decides a result, besides the code that decides a model
 AGAIN = "See its workers' logs, and give the same command again."
 
 T = TypeVar("T")
