@@ -94,13 +94,20 @@ class Origin:
         """What differs, in words: ``data``, ``recipe``, ``evaluation``, ``code``, ``versions``; empty if nothing."""
         ours, theirs = self.recipe.as_text(), other.recipe.as_text()
         changed = {
-            "data": _change({"digest": self.data[:8]}, {"digest": other.data[:8]}),
+            "data": self._other_data(other),
             "recipe": _change(ours, theirs),
             "evaluation": _change(self.evaluation, other.evaluation),
             "code": _change({"digest": self.code[:8]}, {"digest": other.code[:8]}),
             "versions": _change(self.libraries, other.libraries),
         }
         return {name: words for name, words in changed.items() if words}
+
+    def _other_data(self, other: Origin) -> str:
+        digests = _change({"digest": self.data[:8]}, {"digest": other.data[:8]})
+        if not digests or not (self.source and other.source):
+            return digests
+        names = _change({"source": addresses.name(self.source)}, {"source": addresses.name(other.source)})
+        return f"{digests}, {names}" if names else digests
 
 
 def _change(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:

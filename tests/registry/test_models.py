@@ -222,6 +222,15 @@ def test_what_a_version_was_made_from_outlives_its_run(store: Path, capsys: pyte
     assert f"recipe     {here.recipe.title}" in capsys.readouterr().out
 
 
+def test_other_patients_are_told_by_their_sources_too_if_both_are_known() -> None:
+    here = registry.origin_here(Recipe(), Evaluation(), "0123456789")
+    one = replace(here, source="/home/me/january.csv")
+    other = replace(here, source="https://user:word@example.org/february.csv", data="abcdefghij")
+    assert one.differences(other) == {"data": "digest 01234567 -> abcdefgh, source january.csv -> february.csv"}
+    assert here.differences(other) == {"data": "digest 01234567 -> abcdefgh"}
+    assert one.differences(replace(one, source="a-copy.csv")) == {}
+
+
 @pytest.mark.parametrize("frame", [copies.kaggle(), copies.renamed(copies.strangers(copies.kaggle()))])
 def test_patients_that_were_read_as_a_copy_are_read_as_that_copy_again(frame: pd.DataFrame, tmp_path: Path) -> None:
     path, other = tmp_path / "ward.csv", tmp_path / "elsewhere.csv"
