@@ -93,7 +93,7 @@ def read(body: bytes, kind: str, columns: Collection[str]) -> Asked:
         else:
             raise HTTPException(415, f"the content type is '{kind}'; expected application/json or text/csv")
     except (ValueError, TypeError, LookupError, RecursionError, csv.Error) as error:
-        raise HTTPException(400, f"the body is not understood: {error}; expected {kind.strip()} of patients") from error
+        raise HTTPException(400, f"the body is not understood as {kind.strip()} of patients: {error}") from error
     params = _checked({} if params is None else params)
     most = patients.EXPLAINED if params.get("explain") else patients.ROWS
     if len(frame) > most:
