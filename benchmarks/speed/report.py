@@ -47,7 +47,7 @@ def main() -> None:
     table = sources.load()
     recipe = by_rows.recipe_for(len(table), RecipeOptions())
     evaluation = by_rows.evaluation_for(len(table), EvaluationOptions())
-    contest = Contest.on(table.frame, recipe, evaluation, rival=recipe)  # as in a retraining, which draws more lines
+    contest = Contest.on(table.frame, recipe, evaluation, rival=recipe)  # a retraining draws more lines
     networks = engine.train(contest.inputs, contest.labels, contest.jobs)
     report, decision = (found := contest.report(networks)), decide(found, Promotion(), champion="champion version 1")
     influences, columns = timed(lambda: contest.influences(networks, report.members), rounds)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.figure import Figure
 
-# In the order of the lecture.
+# The lessons, in the order of the lecture.
 NAMES = ("descent", "gradient", "loss", "regression", "backprop", "optimizers", "overfitting", "columns", "landscape")
 
 

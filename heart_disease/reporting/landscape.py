@@ -25,9 +25,9 @@ from heart_disease.reporting.figures import BLUE, ORANGE
 from heart_disease.training import engine, libraries, network
 from heart_disease.training.recipe import Recipe
 
-FILE = "loss_landscape.png"  # among the figures of a run
-POINTS, REACH = 101, 1.5  # of a picture in each direction; in lengths of the units' weights
-COLOURS = 128  # enough for this picture, and fewer bytes
+FILE = "loss_landscape.png"  # the file's name among the figures of a run
+POINTS, REACH = 101, 1.5  # points in each direction; how far, in lengths of the units' weights
+COLOURS = 128  # they are enough for this picture, and take fewer bytes
 LEAST_LOSS = 1e-30  # a lower one is 0 in 32 bits, which has no logarithm
 MOST_ROWS, MOST_EPOCHS = 1000, 300  # more would cost time and memory, and show the same
 # Measured (benchmarks/speed/landscape.py), good to a factor of two.
