@@ -56,7 +56,7 @@ def main() -> None:
     page, rendering = timed(lambda: report_page.render(known, decision, {}, {}), rounds)
     card, describing = timed(lambda: model_card.render(known, "report.html"), rounds)
     drawn, drawing = timed(lambda: figures.draw_all(report, "version 2"), rounds)
-    picture, looking = timed(lambda: landscape.of_training(contest, "auto"), rounds)
+    picture, looking = timed(lambda: landscape.of_training(contest, "auto", "run 1"), rounds)
     parts = {
         "columns": (columns, 0), "facts": (collecting, 0), "page": (rendering, len(page.encode())),
         "card": (describing, len(card.encode())), "four figures": (drawing, sum(map(len, drawn.values()))),
