@@ -189,7 +189,8 @@ def pipeline(
         validated = stages.validate(run, table)
         contest = stages.encode(table, recipe, evaluation, rival)
         networks = stages.train(contest, device)
-        report = stages.evaluate(contest, networks, device if landscape else None)
+        title = f"run {run.run_id[:8]}: {recipe.name}"
+        report = stages.evaluate(contest, networks, title, device if landscape else None)
 
         model = contest.model(networks, report.members, report.threshold)
         decision = decide(

@@ -12,10 +12,11 @@ from heart_disease.training.engine import Networks
 log = logging.getLogger("heart")
 
 
-def evaluate_networks(contest: Contest, networks: Networks, landscape: str | None = None) -> Report:
+def evaluate_networks(contest: Contest, networks: Networks, title: str, landscape: str | None = None) -> Report:
     """See `Contest.report` and `Contest.influences`.
 
     landscape: the device on which the shipped network is trained once more to draw its landscape; None for no picture.
+    title: the run, in words, for that picture.
     """
     report, members = contest.report(networks), contest.recipe.members
     report = replace(report, influences=contest.influences(networks, report.members))
@@ -24,6 +25,6 @@ def evaluate_networks(contest: Contest, networks: Networks, landscape: str | Non
         words = "helps" if report.members > 1 else "does not help enough; one network is shipped"
         log.info("          averaging %d %s: log loss %s", members, words, report.averaging.signed)
     if landscape is not None:
-        report = replace(report, landscape=of_training(contest, landscape))
+        report = replace(report, landscape=of_training(contest, landscape, title))
         log.info("          the loss landscape is drawn")
     return report

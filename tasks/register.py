@@ -24,7 +24,7 @@ from heart_disease.serving.rehearsal import fresh_process
 log = logging.getLogger("heart")
 EXAMPLE_ROWS = 5
 REPORT = f"{report_page.FOLDER}/{report_page.FILE}"
-CHECKED_ROWS = 1000  # by digest, so they are drawn from the whole table
+CHECKED_ROWS = 1000  # rows are in the order of digests, so these come from the whole table
 
 
 def register_model(
@@ -62,7 +62,7 @@ def register_model(
         registry.check_model(ref, model, checked, stranger)
         server.check(ref, model, checked)
     if registry.find_champion() != ref:  # otherwise an earlier try has already moved the alias
-        # Before the alias moves, so that a crash after that loses nothing.
+        # This is written before the alias moves, so a crash after that loses nothing.
         found = facts.collect(table.frame, table.source, report, f"{ref.name} version {ref.version}", model.support)
         origin = registry.origin_of(ref)
         made, changed = origin.described | {"validation": validated}, _changed(origin, champion)

@@ -55,16 +55,16 @@ def _mark(run: Run, found: Summary) -> list[str]:
     """Mark the chosen and the best configuration, and colour the best ten; return links to the two, in Markdown."""
     # The page's charts start with these ten. If they were coloured by configuration number, some might look alike.
     for rank, recipe in enumerate(found.ranked[:10]):
-        registry.tag_configuration(run, _all_but_epochs(recipe), {registry.COLOUR: registry.colour(rank)})
+        registry.tag_configuration(run, _text_but_epochs(recipe), {registry.COLOUR: registry.colour(rank)})
     links = []
     # A run is named after its own best epochs; the choice may be the same configuration at fewer epochs.
     for tag, recipe, loss in (("chosen", found.chosen, found.of_chosen), ("best", found.best, found.of_best)):
         what = f"{recipe.epochs} epochs, {loss}"
-        run_id = registry.tag_configuration(run, _all_but_epochs(recipe), {tag: what})
+        run_id = registry.tag_configuration(run, _text_but_epochs(recipe), {tag: what})
         links.append(f"[the {tag} one](#/experiments/{run.experiment_id}/runs/{run_id}?{TRAINING})")
     return links
 
 
-def _all_but_epochs(recipe: Recipe) -> dict[str, str]:
+def _text_but_epochs(recipe: Recipe) -> dict[str, str]:
     """What identifies a configuration's run: the whole recipe except the epochs, of which every run measures many."""
     return {name: value for name, value in recipe.as_text().items() if name != "epochs"}

@@ -43,7 +43,7 @@ def measure(rows: int, hidden: tuple[int, ...]) -> str:
     looking = threading.Thread(target=look)
     looking.start()
     start = time.process_time()
-    landscape.of_training(contest, "cpu")
+    landscape.of_training(contest, "cpu", "run 1")
     seconds = time.process_time() - start
     ended.set()
     looking.join()

@@ -47,7 +47,7 @@ def main() -> None:
     table = sources.load()
     recipe = by_rows.recipe_for(len(table), RecipeOptions())
     evaluation = by_rows.evaluation_for(len(table), EvaluationOptions())
-    contest = Contest.on(table.frame, recipe, evaluation, rival=recipe)  # as in a retraining, which draws more lines
+    contest = Contest.on(table.frame, recipe, evaluation, rival=recipe)  # a retraining draws more lines
     networks = engine.train(contest.inputs, contest.labels, contest.jobs)
     report, decision = (found := contest.report(networks)), decide(found, Promotion(), champion="champion version 1")
     influences, columns = timed(lambda: contest.influences(networks, report.members), rounds)
@@ -56,7 +56,7 @@ def main() -> None:
     page, rendering = timed(lambda: report_page.render(known, decision, {}, {}), rounds)
     card, describing = timed(lambda: model_card.render(known, "report.html"), rounds)
     drawn, drawing = timed(lambda: figures.draw_all(report, "version 2"), rounds)
-    picture, looking = timed(lambda: landscape.of_training(contest, "auto"), rounds)
+    picture, looking = timed(lambda: landscape.of_training(contest, "auto", "run 1"), rounds)
     parts = {
         "columns": (columns, 0), "facts": (collecting, 0), "page": (rendering, len(page.encode())),
         "card": (describing, len(card.encode())), "four figures": (drawing, sum(map(len, drawn.values()))),

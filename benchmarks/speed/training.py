@@ -68,7 +68,7 @@ def main() -> None:
 
     import tensorflow as tf
 
-    tf.constant(0.0)  # so that TensorFlow's own start is not measured
+    tf.constant(0.0)  # TensorFlow's own start is not measured
     fit = keras_fit(recipe)
     print(f"{recipe.title}; {os.cpu_count()} cores. Keras fit of one network, measured once: {fit:.2f} s.")
     print("`K fits` is K times that, not measured.\n")

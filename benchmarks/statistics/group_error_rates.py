@@ -29,7 +29,7 @@ EQUAL = (
     ("32 units, 50 epochs", DEFAULT, replace(DEFAULT, hidden=(32,), epochs=50)),
 )
 PLANTED = ("male", "female", "60 years and over", "asymptomatic")
-SHIFTS = (0.5, 1.0, 1.5)  # too high by so much, in log odds
+SHIFTS = (0.5, 1.0, 1.5)  # how much too high, in log odds
 HEADINGS = ("patients", "challenger", "true difference there", "overall not worse or better", "group judged",
             "held back by it", "held back by any group", "promoted")  # fmt: skip
 

@@ -25,7 +25,7 @@ def text() -> str:
         lines += ["", f"## {title.capitalize()}"]
         for command in commands:
             lines += _section(command, found[command.name])
-    lines += ["", "## Options of every command", *_rows(shared())]
+    lines += ["", "## Options of every command", *_rows(shared()), *_facts()]
     lines += ["", "## Exit codes", "", "| code | meaning |", "|---|---|"]
     return "\n".join([*lines, *(f"| {code.value} | {code.meaning} |" for code in ExitCode), ""])
 
@@ -69,6 +69,18 @@ def _section(command: Command, parser: argparse.ArgumentParser) -> Iterator[str]
             yield from _table(one)
     if command.epilog:
         yield from ("", "```", command.epilog.rstrip(), "```")
+
+
+def _facts() -> Iterator[str]:
+    """Which commands have --json, and why the others have none."""
+    every = [command for commands in GROUPS.values() for command in commands]
+    yield from ("", "## Facts for programs", "")
+    yield "`--json` prints the facts as one JSON document."
+    yield f"These commands have it: {', '.join(f'`{one.name}`' for one in every if not one.no_facts)}."
+    refused = [f"`{one.name}`: {one.facts_of}" for one in every if one.facts_of]
+    yield from ("", "Some of them refuse it in one form:", "", *(f"* {line}." for line in refused)) if refused else ()
+    yield from ("", "The others have no `--json`:", "")
+    yield from (f"* `{one.name}`: {one.no_facts}" for one in every if one.no_facts)
 
 
 def shared() -> list[tuple[str, str]]:

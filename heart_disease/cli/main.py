@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import os
 import signal
@@ -56,6 +57,14 @@ ENVIRONMENT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
+# What to do if the system refuses a file, by the number of its error.
+ADVICE = {
+    (errno.ENOSPC, errno.EDQUOT): "Make room on that disk, then run the command again.",
+    (errno.EACCES, errno.EPERM): "Expected a file or folder that you may use: change its permissions, or name another.",
+    (errno.EROFS,): "Expected a disk that can be written to: name a place on another one.",
+    (errno.ENOENT, errno.ENOTDIR): "Expected it to be there: check the path, also that of the working directory.",
+    (errno.EMFILE, errno.ENFILE): "Too many files are open: raise the limit (`ulimit -n`), or end other programs.",
+}
 
 
 class Terminated(SystemExit):
@@ -103,8 +112,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except OSError as error:  # a file, a folder, a full disk
+        if options.verbose:
+            output.write_origin(error)
         where = f"'{error.filename}' cannot be used: " if error.filename else ""
-        print(wrapped(hide(f"heart: {where}{error.strerror or error}")), file=sys.stderr)
+        print(wrapped(hide(f"heart: {where}{error.strerror or error}. {_then(error)}")), file=sys.stderr)
         return ExitCode.UNAVAILABLE
 
 
@@ -129,6 +140,14 @@ def _store() -> dict[str, str]:
     if quote(path) == path:
         return {}
     return {"MLFLOW_TRACKING_URI": f"sqlite:///{'mlflow.db' if '?' in path else path}"}
+
+
+def _then(error: OSError) -> str:
+    """What to do about it, as far as the system's error tells."""
+    for numbers, advice in ADVICE.items():
+        if error.errno in numbers:
+            return advice
+    return "With -v the command says which part of the program asked for it."
 
 
 def _terminate(number: int, frame: object) -> None:

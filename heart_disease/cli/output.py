@@ -22,11 +22,12 @@ TALKATIVE = {
 }
 
 
-def add(parser: argparse.ArgumentParser, *, facts: bool) -> None:
-    """Add -q and -v; if the command prints facts, also --json."""
+def add(parser: argparse.ArgumentParser, *, facts: bool, which: str = "") -> None:
+    """Add -q and -v; if the command prints facts, also --json. which: what its help adds to that."""
     group = parser.add_argument_group(TITLE)
     if facts:
-        group.add_argument("--json", action="store_true", help="print the facts as one JSON document, for programs")
+        what = "print the facts as one JSON document, for programs"
+        group.add_argument("--json", action="store_true", help=f"{what}; {which}" if which else what)
     how_much = group.add_mutually_exclusive_group()
     how_much.add_argument("-q", "--quiet", action="store_true", help="only the result and errors, no progress")
     how_much.add_argument(

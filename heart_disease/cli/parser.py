@@ -23,7 +23,7 @@ class Command:
 
     help: its line in `heart --help`. description: what `heart NAME --help` says first; epilog: what it says last.
     add: adds the options. run: does the work and returns the exit code. no_facts: why it prints no facts for programs;
-    empty if it does, with --json.
+    empty if it does, with --json. facts_of: which form of the command refuses --json, and where its facts are instead.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Command:
     aliases: tuple[str, ...] = ()
     epilog: str = ""
     no_facts: str = ""
+    facts_of: str = ""
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -99,7 +100,7 @@ def make_parser(groups: Mapping[str, Sequence[Command]], description: str, *, li
             )
             one.set_defaults(run=command.run)
             command.add(one)
-            output.add(one, facts=not command.no_facts)
+            output.add(one, facts=not command.no_facts, which=command.facts_of)
     return parser
 
 

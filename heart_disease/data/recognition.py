@@ -28,10 +28,10 @@ from heart_disease.model.errors import UsageError
 from heart_disease.model.words import count
 
 KEY = ["age", "trestbps", "chol", "thalach"]
-MOST_ROWS = 20_000  # of a longer table, so many rows are looked at; no copy has a tenth of it
+MOST_ROWS = 20_000  # at most so many rows are looked at; no copy has a tenth of it
 LEAST_KNOWN, SHARE_KNOWN = 5, 0.5  # rows, and their share, that must be known before a copy is recognised
 LABELS_AGREE = 0.97  # share of those rows whose label must be that of the patient
-MIXED = 0.1  # share of rows in the codes of another copy from which on two are mixed
+MIXED = 0.1  # if another copy's codes are in this share of rows, two copies are mixed
 ODD_ROWS, ODD_SHARE = 2, 0.01  # rows, and their share, that may differ from what is known of the patients
 MOST = 0.5  # share of a few known rows that must be right
 NUMBERING = re.compile(r"|index|unnamed: \d+", re.IGNORECASE)  # the name of a column that numbers the rows

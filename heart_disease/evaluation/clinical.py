@@ -19,7 +19,7 @@ from heart_disease.evaluation.groups import Members, can_be_judged
 from heart_disease.training.batches import Ints
 
 GRID = 50  # points of a smooth curve
-ROUNDING = 1e-6  # of a probability, when a model is stored and computed elsewhere
+ROUNDING = 1e-6  # how far a probability may move if the model is stored and computed elsewhere
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from heart_disease.lessons.lesson import Lesson, table
+from heart_disease.lessons.lesson import Lesson, check_patient, table
 from heart_disease.lessons.passes import Pass, backward, cost, forward, largest_gap, loss, starting_weights
 from heart_disease.training import libraries
 from heart_disease.training.recipe import Recipe
@@ -27,7 +27,7 @@ INPUTS = ("thalach", "oldpeak")  # the two columns that the small network sees
 class Settings:
     """What may be changed."""
 
-    patient: Annotated[int, Field(ge=1, le=303, description="The patient who goes through the small network.")] = 3
+    patient: Annotated[int, Field(ge=1, description="The patient who goes through the small network.")] = 3
     units: Annotated[int, Field(ge=1, le=4, description="Hidden units of the small network.")] = 3
     seed: Annotated[int, Field(ge=0, lt=2**31, description="Decides the initial weights.")] = 0
     widths: Annotated[
@@ -59,7 +59,11 @@ def weight_names(units: int) -> list[str]:
 
 
 def run(settings: Settings) -> Lesson:
-    """One patient through the small network and back, and the cost of a gradient of the real one."""
+    """One patient through the small network and back, and the cost of a gradient of the real one.
+
+    Raises:
+        UsageError: there is no such patient.
+    """
     import numpy as np
 
     from heart_disease.data import sources
@@ -67,9 +71,10 @@ def run(settings: Settings) -> Lesson:
     from heart_disease.model import encoding, schema
 
     frame = sources.load().frame.sort_index()
+    check_patient(settings.patient, frame)
     encoded = encoding.Encoder.fit(frame).transform(frame).astype("float64")  # (303, 29)
     labels = schema.label(frame).to_numpy("float64")[:, None]  # (303, 1)
-    row = settings.patient - 1
+    [row] = np.flatnonzero(frame.index == settings.patient).tolist()
     x = encoded[row : row + 1, [encoding.input_names().index(name) for name in INPUTS]]  # (1, 2)
     y = labels[row : row + 1]  # (1, 1)
     params = Recipe(hidden=(settings.units,), seed=settings.seed)

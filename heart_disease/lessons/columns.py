@@ -1,4 +1,4 @@
-"""How 13 columns become 29 inputs and 497 parameters, and what a flaw in the data does to the answers.
+"""How columns become inputs and parameters, and what a flaw in the data does to the answers.
 
 One patient is followed through the encoder, cell by cell. Then the bundled patients are turned into the public copy
 that the lecture reads: disease there begins at `num` 2, and six rows come from another copy, in other codes.
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from heart_disease.lessons.lesson import Lesson, table
+from heart_disease.lessons.lesson import Lesson, check_patient, table
+from heart_disease.model import schema
+from heart_disease.training.recipe import Recipe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
     from heart_disease.model.encoding import Encoder
     from heart_disease.training.batches import Floats
 
-TITLE = "Columns: 13 columns, 29 inputs, 497 parameters, and a flawed copy"
+DEFAULT = Recipe()
+TITLE = (
+    f"Columns: {len(schema.COLUMNS)} columns, {DEFAULT.widths[0]} inputs, {DEFAULT.size} parameters, and a flawed copy"
+)
 # The UCI codes as the copy that the six rows were pasted from writes them; its label is 1 for the healthy.
 FOREIGN = {
     "cp": {1: 3, 2: 1, 3: 2, 4: 0},
@@ -39,7 +44,7 @@ PASTED = 6
 class Settings:
     """What may be changed."""
 
-    patient: Annotated[int, Field(ge=1, le=303, description="Row of the patient to follow.")] = 298
+    patient: Annotated[int, Field(ge=1, description="Row of the patient to follow.")] = 298
     folds: Annotated[int, Field(ge=2, le=20, description="Folds of the cross-validation.")] = 5
     seed: Annotated[int, Field(ge=0, lt=2**31, description="Decides the networks and the folds.")] = 0
 
@@ -70,7 +75,7 @@ def vocabulary(frame: pd.DataFrame) -> int:
 
 def walk(patients: pd.DataFrame, row: int, encoder: Encoder) -> list[tuple[str, str, str]]:
     """Column, cell and what `encoder` makes of it, for each of the 13 columns of the patient in `row`."""
-    from heart_disease.model import encoding, schema
+    from heart_disease.model import encoding
 
     frame = patients.loc[[row]]
     inputs = dict(zip(encoding.input_names(), encoder.transform(frame)[0].tolist(), strict=True))
@@ -94,23 +99,25 @@ def judge(patients: pd.DataFrame, learned: Numbers, splits: Splits, settings: Se
     """The default network and logistic regression, cross-validated on labels `learned` (n,)."""
     from heart_disease.evaluation.contest import Contest
     from heart_disease.training.engine import train
-    from heart_disease.training.recipe import Recipe
 
     contest = Contest(patients, learned, Recipe(seed=settings.seed), splits)
     return contest.report(train(contest.inputs, learned.astype("float32"), contest.jobs))
 
 
 def run(settings: Settings) -> Lesson:
-    """Follow a patient, count the parameters, make the public copy, validate it and learn from it."""
+    """Follow a patient, count the parameters, make the public copy, validate it and learn from it.
+
+    Raises:
+        UsageError: there is no patient in that row.
+    """
     from expectations.gate import validate
     from heart_disease.data import sources
     from heart_disease.evaluation import folds
-    from heart_disease.model import schema
     from heart_disease.model.encoding import Encoder, input_names
     from heart_disease.training.network import build
-    from heart_disease.training.recipe import Recipe
 
     patients = sources.load().frame
+    check_patient(settings.patient, patients)
     encoder = Encoder.fit(patients)
     model = build(Recipe(seed=settings.seed), len(input_names()))
     shapes = [[weights.shape for weights in layer.get_weights()] for layer in model.layers]
@@ -146,8 +153,9 @@ label reversed:
 
 {_counts(patients, copy, wrong)}
 
-It has 29 inputs as well, but by accident: it takes the codes from the rows, and `cp` 0 and `thal` 1 and 2 are in the
-pasted rows only. With them it finds {vocabulary(copy)} inputs, without them {vocabulary(copy.loc[known.index])}.
+It has {encoder.width} inputs as well, but by accident: it takes the codes from the rows, and `cp` 0 and `thal` 1 and 2
+are in the pasted rows only. With them it finds {vocabulary(copy)} inputs, without them
+{vocabulary(copy.loc[known.index])}.
 
 **What validation says.** It {"accepts" if validation.passed else "refuses"} the copy:
 

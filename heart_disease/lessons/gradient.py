@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from heart_disease.lessons.descent import BOUND, by_tape, descend
 from heart_disease.lessons.lesson import Lesson, table
+from heart_disease.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -183,9 +184,9 @@ g = {valleys(two[1]):.4g}. From {settings.starts} starts, {left} end in the left
 in the right one.{late} The start decides in which valley a walk ends: descent sees the slope under its feet and nothing
 else.
 
-The loss of the heart-disease network is such a landscape over 497 weights, and may have many valleys. Its start is
-drawn at random, from the seed, and two seeds make two networks. That is why models here are compared over many fits
-and never by a single one."""
+The loss of the heart-disease network is such a landscape over {Recipe().size} weights, and may have many valleys. Its
+start is drawn at random, from the seed, and two seeds make two networks. That is why models here are compared over many
+fits and never by a single one."""
     names = ("w1", "w2")
     curves = {f"bowl {name}": path[:, i].tolist() for i, name in enumerate(names)}
     curves |= {"bowl g": bowl(path).tolist()}

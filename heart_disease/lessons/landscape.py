@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TITLE = "The loss landscape: where training walks, and where it ends"
 CHECKED = 25  # points of a picture that are worked out again
-FAR = 0.005  # of loss, from which on the end of the way is not the lowest point
+FAR = 0.005  # if the end of the way loses more than the lowest point by this, the text says so
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

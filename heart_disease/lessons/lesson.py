@@ -6,7 +6,6 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from html import escape
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -16,13 +15,14 @@ from heart_disease.lessons import formulas
 from heart_disease.model.errors import UsageError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from markdown_it.renderer import RendererHTML
     from markdown_it.token import Token
     from markdown_it.utils import EnvType, OptionsDict
     from markupsafe import Markup
     from matplotlib.figure import Figure
 
-# In the order of the lecture.
+# The lessons, in the order of the lecture.
 NAMES = ("descent", "gradient", "loss", "regression", "backprop", "optimizers", "overfitting", "columns", "landscape")
 
 
@@ -71,6 +71,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def check_patient(row: int, patients: pd.DataFrame) -> None:
+    """Refuse a row that is none of the bundled patients'.
+
+    Raises:
+        UsageError: there is no patient in that row.
+    """
+    if row not in patients.index:
+        first, last = patients.index.min(), patients.index.max()
+        raise UsageError(f"--patient {row}: expected the row of a bundled patient, {first} to {last}")
+
+
 @dataclass(frozen=True)
 class _Section:
     """One lesson of the page. text: HTML made from its Markdown. picture: a data URL."""
@@ -114,9 +125,11 @@ def _code(renderer: RendererHTML, tokens: Sequence[Token], i: int, options: Opti
 
 def _open_table(renderer: RendererHTML, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:
     """A table scrolls by itself, also by keyboard, if the screen is narrower; its name is unique on the page."""
+    from markupsafe import Markup
+
     number = sum(token.type == "table_open" for token in tokens[: i + 1])
-    name = escape(f"{env['title']}: table {number}")
-    return f'<div class="wide" tabindex="0" role="region" aria-label="{name}"><table>\n'
+    opening = Markup('<div class="wide" tabindex="0" role="region" aria-label="{}: table {}"><table>\n')
+    return opening.format(env["title"], number)
 
 
 def _close_table(renderer: RendererHTML, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType) -> str:

@@ -133,7 +133,7 @@ def run(settings: Settings) -> Lesson:
     found: dict[str, dict[str, Estimate]] = {}
     for name, one in fitted.items():
         single, mean = one.probabilities.reshape(-1, len(labels)), one.probabilities.mean(axis=0)
-        found[name] = estimates.measure(labels, single, weights)  # of one network, the mean over the members
+        found[name] = estimates.measure(labels, single, weights)  # each member alone; their mean
         found[name]["averaged"] = estimates.measure(labels, mean, weights)["log_loss"]
         found[name]["gain"] = estimates.difference(labels, mean, single, weights)
     ours, theirs = (fitted[name].probabilities.reshape(-1, len(labels)) for name in (SHORT, COURSE))

@@ -152,6 +152,7 @@ def run(settings: Settings) -> Lesson:
 
     from heart_disease.data import sources
     from heart_disease.model import schema
+    from heart_disease.model.encoding import input_names
 
     patients = sources.load().frame
     known = patients.dropna(subset=[TARGET, *LINEAR, *LOGISTIC])
@@ -200,9 +201,9 @@ up straight: each step removes the same share. The logistic one is flatter, beca
 makes its loss less curved.
 
 The heart-disease network adds a hidden layer. That allows for bends, and costs the standard errors: there is no longer
-a single best set of weights. So `heart train` compares the network with logistic regression each time. With all 29
-inputs the coefficients are not unique even without a hidden layer, because the inputs of a coded column add up to 1: R
-leaves one code out; the network needs weight decay to choose.
+a single best set of weights. So `heart train` compares the network with logistic regression each time. With all
+{len(input_names())} inputs the coefficients are not unique even without a hidden layer, because the inputs of a coded
+column add up to 1: R leaves one code out; the network needs weight decay to choose.
 """.strip()
     metrics = {
         "linear/largest_difference_in_standard_errors": float(linear.apart.max()),

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 REFERENCES = 32
 MOST_COLUMNS = 16  # with more columns, the coalitions could take seconds and gigabytes
 LEARNED_FROM = 100_000  # rows that the references are drawn from, evenly spaced, if there are more
-SEED = 0  # of the shuffle
+SEED = 0  # the seed of the shuffle
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def numbers(values: pd.Series) -> NDArray[np.float64]:
     import numpy as np
     import pandas as pd
 
-    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf":  # quickly: a request has 13 columns
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf":  # this is quick: a request has 13 columns
         return values.to_numpy("float64")
     found = pd.to_numeric(values, errors="coerce").to_numpy("float64", na_value=np.nan)
     return np.where(np.isnan(found) & values.notna(), np.inf, found)

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 USUAL = 0.99  # share of patients like those of the training who are not flagged
-# Added to each variance. A code that one in nine patients has varies by 0.1 itself: rarer ones weigh no more than that
-# by themselves, and a standardised number, whose variance is 1, hardly less than without it.
+# This is added to each variance. A code that one in nine patients has varies by 0.1 itself: rarer ones weigh no more
+# than that by themselves, and a standardised number, whose variance is 1, hardly less than without it.
 RIDGE = 0.1
 FEWEST = 10  # patients who must have a code
 NAMED = 3  # at most this many columns are named
-GROUPS = 10  # of the patients who give the limit, when the rate of false flags is measured
+GROUPS = 10  # parts of the patients who give the limit; each in turn measures the rate of false flags
 MOST_ROWS = 100_000  # rows that are looked at, evenly spaced, if there are more
 
 

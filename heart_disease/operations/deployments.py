@@ -32,8 +32,8 @@ DATA_CHANGED = "heart.data.changed"
 OURS = "heart"  # the slug of the schedule that `heart schedule` or prefect.yaml sets; people add others in the page
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 IF_RUNNING = {"wait": ConcurrencyLimitStrategy.ENQUEUE, "skip": ConcurrencyLimitStrategy.CANCEL_NEW}
-SUNDAYS = "0 3 * * 0"  # when old runs are pruned, UTC
-DAILY = "0 5 * * *"  # when new patients are compared with those that the champion learned from, UTC
+SUNDAYS = "0 3 * * 0"  # old runs are pruned then, UTC
+DAILY = "0 5 * * *"  # new patients are compared with the champion's then, UTC
 ANCHOR = datetime(2020, 1, 6, tzinfo=UTC)  # a Monday; fixed, so that an interval means the same times after a restart
 
 

@@ -74,7 +74,7 @@ def _look(watch: Watch) -> None:
         if watch.report(digest):
             log.info("data      %s has new content, digest %s", watch.source, digest[:8])
     except Exception as error:
-        watch.digest = None  # so that the next look tries again
+        watch.digest = None  # the next look tries again
         log.warning("data      %s has new content; Prefect could not be told: %s", watch.source, error)
 
 

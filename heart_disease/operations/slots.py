@@ -29,8 +29,8 @@ from heart_disease.operations import kept
 
 HOLDING = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 TRIES = 5  # other runs may start and end meanwhile
-LEASE_SECONDS = 300.0  # as Prefect's own renewals say
-RENEW_SECONDS, AGAIN_SECONDS = 30.0, 2.0  # until the next renewal, after one that succeeded and after one that failed
+LEASE_SECONDS = 300.0  # Prefect's own renewals ask for as much
+RENEW_SECONDS, AGAIN_SECONDS = 30.0, 2.0  # from one renewal to the next: if it succeeded, if it failed
 
 
 @contextmanager

@@ -39,7 +39,7 @@ OF_TYPE = {
 }
 ERRORS = {code: outcome for outcome, code in FAILED.items()}
 EVENT = "heart.flow-run."
-LABEL = "heart.outcome"  # of the event's resource
+LABEL = "heart.outcome"  # the label of the event's resource
 
 
 def begin() -> None:

@@ -25,7 +25,7 @@ from heart_disease.operations.deployments import DATA_CHANGED, data_resource
 VARIABLE = "heart_watched"  # in Prefect: each source's last digest, so that a change during a downtime is noticed
 
 log = logging.getLogger("heart")
-REMOTE_SECONDS = 60  # between two looks at an address, which cost somebody else's server something
+REMOTE_SECONDS = 60  # each look at an address costs somebody else's server something
 
 
 @dataclass

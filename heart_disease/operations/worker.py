@@ -54,7 +54,7 @@ def end_runs(parent: psutil.Process, seconds: float, spare: int | None = None) -
             with suppress(psutil.NoSuchProcess):
                 if late:
                     run.kill()
-                elif run not in told:  # also those that have just been started
+                elif run not in told:  # a run may have started just now
                     run.terminate()
                     told.add(run)
         if late:

@@ -20,8 +20,9 @@ from heart_disease.training.batches import Floats
 from heart_disease.training.engine import TEST_LOSS, TRAIN_LOSS
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"  # colour-blind readers can tell them apart (Okabe and Ito)
-FREE: Final = "lower left"  # of a loss; if matplotlib has to look for a place, it may warn in the middle of a training
-FOLDER = "figures"  # among the artifacts of a run
+# A falling loss leaves this corner free. If matplotlib has to look for one, it may warn in the middle of a training.
+FREE: Final = "lower left"
+FOLDER = "figures"  # the folder among a run's artifacts
 COLORS = {NETWORK: BLUE, LOGISTIC: ORANGE}
 LINES, MARKERS = {NETWORK: "-", LOGISTIC: "--"}, {NETWORK: "o", LOGISTIC: "s"}  # also printed in black and white
 

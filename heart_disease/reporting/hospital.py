@@ -9,8 +9,7 @@ from heart_disease.evaluation.groups import ENOUGH
 from heart_disease.evaluation.other_patients.hospital import Hospital, Judgement
 from heart_disease.model.words import count
 from heart_disease.reporting import tables
-
-NONE = "-"  # a figure that cannot be computed
+from heart_disease.reporting.side_by_side import NONE
 
 
 def values(found: Judgement) -> dict[str, float]:

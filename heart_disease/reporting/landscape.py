@@ -21,13 +21,13 @@ from heart_disease.evaluation import cost
 from heart_disease.evaluation.contest import NETWORK, Contest
 from heart_disease.evaluation.cost import Cost
 from heart_disease.evaluation.estimates import Numbers
-from heart_disease.reporting.figures import BLUE, ORANGE
+from heart_disease.reporting.figures import BLUE, GREY, ORANGE
 from heart_disease.training import engine, libraries, network
 from heart_disease.training.recipe import Recipe
 
-FILE = "loss_landscape.png"  # among the figures of a run
-POINTS, REACH = 101, 1.5  # of a picture in each direction; in lengths of the units' weights
-COLOURS = 128  # enough for this picture, and fewer bytes
+FILE = "loss_landscape.png"  # the file's name among the figures of a run
+POINTS, REACH = 101, 1.5  # points in each direction; how far, in lengths of the units' weights
+COLOURS = 128  # they are enough for this picture, and take fewer bytes
 LEAST_LOSS = 1e-30  # a lower one is 0 in 32 bits, which has no logarithm
 MOST_ROWS, MOST_EPOCHS = 1000, 300  # more would cost time and memory, and show the same
 # Measured (benchmarks/speed/landscape.py), good to a factor of two.
@@ -151,11 +151,11 @@ def planes(
     return around, plane(path, main, first, second, loss)
 
 
-def of_training(contest: Contest, device: str) -> bytes:
+def of_training(contest: Contest, device: str, title: str) -> bytes:
     """The picture (PNG) of the network that a training ships, of its first member if it has several.
 
     That network is trained once more, alone, because a training keeps no weights but the last. The loss is that of at
-    most `MOST_ROWS` of the rows that it learned from, without weight decay and dropout.
+    most `MOST_ROWS` of the rows that it learned from, without weight decay and dropout. title: the run, in words.
     """
     own_jobs = (job for job in contest.jobs if job.side == NETWORK and job.fold == contest.shipped_fold)
     shipped = next(own_jobs)
@@ -171,7 +171,7 @@ def of_training(contest: Contest, device: str) -> bytes:
     loss = Loss(x, contest.labels[rows], recipe.widths, recipe.activation)
     found = planes(path, loss, seed=recipe.seed)
     drawn, small = io.BytesIO(), io.BytesIO()
-    figure(*found).savefig(drawn, format="png", dpi=80)
+    figure(*found, title).savefig(drawn, format="png", dpi=80)
     # This way of choosing colours keeps those of few points, such as the start's.
     picture = Image.open(drawn).convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE)
     picture.save(small, format="png", optimize=True)
@@ -193,9 +193,11 @@ def _grid(shadow: Numbers, points: int) -> Numbers:
     return np.linspace(low - room, high + room, points)
 
 
-def figure(around: Plane, along: Plane) -> Figure:
-    """Both pictures, each as a surface and from above with the path on it."""
+def figure(around: Plane, along: Plane, title: str = "") -> Figure:
+    """Both pictures, each as a surface and from above with the path on it. title: the run that they are about."""
     drawn = Figure(figsize=(10, 9), layout="constrained")
+    if title:
+        drawn.suptitle(title, fontsize=10, color=GREY)
     for k, (one, name) in enumerate(((around, "two random directions"), (along, "the training's main directions"))):
         loss = np.clip(one.loss, LEAST_LOSS, None)
         height = np.log10(loss)

@@ -25,7 +25,7 @@ MODEL_NAMES = {
     NETWORK: "network", CHAMPION: "champion", LOGISTIC: "logistic regression", PREVALENCE: "prevalence",
     ALL_COLUMNS: "with all columns",
 }  # fmt: skip
-NOT_SHOWN = (PREVALENCE, ALL_COLUMNS)  # on a terminal, for want of room
+NOT_SHOWN = (PREVALENCE, ALL_COLUMNS)  # a terminal has no room for them
 
 
 def metrics(report: Report) -> dict[str, float]:

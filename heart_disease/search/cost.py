@@ -50,7 +50,7 @@ def estimate(recipes: Sequence[Recipe], design: Design) -> Cost:
         (folds * design.evaluation.repeats, outer),
         (folds * design.inner_folds, outer * (1 - 1 / design.inner_folds)),
     )
-    answers = epochs * (rows * design.evaluation.repeats + folds * outer)  # of a configuration
+    answers = epochs * (rows * design.evaluation.repeats + folds * outer)  # answers per configuration
     fits = sum(number for number, _ in trained)
     seconds = SHAPE * len({(recipe.hidden, recipe.activation, recipe.optimizer) for recipe in recipes})
     for recipe in recipes:

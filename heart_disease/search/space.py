@@ -45,7 +45,7 @@ DEFAULT: dict[str, Any] = {
     "batch_size": [32],
     "epochs": [10, 25, 50, 75, 100, 150, 200],
 }
-DRAWS = 1000  # per wanted configuration, before a search is content with fewer
+DRAWS = 1000  # after so many per wanted configuration, a search is content with fewer
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def sample(space: Space, count: int, seed: int = 0) -> list[Recipe]:
         return grid(space, seed)
     rng = np.random.default_rng(seed)
     found: dict[Recipe, None] = {}
-    for _ in range(DRAWS * count):  # finds nearly all if narrow ranges have fewer
+    for _ in range(DRAWS * count):  # this finds nearly all if narrow ranges have fewer
         found[_configuration(space, [_draw(values, rng) for values in space.values.values()], seed)] = None
         if len(found) == count:
             break

@@ -21,7 +21,7 @@ from heart_disease.model.patient_model import PatientModel
 from heart_disease.registry import ModelRef
 
 log = logging.getLogger("heart")
-POLL_SECONDS, FIRST_SECONDS, LAST_SECONDS = 2.0, 5.0, 1.0  # between looks; at most for the first, for the last
+POLL_SECONDS, FIRST_SECONDS, LAST_SECONDS = 2.0, 5.0, 1.0  # between looks; the most for the first, for the last
 TOKEN = "HEART_API_TOKEN"  # noqa: S105
 
 

@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 BYTES = 1 << 20  # the largest body
-HEADER_SECONDS = 10  # from the connection or the last answer to the end of the next request's headers
-REQUEST_SECONDS = 10  # from the end of the headers to the end of the answer
+HEADER_SECONDS = 10  # they begin with the connection or the last answer, and end with the next request's headers
+REQUEST_SECONDS = 10  # they begin with the end of the headers, and end with the answer
 AT_ONCE = 64  # requests; each takes milliseconds, so this many can only be waiting for slow clients
 OPEN = frozenset(["", "/page.css", "/page.js", "/health", "/ping"])  # paths that need no token; without a last slash
 TOO_LARGE = f"the body is too large; expected at most {BYTES} bytes"

@@ -33,7 +33,7 @@ from heart_disease.processes.process import last_words
 from heart_disease.registry import ModelRef
 from heart_disease.serving.follower import TOKEN, Follower
 
-SECONDS = 120  # to start, load and answer on a busy machine
+SECONDS = 120  # it has to start, load and answer on a busy machine
 END_SECONDS = 10
 ROWS = 500  # at most this many patients are sent; the API takes 1000
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -19,7 +19,7 @@ from heart_disease.serving.limits import Protocol
 from heart_disease.training.interrupts import answered
 
 log = logging.getLogger("heart")
-GRACE_SECONDS = 8  # for requests under way to end after SIGTERM
+GRACE_SECONDS = 8  # requests under way have this long to end after SIGTERM
 NEWEST = 5  # at most this many versions are named
 
 

@@ -64,7 +64,7 @@ class Job:
         return rows, watch, self.matrix, self.recipe.seed, self.batch_rows
 
 
-_all_but_epochs = attrgetter(*(field.name for field in fields(Recipe) if field.name != "epochs"))
+_key_but_epochs = attrgetter(*(field.name for field in fields(Recipe) if field.name != "epochs"))
 
 
 def kind(recipe: Recipe) -> tuple[object, ...]:
@@ -83,7 +83,7 @@ def together(jobs: Sequence[Job], most: int) -> list[list[list[int]]]:
     kinds: dict[tuple[object, ...], dict[tuple[object, ...], dict[tuple[object, ...], list[int]]]] = {}
     for j, job in enumerate(jobs):
         order = kinds.setdefault(kind(job.recipe), {}).setdefault(job.order, {})
-        order.setdefault(_all_but_epochs(job.recipe), []).append(j)
+        order.setdefault(_key_but_epochs(job.recipe), []).append(j)
     batches = []
     for orders in kinds.values():
         networks = [numbers for order in orders.values() for numbers in order.values()]

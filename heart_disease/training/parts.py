@@ -24,7 +24,7 @@ from heart_disease.training import libraries
 from heart_disease.training.batches import Floats, Ints
 
 SHUFFLE_ROWS = 100_000
-# The most between two returns to Python, each of which costs a worker about as much as a step.
+# The most between two returns to Python. Each return costs a worker about as much as a step.
 SEGMENT_ROWS, SEGMENT_STEPS = 65_536, 256
 
 
@@ -66,7 +66,7 @@ class Part:
         order = groups if rng is None else rng.permutation(groups)
         try:
             for batch in self._file.iter_batches(size, row_groups=order.tolist(), columns=list(schema.BY_NAME)):
-                # Without pandas' own description of the columns, which may say that one of them is an index.
+                # pandas' own description of the columns is ignored: it may say that one of them is an index.
                 frame = batch.to_pandas(ignore_metadata=True)
                 yield frame if rng is None else frame.iloc[rng.permutation(len(frame))]
         except Exception as error:

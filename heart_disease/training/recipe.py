@@ -147,5 +147,5 @@ class Recipe(RecipeOptions):
 
 LECTURE = Recipe(epochs=300, weight_decay=0.0)  # the course's
 PRESETS: dict[str, RecipeOptions] = {"default": RecipeOptions(), "lecture": LECTURE}
-# For more rows than one machine holds: a step can take many of them, and no weight decay is needed.
+# This is for more rows than one machine holds: a step can take many of them, and no weight decay is needed.
 MANY_ROWS = Recipe(epochs=10, batch_size=8192, learning_rate=3e-3, weight_decay=0.0)

@@ -139,7 +139,7 @@ def _connect(wait: float) -> Any:
         setattr(CollectiveAllReduceExtended, name, value)
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
-    except RuntimeError as error:  # from its first message to all workers
+    except RuntimeError as error:  # its first message to all workers has failed
         raise tf.errors.DeadlineExceededError(None, None, str(error)) from error
 
 

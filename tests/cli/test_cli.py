@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -213,6 +214,30 @@ def test_predict_without_a_champion_ends_in_4(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'empty.db'}")
     assert heart("predict", str(sources.BUNDLED)) == 4
     assert "Run `heart train` first" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/d/x"),
+         "'/d/x' cannot be used: No space left on device. Make room on that disk, then run the command again."),
+        (OSError(errno.EIO, "Input/output error"),
+         "heart: Input/output error. With -v the command says which part of the program asked for it."),
+    ],
+)  # fmt: skip
+def test_an_error_of_the_system_says_what_to_do(
+    error: OSError, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(options: object) -> int:
+        raise error
+
+    monkeypatch.setattr(main, "select", fail)
+    assert heart("snapshots") == 4
+    err = capsys.readouterr().err
+    assert said in one_line(err)
+    assert "Traceback" not in err
+    assert heart("snapshots", "-v") == 4
+    assert "Traceback" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("prefect")

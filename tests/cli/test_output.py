@@ -52,6 +52,8 @@ def test_a_command_prints_its_facts_with_json_or_says_why_it_has_none(command: C
     has_option = "--json" in parsers[command.name].format_help()
     module = inspect.getsource(inspect.getmodule(command.run) or command.run)
     assert has_option == (not command.no_facts) == ("options.json" in module)
+    assert bool(command.facts_of) == ('UsageError("--json' in module)
+    assert command.facts_of in " ".join(parsers[command.name].format_help().split())
 
 
 def test_progress_is_silent_with_quiet_and_back_without(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -158,6 +159,16 @@ def test_the_layout_names_every_folder_and_no_other() -> None:
     top = {f"{name}/" for name in ("flows", "tasks", "expectations", "heart_disease", "docs", "benchmarks", "tests")}
     assert named == rooms | top
     assert all((ROOT / name).is_dir() for name in top)
+
+
+def test_the_drawing_of_the_rooms_shows_the_layers_of_import_linter() -> None:
+    [drawing] = [block for block in blocks(ROOT / "docs" / "index.md") if block.startswith("flowchart")]
+    contract, _ = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = [layer.replace("heart_disease.", "").split(" | ") for layer in contract["layers"]]
+    assert [box.split(" · ") for box in re.findall(r'\["(.+?)"\]', drawing)] == layers
+    names = re.findall(r"\b([a-z])(?=\[| -->)", drawing)
+    assert names == sorted(names)  # each arrow leads from a box to the next
+    assert drawing.count("-->") == len(layers) - 1
 
 
 def test_the_column_page_is_up_to_date() -> None:

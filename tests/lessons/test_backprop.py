@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from heart_disease.evaluation.estimates import Numbers
 from heart_disease.lessons import backprop, passes
 from heart_disease.lessons.backprop import Settings
+from heart_disease.model.errors import UsageError
 from heart_disease.training.network import build
 from heart_disease.training.recipe import Recipe
 
@@ -107,7 +108,6 @@ def test_weights_are_named_in_the_order_of_their_arrays() -> None:
     ("given", "message"),
     [
         ({"patient": 0}, "patient\n  Input should be greater than or equal to 1"),
-        ({"patient": 304}, "patient\n  Input should be less than or equal to 303"),
         ({"units": 0}, "units\n  Input should be greater than or equal to 1"),
         ({"units": 5}, "units\n  Input should be less than or equal to 4"),
         ({"widths": (1, 0)}, "widths.1\n  Input should be greater than or equal to 1"),
@@ -119,6 +119,11 @@ def test_nonsense_is_refused(given: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError) as refused:
         Settings(**given)  # type: ignore[arg-type]
     assert message in str(refused.value)
+
+
+def test_a_row_without_a_patient_is_refused() -> None:
+    with pytest.raises(UsageError, match="--patient 304: expected the row of a bundled patient, 1 to 303"):
+        backprop.run(Settings(patient=304))
 
 
 def test_the_lesson_tells_its_numbers_and_draws_them() -> None:

@@ -12,6 +12,7 @@ from heart_disease.lessons import columns
 from heart_disease.lessons.lesson import Lesson
 from heart_disease.model import schema
 from heart_disease.model.encoding import Encoder
+from heart_disease.model.errors import UsageError
 
 PATIENTS = sources.load().frame
 COPY = columns.public_copy(PATIENTS)
@@ -98,6 +99,7 @@ def lesson() -> Lesson:
 def test_the_lesson_counts_and_follows(lesson: Lesson) -> None:
     text = " ".join(lesson.text.split())
     assert "29 x 16 + 16 + 16 x 1 + 1 = 497, as counted" in text
+    assert "It has 29 inputs as well" in text
     assert lesson.metrics["parameters"] == 497
     assert "The patient in row 193:" in text
     assert "`ca=blank` is 1" in text
@@ -138,7 +140,6 @@ def test_the_figure_has_every_input_and_every_patient(lesson: Lesson) -> None:
     ("change", "message"),
     [
         ({"patient": 0}, "greater than or equal to 1"),
-        ({"patient": 304}, "less than or equal to 303"),
         ({"folds": 1}, "greater than or equal to 2"),
         ({"row": 3}, "Unexpected keyword argument"),
     ],
@@ -146,3 +147,8 @@ def test_the_figure_has_every_input_and_every_patient(lesson: Lesson) -> None:
 def test_nonsense_is_refused(change: dict[str, int], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         columns.Settings(**change)
+
+
+def test_a_row_without_a_patient_is_refused() -> None:
+    with pytest.raises(UsageError, match="--patient 304: expected the row of a bundled patient, 1 to 303"):
+        columns.run(columns.Settings(patient=304))

@@ -96,6 +96,7 @@ def test_nonsense_is_refused(given: dict[str, object], message: str) -> None:
 
 def test_the_lesson_tells_its_numbers_and_draws_them() -> None:
     lesson = gradient.run(Settings())
+    assert "over 497 weights" in lesson.text  # of the default network
     for told in ("(-1.03, 0) with g = -0.2538", "(0.967, 0) with\ng = 0.246", "1 - 2 x 0.05 = 0.9"):
         assert told in lesson.text
     ends = np.array([lesson.curves[f"two valleys g start {k}"][-1] for k in range(8)])

@@ -106,7 +106,9 @@ def test_a_training_has_the_landscape_of_the_network_that_it_ships(
     monkeypatch.setattr(landscape, "planes", look)
     contest = Contest.on(patients.make(60), recipe, evaluation)
     networks = engine.train(contest.inputs, contest.labels, contest.jobs)
-    picture = np.asarray(Image.open(io.BytesIO(landscape.of_training(contest, "cpu"))).convert("RGB"))
+    picture = np.asarray(
+        Image.open(io.BytesIO(landscape.of_training(contest, "cpu", "run 1a2b3c4d: 3 units"))).convert("RGB")
+    )
     orange = [int(ORANGE[k : k + 2], 16) for k in (1, 3, 5)]
     assert np.abs(picture.astype(int) - orange).max(axis=2).min() < 30  # the start keeps its colour
     model = contest.model(networks, 1)
@@ -121,7 +123,9 @@ def test_a_training_has_the_landscape_of_the_network_that_it_ships(
 def test_a_loss_of_0_and_one_that_is_the_same_everywhere_are_drawn(loss: list[list[float]]) -> None:
     ends, path = np.array([-1.0, 1.0]), np.zeros((3, 2))
     one = landscape.Plane(np.eye(2), ends, ends, np.array(loss), path, 1.0)
-    surface, above, *_ = landscape.figure(one, one).axes
+    drawn = landscape.figure(one, one, "run 1a2b3c4d: 3 units")
+    assert drawn.get_suptitle() == "run 1a2b3c4d: 3 units"
+    surface, above, *_ = drawn.axes
     assert all(np.isfinite(surface.get_zlim()))
     assert above.get_xlim() == (-1, 1)
 

@@ -87,6 +87,7 @@ def test_the_odds_are_those_of_logit_on_the_raw_columns(lesson: Lesson) -> None:
     assert f"one more vessel coloured has {np.exp(logit.params['ca']):.2f} times the odds" in text
     assert f"multiplies the odds by {np.exp(10 * logit.params['thalach']):.2f}" in text
     assert "4 of 303 patients have a blank" in text
+    assert "With all 29 inputs the coefficients" in text
 
 
 def test_the_figure_and_the_curves_show_both(lesson: Lesson) -> None:

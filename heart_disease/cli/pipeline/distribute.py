@@ -178,7 +178,7 @@ class Judged:
 
     @property
     def facts(self) -> dict[str, object]:
-        """For programs."""
+        """What programs get."""
         from heart_disease.evaluation.estimates import MINUS
 
         report = self.report
@@ -186,7 +186,7 @@ class Judged:
         return {"decision": self.decision, **found}
 
     def text(self, ref: ModelRef) -> str:
-        """For people: the table, the verdict, and what to do then."""
+        """What people get: the table, the verdict, and what to do then."""
         from heart_disease.reporting import tables
 
         passed = "passed" if self.decision.promote else "not passed"

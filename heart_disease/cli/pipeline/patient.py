@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # `heart --help` needs neither
 
     from heart_disease.model.drivers import Drivers
 
-HERE = "patient."  # before the names of these options among all
+HERE = "patient."  # this sets these options apart from all others
 LEAST = 0.02  # a column that moves the probability by less is not named
 
 

@@ -179,7 +179,7 @@ def _new_folder(output: Path) -> Iterator[Path]:
     folder.mkdir()
     try:
         yield folder
-        for left in folder.glob(".*"):  # by a worker that was killed
+        for left in folder.glob(".*"):  # a worker that was killed left it
             left.unlink()
         folder.rename(output)
     finally:

@@ -145,4 +145,5 @@ COMMAND = Command(
     description="Score raw rows of patients with the champion: a file of any length, or one patient.",
     add=add,
     run=run,
+    facts_of="only for one patient: -o writes the answers of a file",
 )

@@ -20,7 +20,7 @@ from typing import Any
 from heart_disease.model.patient_model import PatientModel
 
 SQLITE = "sqlite:///"
-MAGIC, JOURNAL_MODES, COUNTER = slice(0, 16), slice(18, 20), slice(24, 28)  # of the file's header
+MAGIC, JOURNAL_MODES, COUNTER = slice(0, 16), slice(18, 20), slice(24, 28)  # parts of the file's header
 HEADER = 100
 
 
@@ -43,7 +43,7 @@ def champion() -> tuple[str, PatientModel]:
         # Asking may itself have written, such as a new store's tables or an unfinished move: then ask once more.
         after = _state(database)
         if after and registry.find_champion() == ref and _state(database) == after:
-            with suppress(OSError):  # no cache, then
+            with suppress(OSError):  # then there is no cache
                 _remember(folder, after, title, lambda place: registry.copy_model(ref, place))
     return title, model
 

@@ -128,4 +128,5 @@ COMMAND = Command(
     add=add,
     run=run,
     aliases=("retrain",),
+    facts_of="not with --on-server: `heart champion --json` tells the result",
 )

@@ -56,7 +56,7 @@ def judge(table: Text, known: int, declared: Copy | None, force: bool) -> Findin
     if declared:
         return _as_declared(table, known, declared, force)
     order, foreign = _contradictions(table, COPIES[0])
-    if not order and not foreign:  # so with most tables, which need not be read as all the other copies
+    if not order and not foreign:  # most tables end here, and need not be read as the other copies
         return None
     fits = [copy for copy in COPIES[1:] if not copy.lost and not any(_contradictions(table, copy))]
     if not order and not fits:

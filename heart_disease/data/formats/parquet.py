@@ -14,7 +14,7 @@ from heart_disease.model.words import reason
 
 SUFFIXES = (".parquet",)
 BATCH_ROWS = 1 << 18
-BUFFER_BYTES = 1 << 20  # of a column that is read at once
+BUFFER_BYTES = 1 << 20  # bytes of a column that are read at once
 
 
 def header(path: Path) -> tuple[list[str], list[str]]:

@@ -22,7 +22,7 @@ SUFFIXES = (".xlsx", ".xlsm", ".xls")
 MOST_UNPACKED = 1 << 29  # bytes; a sheet of a million patients has 0.4 GB
 # The reader makes room for the rectangle around all cells, so that a single one far away would fill the memory.
 MOST_CELLS = 50_000_000
-REFERENCE = re.compile(rb"""\sr\s*=\s*["']([A-Za-z]{0,3})([0-9]{1,7})["']""")  # of a cell, or of a row alone
+REFERENCE = re.compile(rb"""\sr\s*=\s*["']([A-Za-z]{0,3})([0-9]{1,7})["']""")  # where a cell is, or a row alone
 BATCH_ROWS = 1 << 16
 
 
@@ -93,7 +93,7 @@ def _rows(path: Path, sheet: str) -> list[list[str]]:
         ) from error
     if len(found) > 1:
         first_sheet = next(iter(found))
-        at_the_end = re.sub("[%+&]", lambda sign: quote(sign[0]), first_sheet)  # as `addresses` reads it
+        at_the_end = re.sub("[%+&]", lambda sign: quote(sign[0]), first_sheet)  # `addresses` reads it so
         raise SourceError(
             f"'{path}' has {len(found)} sheets with cells, {', '.join(map(repr, found))}; expected one with patients. "
             f"Name it: --table {shlex.quote(first_sheet)}, or if there is no such option, #table={at_the_end} at "

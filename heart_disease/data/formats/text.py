@@ -293,6 +293,8 @@ def _is_patient(row: Sequence[str]) -> bool:
         return False
     for cell, column in zip(row, schema.BY_NAME.values(), strict=True):
         number = _number(cell)
-        if number is not None and column.name != "chol" and schema.outside(np.array([number]), column)[0]:
-            return False  # 0 for a cholesterol that was not measured is UCI's own
+        # Some hospitals write 0 for what they did not measure, such as UCI's for the cholesterol.
+        missing = number is None or (number == 0 and column.limits is not None)
+        if not missing and schema.outside(np.array([number]), column)[0]:
+            return False
     return True

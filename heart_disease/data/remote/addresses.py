@@ -25,7 +25,8 @@ SECRET = re.compile(r"\$\{(?:prefect\.([a-z0-9-]+)|(HEART_SOURCE_[A-Z0-9_]+))\}"
 SELECTION = re.compile("#(?=(?:table|query)=)")
 WORKBOOK = re.compile(rf"(?:{'|'.join(map(re.escape, sheets.SUFFIXES))})(?=#|$)", re.IGNORECASE)
 LONGEST = 4000  # characters; MLflow's tags take no more than twice that
-AS_IT_IS = " !\"$'()*,-./:;<=>?@[\\]^_`{|}~#"  # in a table's name or a query; % + & and line breaks are encoded
+# A table's name or a query keeps these signs; % + & and line breaks are encoded.
+AS_IT_IS = " !\"$'()*,-./:;<=>?@[\\]^_`{|}~#"
 TABLE = re.compile(r'(?:[^\W\d]\w*|"[^"]+")(?:\.(?:[^\W\d]\w*|"[^"]+")){0,2}')
 ADVICE = "Write its name instead, such as ${HEART_SOURCE_PASSWORD}, and set that variable."
 

@@ -24,7 +24,7 @@ from heart_disease.model import schema
 from heart_disease.model.errors import SourceError, UnavailableError
 
 POSTGRES = ("postgresql", "postgres")
-ROWS = 1 << 16  # that are read at once
+ROWS = 1 << 16  # rows that are read at once
 # SQL states of PostgreSQL whose cause may pass: a lost connection, a server that starts or stops, or is full, or a
 # standby that had to give way. https://www.postgresql.org/docs/current/errcodes-appendix.html
 PASSING = ("08", "57P0", "53", "40")
@@ -102,7 +102,7 @@ def _batches(address: Address, secret: Filled, patience: Patience) -> Iterator[t
 
 
 def _at_least(first: Any, batches: Iterator[Any]) -> Iterator[Any]:
-    yield first  # so that a table without rows has columns
+    yield first  # a table without rows has columns too
     yield from batches
 
 

@@ -12,7 +12,7 @@ from heart_disease.model.errors import UnavailableError
 
 log = logging.getLogger("heart")
 T = TypeVar("T")
-MOST_BYTES = 1 << 31  # of one read; 10 million patients are 0.5 GB of text
+MOST_BYTES = 1 << 31  # the most that one read may bring; 10 million patients are 0.5 GB of text
 PIECE = 1 << 20  # bytes that are read at once
 
 

@@ -30,9 +30,9 @@ from heart_disease.model.errors import SourceError, UnavailableError
 log = logging.getLogger("heart")
 MOST_KEPT = 5 << 30  # bytes
 LOCK = "write.lock"
-STALE_SECONDS = 24 * 3600  # after which a read that has not ended was killed
+STALE_SECONDS = 24 * 3600  # a read that takes longer was killed
 PATIENCE = Patience()
-LOOKING = Patience(attempts=1, silence=10, total=60)  # for a look that is soon followed by the next
+LOOKING = Patience(attempts=1, silence=10, total=60)  # the next look comes soon
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from heart_disease.evaluation.other_patients.hospital import Judgement, judge
 from heart_disease.model import schema
 from heart_disease.model.schema import Column
 
-ALPHA = 0.05  # of the batches that do not differ, the share that may raise an alarm
+ALPHA = 0.05  # the share of batches that raise a false alarm, at most
 POWER = 0.8
 LEAST_ROWS = 20
 DRAWS = 1999
@@ -165,7 +165,7 @@ def _model(known: Scored, scored: Scored, rng: np.random.Generator) -> list[_Raw
 
 def _measured(column: Column, cells: pd.Series) -> Numbers:
     values = schema.numbers(cells)
-    return values[np.isfinite(values) & ~schema.outside(values, column)]  # the others broke a rule, which is said
+    return values[np.isfinite(values) & ~schema.outside(values, column)]  # validation names the others
 
 
 def _coded(column: Column, cells: pd.Series) -> Names:

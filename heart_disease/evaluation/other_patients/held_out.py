@@ -54,7 +54,7 @@ def choose(table: Table, learned: Iterable[pd.DataFrame], champion: PatientModel
     return HeldOut(table, np.flatnonzero(fresh), int((~fresh).sum()))
 
 
-# As in contest.py: on matrices this small, BLAS threads only wait for each other.
+# On matrices this small, BLAS threads only wait for each other; contest.py has the figures.
 @threadpool_limits.wrap(limits=1, user_api="blas")
 def judge(
     model: PatientModel, held_out: HeldOut, sample: pd.DataFrame, champion: PatientModel | None, seed: int

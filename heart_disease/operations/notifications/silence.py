@@ -22,14 +22,14 @@ from prefect.types import DateTime
 from pydantic import TypeAdapter
 
 WATCHED = "heart.silence.watched"  # our own event, from which the first silence is measured
-# Likewise, if nothing asks for the runs when the watch begins: Prefect tells only when that changes.
+# It is sent if nothing asks for the runs when the watch begins, because Prefect tells only when that changes.
 UNASKED = "heart.silence.unasked"
 # A cancelled run is no sign of life: each second run is cancelled (--if-running skip) while one hangs.
 ENDS = {f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "TimedOut", "Crashed")}
 # Prefect calls a deployment not ready if nothing has asked for its runs for a minute. After a restart of everything,
 # the server says so before the first worker can ask, so another two minutes are given.
 UNSERVED = timedelta(minutes=2)
-DATES = 200  # of a schedule, among which the longest interval is looked for
+DATES = 200  # dates of a schedule among which the longest interval is looked for
 
 SINCE = "{{ event.occurred.strftime('%Y-%m-%d %H:%M') }} UTC"
 NOBODY = (
@@ -61,7 +61,7 @@ def usual(deployment: DeploymentResponse, now: datetime | None = None) -> timede
             )
             schedule = adapter.validate_python(one.schedule.model_dump())
             dates = asyncio.run(schedule.get_dates(DATES, start))
-            # By the clock on the wall, so that a day is 24 hours also where the clocks change.
+            # These are times on the wall clock, so a day has 24 hours even when the clocks change.
             times = [datetime.fromisoformat(date.isoformat()).replace(tzinfo=None) for date in dates]
             longest += [max(gaps)] if (gaps := [later - sooner for sooner, later in pairwise(times)]) else []
     return 2 * min(longest) if longest else None

@@ -35,7 +35,7 @@ from heart_disease.operations.server import configured
 from heart_disease.reporting.terminal import say, wrapped
 
 LOOK_SECONDS = 1.0
-PATIENCE_SECONDS = 20.0  # before it says what the run waits for; it repeats that after three times as long
+PATIENCE_SECONDS = 20.0  # then it says what the run waits for, and again after three times as long
 LAST_LINES_SECONDS = 8.0  # the longest a log takes to arrive after its run has ended
 LINKS = ("mlflow-run", "report")  # the artifacts of a training that are addresses
 LATE = timedelta(seconds=10)  # a line may arrive this much later than a newer one

@@ -118,6 +118,19 @@ def test_windows_text_is_read_and_told(tmp_path: Path) -> None:
     assert file.notes == ["text in cp1252"]
 
 
+@pytest.mark.parametrize("column", ["chol", "trestbps"])
+def test_without_a_header_0_may_stand_for_what_was_not_measured(column: str, tmp_path: Path) -> None:
+    path, frame = tmp_path / "patients.csv", copies.cleveland()
+    for cell in (0, 9):
+        frame.loc[frame.index[0], column] = cell
+        frame.to_csv(path, index=False, header=False, na_rep="?")
+        if cell == 0:
+            assert text.form_of(path).headless
+        else:
+            with pytest.raises(SourceError, match="its columns do not fit UCI's"):
+                text.form_of(path)
+
+
 HEADLESS = ",".join(map(str, range(14)))
 PLAIN = plain(copies.cleveland())
 

@@ -55,7 +55,7 @@ POINTS = {
 # A small training whose model is always promoted; after 30 epochs it would be worse than logistic regression.
 TRAIN = ("train", "--folds=2", "--repeats=1", "--epochs=75", "--promote-if=not-worse", "--margin=0.5", "--force")
 CHECKED_HERE = False  # whether a training loads its version back in its own process: see `checked_here`
-RETRY_SECONDS = [2.0, 10.0, 60.0]  # before the last stage is tried again; otherwise 10, 60 and 300
+RETRY_SECONDS = [2.0, 10.0, 60.0]  # seconds until the last stage is tried again; otherwise 10, 60 and 300
 Action = Literal["kill", "wait", "go on"]
 
 
@@ -157,7 +157,7 @@ def _work(
 
     if point:
         install(point, fault)
-    from tasks import stages  # after `install`; it binds what it finds
+    from tasks import stages  # it binds what it finds, so `install` comes first
 
     stages.register = stages.register.with_options(retry_delay_seconds=RETRY_SECONDS)  # type: ignore[attr-defined]
     with using(stores), checked_here() if here else nullcontext():

@@ -19,7 +19,7 @@ SPACE = {"hidden": [[2]], "learning_rate": [0.01, 0.03, 0.1], "weight_decay": [0
 EVALUATION = Evaluation(folds=2, repeats=2)
 ARGUMENTS = ["--grid", "--folds", "2", "--repeats", "2", "--inner-folds", "2"]
 FITS = 4 + 2 * 2
-BATCHES = 3  # of two configurations
+BATCHES = 3  # each has two configurations
 
 
 def search(**changes: Any) -> Any:

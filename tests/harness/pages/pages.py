@@ -17,7 +17,7 @@ def prefect(page: Any, url: str, login: str, deployment: str, flow_run: str, fol
     expect(page.get_by_text("retrain").first).to_be_visible()
     page.goto(f"{url}/deployments/deployment/{deployment}?tab=Upcoming")
     expect(page.get_by_text(re.compile(r"[1-9]\d* Flow runs?"))).to_be_visible()  # the planned ones
-    page.wait_for_timeout(1000)  # until they have faded in, for the screenshot
+    page.wait_for_timeout(1000)  # for the screenshot they have to fade in first
     page.screenshot(path=folder / "servers prefect schedule.png")
     page.goto(f"{url}/runs/flow-run/{flow_run}")
     page.get_by_text("Artifacts", exact=True).click()
