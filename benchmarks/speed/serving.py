@@ -2,7 +2,8 @@
 
 Measured: seconds from the start of the command to the first good answer; resident memory of its processes after the
 load; latency (median and 99th percentile) and requests per second over keep-alive connections on this machine, in turn,
-round by round. Then the API alone, while the champion moves: every answer except 200 is counted.
+round by round. Then the API alone: what an explanation and a CSV file cost its process, and its answers while the
+champion moves, of which all except 200 are counted. The versions are trained as `heart train` trains them.
 
 The client is Python's own, with a thread for each connection; it uses the same cores, for both servers alike.
 Not measured: a network between them, TLS, several workers.
@@ -34,15 +35,17 @@ from benchmarks import ROOT
 from heart_disease import registry
 from heart_disease.cli.main import ENVIRONMENT
 from heart_disease.data import sources
+from heart_disease.evaluation import by_rows
+from heart_disease.evaluation.contest import Contest
+from heart_disease.evaluation.settings import EvaluationOptions
 from heart_disease.model import schema
-from heart_disease.model.encoding import Encoder, input_names
-from heart_disease.model.patient_model import PatientModel
 from heart_disease.processes.loopback import free_port
-from heart_disease.training import network
-from heart_disease.training.recipe import Recipe
+from heart_disease.training import engine
+from heart_disease.training.recipe import RecipeOptions
 
 CASES = {"1 row, 1 connection": (1, 1), "1 row, 8 connections": (1, 8), "100 rows, 1 connection": (100, 1)}
 START_SECONDS = 120
+CSV_BYTES = 1_000_000  # a little less than the largest body
 
 
 @dataclass
@@ -90,12 +93,16 @@ def stock(count: int) -> bytes:
 
 
 def make_versions(count: int) -> None:
-    """Register versions of the default network; its weights do not change how long it takes."""
-    table = sources.load().frame
+    """Register versions of the default recipe, with all that a training ships."""
+    frame = sources.load().frame
+    evaluation = by_rows.evaluation_for(len(frame), EvaluationOptions())
     for seed in range(count):
-        model = PatientModel(Encoder.fit(table), network.build(Recipe(seed=seed), len(input_names())))
+        recipe = by_rows.recipe_for(len(frame), RecipeOptions(seed=seed))
+        contest = Contest.on(frame, recipe, evaluation)
+        networks = engine.train(contest.inputs, contest.labels, contest.jobs)
+        model = contest.model(networks, recipe.members, contest.threshold(networks, recipe.members))
         with registry.open_run(f"seed {seed}", {}) as run:
-            registry.log_model(run, model, table.head(2))
+            registry.log_model(run, model, frame.head(2))
     registry.move_champion(registry.by_version("1"), expected=None, kind="by hand", why="a benchmark")
 
 
@@ -182,6 +189,32 @@ def table(servers: list[Server]) -> str:
     return "\n".join(lines)
 
 
+def costs(server: Server, asked: int = 20) -> str:
+    """Processor time of the server's process for an explanation, and for a CSV file of almost the largest size."""
+    lines = (rows := sources.load().frame[list(schema.INPUT_NAMES)]).to_csv(index=False).splitlines(keepends=True)
+    patients = CSV_BYTES // max(map(len, lines))
+    bodies = {
+        "/explain": (ours(1), "application/json", "an explanation"),
+        "/predict.csv": (
+            "".join([lines[0], *(lines[1 + k % len(rows)] for k in range(patients))]).encode(), "text/csv",
+            f"a CSV file of {patients:,} patients",
+        ),
+    }  # fmt: skip
+    process, said = psutil.Process(server.process.pid), []
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    for path, (body, kind, what) in bodies.items():
+        before = sum(process.cpu_times()[:2])  # counted in hundredths of a second, hence over all requests
+        for _ in range(asked):
+            connection.request("POST", path, body, {"Content-Type": kind})
+            response = connection.getresponse()
+            if response.status != 200:
+                raise SystemExit(f"{path} answers with {response.status}: {response.read()[:200]!r}")
+            response.read()
+        said.append(f"{what} takes {(sum(process.cpu_times()[:2]) - before) / asked:.3f} s of processor time")
+    connection.close()
+    return "; ".join(said) + f" (means of {asked})."
+
+
 def move(server: Server, moves: int, versions: int) -> str:
     """Load over 8 connections while the champion moves; each move waits until the one before is served."""
     done = threading.Event()
@@ -250,6 +283,7 @@ def main() -> None:
             print(table(asked))
             for it in (api, other):
                 print(f"\n{it.name}: {it.start:.1f} s to the first answer, {it.memory():.0f} MB after the load")
+            print(f"\n{costs(api)}")
             print(f"\n{move(api, options.moves, 3)}")
         os.chdir(ROOT)
 
