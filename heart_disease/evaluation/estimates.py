@@ -122,6 +122,19 @@ def differences(
     return {metric: found[metric] for metric in METRICS}
 
 
+def gaps(labels: Numbers, ours: Numbers, theirs: Numbers, thresholds: tuple[float, float]) -> dict[str, list[Numbers]]:
+    """Every metric of `ours` minus `theirs`, as a number for each patient; the arguments are those of `differences`.
+
+    The mean of these numbers is the difference. ROC AUC has one list for the sick and one for the healthy, each with
+    that mean; the squared standard errors of both add up.
+    """
+    own, other = (_by_patient(labels, *one) for one in zip((ours, theirs), thresholds, strict=True))
+    found = {metric: [(values - other[metric][0])[of]] for metric, (values, of) in own.items()}
+    areas = (_rightly(labels > 0.5, p) for p in (ours, theirs))
+    found["roc_auc"] = [mine - its for mine, its in zip(*areas, strict=True)]
+    return {metric: found[metric] for metric in METRICS}
+
+
 def _by_patient(labels: Numbers, probabilities: Numbers, threshold: float) -> dict[str, tuple[Numbers, Any]]:
     """The metrics that are means over patients: a number for each (n,), the mean over the repeats, and whose count."""
     sick, everyone = labels > 0.5, slice(None)

@@ -12,13 +12,14 @@ from html.parser import HTMLParser
 from importlib import resources
 
 import numpy as np
+import statsmodels.api as sm
 from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from heart_disease.evaluation import estimates
-from heart_disease.evaluation.estimates import Numbers
+from heart_disease.evaluation.estimates import Estimate, Numbers
 
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
@@ -110,6 +111,27 @@ def calibration(labels: Numbers, p: Numbers) -> tuple[str, str]:
         slopes.append((fit.coef_[0, 1], np.sqrt(np.linalg.inv((x.T * q * (1 - q)) @ x)[1, 1])))
         levels.append((level, 1 / np.sqrt((r * (1 - r)).sum())))
     return _wald(slopes), _wald(levels)
+
+
+def calibration_gap(labels: Numbers, ours: Numbers, theirs: Numbers, widening: float) -> list[Estimate]:
+    """Slope and intercept of one model minus those of another, from one large regression on both, clustered by patient.
+
+    It has a block of columns for each repeat of each model; the repeats of a patient are one cluster.
+    """
+    each, n = [*ours, *theirs], len(labels)
+    signs = np.repeat([1 / len(ours), -1 / len(theirs)], [len(ours), len(theirs)])
+    y, who = np.tile(labels, len(each)), np.tile(np.arange(n), len(each))
+    ones, odds = np.eye(len(each)).repeat(n, axis=0), logit(np.concatenate(each))
+    found = []
+    for x, offset, at in (
+        (np.hstack([ones, ones * odds[:, None]]), None, slice(len(each), None)),
+        (ones, odds, slice(None)),
+    ):
+        model = sm.GLM(y, x, family=sm.families.Binomial(), offset=offset)
+        fit = model.fit(cov_type="cluster", cov_kwds={"groups": who, "use_correction": False})
+        value, error = signs @ fit.params[at], np.sqrt(signs @ fit.cov_params()[at, at] @ signs)
+        found.append(Estimate(value, *stats.norm.interval(0.95, value, widening * error)))
+    return found
 
 
 def _wald(fits: list[tuple[float, float]]) -> str:
