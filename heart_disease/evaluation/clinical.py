@@ -87,7 +87,7 @@ def calibration(labels: Numbers, probabilities: Numbers) -> Calibration | None:
     model in which the slope is 1 (calibration in the large). Values and standard errors are means over the repeats.
     """
     found = _fitted(labels, probabilities)
-    return found and Calibration(*map(_wald, found.values, found.errors))
+    return Calibration(*map(_wald, found.values, found.errors)) if found else None
 
 
 def calibration_difference(labels: Numbers, ours: Numbers, theirs: Numbers, widening: float) -> Calibration | None:

@@ -53,8 +53,8 @@ class Estimate:
 
     @property
     def signed(self) -> str:
-        """A difference: ``+0.002 [-0.014, +0.016]``."""
-        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+        """A difference: ``+0.002 [-0.014, +0.016]``. What rounds to 0 is +0.000, on every machine."""
+        return f"{self.value:+z.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
     def named(self, name: str) -> dict[str, float]:
         """The figures that a tracker keeps, by name: the value, and both ends of its interval."""
