@@ -89,7 +89,7 @@ def _decided(
     champion: ModelRef | None,
 ) -> None:
     page = report_page.render(found, decision, made, changed)
-    card = model_card.render(found, registry.file_link(run, REPORT))
+    card = model_card.render(found, decision, registry.file_link(run, REPORT))
     registry.log_files(run, report_page.FOLDER, {report_page.FILE: page, model_card.FILE: card})
     registry.log_card(ref, card)
     tags = tables.decision_tags(decision)

@@ -54,7 +54,7 @@ def main() -> None:
     report = replace(report, influences=influences)
     known, collecting = timed(lambda: facts.collect(table.frame, table.source, report, "version 2"), rounds)
     page, rendering = timed(lambda: report_page.render(known, decision, {}, {}), rounds)
-    card, describing = timed(lambda: model_card.render(known, "report.html"), rounds)
+    card, describing = timed(lambda: model_card.render(known, decision, "report.html"), rounds)
     drawn, drawing = timed(lambda: figures.draw_all(report, "version 2"), rounds)
     picture, looking = timed(lambda: landscape.of_training(contest, "auto", "run 1"), rounds)
     parts = {

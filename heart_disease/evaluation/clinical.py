@@ -86,20 +86,49 @@ def calibration(labels: Numbers, probabilities: Numbers) -> Calibration | None:
     Cox, Two further applications of a model for binary regression, Biometrika 45, 1958. The intercept is that of a
     model in which the slope is 1 (calibration in the large). Values and standard errors are means over the repeats.
     """
-    fits = []
+    found = _fitted(labels, probabilities)
+    return Calibration(*map(_wald, found.values, found.errors)) if found else None
+
+
+def calibration_difference(labels: Numbers, ours: Numbers, theirs: Numbers, widening: float) -> Calibration | None:
+    """Slope and intercept of `ours` minus those of `theirs`, paired patient by patient; None if one has no fit.
+
+    The standard errors are those of the sandwich with patients as clusters (Liang and Zeger, Biometrika 73, 1986): what
+    each patient moves in one model is subtracted from what they move in the other. widening: see `Splits.widening`.
+    """
+    one, other = _fitted(labels, ours), _fitted(labels, theirs)
+    if not (one and other):
+        return None
+    errors = np.sqrt(((one.moved - other.moved) ** 2).sum(axis=1))
+    return Calibration(*map(_wald, one.values - other.values, widening * errors))
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """Slope and intercept, their standard errors, both (2,), and how far each patient moves them: (2, n)."""
+
+    values: Numbers
+    errors: Numbers
+    moved: Numbers
+
+
+def _fitted(labels: Numbers, probabilities: Numbers) -> _Fitted | None:
+    fits, moved = [], np.zeros((2, len(labels)))
     for p in probabilities:
         odds = logit(np.clip(p, 1e-6, 1 - 1e-6))
         if np.ptp(odds) == 0:
             return None
+        x = np.column_stack([np.ones(len(labels)), odds])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # perfect separation; the result is checked below
-            sloped = GLM(labels, np.column_stack([np.ones(len(labels)), odds]), family=Binomial()).fit()
-            level = GLM(labels, np.ones(len(labels)), family=Binomial(), offset=odds).fit()
-        fits.append([sloped.params[1], sloped.bse[1], level.params[0], level.bse[0]])
-    slope, slope_error, intercept, intercept_error = np.mean(fits, axis=0).tolist()
-    if not (np.isfinite(fits).all() and slope_error < 10):
-        return None
-    return Calibration(_wald(slope, slope_error), _wald(intercept, intercept_error))
+            sloped = GLM(labels, x, family=Binomial()).fit()
+            level = GLM(labels, x[:, 0], family=Binomial(), offset=odds).fit()
+        fits.append([[sloped.params[1], level.params[0]], [sloped.bse[1], level.bse[0]]])
+        for row, fit in enumerate((sloped, level)):
+            push = fit.model.exog.T * fit.resid_response  # (parameters, n)
+            moved[row] += (fit.normalized_cov_params @ push)[-1] / len(probabilities)
+    values, errors = np.mean(fits, axis=0)
+    return _Fitted(values, errors, moved) if np.isfinite(fits).all() and errors[0] < 10 else None
 
 
 def smooth(labels: Numbers, probabilities: Numbers) -> Smooth | None:
@@ -129,7 +158,7 @@ def _local_linear(distances: Numbers, width: float) -> Numbers:
 
 
 def _wald(value: float, error: float) -> Estimate:
-    return Estimate(value, value - Z * error, value + Z * error)
+    return Estimate(float(value), float(value - Z * error), float(value + Z * error))
 
 
 def net_benefit(labels: Numbers, probabilities: Numbers, thresholds: Numbers) -> Numbers:

@@ -53,8 +53,8 @@ class Estimate:
 
     @property
     def signed(self) -> str:
-        """A difference: ``+0.002 [-0.014, +0.016]``."""
-        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+        """A difference: ``+0.002 [-0.014, +0.016]``. What rounds to 0 is +0.000, on every machine."""
+        return f"{self.value:+z.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
     def named(self, name: str) -> dict[str, float]:
         """The figures that a tracker keeps, by name: the value, and both ends of its interval."""
@@ -119,6 +119,19 @@ def differences(
         for metric, (values, of) in own.items()
     }
     found["roc_auc"] = _roc_auc_difference(labels, ours, theirs, weights, widening)
+    return {metric: found[metric] for metric in METRICS}
+
+
+def gaps(labels: Numbers, ours: Numbers, theirs: Numbers, thresholds: tuple[float, float]) -> dict[str, list[Numbers]]:
+    """Every metric of `ours` minus `theirs`, as a number for each patient; the arguments are those of `differences`.
+
+    The mean of these numbers is the difference. ROC AUC has one list for the sick and one for the healthy, each with
+    that mean; the squared standard errors of both add up.
+    """
+    own, other = (_by_patient(labels, *one) for one in zip((ours, theirs), thresholds, strict=True))
+    found = {metric: [(values - other[metric][0])[of]] for metric, (values, of) in own.items()}
+    areas = (_rightly(labels > 0.5, p) for p in (ours, theirs))
+    found["roc_auc"] = [mine - its for mine, its in zip(*areas, strict=True)]
     return {metric: found[metric] for metric in METRICS}
 
 

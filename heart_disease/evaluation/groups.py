@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from heart_disease.evaluation.estimates import Estimate, Numbers, losses
+from heart_disease.evaluation.estimates import Estimate, Numbers, gaps, losses
 from heart_disease.model import schema
 
 # Patients of each class that a group needs: with fewer, an interval is too wide to act on.
@@ -72,11 +72,42 @@ def differences(
     called worse somewhere would be the same with Holm's procedure. (The bootstrap of estimates.py has too few resamples
     so far out.) widening: see `Splits.widening`, whose ratio of variances is that of a group as well.
     """
-    gaps = losses(labels, ours) - losses(labels, theirs)
-    judged = {name: gaps[mask] for name, mask in groups.items() if can_be_judged(labels[mask])}
-    found = []
-    for name, own in judged.items():
-        far = stdtrit(len(own) - 1, 1 - ERROR / len(judged))
-        value, half = float(own.mean()), float(far * widening * own.std(ddof=1) / np.sqrt(len(own)))
-        found.append(GroupDifference(name, len(own), Estimate(value, value - half, value + half)))
-    return tuple(found)
+    gap, judged = losses(labels, ours) - losses(labels, theirs), _judged(groups, labels)
+    return tuple(
+        GroupDifference(name, int(mask.sum()), _student([gap[mask]], len(judged), widening))
+        for name, mask in judged.items()
+    )
+
+
+def metric_differences(
+    groups: Members,
+    labels: Numbers,
+    ours: Numbers,
+    theirs: Numbers,
+    widening: float,
+    thresholds: tuple[float, float],
+) -> dict[str, dict[str, Estimate]]:
+    """The same for every metric, by group and then by its name; the intervals of one metric hold together.
+
+    thresholds: the probabilities from which on `ours` and `theirs` answer yes.
+    """
+    judged = _judged(groups, labels)
+    return {
+        name: {
+            metric: _student(each, len(judged), widening)
+            for metric, each in gaps(labels[mask], ours[:, mask], theirs[:, mask], thresholds).items()
+        }
+        for name, mask in judged.items()
+    }
+
+
+def _judged(groups: Members, labels: Numbers) -> Members:
+    return {name: mask for name, mask in groups.items() if can_be_judged(labels[mask])}
+
+
+def _student(each: Sequence[Numbers], looks: int, widening: float) -> Estimate:
+    """The mean of each of some numbers, see `estimates.gaps`, with an interval that allows for so many looks."""
+    far = stdtrit(min(map(len, each)) - 1, 1 - ERROR / looks)
+    error = np.sqrt(sum(own.var(ddof=1) / len(own) for own in each))
+    value, half = float(each[0].mean()), float(far * widening * error)
+    return Estimate(value, value - half, value + half)

@@ -63,6 +63,11 @@ class Decision:
     groups: tuple[GroupDifference, ...] = ()
 
     @property
+    def words(self) -> str:
+        """``becomes champion: REASON``."""
+        return f"{'becomes champion' if self.promote else 'does not become champion'}: {self.reason}"
+
+    @property
     def worse_in(self) -> list[GroupDifference]:
         """The groups in which the network is certainly worse than the champion."""
         return [one for one in self.groups if one.worse]

@@ -20,11 +20,13 @@ from mlflow.exceptions import MlflowException
 
 from heart_disease.model.errors import HistoryError, MovedError, UnavailableError
 from heart_disease.registry import moves as records
+from heart_disease.registry.access.failures import in_words
 from heart_disease.registry.access.store import (
     CHALLENGER,
     CHAMPION,
     FORMER,
     MODEL,
+    STORE_ERRORS,
     ModelRef,
     check_embedded_store,
     is_writable,
@@ -33,7 +35,7 @@ from heart_disease.registry.access.store import (
     uri,
     user,
 )
-from heart_disease.registry.models import all_versions, by_alias, by_version, label, set_alias
+from heart_disease.registry.models import all_versions, by_alias, by_version, introduce, label, set_alias
 from heart_disease.registry.moves import History, Kind, Move
 
 log = logging.getLogger("heart")
@@ -216,10 +218,14 @@ def _point(before: ModelRef | None, move: Move) -> None:
 
 
 def _describe(before: ModelRef | None, move: Move) -> None:
-    """Write into both versions of a move what they are now, and why."""
+    """Write into both versions of a move what they are now, and why; and who is champion, into the model itself."""
     place = f"version {move.after} took its place" if move.after else "the alias was removed"
     there = all_versions()  # another version may have the number of one that was deleted
     if before in there:
         label(before.version, FORMER, f"{place} on {move.when[:10]}: {move.why}")
     if move.champion in there:
         label(move.champion.version, CHAMPION, move.why)
+    try:
+        introduce(move.champion if move.champion in there else None, move.why)
+    except STORE_ERRORS as error:  # the move counts all the same, and the next one writes it anew
+        log.warning("the description of the model '%s' still shows the champion before: %s", MODEL, in_words(error))

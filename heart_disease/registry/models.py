@@ -39,7 +39,7 @@ DESCRIPTION = (
     "Probability of heart disease (over 50 % narrowing of a major vessel) from patients in UCI codes. "
     "The alias `champion` is the version to use."
 )
-RULE, LONGEST = "\n\n---\n\n", 5000  # between a version's state and its card; characters that MLflow's stores hold
+RULE, LONGEST = "\n\n---\n\n", 5000  # what is above a card; the characters of a description that MLflow's stores hold
 SAME = 1e-6  # probabilities that differ by at most this are the same
 
 
@@ -249,6 +249,18 @@ def log_card(ref: ModelRef, card: str) -> None:
     client = mlflow.MlflowClient()
     now, _, _ = (client.get_model_version(ref.name, ref.version).description or "").partition(RULE)
     client.update_model_version(ref.name, ref.version, f"{now}{RULE}{card}"[:LONGEST])
+
+
+def introduce(champion: ModelRef | None, why: str) -> None:
+    """Put the champion's model card, if there is a champion, into the model's description, below its introduction."""
+    client = mlflow.MlflowClient()
+    introduction, _, _ = (client.get_registered_model(MODEL).description or DESCRIPTION).partition(RULE)
+    if champion is None:
+        client.update_registered_model(MODEL, introduction)
+        return
+    _, _, card = (client.get_model_version(MODEL, champion.version).description or "").partition(RULE)
+    now = f"The champion is **version {champion.version}**: {why}"
+    client.update_registered_model(MODEL, f"{introduction}{RULE}{now}\n\n{card}".rstrip()[:LONGEST])
 
 
 @reachable()

@@ -99,13 +99,19 @@ def curves(report: Report) -> Iterator[tuple[str, int, float]]:
     """
     for name in CURVES:
         values = report.curves[name]  # (folds, epochs)
-        kind, part = name.split("/")
-        for suffix, line in (("", values.mean(axis=0)), ("_std", values.std(axis=0))):
-            if suffix and len(values) == 1:
-                continue
+        lines = {name: values.mean(axis=0)}
+        if len(values) > 1:
+            lines[spread_of(name)] = values.std(axis=0)
+        for kept, line in lines.items():
             for epoch, value in enumerate(line, start=1):
                 if np.isfinite(value):
-                    yield f"{kind}{suffix}/{part}", epoch, float(value)
+                    yield kept, epoch, float(value)
+
+
+def spread_of(curve: str) -> str:
+    """What the standard deviation of a curve over the folds is called: ``loss_std/train`` for ``loss/train``."""
+    kind, part = curve.split("/")
+    return f"{kind}_std/{part}"
 
 
 def search_text(study: Study, found: Summary) -> str:

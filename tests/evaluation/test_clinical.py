@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, recall_score
 from statsmodels.nonparametric.kernel_regression import KernelReg
 
-from heart_disease.evaluation import clinical, groups
+from heart_disease.evaluation import clinical, estimates, groups
+from tests.harness.pages import numbers
 
 N = 160
 RNG = np.random.default_rng(3)
@@ -37,6 +38,32 @@ def test_the_intercept_makes_the_mean_probability_right() -> None:
 @pytest.mark.parametrize("p", [np.full(N, 0.4), 0.98 * LABELS + 0.01], ids=["all equal", "perfectly apart"])
 def test_what_has_no_slope_is_not_given_one(p: np.ndarray) -> None:
     assert clinical.calibration(LABELS, p[None]) is None
+
+
+def test_a_difference_in_calibration_is_that_of_one_regression_on_both_models() -> None:
+    theirs = expit(0.5 * logit(P[:2]) + RNG.standard_normal((2, N)))
+    found = clinical.calibration_difference(LABELS, P, theirs, 1.14)
+    assert found
+    for one, expected in zip(
+        (found.slope, found.intercept), numbers.calibration_gap(LABELS, P, theirs, 1.14), strict=True
+    ):
+        assert vars(one) == pytest.approx(vars(expected), abs=1e-6)
+    same = clinical.calibration_difference(LABELS, P, P, 1.14)
+    assert same
+    assert str(same.slope) == str(same.intercept) == "0.000 [0.000, 0.000]"
+    assert clinical.calibration_difference(LABELS, P, np.full((1, N), 0.4), 1.14) is None
+
+
+def test_a_difference_in_calibration_moves_between_samples_of_patients_as_far_as_its_interval_says() -> None:
+    rng, p = np.random.default_rng(5), np.stack([P[0], expit(0.7 * logit(P[1]))])
+    found = clinical.calibration_difference(LABELS, p[:1], p[1:], 1.0)
+    assert found
+    drawn = [rng.integers(0, N, N) for _ in range(300)]
+    again = [clinical.calibration_difference(LABELS[k], p[:1, k], p[1:, k], 1.0) for k in drawn]
+    for name in ("slope", "intercept"):
+        spread = np.std([getattr(one, name).value for one in again if one])
+        half = getattr(found, name).high - getattr(found, name).value
+        assert spread * estimates.Z == pytest.approx(half, rel=0.2)
 
 
 @pytest.mark.parametrize("target", [0.5, 0.9, 0.95, 1.0])

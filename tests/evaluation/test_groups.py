@@ -13,6 +13,7 @@ from heart_disease.model import schema
 from heart_disease.training.recipe import Recipe
 from tests.evaluation.test_contest import Y, on, untrained
 from tests.harness.data import patients
+from tests.harness.models.metrics import plainly
 
 N = 160
 RNG = np.random.default_rng(3)
@@ -50,6 +51,32 @@ def test_the_interval_is_students_widened_and_corrected_for_the_number_of_groups
     expected = stats.t.interval(1 - 0.05 / 2, 99, np.mean(own), 1.14 * stats.sem(own))
     assert (found[0].difference.low, found[0].difference.high) == pytest.approx(expected)
     assert [one.group for one in found] == ["first", "rest"]
+
+
+def test_every_metric_of_a_group_has_a_difference_and_an_interval_of_the_same_kind() -> None:
+    masks = {"first": FIRST, "rest": REST, "too small": np.arange(N) < 30}
+    found = groups.metric_differences(masks, LABELS, OURS, THEIRS, 1.14, (0.6, 0.4))
+    assert list(found) == ["first", "rest"]
+    for one in groups.differences(masks, LABELS, OURS, THEIRS, 1.14):
+        assert vars(found[one.group]["log_loss"]) == pytest.approx(vars(one.difference))
+    y = LABELS[:100]
+    ours, theirs = (plainly(y, p[:, :100], at) for p, at in ((OURS, 0.6), (THEIRS, 0.4)))
+    for metric, estimate in found["first"].items():
+        assert estimate.value == pytest.approx(ours[metric] - theirs[metric])
+    sick = y > 0.5
+    gap = (OURS[:, :100][:, sick] >= 0.6).mean(axis=0) - (THEIRS[:, :100][:, sick] >= 0.4).mean(axis=0)
+    expected = stats.t.interval(1 - 0.05 / 2, sick.sum() - 1, gap.mean(), 1.14 * stats.sem(gap))
+    assert (found["first"]["sensitivity"].low, found["first"]["sensitivity"].high) == pytest.approx(expected)
+
+
+def test_the_area_of_a_group_has_the_interval_of_delong_with_every_pair_of_patients_counted() -> None:
+    found = groups.metric_differences({"first": FIRST}, LABELS, OURS, THEIRS, 1.14, (0.5, 0.5))["first"]["roc_auc"]
+    y, p = LABELS[:100] > 0.5, (OURS[:, :100], THEIRS[:, :100])
+    right = [np.mean([a[y][:, None] > a[~y] for a in each], axis=0) for each in p]  # (sick, healthy)
+    gap = right[0] - right[1]
+    error = np.hypot(stats.sem(gap.mean(axis=1)), stats.sem(gap.mean(axis=0)))
+    expected = stats.t.interval(0.95, min(gap.shape) - 1, gap.mean(), 1.14 * error)
+    assert (found.low, found.high) == pytest.approx(expected)
 
 
 def test_the_same_answers_are_worse_nowhere() -> None:

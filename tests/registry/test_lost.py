@@ -7,10 +7,11 @@ import logging
 import mlflow
 import pytest
 from mlflow.entities import ViewType
+from mlflow.exceptions import MlflowException
 
 from heart_disease import registry
 from heart_disease.model.errors import HistoryError, MovedError, OriginError, UnavailableError
-from heart_disease.registry import champions, moves
+from heart_disease.registry import champions, models, moves
 from tests.harness.command import heart, one_line
 from tests.harness.models.champions import alias, move, path
 from tests.harness.models.stores import delete_for_good
@@ -190,6 +191,43 @@ def test_a_model_card_stays_below_what_a_version_is_now(client: mlflow.MlflowCli
     assert client.get_model_version(registry.MODEL, "1").description == "not promoted: too weak\n\n---\n\nthe card"
     move(1, None, "we want it")
     assert client.get_model_version(registry.MODEL, "1").description == "champion: we want it\n\n---\n\nthe card"
+
+
+def test_the_models_own_description_has_the_card_of_the_champion_after_every_move(client: mlflow.MlflowClient) -> None:
+    def says() -> str:
+        return str(client.get_registered_model(registry.MODEL).description)
+
+    for version in ("1", "2"):
+        registry.log_card(registry.by_version(version), f"card {version}")
+    move(1, None, "the first")
+    assert says() == f"{models.DESCRIPTION}\n\n---\n\nThe champion is **version 1**: the first\n\ncard 1"
+    client.update_registered_model(registry.MODEL, says().replace(models.DESCRIPTION, "Our own words."))
+    move(2, 1, "we want it", kind="by hand")
+    assert says() == "Our own words.\n\n---\n\nThe champion is **version 2**: we want it\n\ncard 2"
+    client.set_registered_model_alias(registry.MODEL, registry.CHAMPION, "3")  # a version of old has no card
+    champions.settle(patience=0)
+    assert says() == "Our own words.\n\n---\n\nThe champion is **version 3**: moved in MLflow itself"
+    client.delete_registered_model_alias(registry.MODEL, registry.CHAMPION)
+    champions.settle(patience=0)
+    assert says() == "Our own words."
+
+
+def test_a_description_that_cannot_be_written_stops_no_move_and_the_next_one_writes_it(
+    client: mlflow.MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise MlflowException("the disk is full")
+
+    move(1, None, "the first")
+    with monkeypatch.context() as broken:
+        broken.setattr(mlflow.MlflowClient, "update_registered_model", refuse)
+        second = move(2, 1, "better")
+    assert registry.history()[-1] == second
+    assert registry.champion().version == "2"
+    assert "version 2" not in client.get_registered_model(registry.MODEL).description
+    assert "'heart-disease' still shows the champion before: the disk is full." in caplog.text
+    move(3, 2, "better still")
+    assert "The champion is **version 3**: better still" in client.get_registered_model(registry.MODEL).description
 
 
 def test_a_version_without_its_run_and_its_model_has_no_origin(client: mlflow.MlflowClient) -> None:

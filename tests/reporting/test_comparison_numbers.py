@@ -7,15 +7,17 @@ a plain loop over the same resamples.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import pytest
 from sklearn.metrics import log_loss
 
 from heart_disease.evaluation import estimates, groups
-from heart_disease.evaluation.estimates import METRICS
+from heart_disease.evaluation.estimates import METRICS, Estimate
 from heart_disease.reporting.report import comparison_page
+from heart_disease.reporting.report.comparison_page import Duel
 from tests.harness.models.metrics import plainly
 from tests.harness.pages import numbers
 from tests.reporting.test_comparison_page import DUEL, FIRST, FRAME, LABELS, OTHER
@@ -42,23 +44,41 @@ def results() -> Iterator[str]:
     yield "are at a probability of 0.5"
 
 
-def judged() -> Iterator[str]:
-    yield "finds 90 % of the patients with disease"
-    for p in SIDES:
-        slope, intercept = numbers.calibration(LABELS, p)
-        yield f"slope {slope} (1 is right), intercept {intercept} (0 is right)"
-        t = numbers.threshold(LABELS, p)
-        _, specificity = numbers.answered(LABELS, p, t)
+def calibrations() -> Iterator[str]:
+    each = [numbers.calibration(LABELS, p) for p in SIDES]
+    gaps = numbers.calibration_gap(LABELS, OTHER, FIRST, DUEL.widening)
+    for k, title in enumerate(("slope (1 is right)", "intercept (0 is right)")):
+        yield f"{title} {each[0][k]} {each[1][k]} {gaps[k].signed}"
+
+
+def judged(duel: Duel, thresholds: tuple[float, float]) -> Iterator[str]:
+    given = [f"{100 * side.target:g} %" for side in duel.sides if side.target]
+    if len(given) == 2:
+        yield f"version 1 was made to find {given[0]} of the patients with disease, and version 2 {given[1]}."
+    else:
+        yield f"finds {given[0] if given else '90 %'} of the patients with disease"
+    for p, t in zip(SIDES, thresholds, strict=True):
         table = pd.DataFrame(p)
         moved, flips = (table - table.mean()).abs().mean(), (table >= t) != (table.mean() >= t)
         yield (
-            f"yes from {t:.2f} on. {numbers.people(LABELS, p, t)} Specificity {specificity}. From one repeat to the "
-            f"next, a patient's probability is {moved.mean():.3f} away from the patient's mean, and "
-            f"{100 * flips.to_numpy().mean():.1f} % of the answers change sides."
+            f"yes from {t:.2f} on. {numbers.people(LABELS, p, t)} From one repeat to the next, a patient's probability "
+            f"is {moved.mean():.3f} away from the patient's mean, and {100 * flips.to_numpy().mean():.1f} % of the "
+            "answers change sides."
         )
+    each = [numbers.answered(LABELS, p, t) for p, t in zip(SIDES, thresholds, strict=True)]
+    gaps = numbers.answers_gap(LABELS, OTHER, FIRST, thresholds[::-1], DUEL.widening)
+    for k, title in enumerate(("sensitivity", "specificity")):
+        yield f"{title} {each[0][k]} {each[1][k]} {gaps[k].signed} {called(title, gaps[k]) or 'not shown to differ'}"
 
 
-def group_rows() -> Iterator[str]:
+def called(metric: str, gap: Estimate) -> str:
+    """What a page calls a difference that does not include 0."""
+    if gap.low <= 0 <= gap.high:
+        return ""
+    return "better" if (gap.value > 0) == (metric not in ("log_loss", "brier")) else "worse"
+
+
+def group_rows(thresholds: tuple[float, float]) -> Iterator[str]:
     yield "at least 20 patients with and 20 without disease"
     masks = groups.members(FRAME)
     large = [name for name, mask in masks.items() if min(LABELS[mask].sum(), (1 - LABELS[mask]).sum()) >= 20]
@@ -71,12 +91,14 @@ def group_rows() -> Iterator[str]:
         losses = [numbers.loss(y, p[:, mask]) for p in SIDES]
         for one, p in zip(losses, SIDES, strict=True):
             assert one.startswith(f"{np.mean([log_loss(y, q) for q in p[:, mask]]):.3f} ")
-        each = [np.where(y > 0.5, -np.log(p[:, mask]), -np.log(1 - p[:, mask])).mean(axis=0) for p in SIDES]
-        gap = stats.ttest_rel(each[1], each[0])
-        low, high = gap.confidence_interval(1 - 0.05 / len(large))  # Bonferroni's correction
-        value = (low + high) / 2
-        low, high = (value + DUEL.widening * (end - value) for end in (low, high))
-        yield f"{start} {losses[0]} {losses[1]} {value:+.3f} [{low:+.3f}, {high:+.3f}]{' worse' if low > 0 else ''}"
+        mine, its = OTHER[:, mask], FIRST[:, mask]
+        gaps = numbers.group_gaps(y, mine, its, thresholds[::-1], DUEL.widening, len(large))
+        plain = [plainly(y, p, t) for p, t in zip((mine, its), thresholds[::-1], strict=True)]
+        for metric, gap in gaps.items():
+            assert gap.value == pytest.approx(plain[0][metric] - plain[1][metric])
+        words = {metric: f"{gap.signed} {called(metric, gap)}".strip() for metric, gap in gaps.items()}
+        yield f"{start} {losses[0]} {losses[1]} {words.pop('log_loss')}"
+        yield f"{name} {' '.join(words[metric] for metric in METRICS if metric in words)}"
 
 
 def apart() -> Iterator[str]:
@@ -86,10 +108,17 @@ def apart() -> Iterator[str]:
         yield f"{row} {sick} {means['first'][row]:.2f} {means['other'][row]:.2f}"
 
 
-def test_every_number_on_the_page_is_computed_here_in_another_way_or_stands_in_its_template() -> None:
-    expected = [words for part in (results, judged, group_rows, apart) for words in part()]
+@pytest.mark.parametrize("targets", [(None, None), (0.8, 0.95), (None, 0.75)])
+def test_every_number_on_the_page_is_computed_here_in_another_way_or_stands_in_its_template(
+    targets: tuple[float | None, float | None],
+) -> None:
+    sides = (replace(side, target=target) for side, target in zip(DUEL.sides, targets, strict=True))
+    duel = Duel(*sides, *(getattr(DUEL, field.name) for field in fields(Duel)[2:]))
+    t1, t2 = (numbers.threshold(LABELS, p, share or max(map(float, filter(None, targets)), default=0.9))
+              for p, share in zip(SIDES, targets, strict=True))  # fmt: skip
+    expected = [*results(), *calibrations(), *judged(duel, (t1, t2)), *group_rows((t1, t2)), *apart()]
     assert any("too few to judge" in words for words in expected)
-    page = comparison_page.render(DUEL)
+    page = comparison_page.render(duel)
     shown = numbers.text(page).count("version 1"), numbers.text(page).count("version 2")
     given = "29-16-1 29-32-1 hidden 16 32 digest 1234 -> 5678 " + "1 " * shown[0] + "2 " * shown[1]
-    assert not numbers.unexplained(page, expected, "comparison_page.html", given)
+    assert not numbers.unexplained(page, expected, f"{numbers.fixed('comparison_page.html')} {given}")

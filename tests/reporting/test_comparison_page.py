@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import replace
 
@@ -73,6 +74,35 @@ def test_two_models_are_judged_by_their_own_answers() -> None:
     assert "at a probability of 0.2 for version 1, and 0.5 for version 2." in page
 
 
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [
+        ((None, None), "finds 90 % of the patients with disease.</p>"),
+        ((0.8, 0.8), "finds 80 % of the patients with disease.</p>"),
+        ((0.8, None), "finds 80 % of the patients with disease. This is the target of version 1; version 2 was made"),
+        ((None, 0.8), "finds 80 % of the patients with disease. This is the target of version 2; version 1 was made"),
+        ((0.8, 0.955), "version 1 was made to find 80 % of the patients with disease, and version 2 95.5 %."),
+    ],
+)
+def test_each_threshold_finds_what_the_recipe_asked_for(targets: tuple[float | None, ...], words: str) -> None:
+    first, other = (replace(side, target=share) for side, share in zip(DUEL.sides, targets, strict=True))
+    assert words in comparison_page.render(replace(DUEL, first=first, other=other))
+
+
+def test_if_one_has_no_calibration_the_page_says_so() -> None:
+    text = comparison_page.render(replace(DUEL, other=replace(DUEL.other, probabilities=np.full((1, 200), 0.4))))
+    assert "Slope and intercept cannot be estimated for both." in text
+
+
+def test_the_loss_on_test_rows_has_a_band_if_the_run_recorded_one(page: str) -> None:
+    def bands(text: str) -> int:
+        picture = next(image for image in Outline(text).images if image["alt"] == "Loss against epochs.")
+        return base64.b64decode(str(picture["src"]).partition(",")[2]).count(b'id="FillBetween')
+
+    spread = replace(DUEL.other, curves=CURVES | {"loss_std/test": np.full(6, 0.05)})
+    assert (bands(page), bands(comparison_page.render(replace(DUEL, other=spread)))) == (0, 1)
+
+
 def test_the_verdict_is_that_of_a_training(page: str) -> None:
     gap = estimates.difference(LABELS, OTHER, FIRST, estimates.resamples(200, 0), 1.14)
     assert f"worse than version 1: difference in log loss {gap.signed}" in page
@@ -87,7 +117,7 @@ def test_without_their_columns_patients_are_named_by_digest_and_groups_are_left_
 
 def test_equal_runs_are_not_shown_to_differ_in_anything() -> None:
     text = comparison_page.render(replace(DUEL, other=replace(DUEL.first, name="version 2"), recipes=[], changed={}))
-    assert text.count("not shown to differ") == len(METRICS)
+    assert text.count("not shown to differ") == len(METRICS) + 2  # and once more what they answer at their thresholds
     assert "Recipe, evaluation and data are equal." in text
 
 

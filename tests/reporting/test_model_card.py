@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from markdown_it import MarkdownIt
 
-from heart_disease.evaluation.contest import LOGISTIC, NETWORK
+from heart_disease.evaluation.contest import LOGISTIC, NETWORK, PREVALENCE
 from heart_disease.registry.models import LONGEST
 from heart_disease.reporting.report import facts, model_card
 from tests.harness.data import patients
 from tests.reporting.test_report import make
-from tests.reporting.test_report_page import INFLUENCES
+from tests.reporting.test_report_page import INFLUENCES, decided
 
 REPORT = replace(make(), influences=INFLUENCES)
 
@@ -20,12 +20,20 @@ REPORT = replace(make(), influences=INFLUENCES)
 @pytest.fixture(scope="module")
 def card() -> str:
     found = facts.collect(patients.make(90), "/home/a/my_<b>_*file*.csv", REPORT, "heart-disease version 7")
-    return model_card.render(found, "https://example.org/report")
+    return model_card.render(found, decided(REPORT), "https://example.org/report")
 
 
-def test_it_has_the_metrics_of_network_and_logistic_regression(card: str) -> None:
-    network, logistic = (REPORT.metrics[model]["log_loss"] for model in (NETWORK, LOGISTIC))
-    assert f"| log loss | {network} | {logistic} |" in card
+def test_it_has_the_metrics_of_every_model_that_was_judged(card: str) -> None:
+    figures = [str(REPORT.metrics[model]["log_loss"]) for model in (NETWORK, LOGISTIC, PREVALENCE)]
+    assert "| out of fold | network | logistic regression | prevalence |\n|---|---|---|---|\n" in card
+    assert f"| log loss | {' | '.join(figures)} |" in card
+
+
+def test_it_says_what_became_of_the_version(card: str) -> None:
+    assert f"* **Verdict of its training:** becomes champion: {decided(REPORT).reason}." in card
+    refused = replace(decided(REPORT), promote=False, reason="worse")
+    found = facts.collect(patients.make(90), "", REPORT, "")
+    assert "training:** does not become champion: worse." in model_card.render(found, refused, "")
 
 
 def test_it_names_data_threshold_groups_columns_and_use(card: str) -> None:

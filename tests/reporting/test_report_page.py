@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from heart_disease.evaluation.clinical import Threshold
-from heart_disease.evaluation.contest import LOGISTIC, Report
+from heart_disease.evaluation.contest import CHAMPION, LOGISTIC, Report
 from heart_disease.evaluation.estimates import Estimate
 from heart_disease.evaluation.groups import GroupDifference
 from heart_disease.evaluation.influence import Influence
 from heart_disease.evaluation.settings import Promotion
-from heart_disease.evaluation.verdict import decide
+from heart_disease.evaluation.verdict import Decision, decide
 from heart_disease.reporting.report import facts, report_page, tripod
 from tests.harness.data import patients
 from tests.reporting.test_report import make
@@ -27,7 +27,13 @@ MADE = {"recipe": "the <usual>", "validation": "passed"}
 
 def page(report: Report, frame: pd.DataFrame, source: str = "patients.csv") -> str:
     found = facts.collect(frame, source, report, "heart-disease version 7")
-    return report_page.render(found, decide(report, Promotion(margin=0.5)), MADE, {"data": "<new>"})
+    return report_page.render(found, decided(report), MADE, {"data": "<new>"})
+
+
+def decided(report: Report) -> Decision:
+    """The verdict with a wide margin; the champion is version 6 if there is one."""
+    champion = "champion version 6" if CHAMPION in report.metrics else None
+    return decide(report, Promotion(margin=0.5), champion=champion)
 
 
 def influence(column: str, value: float, grid: list[float], mean: list[float]) -> Influence:
@@ -136,6 +142,20 @@ def test_a_page_has_the_loss_landscape_if_it_was_asked_for() -> None:
     assert ('href="#landscape"' in asked, 'id="landscape"' in asked) == (True, True)
     assert "image/png" not in usual
     assert "landscape" not in usual
+
+
+def test_the_contents_lead_to_every_section(found: str) -> None:
+    leading = re.findall(r'<a href="#(\w+)"', found.split("<nav")[1].split("</nav>")[0])
+    assert leading == re.findall(r'<h2 id="(\w+)"', found)
+    assert found.count("<h2") == len(leading)
+    assert (leading[0], leading[-1]) == ("changed", "tripod")
+
+
+def test_without_a_champion_nothing_is_said_to_have_changed() -> None:
+    found = facts.collect(patients.make(90), "", make(), "")
+    text = report_page.render(found, decided(make()), MADE, None)
+    assert 'href="#changed"' not in text
+    assert "What changed against the champion</h2>" not in text
 
 
 def test_all_27_items_of_tripod_ai_are_listed_and_lead_to_headings(found: str) -> None:

@@ -93,13 +93,11 @@ def _runs(records: Sequence[Record], margin: float) -> Compared:
     first, *others = records
     notes: list[str] = []
     tested = {record.label: _out_of_fold(record, notes) for record in records}
-    own = [record.label for record in records if "sensitivity" in record.params]
-    if own:
-        notes.append(
-            "Accuracy, sensitivity and specificity are at a probability of 0.5, not at the threshold of "
-            f"{', '.join(own)}"
-        )
     rows = [(other.label, *_pair(other, first, tested, margin, notes)) for other in others]
+    remarks = [*notes]  # the page, which says at which threshold each figure is, does not need what follows
+    if own := [record.label for record in records if "sensitivity" in record.params]:
+        at_half = "Accuracy, sensitivity and specificity are at a probability of 0.5, not at the threshold of"
+        notes.append(f"{at_half} {', '.join(own)}")
     lines = [
         *_heads(records),
         "recipe, evaluation and data are equal\n" if len(recipes) == 1 else _shown(recipes, len(records)),
@@ -113,7 +111,7 @@ def _runs(records: Sequence[Record], margin: float) -> Compared:
     def page() -> str:
         from heart_disease.cli.champion import comparison
 
-        return comparison.of_runs(records, tested, notes, margin)
+        return comparison.of_runs(records, tested, remarks, margin)
 
     return Compared(lines, facts, page)
 

@@ -13,7 +13,7 @@ from heart_disease.evaluation.estimates import Numbers
 from heart_disease.evaluation.versions import comparison
 from heart_disease.evaluation.versions.comparison import OutOfFold
 from heart_disease.model.errors import HeartError, UnavailableError
-from heart_disease.reporting import figures, landscape, side_by_side
+from heart_disease.reporting import figures, landscape, side_by_side, tables
 from heart_disease.reporting.report import comparison_page
 from heart_disease.reporting.report.comparison_page import Duel, Side
 from heart_disease.training.engine import TEST_LOSS, TRAIN_LOSS
@@ -21,7 +21,7 @@ from heart_disease.training.engine import TEST_LOSS, TRAIN_LOSS
 if TYPE_CHECKING:
     import pandas as pd
 
-    from heart_disease.registry import Record
+    from heart_disease.registry import Origin, Record
 
 SHOWN = ("code", "versions")  # of what differs; the table of settings has the rest
 
@@ -79,7 +79,7 @@ def of_models(
     models: the probabilities (n,) of each, and the one from which on it answers yes.
     """
     first, other = (
-        Side(record.label, record.name, p[None], {}, threshold, _landscape(record))
+        Side(record.label, record.name, p[None], {}, threshold, _landscape(record), _origin(record).sensitivity)
         for record, (p, threshold) in zip(records, models, strict=True)
     )
     notes = [*notes, "This compares the two models as they are, not their recipes"]
@@ -89,9 +89,15 @@ def of_models(
 
 
 def _side(record: Record, probabilities: Numbers) -> Side:
-    curves = {name: np.array(registry.read_curve(record, name)) for name in (TRAIN_LOSS, TEST_LOSS)}
+    names = TRAIN_LOSS, TEST_LOSS, tables.spread_of(TEST_LOSS)
+    curves = {name: np.array(registry.read_curve(record, name)) for name in names}
     recorded = {name: one for name, one in curves.items() if len(one)}
-    return Side(record.label, record.name, probabilities, recorded, landscape=_landscape(record))
+    target = _origin(record).sensitivity
+    return Side(record.label, record.name, probabilities, recorded, landscape=_landscape(record), target=target)
+
+
+def _origin(record: Record) -> Origin:
+    return registry.origin_in(record.params, record.tags, record.label)
 
 
 def _landscape(record: Record) -> bytes:
@@ -99,7 +105,7 @@ def _landscape(record: Record) -> bytes:
 
 
 def _differing(records: Sequence[Record]) -> tuple[side_by_side.Cells, dict[str, str]]:
-    first, other = (registry.origin_in(record.params, record.tags, record.label) for record in records)
+    first, other = map(_origin, records)
     changed = {part: words for part, words in first.differences(other).items() if part in SHOWN}
     return side_by_side.settings({record.label: record.params for record in records}), changed
 
@@ -108,7 +114,7 @@ def _patients(records: Sequence[Record], digests: Sequence[str]) -> pd.DataFrame
     """The columns of these patients, from the file that one of the runs recorded; None if none has them any more."""
     for record in records:
         with suppress(HeartError):
-            table = registry.patients_of(record.label, registry.origin_in(record.params, record.tags, record.label), "")
+            table = registry.patients_of(record.label, _origin(record), "")
             rows = comparison.find(digests, table)
             if rows is not None:
                 return table.frame.iloc[rows]

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from heart_disease.evaluation import clinical, estimates, groups, verdict
-from heart_disease.evaluation.clinical import Calibration, Slice, Stability, Threshold
+from heart_disease.evaluation.clinical import Slice, Stability, Threshold
 from heart_disease.evaluation.estimates import METRICS, Estimate, Numbers
 from heart_disease.evaluation.groups import ENOUGH
-from heart_disease.reporting import pages
+from heart_disease.reporting import pages, tables
 from heart_disease.reporting.figures import BLUE, ORANGE, Curve
 from heart_disease.reporting.report import facts, report_figures
 from heart_disease.reporting.report.report_figures import Line, Picture
@@ -23,8 +23,8 @@ from heart_disease.training.engine import TEST_LOSS, TRAIN_LOSS
 LISTED = 10
 LOWER_IS_BETTER = ("log_loss", "brier")
 STYLES = ((ORANGE, "--"), (BLUE, "-"))  # of the first and of the other
-# A run's curves: name, in words, weight of the line.
-LOSSES = ((TRAIN_LOSS, "training rows", 0.5), (TEST_LOSS, "test rows", 1.0))
+# A run's curves: name, in words, weight of the line, and its spread over the folds, which four bands would hide.
+LOSSES = ((TRAIN_LOSS, "training rows", 0.5, ""), (TEST_LOSS, "test rows", 1.0, tables.spread_of(TEST_LOSS)))
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Side:
     """One of the two. title: its recipe. probabilities: (R, n). curves: those that it recorded, by name (epochs,).
 
     threshold: the probability from which on it answers yes. landscape: a picture (PNG) of the loss around its network;
-    empty if it has none.
+    empty if it has none. target: the share of the sick that it was made to find; None if nobody asked for one.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Side:
     curves: Mapping[str, Numbers]
     threshold: float = estimates.HALF
     landscape: bytes = b""
+    target: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,6 @@ class _Judged:
     """What is said about one side. slices: by group."""
 
     name: str
-    calibration: Calibration | None
     threshold: Threshold
     people: str
     stable: Stability | None
@@ -92,12 +92,12 @@ class _Judged:
 
 @dataclass(frozen=True)
 class _Difference:
-    """A row of the table of results: both figures, the difference, and ``better``, ``worse`` or nothing."""
+    """A row of a table: both figures, the difference, and ``better``, ``worse`` or nothing."""
 
     title: str
     figures: tuple[Estimate, ...]
     difference: Estimate
-    kind: str
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def render(duel: Duel) -> str:
     differences = estimates.differences(duel.labels, ours, theirs, weights, duel.widening, thresholds)
     looked = duel.at(facts.sampled(len(duel.labels)))
     masks = {} if looked.frame is None else groups.members(looked.frame)
-    judged = [_judge(looked, side, masks) for side in looked.sides]
+    judged = [_judge(looked, side, target, masks) for side, target in zip(looked.sides, targets(duel), strict=True)]
     return pages.fill(
         "heart_disease.reporting",
         "comparison_page.html",
@@ -128,11 +128,17 @@ def render(duel: Duel) -> str:
         sampled=len(looked.labels) if len(looked.labels) < len(duel.labels) else 0,
         verdict=verdict.compare(differences["log_loss"], duel.margin).words(duel.first.name),
         results=[
-            _Difference(title, tuple(m[metric] for m in measured), differences[metric], _kind(metric, differences))
+            _Difference(
+                title, tuple(m[metric] for m in measured), differences[metric], kind(metric, differences[metric])
+            )
             for metric, title in METRICS.items()
         ],
+        calibrations=_calibrations(looked),
+        answers=_answers(looked, [one.threshold for one in judged]),
         judged=judged,
-        against=_against(looked, masks),
+        against=_against(looked, masks, [one.threshold for one in judged]),
+        metrics=METRICS,
+        kind=kind,
         enough=ENOUGH,
         figures=_figures(looked, [m["roc_auc"] for m in measured]),
         landscapes=[side.name for side in duel.sides if side.landscape],
@@ -140,12 +146,17 @@ def render(duel: Duel) -> str:
     )
 
 
-def _judge(duel: Duel, side: Side, masks: groups.Members) -> _Judged:
+def targets(duel: Duel) -> tuple[float, float]:
+    """The share of the sick that the threshold of each finds: its own, or else that of the other side."""
+    first, other = (side.target for side in duel.sides)
+    return first or other or facts.TARGET, other or first or facts.TARGET
+
+
+def _judge(duel: Duel, side: Side, target: float, masks: groups.Members) -> _Judged:
     labels, p = duel.labels, side.probabilities
-    threshold = clinical.threshold_for(facts.TARGET, labels, p, duel.seed)
+    threshold = clinical.threshold_for(target, labels, p, duel.seed)
     return _Judged(
         side.name,
-        clinical.calibration(labels, p),
         threshold,
         facts.people(threshold),
         clinical.stability(p, threshold.value),
@@ -153,16 +164,43 @@ def _judge(duel: Duel, side: Side, masks: groups.Members) -> _Judged:
     )
 
 
-def _kind(metric: str, differences: Mapping[str, Estimate]) -> str:
-    found = differences[metric]
+def _calibrations(duel: Duel) -> list[_Difference]:
+    """Slope and intercept; none if they cannot be estimated for both."""
+    labels, theirs, ours = duel.labels, duel.first.probabilities, duel.other.probabilities
+    gap = clinical.calibration_difference(labels, ours, theirs, duel.widening)
+    each = [clinical.calibration(labels, p) for p in (theirs, ours)]
+    if not gap:
+        return []
+    return [
+        _Difference("slope (1 is right)", tuple(one.slope for one in each if one), gap.slope),
+        _Difference("intercept (0 is right)", tuple(one.intercept for one in each if one), gap.intercept),
+    ]
+
+
+def _answers(duel: Duel, thresholds: Sequence[Threshold]) -> list[_Difference]:
+    """Sensitivity and specificity of each at its own threshold."""
+    theirs, ours = (one.value for one in thresholds)
+    weights = estimates.resamples(len(duel.labels), duel.seed)
+    p = duel.other.probabilities, duel.first.probabilities
+    gaps = estimates.differences(duel.labels, *p, weights, duel.widening, (ours, theirs))
+    figures = {
+        "sensitivity": tuple(one.sensitivity for one in thresholds),
+        "specificity": tuple(one.specificity for one in thresholds),
+    }
+    return [_Difference(METRICS[name], both, gaps[name], kind(name, gaps[name])) for name, both in figures.items()]
+
+
+def kind(metric: str, found: Estimate) -> str:
+    """Whether a difference shows that the other side is ``better`` or ``worse``; empty if it shows neither."""
     if found.low <= 0 <= found.high:
         return ""
     return "better" if (found.high < 0) == (metric in LOWER_IS_BETTER) else "worse"
 
 
-def _against(duel: Duel, masks: groups.Members) -> dict[str, groups.GroupDifference]:
-    ours, theirs = duel.other.probabilities, duel.first.probabilities
-    return {one.group: one for one in groups.differences(masks, duel.labels, ours, theirs, duel.widening)}
+def _against(duel: Duel, masks: groups.Members, thresholds: Sequence[Threshold]) -> dict[str, dict[str, Estimate]]:
+    theirs, ours = (one.value for one in thresholds)
+    p = duel.other.probabilities, duel.first.probabilities
+    return groups.metric_differences(masks, duel.labels, *p, duel.widening, (ours, theirs))
 
 
 def _apart(duel: Duel) -> list[_Patient]:
@@ -187,9 +225,9 @@ def _figures(duel: Duel, areas: Sequence[Estimate]) -> dict[str, Picture]:
         "decision": (report_figures.decision(labels, lines), "Net benefit against the threshold."),
     }
     curves = [
-        Curve(f"{side.name}, {words}", side.curves[name], None, color, style, weight)
+        Curve(f"{side.name}, {words}", side.curves[name], side.curves.get(spread), color, style, weight)
         for side, (color, style) in zip(duel.sides, STYLES, strict=True)
-        for name, words, weight in LOSSES
+        for name, words, weight, spread in LOSSES
         if name in side.curves
     ]
     if curves:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 
-from heart_disease.evaluation.contest import LOGISTIC, NETWORK
-from heart_disease.evaluation.estimates import METRICS
+from heart_disease.evaluation.verdict import Decision
 from heart_disease.model import schema, support
 from heart_disease.model.words import count
+from heart_disease.reporting import tables
 from heart_disease.reporting.report.facts import Facts
 
 FILE = "model_card.md"  # in the report's folder among the artifacts of a run
 MOST_IMPORTANT = 3
 
 
-def render(facts: Facts, link: str) -> str:
-    """The card; link: where the report page is."""
+def render(facts: Facts, decision: Decision, link: str) -> str:
+    """The card. decision: what became of the version when it was trained. link: where the report page is."""
     report, threshold = facts.report, facts.threshold
+    (_, *models), *rows = tables.rows(report)
     sick = int(schema.label(facts.frame).sum())
     columns = len(schema.COLUMNS) - len(report.without)
     judged = [one for one in facts.slices if one.log_loss]
@@ -25,13 +26,11 @@ def render(facts: Facts, link: str) -> str:
         f"**{facts.title}** gives the probability of heart disease (over 50 % narrowing of a major vessel) from "
         f"{count(columns, 'column')} in UCI codes. [The report]({link}) has the figures.",
         "",
-        "| out of fold | network | logistic regression |",
-        "|---|---|---|",
-        *(
-            f"| {name} | {report.metrics[NETWORK][metric]} | {report.metrics[LOGISTIC][metric]} |"
-            for metric, name in METRICS.items()
-        ),
+        f"| out of fold | {' | '.join(models)} |",
+        "|---" * (len(models) + 1) + "|",
+        *(f"| {' | '.join(row)} |" for row in rows),
         "",
+        f"* **Verdict of its training:** {decision.words}.",
         f"* **Data:** {len(facts.frame)} patients of {_plain(facts.source)}, {sick} of them with disease.",
         f"* **Judged by** {report.description}. Every patient was scored by networks that did not learn from them; "
         "brackets hold 95 % intervals.",

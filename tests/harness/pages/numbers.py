@@ -12,13 +12,14 @@ from html.parser import HTMLParser
 from importlib import resources
 
 import numpy as np
+import statsmodels.api as sm
 from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from heart_disease.evaluation import estimates
-from heart_disease.evaluation.estimates import Numbers
+from heart_disease.evaluation.estimates import Estimate, Numbers
 
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
@@ -44,18 +45,22 @@ def text(page: str) -> str:
     return " ".join(" ".join(parser.parts).split())
 
 
-def unexplained(page: str, expected: Iterable[str], template: str, given: str) -> Counter[str]:
-    """The numbers of a page that are in none of the `expected` words, its template, or what it was `given`.
+def fixed(template: str) -> str:
+    """What a page's template says, without what it fills in."""
+    source = resources.files("heart_disease.reporting") / "templates" / template
+    return text(re.sub(r"{{.*?}}|{%.*?%}", "", source.read_text(encoding="utf-8")))
+
+
+def unexplained(page: str, expected: Iterable[str], given: str) -> Counter[str]:
+    """The numbers of a page that are neither in the `expected` words nor in what it was `given`.
 
     An expected part that the page does not have fails.
     """
     said = text(page)
     for words in expected:
-        assert words in said
+        assert words in said, words
         said = said.replace(words, "", 1)
-    source = resources.files("heart_disease.reporting") / "templates" / template
-    fixed = text(re.sub(r"{{.*?}}|{%.*?%}", "", source.read_text(encoding="utf-8")))
-    return Counter(NUMBER.findall(said)) - Counter(NUMBER.findall(f"{fixed} {given}"))
+    return Counter(NUMBER.findall(said)) - Counter(NUMBER.findall(given))
 
 
 def drawn(n: int) -> Numbers:
@@ -72,6 +77,53 @@ def interval(each: Numbers, times: Numbers) -> str:
     return f"{each.mean():.3f} [{low:.3f}, {high:.3f}]"
 
 
+def answers_gap(
+    labels: Numbers, ours: Numbers, theirs: Numbers, thresholds: tuple[float, float], widening: float
+) -> list[Estimate]:
+    """Sensitivity and specificity of one model minus those of another, each at its threshold, paired by patient."""
+    yes = [(p >= t).mean(axis=0) for p, t in zip((ours, theirs), thresholds, strict=True)]
+    times, found = drawn(len(labels))[1:].astype(int), []
+    for who, sign in ((labels > 0.5, 1), (labels < 0.5, -1)):
+        gap = sign * (yes[0] - yes[1])[who]
+        moved = np.quantile([np.repeat(gap, one).mean() for one in times[:, who]], [0.025, 0.975]) - gap.mean()
+        found.append(Estimate(gap.mean(), *(gap.mean() + widening * moved)))
+    return found
+
+
+def group_gaps(
+    labels: Numbers, ours: Numbers, theirs: Numbers, thresholds: tuple[float, float], widening: float, looks: int
+) -> dict[str, Estimate]:
+    """Every metric of one model minus another's in one of `looks` groups: Student's t with Bonferroni's correction."""
+    sick = labels > 0.5
+    hits, squares, losses = [], [], []
+    for p, t in zip((ours, theirs), thresholds, strict=True):
+        hits.append(((p >= t) == sick).mean(axis=0))
+        squares.append(((p - labels) ** 2).mean(axis=0))
+        losses.append(np.where(sick, -np.log(p), -np.log(1 - p)).mean(axis=0))
+    right = [np.mean([a[sick][:, None] > a[~sick] for a in p], axis=0) for p in (ours, theirs)]  # (sick, healthy)
+    area = right[0] - right[1]
+    every = {
+        "log_loss": [losses[0] - losses[1]],
+        "brier": [squares[0] - squares[1]],
+        "roc_auc": [area.mean(axis=1), area.mean(axis=0)],
+        "accuracy": [hits[0] - hits[1]],
+        "sensitivity": [(hits[0] - hits[1])[sick]],
+        "specificity": [(hits[0] - hits[1])[~sick]],
+    }
+    return {
+        name: Estimate(
+            each[0].mean(),
+            *stats.t.interval(
+                1 - 0.05 / looks,
+                min(map(len, each)) - 1,
+                each[0].mean(),
+                widening * np.linalg.norm([stats.sem(one) for one in each]),
+            ),
+        )
+        for name, each in every.items()
+    }
+
+
 def answered(labels: Numbers, p: Numbers, threshold: float) -> tuple[str, str]:
     """Sensitivity and specificity."""
     sick, yes, times = labels > 0.5, (p >= threshold).mean(axis=0), drawn(len(labels))
@@ -83,10 +135,10 @@ def loss(labels: Numbers, p: Numbers) -> str:
     return interval(np.where(labels > 0.5, -np.log(p), -np.log(1 - p)).mean(axis=0), drawn(len(labels)))
 
 
-def threshold(labels: Numbers, p: Numbers) -> float:
-    """The highest at which nine of ten of the sick are found, as pages have it: a little below a probability."""
+def threshold(labels: Numbers, p: Numbers, target: float = 0.9) -> float:
+    """The highest at which this share of the sick is found, as pages have it: a little below a probability."""
     found = p[:, labels > 0.5]
-    return next(t for t in np.sort(found.ravel())[::-1] if np.mean([(q >= t).mean() for q in found]) >= 0.9) - 1e-6
+    return next(t for t in np.sort(found.ravel())[::-1] if np.mean([(q >= t).mean() for q in found]) >= target) - 1e-6
 
 
 def people(labels: Numbers, p: Numbers, threshold: float) -> str:
@@ -110,6 +162,27 @@ def calibration(labels: Numbers, p: Numbers) -> tuple[str, str]:
         slopes.append((fit.coef_[0, 1], np.sqrt(np.linalg.inv((x.T * q * (1 - q)) @ x)[1, 1])))
         levels.append((level, 1 / np.sqrt((r * (1 - r)).sum())))
     return _wald(slopes), _wald(levels)
+
+
+def calibration_gap(labels: Numbers, ours: Numbers, theirs: Numbers, widening: float) -> list[Estimate]:
+    """Slope and intercept of one model minus those of another, from one large regression on both, clustered by patient.
+
+    It has a block of columns for each repeat of each model; the repeats of a patient are one cluster.
+    """
+    each, n = [*ours, *theirs], len(labels)
+    signs = np.repeat([1 / len(ours), -1 / len(theirs)], [len(ours), len(theirs)])
+    y, who = np.tile(labels, len(each)), np.tile(np.arange(n), len(each))
+    ones, odds = np.eye(len(each)).repeat(n, axis=0), logit(np.concatenate(each))
+    found = []
+    for x, offset, at in (
+        (np.hstack([ones, ones * odds[:, None]]), None, slice(len(each), None)),
+        (ones, odds, slice(None)),
+    ):
+        model = sm.GLM(y, x, family=sm.families.Binomial(), offset=offset)
+        fit = model.fit(cov_type="cluster", cov_kwds={"groups": who, "use_correction": False})
+        value, error = signs @ fit.params[at], np.sqrt(signs @ fit.cov_params()[at, at] @ signs)
+        found.append(Estimate(value, *stats.norm.interval(0.95, value, widening * error)))
+    return found
 
 
 def _wald(fits: list[tuple[float, float]]) -> str:
