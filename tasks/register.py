@@ -63,7 +63,7 @@ def register_model(
         server.check(ref, model, checked)
     if registry.find_champion() != ref:  # otherwise an earlier try has already moved the alias
         # This is written before the alias moves, so a crash after that loses nothing.
-        found = facts.collect(table.frame, table.source, report, f"{ref.name} version {ref.version}", model.support)
+        found = facts.collect(table.frame, table.source, report, f"{ref.name} version {ref.version}", model)
         origin = registry.origin_of(ref)
         made, changed = origin.described | {"validation": validated}, _changed(origin, champion)
         _decided(run, ref, found, made, changed, decision, champion)

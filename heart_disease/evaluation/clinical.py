@@ -68,16 +68,20 @@ class Slice:
 
 @dataclass(frozen=True)
 class Stability:
-    """How far a patient's probability moves from one repeat to the next.
+    """How far the probabilities of other networks lie from one's own, patient by patient.
 
-    mean: (n,) over the repeats. error: (n,) the mean distance of the repeats from it. flips: (n,) the share of repeats
-    that answer otherwise than the mean. (Riley and Collins, Stability of clinical prediction models, Biometrical
-    Journal 65, 2023; they refit on bootstrap samples, here the networks learned from other folds.)
+    own: (n,). others: (F, n). error: (n,) the mean distance of the others. flips: (n,) the share of the others that
+    answer otherwise. mean_error, mean_flips: over the patients, with 95 % intervals for other patients. (Riley and
+    Collins, Stability of clinical prediction models, Biometrical Journal 65, 2023: mean absolute prediction error and
+    classification instability. Their other models learned from bootstrap samples.)
     """
 
-    mean: Numbers
+    own: Numbers
+    others: Numbers
     error: Numbers
     flips: Numbers
+    mean_error: Estimate
+    mean_flips: Estimate
 
 
 def calibration(labels: Numbers, probabilities: Numbers) -> Calibration | None:
@@ -215,13 +219,14 @@ def slices(groups: Members, labels: Numbers, probabilities: Numbers, threshold: 
     return found
 
 
-def stability(probabilities: Numbers, threshold: float) -> Stability | None:
-    """How stable the answers are; None with one repeat, which shows nothing."""
-    if len(probabilities) < 2:
+def stability(own: Numbers, others: Numbers, threshold: float, seed: int) -> Stability | None:
+    """How stable the probabilities `own` (n,) are among `others` (F, n); None with fewer than two of these."""
+    if len(others) < 2:
         return None
-    mean = probabilities.mean(axis=0)
-    flips = ((probabilities >= threshold) != (mean >= threshold)).mean(axis=0)
-    return Stability(mean, np.abs(probabilities - mean).mean(axis=0), flips)
+    error, flips = np.abs(others - own).mean(axis=0), ((others >= threshold) != (own >= threshold)).mean(axis=0)
+    weights = resamples(len(own), seed)
+    mean_error, mean_flips = (estimate(each, weights) for each in (error, flips))
+    return Stability(own, others, error, flips, mean_error, mean_flips)
 
 
 def farthest(values: Numbers, most: int) -> Ints:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import expit, logit
+from scipy.stats import bootstrap
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, recall_score
 from statsmodels.nonparametric.kernel_regression import KernelReg
@@ -102,16 +103,20 @@ def test_a_group_is_judged_on_its_own_patients_and_only_if_it_is_large_enough() 
 
 
 def test_stability_is_counted_patient_by_patient() -> None:
-    found = clinical.stability(P, 0.5)
+    own = P.max(axis=0)
+    found = clinical.stability(own, P, 0.5, seed=0)
     assert found
     for k in (0, 17, N - 1):
-        mean = sum(P[:, k]) / 4
-        assert found.error[k] == pytest.approx(sum(abs(p - mean) for p in P[:, k]) / 4)
-        assert found.flips[k] == sum((p >= 0.5) != (mean >= 0.5) for p in P[:, k]) / 4
+        assert found.error[k] == pytest.approx(sum(abs(p - own[k]) for p in P[:, k]) / 4)
+        assert found.flips[k] == sum((p >= 0.5) != (own[k] >= 0.5) for p in P[:, k]) / 4
+    for mean, each in ((found.mean_error, found.error), (found.mean_flips, found.flips)):
+        theirs = bootstrap((each,), np.mean, n_resamples=5000, method="percentile", random_state=1).confidence_interval
+        assert mean.value == pytest.approx(each.mean())
+        assert (mean.low, mean.high) == pytest.approx(theirs, abs=0.1 * (theirs.high - theirs.low))
 
 
-def test_one_repeat_says_nothing_of_stability() -> None:
-    assert clinical.stability(P[:1], 0.5) is None
+def test_one_other_network_says_nothing_of_stability() -> None:
+    assert clinical.stability(P[0], P[1:2], 0.5, seed=0) is None
 
 
 def test_the_farthest_come_first() -> None:

@@ -28,6 +28,7 @@ from heart_disease.reporting import drift_page, validation_page
 from heart_disease.reporting.report import comparison_page, facts, report_page
 from tests.harness.data import patients
 from tests.harness.data.judging import judge, put
+from tests.harness.models import models
 from tests.harness.pages.browser import chromium, needs_browser, screenshots, violations
 from tests.lessons.test_learn import make_lesson
 from tests.reporting.test_comparison_page import DUEL
@@ -45,7 +46,8 @@ def report() -> str:
         GroupDifference(name, 40, Estimate(0.05, low, 0.09)) for name, low in (("male", 0.01), ("female", -0.01))
     )
     asked = replace(make(), influences=INFLUENCES, groups=against, landscape=make_lesson().png)
-    found = facts.collect(patients.make(90), "patients.csv", asked, "heart-disease version 7")
+    frame = patients.make(90)
+    found = facts.collect(frame, "patients.csv", asked, "heart-disease version 7", models.make(frame))
     return report_page.render(found, decide(asked, Promotion(margin=0.5)), MADE, {"data": "another file"})
 
 

@@ -59,11 +59,11 @@ def judged(duel: Duel, thresholds: tuple[float, float]) -> Iterator[str]:
         yield f"finds {given[0] if given else '90 %'} of the patients with disease"
     for p, t in zip(SIDES, thresholds, strict=True):
         table = pd.DataFrame(p)
-        moved, flips = (table - table.mean()).abs().mean(), (table >= t) != (table.mean() >= t)
+        each = (table - table.mean()).abs().mean(), ((table >= t) != (table.mean() >= t)).mean()
+        moved, flips = (numbers.interval(one.to_numpy(), numbers.drawn(len(LABELS))) for one in each)
         yield (
             f"yes from {t:.2f} on. {numbers.people(LABELS, p, t)} From one repeat to the next, a patient's probability "
-            f"is {moved.mean():.3f} away from the patient's mean, and {100 * flips.to_numpy().mean():.1f} % of the "
-            "answers change sides."
+            f"is {moved} away from the patient's mean, and a share of {flips} of the answers changes sides."
         )
     each = [numbers.answered(LABELS, p, t) for p, t in zip(SIDES, thresholds, strict=True)]
     gaps = numbers.answers_gap(LABELS, OTHER, FIRST, thresholds[::-1], DUEL.widening)

@@ -6,6 +6,7 @@ It is about the report of test_report_numbers.py, which says where the ends of t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from heart_disease.model import support
 from heart_disease.model.encoding import Encoder
 from heart_disease.model.support import Support
 from heart_disease.reporting.report import facts, model_card
+from tests.harness.models import models
 from tests.harness.pages import numbers
 from tests.reporting.test_report_numbers import FRAME, LABELS, MASKS, REPORT, THRESHOLD, N, P, results, verdict
 from tests.reporting.test_report_page import decided
@@ -62,7 +64,8 @@ def usual() -> Support:
 
 
 def test_every_number_on_the_card_is_computed_here_in_another_way() -> None:
-    found = facts.collect(FRAME, "patients.csv", REPORT, "heart-disease version 7", usual())
+    model = replace(models.make(FRAME), support=usual())
+    found = facts.collect(FRAME, "patients.csv", REPORT, "heart-disease version 7", model)
     card = MarkdownIt().enable("table").render(model_card.render(found, decided(REPORT), "#report"))
     said = "version 7 over 50 % narrowing from 13 columns; brackets hold 95 % intervals"
     assert not numbers.unexplained(card, [*table(), verdict(), *lines(), unlike()], said)

@@ -112,14 +112,16 @@ def test_each_point_of_the_precision_curve_is_that_of_a_threshold() -> None:
     assert set(lines["everybody alarmed"][:, 1]) == {LABELS.sum() / len(LABELS)}
 
 
-def test_every_repeat_of_every_patient_is_a_point_beside_the_patients_mean() -> None:
-    p = REPORT.probabilities[NETWORK]
-    found = clinical.stability(p, 0.5)
+def test_every_patient_is_a_line_from_the_lowest_to_the_highest_probability() -> None:
+    others = REPORT.probabilities[NETWORK]
+    own = others[0]
+    found = clinical.stability(own, others, 0.5, seed=0)
     assert found
-    *_, dots = drawn(report_figures._stability, found, p).get_lines()
-    shown = np.asarray(dots.get_xydata())[::3]  # a dot is a line of two points, and a gap
-    expected = [(sum(p[:, k]) / len(p), one) for k in range(len(LABELS)) for one in p[:, k]]
-    np.testing.assert_allclose(sorted(shown.tolist()), sorted(expected))
+    *_, line = drawn(report_figures._stability, found).get_lines()
+    parts = np.asarray(line.get_xydata()).reshape(-1, 3, 2)  # two ends and a gap
+    assert np.isnan(parts[:, 2]).any(axis=1).all()
+    expected = [[(own[k], min(others[:, k])), (own[k], max(others[:, k]))] for k in range(len(LABELS))]
+    np.testing.assert_array_equal(parts[:, :2], expected)
 
 
 def test_importances_are_points_with_their_intervals() -> None:

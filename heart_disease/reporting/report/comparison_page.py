@@ -159,7 +159,7 @@ def _judge(duel: Duel, side: Side, target: float, masks: groups.Members) -> _Jud
         side.name,
         threshold,
         facts.people(threshold),
-        clinical.stability(p, threshold.value),
+        clinical.stability(p.mean(axis=0), p, threshold.value, duel.seed),
         {one.name: one for one in clinical.slices(masks, labels, p, threshold.value, duel.seed)},
     )
 

@@ -12,6 +12,8 @@ from heart_disease.evaluation import clinical, groups
 from heart_disease.evaluation.clinical import Calibration, Slice, Stability, Threshold
 from heart_disease.evaluation.contest import NETWORK, Report
 from heart_disease.evaluation.estimates import Numbers
+from heart_disease.model import folds
+from heart_disease.model.patient_model import PatientModel
 from heart_disease.model.support import Support
 from heart_disease.training.batches import Ints
 
@@ -26,7 +28,8 @@ class Facts:
 
     title: the version in words. source: the name of the file. frame: all patients. report: of at most `MOST_ROWS` of
     the tested ones, its metrics and influences of all. tested: these patients. sampled: their number if it is not all,
-    else 0. usual: which patients the version flags as unlike those of its training, if it does.
+    else 0. stable: the version among the networks of its cross-validation. usual: which patients it flags as unlike
+    those of its training, if it does.
     """
 
     title: str
@@ -52,8 +55,11 @@ class Facts:
         return people(self.threshold)
 
 
-def collect(frame: pd.DataFrame, source: str, report: Report, title: str, usual: Support | None = None) -> Facts:
-    """The facts about a version that was made from the patients of `frame`, of which `report.rows` were tested."""
+def collect(frame: pd.DataFrame, source: str, report: Report, title: str, model: PatientModel | None = None) -> Facts:
+    """The facts about a version that was made from the patients of `frame`, of which `report.rows` were tested.
+
+    model: the version itself, without which nothing is said of stability and of unusual patients.
+    """
     looked = _sample(report)
     labels, p, tested = looked.labels, looked.probabilities[NETWORK], frame.iloc[looked.rows]
     if looked.sensitivity is None:
@@ -70,9 +76,16 @@ def collect(frame: pd.DataFrame, source: str, report: Report, title: str, usual:
         clinical.calibration(labels, p),
         threshold,
         clinical.slices(groups.members(tested), labels, p, threshold.value, SEED),
-        clinical.stability(p, threshold.value),
-        usual,
+        _stability(model, tested, threshold.value) if model and model.folds else None,
+        model.support if model else None,
     )
+
+
+def _stability(model: PatientModel, tested: pd.DataFrame, threshold: float) -> Stability | None:
+    cells = model.cells(tested)
+    parts = np.array_split(cells, max(1, len(cells) // 1000))  # of all at once, hidden layers would take gigabytes
+    others = np.concatenate([folds.answers(model.folds, model.encoder.encode(part)) for part in parts], axis=1)
+    return clinical.stability(model.score(cells).probability, others, threshold, SEED)
 
 
 def people(threshold: Threshold) -> str:

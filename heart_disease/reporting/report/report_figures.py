@@ -162,20 +162,20 @@ def _decision(axes: Axes, labels: Numbers, shown: Sequence[Line], threshold: Thr
     axes.legend(loc="lower left", fontsize=8)
 
 
-def stability(found: Stability, probabilities: Numbers) -> str:
-    """Each patient's probabilities in the repeats, against their mean."""
-    return _svg(lambda axes: _stability(axes, found, probabilities))
+def stability(found: Stability) -> str:
+    """Each patient's range over the other networks, against the probability that the version gives."""
+    return _svg(lambda axes: _stability(axes, found))
 
 
-def _stability(axes: Axes, found: Stability, probabilities: Numbers) -> None:
+def _stability(axes: Axes, found: Stability) -> None:
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
-    shown = np.linspace(0, len(found.mean) - 1, min(len(found.mean), 500)).astype(int)
-    # One path of tiny lines with round ends, which an SVG holds in a quarter of the bytes that as many markers take.
-    x = np.tile(found.mean[shown], len(probabilities))
-    y, gap = probabilities[:, shown].ravel(), np.full(len(x), np.nan)
-    dots = [np.column_stack([part, part + 1e-4, gap]).ravel() for part in (x, y)]
-    axes.plot(*dots, color=BLUE, alpha=0.7, linewidth=2.5, solid_capstyle="round")
-    axes.set(xlabel="mean probability of a patient", ylabel="the repeats' probabilities", xlim=(0, 1), ylim=(0, 1))
+    shown = np.linspace(0, len(found.own) - 1, min(len(found.own), 500)).astype(int)
+    x, gap, others = found.own[shown], np.full(len(shown), np.nan), found.others[:, shown]
+    ends = others.min(axis=0), others.max(axis=0)
+    # All patients are one path, which takes a tenth of the bytes that as many lines take.
+    lines = [np.column_stack(part).ravel() for part in ((x, x, gap), (*ends, gap))]
+    axes.plot(*lines, color=BLUE, alpha=0.5, linewidth=1.2)
+    axes.set(xlabel="probability by this version", ylabel="lowest to highest of the networks", xlim=(0, 1), ylim=(0, 1))
 
 
 def importance(found: Sequence[Influence]) -> str:

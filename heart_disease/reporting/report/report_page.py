@@ -10,6 +10,7 @@ import pandas as pd
 
 from heart_disease.evaluation import clinical
 from heart_disease.evaluation.contest import NETWORK
+from heart_disease.evaluation.estimates import Numbers
 from heart_disease.evaluation.groups import ENOUGH
 from heart_disease.evaluation.influence import Influence
 from heart_disease.evaluation.verdict import Decision
@@ -27,7 +28,7 @@ DRAWN = 6  # columns whose influence is a picture; that of the others is a sente
 
 @dataclass(frozen=True)
 class _Patient:
-    """A patient of a list: the row in the file, what they have, and the figures in words."""
+    """A patient of a list: the row in the file, what they have, a probability, and another figure in words."""
 
     row: object
     sick: bool
@@ -50,18 +51,22 @@ def render(facts: Facts, decision: Decision, made: Mapping[str, str], changed: M
     no champion to compare with. From `facts.MOST_ROWS` patients on, the figures that are made for the page, unlike the
     metrics, come from a sample of that size, and the page says so.
     """
-    report, stable, p = facts.report, facts.stable, facts.probabilities
+    report, stable, mean = facts.report, facts.stable, facts.probabilities.mean(axis=0)
     header, *body = tables.rows(report)
-    mean = p.mean(axis=0)
 
-    def patients(order: Ints, figures: list[str]) -> list[_Patient]:
+    def listed(order: Ints, probabilities: Numbers, figures: list[str]) -> list[_Patient]:
         return [
-            _Patient(facts.tested.index[k], bool(report.labels[k]), float(mean[k]), text)
+            _Patient(facts.tested.index[k], bool(report.labels[k]), float(probabilities[k]), text)
             for k, text in zip(order.tolist(), figures, strict=True)
         ]
 
-    wrong = clinical.farthest(np.abs(report.labels - mean), LISTED)
-    unstable = clinical.farthest(stable.error, LISTED) if stable else wrong[:0]
+    distance = np.abs(report.labels - mean)
+    wrong = clinical.farthest(distance, LISTED)
+    unstable = []
+    if stable:
+        moved = clinical.farthest(stable.error, LISTED)
+        ranges = [f"{others.min():.2f} to {others.max():.2f}" for others in stable.others[:, moved].T]
+        unstable = listed(moved, stable.own, ranges)
     return pages.fill(
         "heart_disease.reporting",
         "report_page.html",
@@ -77,10 +82,8 @@ def render(facts: Facts, decision: Decision, made: Mapping[str, str], changed: M
         drawn=DRAWN,
         enough=ENOUGH,
         against={one.group: one for one in report.groups},
-        mape=float(stable.error.mean()) if stable else 0.0,
-        flips=float(stable.flips.mean()) if stable else 0.0,
-        wrong=patients(wrong, [f"{abs(report.labels[k] - mean[k]):.2f}" for k in wrong]),
-        unstable=patients(unstable, [f"{p[:, k].min():.2f} to {p[:, k].max():.2f}" for k in unstable]),
+        wrong=listed(wrong, mean, [f"{distance[k]:.2f}" for k in wrong]),
+        unstable=unstable,
         items=tripod.ITEMS,
     )
 
@@ -147,8 +150,8 @@ def _figures(facts: Facts) -> dict[str, Picture]:
         ),
     }
     if stable:
-        svg = report_figures.stability(stable, report.probabilities[NETWORK])
-        drawn["stability"] = (svg, "Probabilities of the repeats against their mean, patient by patient.")
+        alt = "Range of the networks' probabilities against the version's, patient by patient."
+        drawn["stability"] = (report_figures.stability(stable), alt)
     if report.influences:
         first = ", ".join(schema.BY_NAME[one.column].meaning for one in report.influences[:3])
         drawn["importance"] = (report_figures.importance(report.influences), f"The most important columns: {first}.")
