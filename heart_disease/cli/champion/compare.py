@@ -49,7 +49,10 @@ def run(options: argparse.Namespace) -> int:
     """
     words, on, margin = options.runs, options.on, made(Promotion, options, {}).margin
     if len(words) == 1:
-        raise UsageError(f"expected two or more runs, or none for champion and challenger; got one, '{words[0]}'")
+        raise UsageError(
+            f"expected two or more runs, or none for champion and challenger; got one, '{words[0]}'. Name another one "
+            "as well."
+        )
     from heart_disease import registry
 
     records = [registry.find_record(word) for word in words] if words else list(registry.two_records())
@@ -60,9 +63,14 @@ def run(options: argparse.Namespace) -> int:
         seen[record.label] = word
     for record in records:
         if "epochs" not in record.params:
-            raise UsageError(f"{record.label} ('{record.name}') has no recipe; expected the run of a training")
+            raise UsageError(
+                f"{record.label} ('{record.name}') in {registry.uri()} recorded no recipe; expected the run of a "
+                "training. Name a run that `heart train` made."
+            )
     if options.output is not None and len(records) != 2:
-        raise UsageError(f"--output writes a page about two runs; got {len(records)}")
+        raise UsageError(
+            f"--output writes a page about two runs; got {len(records)}. Name two of them, or leave --output out."
+        )
     found = _runs(records, margin) if on is None else _models(records, on, margin)
     if options.json:
         write_json(found.facts)
@@ -163,7 +171,7 @@ def _pair(
 
 def _models(records: Sequence[Record], source: str, margin: float) -> Compared:
     if len(records) != 2:
-        raise UsageError(f"--on compares two models; got {len(records)}")
+        raise UsageError(f"--on compares two models; got {len(records)}. Name two of them, or leave --on out.")
     import numpy as np
 
     from heart_disease import registry

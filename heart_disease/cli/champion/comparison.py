@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from heart_disease.registry import Origin, Record
 
+WITHOUT = "Without --output, the command shows their recipes and metrics all the same."
 SHOWN = ("code", "versions")  # of what differs; the table of settings has the rest
 
 
@@ -39,13 +40,16 @@ def of_runs(
     first, other = records
     theirs, ours = tested[first.label], tested[other.label]
     if ours is None or theirs is None:
-        raise UnavailableError(f"no page was written: {'; '.join(notes)}")
+        raise UnavailableError(
+            f"no page was written: {'; '.join(notes)}; expected two runs that recorded probabilities. {WITHOUT}"
+        )
     try:
         ours, theirs = comparison.shared(ours, theirs)
         widening = max(comparison.widening(one.params) for one in records)
     except ValueError as error:
         raise UnavailableError(
-            f"no page was written, because {first.label} and {other.label} cannot be compared: {error}"
+            f"no page was written, because {first.label} and {other.label} cannot be compared: {error}; expected runs "
+            f"that were tested on the same patients. {WITHOUT}"
         ) from error
     frame = _patients(records, ours.patients)
     notes = [*notes, "Every patient was scored by networks that did not learn from them, so this compares recipes"]

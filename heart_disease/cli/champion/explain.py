@@ -56,7 +56,10 @@ def run(options: argparse.Namespace) -> int:
 
     record = registry.find_record(options.which or _newest())
     if "epochs" not in record.params:
-        raise UsageError(f"{record.label} ('{record.name}') has no recipe; expected the run of a training")
+        raise UsageError(
+            f"{record.label} ('{record.name}') in {registry.uri()} recorded no recipe; expected the run of a training. "
+            "Name a version: `heart history` lists those that were champion."
+        )
     champion, how = _champion(record)
     ours, theirs = (registry.origin_in(one.params, one.tags, one.label) for one in (record, champion))
     tell: Callable[[str], None] = (lambda text: None) if options.json else print
@@ -135,10 +138,18 @@ def _champion(record: Record) -> tuple[Record, str]:
         found = registry.find_record(then)
         if found.run_id == record.tags.get(registry.RIVAL_RUN, found.run_id):  # otherwise it has the number by now
             return found, "the champion that it was compared with"
-        raise UnavailableError(f"version {then}, the champion that {record.label} was compared with, is gone.")
+        raise UnavailableError(
+            f"version {then} in {registry.uri()} is another one by now; expected the champion that {record.label} was "
+            f"compared with, of run {record.tags[registry.RIVAL_RUN][:8]}, which was deleted. `heart compare` puts "
+            f"{record.label} beside any version that is there."
+        )
     now = registry.find_champion()
     if now is None or now.run_id == record.run_id:
-        raise UnavailableError(f"{record.label} was compared with no champion, so nothing changed against one.")
+        raise UnavailableError(
+            f"{record.label} was compared with no champion, so nothing changed against one; expected a run that was. "
+            f"What `heart train` makes while {registry.uri()} has a champion is compared with it; `heart compare` puts "
+            "any two runs side by side."
+        )
     return registry.find_record(now.version), "the champion now; it was compared with none"
 
 

@@ -37,7 +37,10 @@ def run(options: argparse.Namespace) -> int:
         present = registry.find_champion()
     ref = _find(options.version)
     if ref == present:
-        raise UsageError(f"{ref.name} version {ref.version} is champion already; expected another version")
+        raise UsageError(
+            f"{ref.name} version {ref.version} is champion already; expected another version. Nothing was moved, and "
+            "there is nothing to do; `heart champion` shows it."
+        )
     moves.move(ref, present, "by hand", options.because, as_json=options.json)
     return ExitCode.DONE
 
@@ -53,7 +56,9 @@ def _find(version: str) -> ModelRef:
             )
         return found
     if not re.fullmatch("[0-9]{1,9}", version):
-        raise UsageError(f"version '{version}': expected a number, or challenger")
+        raise UsageError(
+            f"version '{version}': expected a number, or challenger. `heart history` lists those that were champion."
+        )
     return registry.by_version(version)
 
 

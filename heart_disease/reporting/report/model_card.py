@@ -17,7 +17,6 @@ MOST_IMPORTANT = 3
 def render(facts: Facts, decision: Decision, link: str) -> str:
     """The card. decision: what became of the version when it was trained. link: where the report page is."""
     report, threshold = facts.report, facts.threshold
-    (_, *models), *rows = tables.rows(report)
     sick = int(schema.label(facts.frame).sum())
     columns = len(schema.COLUMNS) - len(report.without)
     judged = [one for one in facts.slices if one.log_loss]
@@ -26,9 +25,7 @@ def render(facts: Facts, decision: Decision, link: str) -> str:
         f"**{facts.title}** gives the probability of heart disease (over 50 % narrowing of a major vessel) from "
         f"{count(columns, 'column')} in UCI codes. [The report]({link}) has the figures.",
         "",
-        f"| out of fold | {' | '.join(models)} |",
-        "|---" * (len(models) + 1) + "|",
-        *(f"| {' | '.join(row)} |" for row in rows),
+        tables.markdown(report),
         "",
         f"* **Verdict of its training:** {decision.words}.",
         f"* **Data:** {len(facts.frame)} patients of {_plain(facts.source)}, {sick} of them with disease.",

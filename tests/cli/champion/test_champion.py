@@ -209,7 +209,7 @@ def test_a_move_to_a_version_that_answers_yes_from_elsewhere_says_so(
     [
         (["promote", "4"], 2, "--because"),
         (["promote", "4", "--because", " "], 2, "--because is empty"),
-        (["promote", "3", "--because", "x"], 2, "version 3 is champion already"),
+        (["promote", "3", "--because", "x"], 2, "version 3 is champion already; expected another version. Nothing was"),
         (["promote", "challenger", "--because", "x"], 2, "version 3 is champion already"),
         (["promote", "newest", "--because", "x"], 2, "version 'newest': expected a number, or challenger"),
         (["promote", "-1", "--because", "x"], 2, "-1"),

@@ -271,7 +271,7 @@ def test_a_held_out_part_is_unseen_by_its_own_model_only(heart: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("5", "6", "1"), 2, "--on compares two models; got 3"),
+        (("5", "6", "1"), 2, "--on compares two models; got 3. Name two of them, or leave --on out"),
         (("5", "a sweep's child"), 2, "made no version of 'heart-disease'; expected a registered version"),
     ],
 )
@@ -308,6 +308,24 @@ def test_a_page_has_the_difference_of_the_terminal_the_curves_and_the_groups(hea
     assert f"worse than version 1: difference in log loss {' '.join(line.split()[2:5])}" in page
     assert page.count("<img") == 5
     assert '<th scope="row">asymptomatic</th>' in page
+    assert "<p>Each has the threshold at which it finds 90 % of the patients with disease.</p>" in page
+
+
+def test_the_thresholds_on_a_page_are_those_that_the_runs_were_made_for(
+    heart: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, shares = registry.find_record, {"version 1": "0.8", "version 2": "0.95"}
+
+    def made_for(word: str) -> registry.Record:
+        found = find(word)
+        return replace(found, params={**found.params, "sensitivity": shares[found.label]})
+
+    monkeypatch.setattr(registry, "find_record", made_for)
+    code, _, _ = heart("compare", "1", "2", "-o", str(tmp_path / "page.html"))
+    assert code == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "version 1 was made to find 80 % of the patients with disease, and version 2 95 %." in page
+    assert "not at the threshold of" not in page  # which is said of the terminal's table
 
 
 def test_a_page_about_two_models_is_about_the_patients_of_the_file(heart: Any, store: Path, tmp_path: Path) -> None:
@@ -318,8 +336,8 @@ def test_a_page_about_two_models_is_about_the_patients_of_the_file(heart: Any, s
 
 def test_a_page_is_about_two_runs(heart: Any, tmp_path: Path) -> None:
     for words, code, message in [
-        (("1", "2", "3"), 2, "about two runs; got 3"),
-        (("1", "5"), 4, "no patient in common"),
+        (("1", "2", "3"), 2, "about two runs; got 3. Name two of them, or leave --output out"),
+        (("1", "5"), 4, "no patient in common; expected runs that were tested on the same patients. Without --output"),
     ]:
         found, _, err = heart("compare", *words, "-o", str(tmp_path / "page.html"))
         assert (found, message in err) == (code, True), err

@@ -292,7 +292,11 @@ def test_explain_says_what_code_and_libraries_did(heart: Any) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("1",), 4, "version 1 was compared with no champion"),
+        (
+            ("1",),
+            4,
+            "version 1 was compared with no champion, so nothing changed against one; expected a run that was. What",
+        ),
         (("2", "--source", "nowhere.csv"), 3, "nowhere.csv"),
         (("9",), 4, "no version 9"),
     ],

@@ -338,6 +338,8 @@ def test_the_model_card_is_in_the_run_and_in_the_versions_description(trained: A
     described = mlflow.MlflowClient().get_model_version(trained.model.name, trained.model.version).description
     assert described == f"champion: {trained.decision.reason}\n\n---\n\n{card}"
     assert "* **What it uses most:** " in card
+    assert f"* **Verdict of its training:** becomes champion: {trained.decision.reason}." in card
+    assert mlflow.MlflowClient().get_registered_model(trained.model.name).description.endswith(card.rstrip())
 
 
 def test_the_version_says_what_drives_one_patient(trained: Any) -> None:
