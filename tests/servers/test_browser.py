@@ -269,7 +269,7 @@ def test_the_registered_model_has_a_champion(mlflow: Any, shoot: Shoot, site: Si
             "cleveland: 29-16-1",
             "Promoted",
             ("load cleveland.csv", "validate", "encode", "train 51 networks at once", "evaluate", "register"),
-            ("validation", "metrics", "decision", "mlflow-run"),
+            ("validation", "metrics", "decision", "report", "mlflow-run"),
         ),
         (
             "sweep",
