@@ -4,9 +4,10 @@
 
 A training of the default recipe is done once, without stores. Then everything that is made for its report is made again
 and again in the same process: what the networks make of each column, the facts, the page, the card, and the figures.
-Processor time hardly depends on what else the machine does. A loss landscape is measured too, but only `heart train
---landscape` draws one; `python -m benchmarks.speed.end_to_end --only "(b) " landscape` has whole trainings with and
-without.
+Processor time depends less than the clock on what else the machine does. The first round of a part is the dearest,
+because it imports what it needs. What other commands make in the same way is measured too: a loss landscape, the page
+of a comparison, and what drives one patient's answer; `python -m benchmarks.speed.end_to_end --only "(b) " landscape`
+has whole trainings with and without a landscape.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from typing import Any
 
 from heart_disease.data import sources
 from heart_disease.evaluation import by_rows
-from heart_disease.evaluation.contest import Contest
+from heart_disease.evaluation.contest import CHAMPION, NETWORK, Contest
 from heart_disease.evaluation.settings import EvaluationOptions, Promotion
 from heart_disease.evaluation.verdict import decide
 from heart_disease.reporting import figures, landscape
-from heart_disease.reporting.report import facts, model_card, report_page
+from heart_disease.reporting.report import comparison_page, facts, model_card, report_page
+from heart_disease.reporting.report.comparison_page import Duel, Side
 from heart_disease.training import engine
 from heart_disease.training.recipe import RecipeOptions
 
@@ -58,6 +60,12 @@ def main() -> None:
     card, describing = timed(lambda: model_card.render(known, decision, "report.html"), rounds)
     drawn, drawing = timed(lambda: figures.draw_all(report, "version 2"), rounds)
     picture, looking = timed(lambda: landscape.of_training(contest, "auto", "run 1"), rounds)
+    curves = {name: each.mean(axis=0) for name, each in report.curves.items()}
+    first, other = (Side(name, recipe.title, report.probabilities[name], curves) for name in (CHAMPION, NETWORK))
+    frame = table.frame.iloc[report.rows]
+    duel = Duel(first, other, report.labels, frame, frame.index, (), contest.splits.widening, 0.02, 0, [], {})
+    compared, comparing = timed(lambda: comparison_page.render(duel), rounds)
+    _, driving = timed(lambda: model.drivers(model.cells(frame.head(1))[0]), rounds)
     parts = {
         "columns": (columns, 0), "facts": (collecting, 0), "page": (rendering, len(page.encode())),
         "card": (describing, len(card.encode())), "four figures": (drawing, sum(map(len, drawn.values()))),
@@ -68,8 +76,14 @@ def main() -> None:
         print(f"{name:14}{statistics.median(seconds):10.2f}{ends:>16}{size:12,}")
     total = sum(statistics.median(seconds) for seconds, _ in parts.values())
     print(f"{'together':14}{total:10.2f}{'':16}{sum(size for _, size in parts.values()):12,}")
-    ends = f"{min(looking):.2f}-{max(looking):.2f}"
-    print(f"{'a landscape':14}{statistics.median(looking):10.2f}{ends:>16}{len(picture):12,}  (--landscape)")
+    others = {
+        "landscape": (looking, len(picture), "train --landscape"),
+        "comparison": (comparing, len(compared.encode()), "compare -o"),
+        "drivers": (driving, 0, "predict, one patient"),
+    }  # fmt: skip
+    for name, (seconds, size, command) in others.items():
+        ends = f"{min(seconds):.3f}-{max(seconds):.3f}"
+        print(f"{name:14}{statistics.median(seconds):10.3f}{ends:>16}{size:12,}  (heart {command})")
 
 
 if __name__ == "__main__":
