@@ -21,7 +21,7 @@ test-slow: .venv/installed
 
 # Builds the image, and starts, kills, stops, backs up and restores the stack. It is skipped if no engine answers.
 test-docker: .venv/installed
-	$(BIN)/python -m pytest -m docker -o faulthandler_timeout=1800 --durations 20 tests/servers/test_docker.py
+	$(BIN)/python -m pytest -m docker --durations 20 tests/servers/test_docker.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from heart_disease.data import sources
@@ -24,6 +26,7 @@ from heart_disease.evaluation import by_rows
 from heart_disease.evaluation.contest import CHAMPION, NETWORK, Contest
 from heart_disease.evaluation.settings import EvaluationOptions, Promotion
 from heart_disease.evaluation.verdict import decide
+from heart_disease.model.patient_model import PatientModel
 from heart_disease.reporting import figures, landscape
 from heart_disease.reporting.report import comparison_page, facts, model_card, report_page
 from heart_disease.reporting.report.comparison_page import Duel, Side
@@ -65,7 +68,10 @@ def main() -> None:
     frame = table.frame.iloc[report.rows]
     duel = Duel(first, other, report.labels, frame, frame.index, (), contest.splits.widening, 0.02, 0, [], {})
     compared, comparing = timed(lambda: comparison_page.render(duel), rounds)
-    _, driving = timed(lambda: model.drivers(model.cells(frame.head(1))[0]), rounds)
+    with tempfile.TemporaryDirectory() as folder:  # `heart predict` has a stored model, without Keras
+        model.save(Path(folder))
+        stored = PatientModel.load(Path(folder))
+    _, driving = timed(lambda: stored.drivers(stored.cells(frame.head(1))[0]), rounds)
     parts = {
         "columns": (columns, 0), "facts": (collecting, 0), "page": (rendering, len(page.encode())),
         "card": (describing, len(card.encode())), "four figures": (drawing, sum(map(len, drawn.values()))),
