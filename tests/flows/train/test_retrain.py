@@ -156,10 +156,13 @@ def test_a_training_does_not_depend_on_the_history_of_champions(trained: Any) ->
 def test_a_champion_whose_recipe_is_gone_stops_no_training(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from flows.train import train
 
-    def gone(ref: registry.ModelRef) -> None:
-        raise OriginError(f"the run of version {ref.version} is gone")
+    present, known = registry.champion(), registry.origin_of
 
-    present = registry.champion()
+    def gone(ref: registry.ModelRef) -> registry.Origin:
+        if ref == present:
+            raise OriginError(f"the run of version {ref.version} is gone")
+        return known(ref)
+
     monkeypatch.setattr(registry, "origin_of", gone)
     alone = train(**QUICK)
     assert alone.report.differences.keys() == {"logistic_regression", "prevalence"}
