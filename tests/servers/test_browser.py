@@ -251,7 +251,7 @@ def test_the_registered_model_has_a_champion(mlflow: Any, shoot: Shoot, site: Si
     mlflow.get_by_role("link", name="Model registry").click()
     mlflow.get_by_role("button", name="Try it now").click()  # a notice for first-time visitors
     mlflow.get_by_role("link", name="heart-disease", exact=True).click()
-    expect(mlflow.get_by_text("Probability of heart disease")).to_be_visible()
+    expect(mlflow.get_by_text("Probability of heart disease").first).to_be_visible()
     expect(mlflow.get_by_text("champion", exact=True).first).to_be_visible()
     expect(mlflow.get_by_text("promotion").first).to_be_visible()
     shoot("mlflow 10 model")
