@@ -94,17 +94,22 @@ def calibration(labels: Numbers, probabilities: Numbers) -> Calibration | None:
     return Calibration(*map(_wald, found.values, found.errors)) if found else None
 
 
-def calibration_difference(labels: Numbers, ours: Numbers, theirs: Numbers, widening: float) -> Calibration | None:
-    """Slope and intercept of `ours` minus those of `theirs`, paired patient by patient; None if one has no fit.
+def calibrations(
+    labels: Numbers, ours: Numbers, theirs: Numbers, widening: float
+) -> tuple[Calibration, Calibration, Calibration] | None:
+    """Slope and intercept of `ours`, of `theirs`, and of the first minus the second; None if one has no fit.
 
-    The standard errors are those of the sandwich with patients as clusters (Liang and Zeger, Biometrika 73, 1986): what
-    each patient moves in one model is subtracted from what they move in the other. widening: see `Splits.widening`.
+    The standard errors of the difference are those of the sandwich with patients as clusters (Liang and Zeger,
+    Biometrika 73, 1986): what each patient moves in one model is subtracted from what they move in the other. widening:
+    see `Splits.widening`.
     """
     one, other = _fitted(labels, ours), _fitted(labels, theirs)
     if not (one and other):
         return None
-    errors = np.sqrt(((one.moved - other.moved) ** 2).sum(axis=1))
-    return Calibration(*map(_wald, one.values - other.values, widening * errors))
+    errors = widening * np.sqrt(((one.moved - other.moved) ** 2).sum(axis=1))
+    parts = (one.values, one.errors), (other.values, other.errors), (one.values - other.values, errors)
+    first, second, minus = (Calibration(*map(_wald, values, its)) for values, its in parts)
+    return first, second, minus
 
 
 @dataclass(frozen=True)

@@ -43,27 +43,28 @@ def test_what_has_no_slope_is_not_given_one(p: np.ndarray) -> None:
 
 def test_a_difference_in_calibration_is_that_of_one_regression_on_both_models() -> None:
     theirs = expit(0.5 * logit(P[:2]) + RNG.standard_normal((2, N)))
-    found = clinical.calibration_difference(LABELS, P, theirs, 1.14)
-    assert found
+    both = clinical.calibrations(LABELS, P, theirs, 1.14)
+    assert both
+    assert both[:2] == (clinical.calibration(LABELS, P), clinical.calibration(LABELS, theirs))
     for one, expected in zip(
-        (found.slope, found.intercept), numbers.calibration_gap(LABELS, P, theirs, 1.14), strict=True
+        (both[2].slope, both[2].intercept), numbers.calibration_gap(LABELS, P, theirs, 1.14), strict=True
     ):
         assert vars(one) == pytest.approx(vars(expected), abs=1e-6)
-    same = clinical.calibration_difference(LABELS, P, P, 1.14)
+    same = clinical.calibrations(LABELS, P, P, 1.14)
     assert same
-    assert str(same.slope) == str(same.intercept) == "0.000 [0.000, 0.000]"
-    assert clinical.calibration_difference(LABELS, P, np.full((1, N), 0.4), 1.14) is None
+    assert str(same[2].slope) == str(same[2].intercept) == "0.000 [0.000, 0.000]"
+    assert clinical.calibrations(LABELS, P, np.full((1, N), 0.4), 1.14) is None
 
 
 def test_a_difference_in_calibration_moves_between_samples_of_patients_as_far_as_its_interval_says() -> None:
     rng, p = np.random.default_rng(5), np.stack([P[0], expit(0.7 * logit(P[1]))])
-    found = clinical.calibration_difference(LABELS, p[:1], p[1:], 1.0)
-    assert found
+    both = clinical.calibrations(LABELS, p[:1], p[1:], 1.0)
+    assert both
     drawn = [rng.integers(0, N, N) for _ in range(300)]
-    again = [clinical.calibration_difference(LABELS[k], p[:1, k], p[1:, k], 1.0) for k in drawn]
+    again = [clinical.calibrations(LABELS[k], p[:1, k], p[1:, k], 1.0) for k in drawn]
     for name in ("slope", "intercept"):
-        spread = np.std([getattr(one, name).value for one in again if one])
-        half = getattr(found, name).high - getattr(found, name).value
+        spread = np.std([getattr(one[2], name).value for one in again if one])
+        half = getattr(both[2], name).high - getattr(both[2], name).value
         assert spread * estimates.Z == pytest.approx(half, rel=0.2)
 
 

@@ -166,14 +166,13 @@ def _judge(duel: Duel, side: Side, target: float, masks: groups.Members) -> _Jud
 
 def _calibrations(duel: Duel) -> list[_Difference]:
     """Slope and intercept; none if they cannot be estimated for both."""
-    labels, theirs, ours = duel.labels, duel.first.probabilities, duel.other.probabilities
-    gap = clinical.calibration_difference(labels, ours, theirs, duel.widening)
-    each = [clinical.calibration(labels, p) for p in (theirs, ours)]
-    if not gap:
+    found = clinical.calibrations(duel.labels, duel.other.probabilities, duel.first.probabilities, duel.widening)
+    if not found:
         return []
+    ours, theirs, gap = found
     return [
-        _Difference("slope (1 is right)", tuple(one.slope for one in each if one), gap.slope),
-        _Difference("intercept (0 is right)", tuple(one.intercept for one in each if one), gap.intercept),
+        _Difference("slope (1 is right)", (theirs.slope, ours.slope), gap.slope),
+        _Difference("intercept (0 is right)", (theirs.intercept, ours.intercept), gap.intercept),
     ]
 
 
