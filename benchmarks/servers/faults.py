@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -39,8 +40,8 @@ def all_faults(stack: Stack, folder: Callable[[], Path], seed: Callable[[], int]
     }
     found |= {
         "kill -9 of the training with an embedded server": lambda: faults.killed_embedded(folder(), ["train"]),
-        "kill -9 of the worker and its flow run": lambda: faults.worker_killed(stack),
-        "SIGTERM to the worker, with a flow run": lambda: faults.worker_stopped(stack),
+        "kill -9 of the worker and its flow run": lambda: faults.worker_ended(stack, [signal.SIGKILL]),
+        "SIGTERM to the worker, with a flow run": lambda: faults.worker_ended(stack, [signal.SIGTERM]),
         "kill -9 of the Prefect server": lambda: faults.server_killed(stack, "prefect", ["evaluate"]),
         "kill -9 of the MLflow server between upload and registration": lambda: faults.server_killed(
             stack, "mlflow", ["registration"]
@@ -66,7 +67,7 @@ def all_faults(stack: Stack, folder: Callable[[], Path], seed: Callable[[], int]
     if faults.FAKETIME:
         for point, offset in (("train", "-1d"), ("registration", "+1d")):
             found[f"the clock steps by {offset}: {point}"] = lambda point=point, offset=offset: faults.clock_steps(  # type: ignore[misc]
-                folder(), point, offset
+                folder(), {point: offset}
             )
     return found
 

@@ -42,11 +42,7 @@ def main() -> None:
     patients, new_patients = map(_source, ("HEART_SOURCE", "HEART_MONITOR"))
     with get_client(sync_client=True) as client:
         before = [found for name in (RETRAIN, RECONCILE, PRUNE, MONITOR) if (found := kept.find(client, name))]
-        try:
-            client.read_work_pool(POOL)
-        except ObjectNotFound:
-            template = ProcessWorker.get_default_base_job_template()
-            client.create_work_pool(WorkPoolCreate(name=POOL, type=ProcessWorker.type, base_job_template=template))
+        make_pool(client)
         subprocess.run([sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"], check=True)
         for one in before:
             _put_back(client, one)
@@ -58,6 +54,15 @@ def main() -> None:
             print(f"{retrain.name}: reads {patients}")
         if new_patients:
             _watch(client, new_patients)
+
+
+def make_pool(client: SyncPrefectClient) -> None:
+    """Make the work pool that prefect.yaml names, if there is none."""
+    try:
+        client.read_work_pool(POOL)
+    except ObjectNotFound:
+        template = ProcessWorker.get_default_base_job_template()
+        client.create_work_pool(WorkPoolCreate(name=POOL, type=ProcessWorker.type, base_job_template=template))
 
 
 def _source(variable: str) -> str:

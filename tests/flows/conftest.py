@@ -12,7 +12,7 @@ from heart_disease import registry
 from heart_disease.search import space
 from heart_disease.search.study import Result
 from tests.harness.models.searches import FITS, SPACE, Trainer, search
-from tests.harness.models.trainings import QUICK, checked_here
+from tests.harness.models.trainings import QUICK, checked_here, undrawn
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,8 @@ def trained(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture
-def quickly_checked() -> Iterator[None]:
-    with checked_here():
+def quickly_trained() -> Iterator[None]:
+    with checked_here(), undrawn():
         yield
 
 

@@ -20,7 +20,7 @@ from heart_disease.model.errors import RejectedError, SourceError, UnavailableEr
 from heart_disease.operations import states
 from heart_disease.training.recipe import Recipe
 from tests.harness.data import patients
-from tests.harness.models.trainings import checked_here
+from tests.harness.models.trainings import checked_here, undrawn
 from tests.harness.waiting import wait_for
 
 QUICK = {"recipe": Recipe(epochs=2), "evaluation": Evaluation(folds=2, repeats=1)}
@@ -141,7 +141,7 @@ def trained(**parameters: Any) -> Any:
 @pytest.mark.slow
 def test_a_trainings_flow_run_tells_its_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    with checked_here():
+    with checked_here(), undrawn():
         held_back = trained()
     assert (held_back.state_name, held_back.tags) == ("Completed", ["NotPromoted"])
     assert held_back.state.message.startswith(

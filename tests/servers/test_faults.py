@@ -6,6 +6,7 @@ Faults under runs of the deployment, and at random moments, take too long for a 
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,9 +72,5 @@ def test_a_full_disk(stack: Stack, checked_here: None) -> None:
     assert faults.full_disk(stack) == Checked()
 
 
-def test_a_worker_killed_with_its_flow_run(stack: Stack) -> None:
-    assert faults.worker_killed(stack) == Checked()
-
-
-def test_a_worker_stopped_during_its_flow_run(stack: Stack) -> None:
-    assert faults.worker_stopped(stack) == Checked()
+def test_a_worker_stopped_during_its_flow_run_and_the_next_one_killed_with_it(stack: Stack) -> None:
+    assert faults.worker_ended(stack, [signal.SIGTERM, signal.SIGKILL]) == Checked()

@@ -118,9 +118,10 @@ def test_prefect_answers_nobody_without_a_login(stack: Stack, prefect_api: httpx
     assert httpx.get(f"{stack.url('prefect')}/ui-settings").json()["auth"] == "BASIC"  # so the page asks for it
 
 
-@pytest.mark.parametrize("login", ["admin:no", ""], ids=["another", "none"])
-@pytest.mark.parametrize("command", [["train"], ["retrain", "--on-server"]], ids=" ".join)
-def test_the_command_reports_a_refused_login(login: str, command: list[str], stack: Stack, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "login"), [(["train"], "admin:no"), (["retrain", "--on-server"], "")], ids=["another", "none"]
+)
+def test_the_command_reports_a_refused_login(command: list[str], login: str, stack: Stack, tmp_path: Path) -> None:
     done = heart(tmp_path, {**stack.client_environment, "PREFECT_API_AUTH_STRING": login}, *command)
     assert done.returncode == 4
     assert "refuses the login: expected its user:password in PREFECT_API_AUTH_STRING" in " ".join(done.stderr.split())

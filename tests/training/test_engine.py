@@ -48,7 +48,7 @@ def fit_with_keras(job: Job) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     recipe = job.recipe
     inputs = INPUTS.leaving_out(recipe.without)
     model = build(recipe, inputs.width)
-    model.compile(build_optimizer(recipe), "binary_crossentropy", metrics=["accuracy"])
+    model.compile(build_optimizer(recipe), "binary_crossentropy", metrics=["accuracy"], jit_compile=False)
     x, rng, history = inputs[job.matrix], shuffles(job), []
     batch = len(job.rows) if recipe.optimizer == "gd" else recipe.batch_size
     for _ in range(recipe.epochs):

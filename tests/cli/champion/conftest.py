@@ -13,7 +13,7 @@ from heart_disease.evaluation.settings import Evaluation, Promotion
 from heart_disease.training.recipe import Recipe
 from tests.harness.command import speaking
 from tests.harness.data import patients
-from tests.harness.models.trainings import checked_here
+from tests.harness.models.trainings import checked_here, undrawn
 
 EVALUATION = Evaluation(folds=4, repeats=2)
 
@@ -32,14 +32,17 @@ def store(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         made.iloc[rows].to_csv(folder / f"{name}.csv", index=False)
     with pytest.MonkeyPatch.context() as patch, checked_here():
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-        assert train(evaluation=EVALUATION, promotion=Promotion(margin=0.2)).decision.promote
-        train(recipe=Recipe(weight_decay=0, epochs=300), evaluation=EVALUATION)
-        train(recipe=Recipe(seed=1), evaluation=EVALUATION)
-        train(evaluation=Evaluation(holdout=0.2))
-        for name in ("ours", "theirs"):
-            train(
-                source=str(folder / f"{name}.csv"), recipe=Recipe(epochs=20), evaluation=Evaluation(folds=2, repeats=1)
-            )
+        with undrawn():
+            assert train(evaluation=EVALUATION, promotion=Promotion(margin=0.2)).decision.promote
+            train(recipe=Recipe(weight_decay=0, epochs=300), evaluation=EVALUATION)
+            train(recipe=Recipe(seed=1), evaluation=EVALUATION)
+            train(evaluation=Evaluation(holdout=0.2))
+            for name in ("ours", "theirs"):
+                train(
+                    source=str(folder / f"{name}.csv"),
+                    recipe=Recipe(epochs=20),
+                    evaluation=Evaluation(folds=2, repeats=1),
+                )
         client = mlflow.MlflowClient()
         client.set_registered_model_alias(registry.MODEL, registry.CHALLENGER, "2")
         yield folder

@@ -21,7 +21,7 @@ from heart_disease.processes import memory
 from heart_disease.training.recipe import Recipe
 from tests.harness.command import one_line, speaking
 from tests.harness.data import patients
-from tests.harness.models.trainings import checked_here
+from tests.harness.models.trainings import checked_here, undrawn
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,7 @@ def store(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 
     folder = tmp_path_factory.mktemp("reproduce")
     patients.make(100, seed=5).to_csv(folder / "patients.csv", index=False)
-    with pytest.MonkeyPatch.context() as patch, checked_here():
+    with pytest.MonkeyPatch.context() as patch, checked_here(), undrawn():
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         assert train(evaluation=QUICK, promotion=Promotion(margin=0.5)).decision.promote
         train(recipe=Recipe(epochs=300, learning_rate=0.01, weight_decay=0), evaluation=QUICK)

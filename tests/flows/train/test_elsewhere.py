@@ -17,7 +17,7 @@ from heart_disease.data.remote import snapshots
 from heart_disease.evaluation.settings import Evaluation
 from heart_disease.training.recipe import Recipe
 from tests.harness.command import one_line, speaking
-from tests.harness.models.trainings import checked_here
+from tests.harness.models.trainings import checked_here, undrawn
 from tests.harness.servers import postgres
 from tests.harness.servers.postgres import Postgres
 
@@ -30,7 +30,7 @@ def site(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
     from flows.train import train
 
     folder = tmp_path_factory.mktemp("elsewhere")
-    with postgres.server() as server, pytest.MonkeyPatch.context() as patch, checked_here():
+    with postgres.server() as server, pytest.MonkeyPatch.context() as patch, checked_here(), undrawn():
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.setenv("HEART_SOURCE_PASSWORD", server.password)

@@ -14,6 +14,7 @@ import pytest
 
 from heart_disease.data import sources
 from tests.harness.command import ROOT
+from tests.harness.models.stores import empty_prefect_database
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +49,7 @@ def project(tmp_path: Path) -> Path:
     patients["smoker"] = draw.choice([0, 1], len(patients))
     patients.loc[[3, 5], "smoker"] = np.nan
     patients.to_csv(folder / PATIENTS, index=False)
+    empty_prefect_database(folder / "prefect" / "prefect.db")
     return folder
 
 

@@ -18,7 +18,7 @@ from heart_disease.registry import Origin
 from heart_disease.training.recipe import Recipe
 from tasks import register
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect", "quickly_checked")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect", "quickly_trained")]
 QUICK = {
     "recipe": Recipe(epochs=2),
     "evaluation": Evaluation(folds=2, repeats=1),

@@ -26,7 +26,7 @@ from tests.harness.command import heart, one_line
 from tests.harness.models.trainings import QUICK
 from tests.harness.pages.artifacts import read_artifacts
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect", "as_it_was", "quickly_checked")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect", "as_it_was", "quickly_trained")]
 
 
 def test_the_order_of_the_rows_changes_nothing(trained: Any, tmp_path: Path) -> None:

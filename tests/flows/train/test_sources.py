@@ -19,7 +19,7 @@ from heart_disease.model.errors import ExitCode
 from heart_disease.training.recipe import Recipe
 from tests.harness.command import one_line, speaking
 from tests.harness.data import patients, workbook
-from tests.harness.models.trainings import checked_here
+from tests.harness.models.trainings import checked_here, undrawn
 from tests.harness.servers import postgres
 from tests.harness.servers.web import Answer, serving
 
@@ -67,7 +67,7 @@ def stored(places: dict[str, str], prefect: None, tmp_path_factory: pytest.TempP
     """A store whose champion learned from the patients on the web."""
     from flows.train import train
 
-    with pytest.MonkeyPatch.context() as patch, checked_here():
+    with pytest.MonkeyPatch.context() as patch, checked_here(), undrawn():
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}")
         assert train(source=places["web"], **TINY).decision.promote
         yield

@@ -272,7 +272,7 @@ def test_a_champion_that_does_not_load_is_not_nothing_to_do(trained: Any) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quickly_checked")
+@pytest.mark.usefixtures("quickly_trained")
 def test_a_forced_repeat_gives_the_same_metrics_and_a_version_that_is_not_worse(trained: Any) -> None:
     from flows.train import train
 

@@ -12,15 +12,16 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from prefect import runtime
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import StateType
 from prefect.states import Scheduled
 
@@ -152,47 +153,40 @@ def stalled_network(stack: Stack, points: Sequence[str]) -> Checked:
     return check(stack.client_environment, flow_runs)
 
 
-def worker_killed(stack: Stack) -> Checked:
-    """Kill -9 the worker and the flow run that it started; another worker resumes that flow run."""
+def worker_ended(stack: Stack, by: Sequence[signal.Signals]) -> Checked:
+    """End the worker by each signal in turn, under the same flow run; the next worker resumes it, the last ends it.
 
-    def kill(_: UUID) -> Checked:
-        stack.kill("worker")
-        close(stack.client_environment)
-        return Checked()
-
-    return _worker_ended(stack, kill)
-
-
-def worker_stopped(stack: Stack) -> Checked:
-    """Send SIGTERM to the worker: its run ends as crashed, nothing is left open, and another worker resumes the run."""
-
-    def stop(flow_run: UUID) -> Checked:
-        stack.stop("worker")
-        left = len(stack.members("worker"))
-        with get_client(sync_client=True) as client:
-            state = client.read_flow_run(flow_run).state
-        assert state, "the flow run has no state"
-        assert state.is_crashed(), state
-        return Checked(running=len(registry.open_runs()) + aftermath.running_flows(), left=left)
-
-    return _worker_ended(stack, stop)
-
-
-def _worker_ended(stack: Stack, end: Callable[[UUID], Checked]) -> Checked:
-    stores = stack.client_environment
+    After SIGTERM the run has ended as crashed, and nothing is left open; SIGKILL goes to the run, too.
+    """
+    stores, found = stack.client_environment, [Checked()]
     stack.start_service("worker")
     with using(stores), get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name(deployments.RETRAIN)
         flow_run = client.create_flow_run_from_deployment(deployment.id, parameters=SMALL).id
-        wait_for(lambda: bool(aftermath.runs_of(str(flow_run))))
-        found = end(flow_run)
-        stack.start_service("worker")
-        client.set_flow_run_state(flow_run, Scheduled())
+        for number in by:
+            wait_for(registry.open_runs)
+            if number == signal.SIGKILL:
+                stack.kill("worker")
+                close(stores)
+            else:
+                found.append(_stopped(stack, client, flow_run))
+            stack.start_service("worker")
+            client.set_flow_run_state(flow_run, Scheduled())
         wait_for(lambda: client.read_flow_run(flow_run).state_type in (StateType.COMPLETED, StateType.FAILED))
         wait_for(lambda: not aftermath.running_flows())  # the worker also has other runs to do
     stack.kill("worker")
-    after = check(stores, [str(flow_run)])
-    return Checked(*(sum(both) for both in zip(astuple(found), astuple(after), strict=True)))
+    found.append(check(stores, [str(flow_run)]))
+    return Checked(*(sum(counts) for counts in zip(*map(astuple, found), strict=True)))
+
+
+def _stopped(stack: Stack, client: SyncPrefectClient, flow_run: UUID) -> Checked:
+    """Send SIGTERM to the worker; what is left open afterwards."""
+    stack.stop("worker")
+    left = len(stack.members("worker"))
+    state = client.read_flow_run(flow_run).state
+    assert state, "the flow run has no state"
+    assert state.is_crashed(), state
+    return Checked(running=len(registry.open_runs()) + aftermath.running_flows(), left=left)
 
 
 def embedded(folder: Path) -> dict[str, str]:
@@ -225,8 +219,8 @@ def two_at_once_embedded(folder: Path) -> Checked:
     return _check_embedded(stores, flow_runs)
 
 
-def clock_steps(folder: Path, point: str, offset: str) -> Checked:
-    """A training during which the clock jumps by `offset`, for the training and for its Prefect server."""
+def clock_steps(folder: Path, steps: Mapping[str, str]) -> Checked:
+    """A training whose clock, and that of its Prefect server, jumps to an offset from the true time at each point."""
     stores = embedded(folder)
     clock = folder / "clock"
     clock.write_text("+0d")
@@ -237,26 +231,27 @@ def clock_steps(folder: Path, point: str, offset: str) -> Checked:
         "FAKETIME_CACHE_DURATION": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
-    script = (
-        f"from tests.harness.faults import faults; raise SystemExit(faults.cold({point!r}, {str(clock)!r}, {offset!r}))"
-    )
+    script = f"from tests.harness.faults import faults; raise SystemExit(faults.cold({str(clock)!r}, {dict(steps)!r}))"
     done = subprocess.run(
         [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": f"{folder}:{ROOT}", **stores, **faked},
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    [flow_run] = re.findall("^at the point: (.+)", done.stdout, re.MULTILINE)
+    reached = re.findall("^at the point: (.+)", done.stdout, re.MULTILINE)
+    assert len(reached) == len(steps)
+    [flow_run] = set(reached)
     return _check_embedded(stores, [flow_run])
 
 
-def cold(point: str, clock: str, offset: str) -> int:
-    """Train, and set this process's clock at the point."""
+def cold(clock: str, steps: Mapping[str, str]) -> int:
+    """Train, and set this process's clock at these points."""
 
-    def fault() -> None:
+    def fault(offset: str) -> None:
         Path(clock).write_text(offset)
         print(f"at the point: {runtime.flow_run.id}", flush=True)
 
-    install(point, fault)
+    for point, offset in steps.items():
+        install(point, partial(fault, offset))
     return main.main(TRAIN)
 
 

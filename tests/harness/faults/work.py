@@ -33,7 +33,7 @@ from heart_disease.cli import main
 from heart_disease.operations.server.server import send_what_is_queued
 from heart_disease.processes import process
 from tests.harness.command import ROOT
-from tests.harness.models.trainings import checked_here
+from tests.harness.models.trainings import checked_here, undrawn
 from tests.harness.waiting import PATIENCE
 
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -160,7 +160,7 @@ def _work(
     from tasks import stages  # it binds what it finds, so `install` comes first
 
     stages.register = stages.register.with_options(retry_delay_seconds=RETRY_SECONDS)  # type: ignore[attr-defined]
-    with using(stores), checked_here() if here else nullcontext():
+    with using(stores), undrawn(), checked_here() if here else nullcontext():
         code = work(*arguments)
     raise SystemExit(code)
 

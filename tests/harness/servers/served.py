@@ -76,7 +76,7 @@ def replaced_often(stack: Stack) -> Iterator[Callable[[], int]]:
     The file has them replaced after some thousand requests, because they grow; here it happens during a run.
     """
     as_in_file = stack.services["mlflow"]["command"]
-    often = re.sub(r"(limit-max-requests) \d+ (--limit-max-requests-jitter) \d+", r"\1 40 \2 20", as_in_file)
+    often = re.sub(r"(limit-max-requests) \d+ (--limit-max-requests-jitter) \d+", r"\1 70 \2 20", as_in_file)
     assert often != as_in_file
     said = "Maximum request limit"
     before = stack.log("mlflow").count(said)
