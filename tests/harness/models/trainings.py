@@ -42,7 +42,7 @@ def checked_here() -> Iterator[None]:
 
 @contextmanager
 def undrawn() -> Iterator[None]:
-    """The figures of a training are empty. Drawing them takes a fifth of a small training's time."""
+    """The figures of a training are empty. Drawing them takes a sixth of a small training's time."""
     from heart_disease.reporting import figures
     from heart_disease.reporting.report import report_figures
 
