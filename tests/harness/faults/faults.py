@@ -154,7 +154,7 @@ def stalled_network(stack: Stack, points: Sequence[str]) -> Checked:
 
 
 def worker_ended(stack: Stack, by: Sequence[signal.Signals]) -> Checked:
-    """End the worker by each signal in turn, under the same flow run; the next worker resumes it, the last ends it.
+    """End the worker by each signal in turn, under the same flow run, which each next worker resumes.
 
     After SIGTERM the run has ended as crashed, and nothing is left open; SIGKILL goes to the run, too.
     """
