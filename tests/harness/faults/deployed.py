@@ -91,6 +91,12 @@ class Worker:
         wait_for(lambda: all((state := self.run(run).state) and state.is_final() for run in runs))
         wait_for(lambda: not aftermath.running_flows())
 
+    def let_end(self, first: UUID, second: UUID) -> None:
+        """Wait for the end of the first run, which passes point after point, and of the second, which passes all."""
+        wait_for(lambda: (state := self.run(first).state) and state.is_final())
+        self.open()
+        self.wait_for_ends(first, second)
+
     def reconcile(self) -> None:
         """Let the reconciliation listen for as long as a heartbeat takes."""
         self.wait_for_ends(self.trigger(RECONCILE, patience=HEARTBEAT_SECONDS + 10))
@@ -182,9 +188,7 @@ def outlasting(stack: Stack) -> Checked:
                 print(f"{point}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
                 it.let_through(point, first)
             assert second
-            wait_for(lambda: (state := it.run(first).state) and state.is_final())
-            it.open()
-            it.wait_for_ends(first, second)
+            it.let_end(first, second)
             return checked(it, [first, second])
     finally:
         _restart_prefect(stack, SHORT_LEASES)

@@ -54,9 +54,7 @@ def server_killed(folder: Path) -> Checked:
                 print(f"{point}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
                 it.let_through(point, first)
             assert second
-            wait_for(lambda: (state := it.run(first).state) and state.is_final())
-            it.open()
-            it.wait_for_ends(first, second)
+            it.let_end(first, second)
             found = faults.check(stores, [str(first), str(second)])
             return replace(found, running=found.running + it.places_taken())
     finally:
